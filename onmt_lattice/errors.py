@@ -1,0 +1,22 @@
+"""The one exception a user's mistake raises."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class UserError(Exception):
+    """A mistake in what the user gave: an option, a file, a name.
+
+    The message names the value, what was expected and the cure. The command line prints it as
+    one line and exits with status 2; no traceback is shown.
+    """
+
+
+def unknown_name(kind: str, name: str, valid: Iterable[str]) -> UserError:
+    """Return the error for a ``name`` that is none of the ``valid`` ones, nearest first."""
+    valid = sorted(valid)
+    near = difflib.get_close_matches(name.lower(), [v.lower() for v in valid], n=1, cutoff=0.6)
+    hint = next((f"; did you mean {v!r}?" for v in valid if near and v.lower() == near[0]), "")
+    return UserError(f"unknown {kind} {name!r}{hint} (valid: {', '.join(valid)})")
