@@ -1,0 +1,174 @@
+"""The interface of a lattice: one object, read three ways.
+
+A lattice here is a union of cosets of a rectangular or checkerboard lattice. The same structure
+is read with (min, +) for the nearest point and with (+, ×) for the theta series that normalises
+a code on its points; read coordinate by coordinate it is the model of an entropy coder.
+"""
+
+from __future__ import annotations
+
+import copy
+import math
+from abc import ABC, abstractmethod
+
+import torch
+from torch import Tensor
+from typing_extensions import Self
+
+
+class Lattice(ABC):
+    """A lattice Λ of ``dim`` dimensions, times one ``scale`` factor.
+
+    Subclasses describe the lattice at scale 1: ``unit_basis``, ``_nearest`` and ``_log_theta``,
+    with ``nsm`` and, where known, ``kissing_number`` and ``unit_covering_radius``. Everything
+    here that takes points takes any leading shape ``(..., dim)``, on any device, in any floating
+    dtype, and returns the same.
+
+    Attributes:
+        name: the name :func:`~onmt_lattice.lattices.make_lattice` builds it under.
+        dim: n, the dimension.
+        unit_basis: ``(n, n)`` float64, a basis in its **rows**, at scale 1.
+        nsm: G(Λ), the normalized second moment: E‖U‖² / (n · V^(2/n)) for U uniform on the
+            Voronoi cell of volume V (Conway & Sloane, SPLAG, chapter 2, eq. 74).
+        kissing_number: number of shortest nonzero vectors, or None where unknown.
+        unit_covering_radius: largest distance of a point to the lattice at scale 1, or None.
+        scale: the factor.
+    """
+
+    name: str
+    dim: int
+    unit_basis: Tensor
+    nsm: float
+    kissing_number: int | None = None
+    unit_covering_radius: float | None = None
+    scale: float = 1.0
+
+    # ---- what a lattice is -------------------------------------------------------------------
+
+    @property
+    def basis(self) -> Tensor:
+        """``(n, n)`` float64: rows generate the lattice."""
+        return self.unit_basis * self.scale
+
+    @property
+    def volume(self) -> float:
+        """Volume V of a Voronoi cell: |det basis|."""
+        return float(torch.linalg.det(self.unit_basis).abs()) * self.scale**self.dim
+
+    @property
+    def second_moment(self) -> float:
+        """E‖U‖²/n, the second moment a dimension of U uniform on the Voronoi cell."""
+        return self.nsm * self.volume ** (2 / self.dim)
+
+    @property
+    def covering_radius(self) -> float | None:
+        """Largest distance of any point of space to the lattice, or None where unknown."""
+        return None if self.unit_covering_radius is None else self.unit_covering_radius * self.scale
+
+    def scaled(self, factor: float) -> Self:
+        """Return this lattice times ``factor`` > 0."""
+        if not (math.isfinite(factor) and factor > 0):
+            raise ValueError(f"lattice scale factor {factor!r}: expected a positive number")
+        scaled = copy.copy(self)
+        scaled.scale = self.scale * factor
+        return scaled
+
+    def with_second_moment(self, second_moment: float) -> Self:
+        """Return this lattice scaled so that its dither has ``second_moment`` a dimension."""
+        return self.scaled(math.sqrt(second_moment / self.second_moment))
+
+    # ---- reading (min, +): the nearest point -------------------------------------------------
+
+    def nearest_point(self, x: Tensor) -> Tensor:
+        """Return K(x), the lattice point nearest to each of ``x`` ``(..., n)``.
+
+        Exact up to rounding of the input's dtype (bfloat16 is decoded in float32); ties go to
+        one of the nearest points, the same one every time.
+
+        Raises:
+            ValueError: if the last dimension of ``x`` is not ``dim``.
+        """
+        self._check(x)
+        work = x if x.dtype in (torch.float32, torch.float64) else x.float()
+        points = self._nearest((work / self.scale).reshape(-1, self.dim))
+        return (points * self.scale).reshape(x.shape).to(x.dtype)
+
+    @abstractmethod
+    def _nearest(self, x: Tensor) -> Tensor:
+        """Return the points of the unit lattice nearest to ``x`` ``(N, n)``."""
+
+    def coordinates(self, point: Tensor) -> Tensor:
+        """Return the integers ``(..., n)`` (int64) of ``point`` in the rows of ``basis``."""
+        self._check(point)
+        inverse = torch.linalg.inv(self.basis).to(point.device)
+        return (point.double() @ inverse).round().long()
+
+    def point(self, coordinates: Tensor) -> Tensor:
+        """Return the lattice points (float64) of integer ``coordinates`` ``(..., n)``."""
+        self._check(coordinates)
+        return coordinates.double() @ self.basis.to(coordinates.device)
+
+    def contains(self, x: Tensor, atol: float = 1e-4) -> Tensor:
+        """Return for each of ``x`` ``(..., n)`` whether it is within ``atol·scale`` of Λ."""
+        error = (self.point(self.coordinates(x)) - x.double()).abs().amax(-1)
+        return error <= atol * self.scale
+
+    # ---- dither ------------------------------------------------------------------------------
+
+    def dither(self, uniforms: Tensor) -> Tensor:
+        """Fold ``uniforms`` ``(..., n)`` in [0, 1) to points uniform on the Voronoi cell.
+
+        V = uniforms · basis is uniform on a fundamental cell, and so V − K(V) on the Voronoi
+        cell: both cells tile space by the same lattice.
+        """
+        self._check(uniforms)
+        v = uniforms @ self.basis.to(uniforms)
+        return v - self.nearest_point(v)
+
+    def sample_dither(
+        self,
+        shape: tuple[int, ...],
+        generator: torch.Generator | None = None,
+        dtype: torch.dtype = torch.float32,
+        device: torch.device | str = "cpu",
+    ) -> Tensor:
+        """Return ``(*shape, n)`` independent points uniform on the Voronoi cell."""
+        uniforms = torch.rand((*shape, self.dim), generator=generator, dtype=dtype, device=device)
+        return self.dither(uniforms)
+
+    # ---- reading (+, ×): the theta series ----------------------------------------------------
+
+    def log_theta(self, y: Tensor, log_s: Tensor) -> Tensor:
+        """Return log Θ(y) ``(...)``, Θ(y) = Σ_{λ ∈ Λ} exp(−Σ_i (y_i − λ_i)² / 2 s_i²).
+
+        Exact (up to floating point), differentiable in both arguments, and finite for every
+        finite input: from s → 0, where log Θ(y) → −‖(y − K(y))/s‖²/2, to s much wider than the
+        cell, where Θ → Π_i √(2π) s_i / V.
+
+        Args:
+            y: ``(..., n)`` points.
+            log_s: log of the scales s, broadcastable to ``y``.
+        """
+        self._check(y)
+        work = y if y.dtype in (torch.float32, torch.float64) else y.float()
+        log_s = log_s.to(work)
+        if log_s.shape[-1:] != (self.dim,):
+            log_s = log_s.expand(*log_s.shape[:-1], self.dim)
+        theta = self._log_theta(work / self.scale, log_s - math.log(self.scale))
+        return theta.to(y.dtype)
+
+    @abstractmethod
+    def _log_theta(self, y: Tensor, log_s: Tensor) -> Tensor:
+        """Return :meth:`log_theta` of the unit lattice, ``y`` and ``log_s`` ``(..., n)``."""
+
+    # ------------------------------------------------------------------------------------------
+
+    def _check(self, x: Tensor) -> None:
+        if x.shape[-1:] != (self.dim,):
+            raise ValueError(
+                f"lattice {self.name} has dimension {self.dim}; "
+                f"got points of shape {tuple(x.shape)}, whose last dimension must be {self.dim}"
+            )
+
+    def __repr__(self) -> str:
+        return f"{self.name}(dim={self.dim}, scale={self.scale:g})"

@@ -1,0 +1,33 @@
+"""The cubic lattice ℤⁿ."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+
+from onmt_lattice.lattices.registry import register_lattice
+from onmt_lattice.lattices.trellis import Semiring, TrellisLattice
+
+
+@register_lattice("Z")
+class Cubic(TrellisLattice):
+    """ℤⁿ, by default the integers themselves."""
+
+    nsm = 1 / 12
+
+    def __init__(self, n: int = 1):
+        if n < 1:
+            raise ValueError(f"lattice Z: n is {n}; expected at least 1")
+        self.name = "Z" if n == 1 else f"Z{n}"
+        self.dim = n
+        self.unit_basis = torch.eye(n, dtype=torch.float64)
+        self.kissing_number = 2 * n
+        self.unit_covering_radius = math.sqrt(n) / 2
+
+    def _nearest(self, x: Tensor) -> Tensor:
+        return x.round()
+
+    def _fold(self, y: Tensor, log_s: Tensor, over: Semiring) -> Tensor:
+        return over.line(y, log_s).sum(-1)

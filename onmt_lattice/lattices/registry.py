@@ -1,0 +1,72 @@
+"""Lattices by name."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+from onmt_lattice.errors import UserError, unknown_name
+from onmt_lattice.lattices.base import Lattice
+
+LatticeClass = TypeVar("LatticeClass", bound=type[Lattice])
+
+_CLASSES: dict[str, type[Lattice]] = {}
+_EXAMPLES: dict[str, tuple[str, ...]] = {}
+_SHORTHAND = re.compile(r"(?P<family>[a-z]+)(?P<n>\d+)(?P<dual>\*?)")
+
+
+class LatticeNameError(UserError, ValueError):
+    """A name or a parameter that no lattice answers to."""
+
+
+def register_lattice(name: str, *examples: str) -> Callable[[LatticeClass], LatticeClass]:
+    """Register the decorated subclass of :class:`Lattice` under ``name``.
+
+    A family, whose constructor takes the dimension ``n``, gives as ``examples`` the members that
+    :func:`lattice_names` lists.
+
+    Raises:
+        ValueError: if the name is taken.
+        TypeError: if the class is no lattice.
+    """
+
+    def register(cls: LatticeClass) -> LatticeClass:
+        if not (isinstance(cls, type) and issubclass(cls, Lattice)):
+            raise TypeError(f"lattice {name!r}: {cls!r} is no subclass of Lattice")
+        if name.lower() in _CLASSES:
+            raise ValueError(f"lattice {name!r} is registered already, by {_CLASSES[name.lower()]}")
+        _CLASSES[name.lower()] = cls
+        _EXAMPLES[name.lower()] = examples or (name,)
+        return cls
+
+    return register
+
+
+def lattice_names() -> list[str]:
+    """Return names that :func:`make_lattice` builds: every lattice, and members of families."""
+    return sorted(example for examples in _EXAMPLES.values() for example in examples)
+
+
+def make_lattice(name: str, **params: Any) -> Lattice:
+    """Return the lattice ``name``, at scale 1.
+
+    ``make_lattice("D", n=6)`` is ``make_lattice("D6")``, ``make_lattice("A*", n=3)`` is
+    ``make_lattice("A3*")``; names are case-insensitive.
+
+    Raises:
+        LatticeNameError: (a ``ValueError``) if there is no such lattice, or not with ``params``.
+    """
+    key = name.strip().lower()
+    if key not in _CLASSES and (match := _SHORTHAND.fullmatch(key)) and "n" not in params:
+        key = match["family"] + match["dual"]
+        params = {"n": int(match["n"]), **params}
+    if key not in _CLASSES:
+        raise LatticeNameError(str(unknown_name("lattice", name, lattice_names())))
+    try:
+        return _CLASSES[key](**params)
+    except TypeError as error:
+        raise LatticeNameError(
+            f"lattice {name!r} with {params or 'no parameters'}: {error}; "
+            f"expected a name like {' or '.join(_EXAMPLES[key])}"
+        ) from error
