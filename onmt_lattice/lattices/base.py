@@ -42,6 +42,7 @@ class Lattice(ABC):
     kissing_number: int | None = None
     unit_covering_radius: float | None = None
     scale: float = 1.0
+    chunk: int = 8192  # points decoded at a time, which bounds the memory a decoder takes
 
     # ---- what a lattice is -------------------------------------------------------------------
 
@@ -83,15 +84,19 @@ class Lattice(ABC):
         """Return K(x), the lattice point nearest to each of ``x`` ``(..., n)``.
 
         Exact up to rounding of the input's dtype (bfloat16 is decoded in float32); ties go to
-        one of the nearest points, the same one every time.
+        one of the nearest points, the same one every time. Carries no gradient, which would be
+        zero almost everywhere.
 
         Raises:
             ValueError: if the last dimension of ``x`` is not ``dim``.
         """
         self._check(x)
-        work = x if x.dtype in (torch.float32, torch.float64) else x.float()
-        points = self._nearest((work / self.scale).reshape(-1, self.dim))
-        return (points * self.scale).reshape(x.shape).to(x.dtype)
+        with torch.no_grad():
+            points = torch.empty_like(x, memory_format=torch.contiguous_format)
+            parts = points.view(-1, self.dim).split(self.chunk)
+            for part, into in zip(x.reshape(-1, self.dim).split(self.chunk), parts, strict=True):
+                into.copy_(self._nearest(_decodable(part) / self.scale).mul_(self.scale))
+            return points
 
     @abstractmethod
     def _nearest(self, x: Tensor) -> Tensor:
@@ -150,7 +155,7 @@ class Lattice(ABC):
             log_s: log of the scales s, broadcastable to ``y``.
         """
         self._check(y)
-        work = y if y.dtype in (torch.float32, torch.float64) else y.float()
+        work = _decodable(y)
         log_s = log_s.to(work)
         if log_s.shape[-1:] != (self.dim,):
             log_s = log_s.expand(*log_s.shape[:-1], self.dim)
@@ -172,3 +177,8 @@ class Lattice(ABC):
 
     def __repr__(self) -> str:
         return f"{self.name}(dim={self.dim}, scale={self.scale:g})"
+
+
+def _decodable(x: Tensor) -> Tensor:
+    """Return ``x`` in float32 if its dtype is any narrower."""
+    return x if x.dtype in (torch.float32, torch.float64) else x.float()

@@ -8,11 +8,13 @@ from typing import Any, TypeVar
 
 from onmt_lattice.errors import UserError, unknown_name
 from onmt_lattice.lattices.base import Lattice
+from onmt_lattice.lattices.product import ProductLattice
 
 LatticeClass = TypeVar("LatticeClass", bound=type[Lattice])
 
 _CLASSES: dict[str, type[Lattice]] = {}
 _EXAMPLES: dict[str, tuple[str, ...]] = {}
+_POWER = re.compile(r"(?P<factor>.+)\^(?P<copies>\d+)")
 _SHORTHAND = re.compile(r"(?P<family>[a-z]+)(?P<n>\d+)(?P<dual>\*?)")
 
 
@@ -52,11 +54,14 @@ def make_lattice(name: str, **params: Any) -> Lattice:
     """Return the lattice ``name``, at scale 1.
 
     ``make_lattice("D", n=6)`` is ``make_lattice("D6")``, ``make_lattice("A*", n=3)`` is
-    ``make_lattice("A3*")``; names are case-insensitive.
+    ``make_lattice("A3*")``; ``make_lattice("E8^4")`` is the product of four copies of E8. Names
+    are case-insensitive.
 
     Raises:
         LatticeNameError: (a ``ValueError``) if there is no such lattice, or not with ``params``.
     """
+    if power := _POWER.fullmatch(name):
+        return ProductLattice(make_lattice(power["factor"], **params), int(power["copies"]))
     key = name.strip().lower()
     if key not in _CLASSES and (match := _SHORTHAND.fullmatch(key)) and "n" not in params:
         key = match["family"] + match["dual"]

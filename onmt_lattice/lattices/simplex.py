@@ -1,4 +1,4 @@
-"""The simplex lattices A_n, and the hexagonal A₂ among them.
+"""The simplex lattices A_n, the hexagonal A₂ among them, and their duals A_n*.
 
 A_n is the set of integer vectors of n + 1 coordinates whose sum is zero. Here it lives in ℝⁿ, in
 the orthonormal frame h_j = (1, …, 1, −j, 0, …, 0)/√(j(j+1)), j = 1 … n (Helmert's). With partial
@@ -7,13 +7,15 @@ sums S_j = x_1 + … + x_j the j-th coordinate of a point is
     c_j / √(j(j+1)),  c_j = (j+1) S_j − j S_{j+1},
 
 so that c_j ≡ S_j (mod j) and c_j ≡ S_{j+1} (mod j+1): any pair of residues determines
-c_j mod j(j+1). The partial sums S_j mod j are therefore the states of a trellis, which ends in
-S_{n+1} = 0. For A₂ its paths are the two rectangular cosets that make the hexagonal lattice.
+c_j mod j(j+1). The partial sums S_j mod j are therefore the states of a trellis, with one path
+for each of the n! rectangular cosets that make A_n: for A₂, two. In A_n the trellis ends in
+S_{n+1} = 0, in its dual A_n*, the projection of ℤⁿ⁺¹, anywhere.
 """
 
 from __future__ import annotations
 
 import math
+from functools import cache
 
 import torch
 from torch import Tensor
@@ -22,37 +24,58 @@ from onmt_lattice.lattices.registry import register_lattice
 from onmt_lattice.lattices.trellis import Semiring, TrellisLattice
 
 
-def helmert_frame(n: int) -> Tensor:
-    """Return ``(n, n + 1)`` float64: orthonormal rows, each orthogonal to (1, …, 1)."""
+@cache
+def helmert_frame(
+    n: int, dtype: torch.dtype = torch.float64, device: torch.device | str = "cpu"
+) -> Tensor:
+    """Return ``(n, n + 1)``: orthonormal rows, each orthogonal to (1, …, 1)."""
     frame = torch.zeros(n, n + 1, dtype=torch.float64)
     for j in range(1, n + 1):
         frame[j - 1, :j] = 1.0
         frame[j - 1, j] = -j
         frame[j - 1] /= math.sqrt(j * (j + 1))
-    return frame
+    return frame.to(device, dtype)
 
 
-def section_classes(j: int) -> Tensor:
-    """Return ``(j, j + 1)``: the c in [0, j(j+1)) with c ≡ row (mod j), c ≡ column (mod j+1)."""
+@cache
+def section_classes(j: int, dtype: torch.dtype, device: torch.device) -> Tensor:
+    """Return ``(j, j + 1)``: c/j(j+1) in [0, 1) for c ≡ row (mod j), c ≡ column (mod j+1)."""
     rows, columns = torch.arange(j)[:, None], torch.arange(j + 1)[None, :]
-    return ((j + 1) * rows - j * columns) % (j * (j + 1))
+    classes = ((j + 1) * rows - j * columns) % (j * (j + 1))
+    return (classes.double() / (j * (j + 1))).to(device, dtype)
+
+
+class _HelmertLattice(TrellisLattice):
+    """What A_n and A_n* share: the frame, and the fold over the trellis of partial sums."""
+
+    def __init__(self, n: int, name: str):
+        if n < 1:
+            raise ValueError(f"lattice {name}: n is {n}; expected at least 1")
+        self.name = name.replace("_n", str(n))
+        self.dim = n
+
+    def _residues(self, y: Tensor, log_s: Tensor, over: Semiring) -> Tensor:
+        """Return ``(..., n + 1)``, the weight of the paths into each residue of S_{n+1}."""
+        weights = y.new_zeros(1)
+        for j in range(1, self.dim + 1):
+            period = math.sqrt(j * (j + 1))
+            at = y[..., j - 1, None, None] / period - section_classes(j, y.dtype, y.device)
+            edges = over.line(at, log_s[..., j - 1, None, None] - math.log(period))
+            weights = over.total(weights[..., :, None] + edges, -2)
+        return weights
 
 
 @register_lattice("A", "A2", "A3")
-class Simplex(TrellisLattice):
-    """A_n: volume √(n+1), shortest vectors of length √2.
+class Simplex(_HelmertLattice):
+    """A_n: volume √(n+1), shortest vectors of length √2 (A₂ is hexagonal, A₃ is fcc).
 
     G(A_n), covering radius and kissing number: Conway & Sloane, SPLAG, chapters 4 and 21.
     """
 
     def __init__(self, n: int):
-        if n < 1:
-            raise ValueError(f"lattice A_n: n is {n}; expected at least 1")
-        self.name = f"A{n}"
-        self.dim = n
-        self._frame = helmert_frame(n)
+        super().__init__(n, "A_n")
         differences = torch.eye(n, n + 1).double() - torch.eye(n, n + 1).double().roll(1, -1)
-        self.unit_basis = differences @ self._frame.T
+        self.unit_basis = differences @ helmert_frame(n).T
         self.nsm = (1 / 12 + 1 / (6 * (n + 1))) * (n + 1) ** (-1 / n)
         self.kissing_number = n * (n + 1)
         half = (n + 1) // 2
@@ -64,26 +87,67 @@ class Simplex(TrellisLattice):
         Conway & Sloane, "Fast quantizing and decoding algorithms for lattice quantizers and
         codes" (1982), algorithm for A_n.
         """
-        frame = self._frame.to(x)
+        frame = helmert_frame(self.dim, x.dtype, x.device)
         embedded = x @ frame
         rounded = embedded.round()
         excess = rounded.sum(-1, keepdim=True)
         rank = (embedded - rounded).argsort(dim=-1, stable=True).argsort(dim=-1)
         lower = (rank < excess).to(x.dtype)
-        raise_ = (rank > self.dim + excess).to(x.dtype)
-        return (rounded - lower + raise_) @ frame.T
+        higher = (rank > self.dim + excess).to(x.dtype)
+        return (rounded - lower + higher) @ frame.T
 
     def _fold(self, y: Tensor, log_s: Tensor, over: Semiring) -> Tensor:
         """Fold S_1 → S_2 → … → S_{n+1} = 0."""
-        return self._forward(y, log_s, over)[..., 0]
+        return self._residues(y, log_s, over)[..., 0]
 
-    def _forward(self, y: Tensor, log_s: Tensor, over: Semiring) -> Tensor:
-        """Return ``(..., n + 1)``, the weight of the paths into each residue of S_{n+1}."""
-        weights = y.new_zeros(1)
-        for j in range(1, self.dim + 1):
-            classes = section_classes(j).to(y) / (j * (j + 1))
-            period = math.sqrt(j * (j + 1))
-            at = y[..., j - 1, None, None] / period - classes
-            edges = over.line(at, log_s[..., j - 1, None, None] - math.log(period))
-            weights = over.total(weights[..., :, None] + edges, -2)
-        return weights
+
+@register_lattice("A*", "A3*")
+class DualSimplex(_HelmertLattice):
+    """A_n*, the projection of ℤⁿ⁺¹ along (1, …, 1): volume 1/√(n+1) (A₃* is bcc).
+
+    Covering radius and kissing number: Conway & Sloane, SPLAG, chapter 4.
+    """
+
+    def __init__(self, n: int):
+        super().__init__(n, "A_n*")
+        self.unit_basis = helmert_frame(n).T[:n].clone()
+        self.nsm = permutohedron_moment(n + 1) * (n + 1) ** (1 / n - 2) / n
+        self.kissing_number = 2 * n + 2 if n > 1 else 2
+        self.unit_covering_radius = math.sqrt(n * (n + 2) / (12 * (n + 1)))
+
+    def _nearest(self, x: Tensor) -> Tensor:
+        """Round in the n + 1 coordinates; try raising the 0, 1, …, n with the largest errors.
+
+        Adding the same to all coordinates does not move the projection, so the nearest point is
+        one of these n + 1 (McKilliam, Clarkson & Quinn, 2008).
+        """
+        frame = helmert_frame(self.dim, x.dtype, x.device)
+        embedded = x @ frame
+        rounded = embedded.round()
+        error, order = (embedded - rounded).sort(dim=-1, descending=True, stable=True)
+        raised = torch.arange(self.dim + 1, dtype=x.dtype, device=x.device)
+        shift = (error.sum(-1, keepdim=True) - raised).square() / (self.dim + 1)
+        cost = raised - 2 * (error.cumsum(-1) - error) - shift
+        best = cost.min(-1, keepdim=True).indices
+        return (rounded + (order.argsort(dim=-1) < best)) @ frame.T
+
+    def _fold(self, y: Tensor, log_s: Tensor, over: Semiring) -> Tensor:
+        """Fold S_1 → S_2 → … → S_{n+1}, which may be anything."""
+        return over.total(self._residues(y, log_s, over), -1)
+
+
+@cache
+def permutohedron_moment(m: int) -> float:
+    """Return E‖U‖² for U uniform on the permutohedron of (0, 1, …, m − 1), about its centre.
+
+    That is the Voronoi cell of m·A*_{m−1}. Its facets are products of the permutohedra of k and
+    m − k letters, C(m, k) of them at the distance √(k(m−k)m)/2; the pyramids over them make up
+    the whole (the recursion of Conway & Sloane, SPLAG, chapter 21, theorem 3). With the volumes
+    m^{m−2}√m every weight is rational.
+    """
+    moment = 0.0
+    for k in range(1, m):
+        height2 = k * (m - k) * m / 4
+        weight = math.comb(m, k) * k ** (k - 1) * (m - k) ** (m - k - 1) / (2 * m ** (m - 2))
+        moment += weight * (height2 + permutohedron_moment(k) + permutohedron_moment(m - k))
+    return moment / (m + 1)

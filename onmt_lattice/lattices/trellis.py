@@ -8,6 +8,7 @@ largest term, which is the weighted distance to the nearest point.
 
 from __future__ import annotations
 
+import math
 from abc import abstractmethod
 from collections.abc import Callable
 from typing import NamedTuple
@@ -20,11 +21,24 @@ from onmt_lattice.lattices.theta import log_peak_line, log_theta_line
 
 
 class Semiring(NamedTuple):
-    """How to weigh the integers at one coordinate, and how to add the weights of two paths."""
+    """How to weigh the integers at one coordinate, and how to add the weights of paths.
+
+    Attributes:
+        line: ``(y, log_s)`` to the log weight of ℤ at y, elementwise.
+        add: adds the log weights of two paths.
+        total: adds the log weights along one dimension.
+    """
 
     line: Callable[[Tensor, Tensor], Tensor]
     add: Callable[[Tensor, Tensor], Tensor]
     total: Callable[[Tensor, int], Tensor]
+
+    def classes(
+        self, y: Tensor, log_s: Tensor, offsets: tuple[float, ...], period: float
+    ) -> Tensor:
+        """Return ``(len(offsets), *y.shape)``, the log weights of offset + period·ℤ at ``y``."""
+        at = torch.stack([(y - offset) / period for offset in offsets])
+        return self.line(at, log_s - math.log(period))
 
 
 LOG_SUM = Semiring(log_theta_line, torch.logaddexp, torch.logsumexp)

@@ -1,0 +1,47 @@
+"""Products of copies of one lattice."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+
+from onmt_lattice.lattices.base import Lattice
+
+
+class ProductLattice(Lattice):
+    """Λ × … × Λ, ``copies`` times: blocks of coordinates, each with a lattice of its own."""
+
+    def __init__(self, factor: Lattice, copies: int):
+        if copies < 1:
+            raise ValueError(f"product of {copies} copies of {factor.name}: expected at least 1")
+        self.factor = factor
+        self.copies = copies
+        self.name = f"{factor.name}^{copies}"
+        self.dim = factor.dim * copies
+        self.nsm = factor.nsm
+        if factor.kissing_number is not None:
+            self.kissing_number = factor.kissing_number * copies
+        if factor.covering_radius is not None:
+            self.unit_covering_radius = factor.covering_radius * math.sqrt(copies)
+        self.unit_basis = torch.block_diag(*[factor.basis] * copies)
+
+    @property
+    def volume(self) -> float:
+        """Volume V of a Voronoi cell."""
+        return (self.factor.volume * self.scale**self.factor.dim) ** self.copies
+
+    def dither(self, uniforms: Tensor) -> Tensor:
+        """See :meth:`Lattice.dither`."""
+        self._check(uniforms)
+        return self.factor.dither(self._blocks(uniforms)).flatten(-2) * self.scale
+
+    def _nearest(self, x: Tensor) -> Tensor:
+        return self.factor.nearest_point(self._blocks(x)).flatten(-2)
+
+    def _log_theta(self, y: Tensor, log_s: Tensor) -> Tensor:
+        return self.factor.log_theta(self._blocks(y), self._blocks(log_s)).sum(-1)
+
+    def _blocks(self, x: Tensor) -> Tensor:
+        return x.unflatten(-1, (self.copies, self.factor.dim))
