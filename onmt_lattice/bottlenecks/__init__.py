@@ -1,0 +1,32 @@
+"""Bottlenecks between encoder and decoder; a new one is one file here, imported below."""
+
+from onmt_lattice.bottlenecks.base import (
+    Bottleneck,
+    BottleneckConfig,
+    Bottlenecked,
+    bottleneck_class,
+    bottlenecks,
+    make_bottleneck,
+    option,
+    register_bottleneck,
+)
+from onmt_lattice.bottlenecks.gaussian import GaussianBottleneck
+from onmt_lattice.bottlenecks.identity import IdentityBottleneck
+from onmt_lattice.bottlenecks.lattice import LatticeBottleneck
+from onmt_lattice.bottlenecks.straight_through import ScalarBottleneck, VectorBottleneck
+
+__all__ = [
+    "Bottleneck",
+    "BottleneckConfig",
+    "Bottlenecked",
+    "GaussianBottleneck",
+    "IdentityBottleneck",
+    "LatticeBottleneck",
+    "ScalarBottleneck",
+    "VectorBottleneck",
+    "bottleneck_class",
+    "bottlenecks",
+    "make_bottleneck",
+    "option",
+    "register_bottleneck",
+]

@@ -1,0 +1,161 @@
+"""The interface of a bottleneck and the registry that other packages extend."""
+
+from __future__ import annotations
+
+import dataclasses
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from importlib.metadata import entry_points
+from typing import Any, ClassVar, NamedTuple
+
+from torch import Tensor, nn
+
+from onmt_lattice.errors import UserError, unknown_name
+from onmt_lattice.noise import Noise
+
+ENTRY_POINT_GROUP = "onmt_lattice.bottlenecks"
+
+
+class Bottlenecked(NamedTuple):
+    """What comes out of a bottleneck.
+
+    Attributes:
+        output: ``(batch, m)``, what the decoder gets.
+        rate_nats: ``(batch,)`` float64, the cost of the representation of each sentence.
+        symbols: ``(batch, symbols a sentence)`` int64, the integers a coder would write, or None
+            where nothing discrete is sent (``none``, ``gaussian``, and in training).
+    """
+
+    output: Tensor
+    rate_nats: Tensor
+    symbols: Tensor | None
+
+
+@dataclasses.dataclass(frozen=True)
+class BottleneckConfig:
+    """Options of a bottleneck; subclasses add theirs with :func:`option`.
+
+    Attributes:
+        bottleneck_dim: d, the dimension between the linear maps m → d → m; 0 stands for m.
+    """
+
+    bottleneck_dim: int = 0
+
+    def __post_init__(self) -> None:
+        self.require("bottleneck_dim", self.bottleneck_dim >= 0, "0 (for m) or a positive integer")
+
+    def require(self, name: str, holds: bool, expected: str) -> None:
+        """Raise the error for option ``name`` unless its value ``holds``."""
+        if not holds:
+            raise UserError(f"-{name} {getattr(self, name)!r}: expected {expected}")
+
+
+def option(default: Any, help: str, choices: Callable[[], list[str]] | None = None) -> Any:
+    """Declare a configuration field that the command line offers as ``-<field>``."""
+    return dataclasses.field(default=default, metadata={"help": help, "choices": choices})
+
+
+class Bottleneck(nn.Module, ABC):
+    """The only path from encoder to decoder: X ``(batch, m)`` in, Ŷ ``(batch, m)`` out.
+
+    A bottleneck works on d numbers between a linear map m → d and another d → m. ``forward`` is
+    the relaxed, differentiable channel while training and the real, quantized one otherwise.
+
+    Args:
+        input_dim: m.
+        config: an instance of the class's ``Config``.
+    """
+
+    name: ClassVar[str]
+    summary: ClassVar[str]
+    Config: ClassVar[type[BottleneckConfig]] = BottleneckConfig
+    always_maps: ClassVar[bool] = False
+    alphabet: int | None = None  # number of values of each symbol, where finite
+
+    def __init__(self, input_dim: int, config: BottleneckConfig) -> None:
+        super().__init__()
+        self.input_dim = input_dim
+        self.dim = self.inner_dim(config.bottleneck_dim or input_dim)
+        mapped = self.always_maps or self.dim != input_dim
+        self.map_in: nn.Module = nn.Linear(input_dim, self.dim) if mapped else nn.Identity()
+        self.map_out: nn.Module = nn.Linear(self.dim, input_dim) if mapped else nn.Identity()
+
+    def inner_dim(self, requested: int) -> int:
+        """Return the d to use where ``requested`` was asked for."""
+        return requested
+
+    def reset_parameters(self) -> None:
+        """Initialise every parameter; called once more after OpenNMT-py's ``param_init``."""
+        for linear in (self.map_in, self.map_out):
+            if isinstance(linear, nn.Linear):
+                nn.init.orthogonal_(linear.weight)
+                nn.init.zeros_(linear.bias)
+
+    def forward(self, x: Tensor, noise: Noise) -> Bottlenecked:
+        """Return :meth:`relaxed` in training mode, else :meth:`quantized`."""
+        return self.relaxed(x, noise) if self.training else self.quantized(x, noise)
+
+    @abstractmethod
+    def relaxed(self, x: Tensor, noise: Noise) -> Bottlenecked:
+        """Return the differentiable channel's output and rate for ``x`` ``(batch, m)``."""
+
+    @abstractmethod
+    def quantized(self, x: Tensor, noise: Noise) -> Bottlenecked:
+        """Return the real channel's output, rate and symbols for ``x`` ``(batch, m)``."""
+
+
+_BOTTLENECKS: dict[str, type[Bottleneck]] = {}
+
+
+def register_bottleneck(cls: type[Bottleneck]) -> type[Bottleneck]:
+    """Class decorator: make a bottleneck available as ``-bottleneck <cls.name>``.
+
+    Raises:
+        TypeError: if ``cls`` is no :class:`Bottleneck` or its ``Config`` no frozen dataclass.
+        ValueError: if the name is taken.
+    """
+    if not (isinstance(cls, type) and issubclass(cls, Bottleneck)):
+        raise TypeError(f"{cls!r} is not a subclass of onmt_lattice.bottlenecks.Bottleneck")
+    if not (dataclasses.is_dataclass(cls.Config) and issubclass(cls.Config, BottleneckConfig)):
+        raise TypeError(f"{cls.__name__}.Config must be a dataclass derived of BottleneckConfig")
+    if cls.name in _BOTTLENECKS and _BOTTLENECKS[cls.name] is not cls:
+        raise ValueError(f"a bottleneck named {cls.name!r} is registered already")
+    _BOTTLENECKS[cls.name] = cls
+    return cls
+
+
+def bottlenecks() -> dict[str, type[Bottleneck]]:
+    """Return every bottleneck by name: the built-in ones and those of installed packages.
+
+    Another package offers one through an entry point of the group ``onmt_lattice.bottlenecks``
+    that names its class.
+    """
+    for entry in entry_points(group=ENTRY_POINT_GROUP):
+        if entry.name not in _BOTTLENECKS:
+            register_bottleneck(entry.load())
+    return dict(sorted(_BOTTLENECKS.items()))
+
+
+def bottleneck_class(name: str) -> type[Bottleneck]:
+    """Return the class registered as ``name``.
+
+    Raises:
+        UserError: if there is none, listing those that exist.
+    """
+    known = bottlenecks()
+    if name not in known:
+        raise unknown_name("bottleneck", name, known)
+    return known[name]
+
+
+def make_bottleneck(name: str, input_dim: int, **options: Any) -> Bottleneck:
+    """Return the bottleneck ``name`` for X of ``input_dim`` numbers, ``options`` as in its Config.
+
+    >>> make_bottleneck("lattice", 500, lattice="E8")  # doctest: +SKIP
+    """
+    cls = bottleneck_class(name)
+    valid = {field.name for field in dataclasses.fields(cls.Config)}
+    for key in options:
+        if key not in valid:
+            raise unknown_name(f"option of bottleneck {name}", key, valid)
+    return cls(input_dim, cls.Config(**options))

@@ -1,0 +1,24 @@
+"""No bottleneck: the unquantized upper bound."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from onmt_lattice.bottlenecks.base import Bottleneck, Bottlenecked, register_bottleneck
+from onmt_lattice.noise import Noise
+
+
+@register_bottleneck
+class IdentityBottleneck(Bottleneck):
+    """The decoder gets X itself, and nothing is charged: rate 0, which is no code length."""
+
+    name = "none"
+    summary = "the identity, rate 0: the unquantized upper bound"
+
+    def relaxed(self, x: Tensor, noise: Noise) -> Bottlenecked:
+        """See :meth:`Bottleneck.relaxed`."""
+        output = self.map_out(self.map_in(x))
+        return Bottlenecked(output, torch.zeros(len(x), dtype=torch.double, device=x.device), None)
+
+    quantized = relaxed

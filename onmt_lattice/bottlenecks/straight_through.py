@@ -1,0 +1,168 @@
+"""Straight-through quantizers: learned entries, learned codes, identity gradient."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import cast
+
+import torch
+from torch import Tensor, nn
+
+from onmt_lattice.bottlenecks.base import (
+    Bottleneck,
+    BottleneckConfig,
+    Bottlenecked,
+    option,
+    register_bottleneck,
+)
+from onmt_lattice.errors import UserError
+from onmt_lattice.noise import Noise
+
+FITTED_BATCHES = 10
+LLOYD_ITERATIONS = 10
+
+
+def nearest_entry(x: Tensor, entries: Tensor) -> Tensor:
+    """Return the index ``(batch, N)`` of the entry nearest to each vector.
+
+    Args:
+        x: ``(batch, N, v)``.
+        entries: ``(N, M, v)``.
+    """
+    return (x.unsqueeze(2) - entries).square().sum(-1).min(-1).indices
+
+
+def chosen_entry(entries: Tensor, index: Tensor) -> Tensor:
+    """Return ``entries`` ``(N, M, v)`` at ``index`` ``(batch, N)``, as ``(batch, N, v)``."""
+    return entries[torch.arange(len(entries), device=index.device), index]
+
+
+def fit_entries(x: Tensor, count: int) -> Tensor:
+    """Return ``count`` entries for each of N quantizers, fitted to a sample by Lloyd's algorithm.
+
+    Starts at the quantiles of the sample along its first coordinate; the means of empty cells
+    stay where they were.
+
+    Args:
+        x: ``(sample, N, v)``.
+        count: M.
+
+    Returns:
+        ``(N, M, v)``.
+    """
+    order = x[..., 0].argsort(0)
+    ranks = ((torch.arange(count, device=x.device) + 0.5) / count * len(x)).long()
+    start = order[ranks.clamp_max(len(x) - 1)].T  # (N, M)
+    quantizers = torch.arange(x.shape[1], device=x.device).unsqueeze(1)
+    entries = x[start, quantizers]
+    for _ in range(LLOYD_ITERATIONS):
+        member = nn.functional.one_hot(nearest_entry(x, entries), count).to(x)  # (sample, N, M)
+        size = member.sum(0).unsqueeze(-1)
+        means = torch.einsum("snm,snv->nmv", member, x) / size.clamp_min(1)
+        entries = torch.where(size > 0, means, entries)
+    return entries
+
+
+@dataclasses.dataclass(frozen=True)
+class ScalarConfig(BottleneckConfig):
+    """Options of the ``ste_scalar`` bottleneck."""
+
+    levels: int = option(2, "M, the number of levels or code vectors of each quantizer")
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self.require("levels", self.levels >= 2, "an integer of at least 2")
+
+
+@dataclasses.dataclass(frozen=True)
+class VectorConfig(ScalarConfig):
+    """Options of the ``ste_vector`` bottleneck."""
+
+    levels: int = option(4, "M, the number of levels or code vectors of each quantizer")
+    vector_dim: int = option(2, "dimension of the code vectors of each quantizer")
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self.require("vector_dim", self.vector_dim >= 1, "a positive integer")
+
+
+class StraightThroughBottleneck(Bottleneck):
+    """N = d/v quantizers of M learned entries in v dimensions, each with its own learned code.
+
+    Forward, each vector is replaced by its nearest entry. Backward, the gradient passes to the
+    vector as by the identity, and to the chosen entry as it is. The rate is −log of the chosen
+    entry's probability under its quantizer's learned distribution, whose gradient goes to that
+    distribution alone. In the first ``FITTED_BATCHES`` training batches the entries are fitted to
+    the batch by Lloyd's algorithm; from then on they are parameters like any other.
+    """
+
+    fitted_batches: Tensor
+
+    def __init__(self, input_dim: int, config: BottleneckConfig, vector_dim: int) -> None:
+        super().__init__(input_dim, config)
+        self.alphabet = cast(ScalarConfig, config).levels
+        if self.dim % vector_dim:
+            raise UserError(
+                f"-vector_dim {vector_dim} does not divide the bottleneck's {self.dim} dimensions; "
+                f"choose a divisor, or another -bottleneck_dim"
+            )
+        self.entries = nn.Parameter(
+            torch.empty(self.dim // vector_dim, self.alphabet, vector_dim)
+        )
+        self.logits = nn.Parameter(torch.empty(self.dim // vector_dim, self.alphabet))
+        self.register_buffer("fitted_batches", torch.zeros((), dtype=torch.long))
+        self.reset_parameters()
+
+    def reset_parameters(self) -> None:
+        """Initialise the codes as uniform and the entries as normal, until the first batches."""
+        super().reset_parameters()
+        nn.init.normal_(self.entries)
+        nn.init.zeros_(self.logits)
+        self.fitted_batches.zero_()
+
+    @torch.no_grad()
+    def _fit(self, x: Tensor) -> None:
+        self.entries.copy_(fit_entries(x, self.entries.shape[1]))
+        if torch.distributed.is_available() and torch.distributed.is_initialized():
+            torch.distributed.broadcast(self.entries.data, 0)
+        self.fitted_batches += 1
+
+    def quantized(self, x: Tensor, noise: Noise) -> Bottlenecked:
+        """See :meth:`Bottleneck.quantized`; differentiable in the straight-through way."""
+        inner = self.map_in(x)
+        vectors = inner.view(len(x), *self.entries.shape[::2])
+        index = nearest_entry(vectors.detach(), self.entries.detach())
+        passed = chosen_entry(self.entries, index) + (vectors - vectors.detach())
+        log_code = torch.log_softmax(self.logits.double(), -1)
+        rate = -chosen_entry(log_code.unsqueeze(-1), index).sum((1, 2))
+        return Bottlenecked(self.map_out(passed.flatten(1)), rate, index)
+
+    def relaxed(self, x: Tensor, noise: Noise) -> Bottlenecked:
+        """See :meth:`Bottleneck.relaxed`: the real channel, its entries fitted at the start."""
+        if self.training and self.fitted_batches < FITTED_BATCHES:
+            self._fit(self.map_in(x).detach().view(len(x), *self.entries.shape[::2]))
+        return self.quantized(x, noise)
+
+
+@register_bottleneck
+class ScalarBottleneck(StraightThroughBottleneck):
+    """d scalar quantizers of M learned levels."""
+
+    name = "ste_scalar"
+    summary = "straight-through scalar quantizers of M learned levels"
+    Config = ScalarConfig
+
+    def __init__(self, input_dim: int, config: BottleneckConfig) -> None:
+        super().__init__(input_dim, config, vector_dim=1)
+
+
+@register_bottleneck
+class VectorBottleneck(StraightThroughBottleneck):
+    """d/v quantizers of M learned code vectors in v dimensions (v = 2 in the paper)."""
+
+    name = "ste_vector"
+    summary = "straight-through vector quantizers of M learned code vectors"
+    Config = VectorConfig
+
+    def __init__(self, input_dim: int, config: BottleneckConfig) -> None:
+        super().__init__(input_dim, config, cast(VectorConfig, config).vector_dim)

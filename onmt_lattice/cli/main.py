@@ -1,0 +1,63 @@
+"""``onmt_lattice COMMAND ...``: find the command, run it, and report a user's mistake in a line."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+import warnings
+
+from onmt_lattice import __version__
+from onmt_lattice.errors import UserError, unknown_name
+
+COMMANDS = {
+    "build_vocab": "count the tokens of the training corpora",
+    "train": "train an autoencoder through a bottleneck",
+    "translate": "decode sentences from their quantized representations",
+    "evaluate": "measure rate and NLL of a checkpoint on a text",
+    "plot": "draw rate against NLL from evaluations",
+    "demo": "train, evaluate and plot every bottleneck on the embedded corpus",
+}
+
+
+def usage() -> str:
+    """Return the text of ``onmt_lattice --help``."""
+    commands = "\n".join(f"  {name:<12} {what}" for name, what in COMMANDS.items())
+    return (
+        "usage: onmt_lattice COMMAND [options]\n\n"
+        "Text autoencoders whose sentence representation is paid for in bits.\n"
+        "Rates and NLL are in bits: a token, a whitespace word or a sentence.\n\n"
+        f"commands:\n{commands}\n\n"
+        "'onmt_lattice COMMAND --help' describes a command.\n"
+        "example: onmt_lattice demo"
+    )
+
+
+def quiet_opennmt() -> None:
+    """Hide the deprecation warnings that OpenNMT-py and its torchtext raise; no others."""
+    for module in (r"onmt(\.|$)", r"torchtext(\.|$)"):
+        for category in (FutureWarning, DeprecationWarning, SyntaxWarning):
+            warnings.filterwarnings("ignore", category=category, module=module)
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run a command and return its exit status: 0, or 2 for a user's mistake."""
+    words = sys.argv[1:] if argv is None else argv
+    if not words or words[0] in ("-h", "--help"):
+        print(usage())
+        return 0 if words else 2
+    if words[0] == "--version":
+        print(f"onmt_lattice {__version__}")
+        return 0
+    name, rest = words[0], words[1:]
+    quiet_opennmt()
+    try:
+        if name not in COMMANDS:
+            raise unknown_name("command", name, COMMANDS)
+        status = importlib.import_module(f"onmt_lattice.cli.{name}").run(rest)
+    except UserError as error:
+        print(f"onmt_lattice {name}: error: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print(f"onmt_lattice {name}: interrupted", file=sys.stderr)
+        return 130
+    return status or 0

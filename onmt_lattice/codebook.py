@@ -1,0 +1,56 @@
+"""How much of their codebooks the quantizers use."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class CodebookSummary:
+    """Use of N codebooks of M entries.
+
+    Attributes:
+        entries: M.
+        perplexity: exp of the entropy of the entries used, a mean over the codebooks; M at most.
+        lowest_perplexity: that of the least used codebook; 1 if it always sends the same entry.
+        unused: share of all N · M entries that no sentence used.
+    """
+
+    entries: int
+    perplexity: float
+    lowest_perplexity: float
+    unused: float
+
+    def describe(self) -> str:
+        """Return the summary as one phrase."""
+        return (
+            f"perplexity: {self.perplexity:.2f} of {self.entries} "
+            f"(lowest {self.lowest_perplexity:.2f}); unused entries: {100 * self.unused:.1f} %"
+        )
+
+
+class CodebookUsage:
+    """Counts of the entries that sentences used."""
+
+    def __init__(self) -> None:
+        self.symbols: list[Tensor] = []
+
+    def add(self, symbols: Tensor) -> None:
+        """Count ``symbols`` ``(batch, N)``."""
+        self.symbols.append(symbols.cpu())
+
+    def summary(self, entries: int) -> CodebookSummary:
+        """Return the use of codebooks of M = ``entries`` each."""
+        symbols = torch.cat(self.symbols)  # (sentences, N)
+        counts = torch.stack([(symbols == k).sum(0) for k in range(entries)]).double()  # (M, N)
+        share = counts / len(symbols)
+        perplexity = torch.special.entr(share).sum(0).exp()
+        return CodebookSummary(
+            entries,
+            perplexity.mean().item(),
+            perplexity.min().item(),
+            (counts == 0).double().mean().item(),
+        )

@@ -1,0 +1,87 @@
+"""Codes on the points of a dithered lattice: P(Ẑ = z | U = u), for coder and training alike."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from onmt_lattice.errors import unknown_name
+from onmt_lattice.lattices import Lattice
+from onmt_lattice.noise import Noise
+
+# s outside of e^±16 changes no rate by a representable amount, but would overflow its gradient.
+MAX_ABS_LOG_S = 16.0
+
+
+class LatticeCode(nn.Module, ABC):
+    """A code on ``blocks`` points of one lattice with a learned scale for each coordinate.
+
+    Given the dither u, the probability of the lattice point z depends on y = z − u alone. The
+    one function :meth:`log_prob` of y therefore serves twice: at y = Z − U it is the negative
+    length of the codeword, and at y = X − U, which has the same law given X (the Crypto-Lemma),
+    its negative is the training rate log f_U(U) − log f_{X̂−U}(X − U) of the paper's Theorem 1.
+
+    Args:
+        lattice: Λ, at the scale at which its points are coded.
+        blocks: number of lattice points a sentence.
+    """
+
+    name: ClassVar[str]
+
+    def __init__(self, lattice: Lattice, blocks: int) -> None:
+        super().__init__()
+        self.lattice = lattice
+        self.blocks = blocks
+        self.log_scale = nn.Parameter(torch.empty(blocks, lattice.dim))
+        self.reset_parameters()
+
+    def reset_parameters(self) -> None:
+        """Set every prior scale s to 1, the root second moment of the dither."""
+        nn.init.zeros_(self.log_scale)
+
+    @property
+    def log_s(self) -> Tensor:
+        """``(blocks, n)`` float64: log of the prior scales, clamped to ±16."""
+        return self.log_scale.double().clamp(-MAX_ABS_LOG_S, MAX_ABS_LOG_S)
+
+    @abstractmethod
+    def log_prob(self, y: Tensor, noise: Noise) -> Tensor:
+        """Return log P(Ẑ = z | U = u) in nats at y = z − u.
+
+        Args:
+            y: ``(batch, blocks, n)``; any real point is allowed, not only a z − u.
+            noise: source of random numbers, for codes that need any.
+
+        Returns:
+            ``(batch, blocks)`` float64, differentiable in ``y`` and the prior scales.
+        """
+
+
+_CODES: dict[str, type[LatticeCode]] = {}
+
+
+def register_code(cls: type[LatticeCode]) -> type[LatticeCode]:
+    """Class decorator: make a code available to ``make_code`` under ``cls.name``."""
+    if cls.name in _CODES:
+        raise ValueError(f"a code named {cls.name!r} is registered already: {_CODES[cls.name]}")
+    _CODES[cls.name] = cls
+    return cls
+
+
+def code_names() -> list[str]:
+    """Return the names :func:`make_code` takes."""
+    return sorted(_CODES)
+
+
+def make_code(name: str, lattice: Lattice, blocks: int) -> LatticeCode:
+    """Return the code ``name`` on ``blocks`` points of ``lattice``.
+
+    Raises:
+        UserError: if no code has that name.
+    """
+    if name not in _CODES:
+        raise unknown_name("lattice code", name, _CODES)
+    return _CODES[name](lattice, blocks)

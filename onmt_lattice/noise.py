@@ -1,0 +1,80 @@
+"""Where dither and Gaussian noise come from: a stream in training, a sentence's own in evaluation.
+
+In evaluation the noise is part of the code: encoder and decoder must draw the same one, and a
+sentence must get the same one whatever batch it sits in. So it is a function of a seed and the
+sentence's index alone, by a counter-based generator (Philox; Salmon et al., 2011), computed in
+float64 on the CPU whatever device the model is on.
+"""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+import numpy as np
+import torch
+from torch import Tensor
+
+
+class Noise(Protocol):
+    """A source of independent noise for the sentences of one batch."""
+
+    def uniform(self, like: Tensor, dim: int) -> Tensor:
+        """Return ``(batch, dim)`` uniforms in [0, 1), of the device and dtype of ``like``."""
+        ...
+
+    def normal(self, like: Tensor, dim: int) -> Tensor:
+        """Return ``(batch, dim)`` standard normals, of the device and dtype of ``like``."""
+        ...
+
+
+class StreamNoise:
+    """Noise from a running torch generator (the global one by default), for training."""
+
+    def __init__(self, generator: torch.Generator | None = None) -> None:
+        self.generator = generator
+
+    def uniform(self, like: Tensor, dim: int) -> Tensor:
+        """See :class:`Noise`."""
+        return torch.rand(
+            (len(like), dim), generator=self.generator, dtype=like.dtype, device=like.device
+        )
+
+    def normal(self, like: Tensor, dim: int) -> Tensor:
+        """See :class:`Noise`."""
+        return torch.randn(
+            (len(like), dim), generator=self.generator, dtype=like.dtype, device=like.device
+        )
+
+
+class SentenceNoise:
+    """Noise that depends on ``seed`` and each sentence's index alone, for evaluation.
+
+    Successive calls go on along each sentence's own stream, so equal calls in equal order give a
+    sentence equal noise in any batch.
+
+    Args:
+        seed: a non-negative integer below 2⁶⁴.
+        indices: the sentences' indices in their text, one for each row of the batch.
+    """
+
+    def __init__(self, seed: int, indices: list[int] | Tensor) -> None:
+        rows = indices.tolist() if isinstance(indices, Tensor) else indices
+        self.streams = [
+            np.random.Generator(np.random.Philox(key=np.array([seed, row], dtype=np.uint64)))
+            for row in rows
+        ]
+
+    def _float64(self, like: Tensor, dim: int) -> Tensor:
+        if len(like) != len(self.streams):
+            raise ValueError(
+                f"noise for {len(self.streams)} sentences was asked for a batch of {len(like)}"
+            )
+        return torch.from_numpy(np.stack([stream.random(dim) for stream in self.streams]))
+
+    def uniform(self, like: Tensor, dim: int) -> Tensor:
+        """See :class:`Noise`."""
+        return self._float64(like, dim).to(like)
+
+    def normal(self, like: Tensor, dim: int) -> Tensor:
+        """See :class:`Noise`; by inversion of the normal CDF."""
+        return torch.special.ndtri(self._float64(like, dim) + 2.0**-54).to(like)

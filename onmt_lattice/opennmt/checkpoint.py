@@ -1,0 +1,198 @@
+"""Checkpoints: written whole, read without running code, every key checked."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import functools
+import os
+import pickle
+import random
+import re
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import numpy as np
+import onmt.model_builder
+import torch
+import torchtext.data.field
+import torchtext.data.utils
+import torchtext.vocab
+from onmt.inputters import text_dataset
+from onmt.models.model_saver import ModelSaver
+from onmt.utils.logging import logger
+from onmt.utils.parse import ArgumentParser
+
+from onmt_lattice import __version__
+from onmt_lattice.errors import UserError
+from onmt_lattice.files import whole_file
+from onmt_lattice.opennmt.model import Autoencoder
+
+FORMAT = 1
+OUR_KEY = "onmt_lattice"
+
+# All that an OpenNMT-py checkpoint holds beside tensors and plain Python values: its vocabulary
+# and its options. None of these runs anything of a file's choosing when it is rebuilt.
+SAFE_GLOBALS: list[Any] = [
+    text_dataset.TextMultiField,
+    text_dataset._feature_tokenize,
+    torchtext.data.field.Field,
+    torchtext.vocab.Vocab,
+    torchtext.data.utils._split_tokenizer,
+    functools.partial,
+    argparse.Namespace,
+]
+
+
+def load_checkpoint(path: str | os.PathLike[str]) -> dict[str, Any]:
+    """Return the checkpoint at ``path``, on the CPU.
+
+    Only tensors, plain values and the classes of ``SAFE_GLOBALS`` are rebuilt.
+
+    Raises:
+        UserError: if the file is missing, is damaged, asks for anything else, or was not written
+            by this package.
+    """
+    if not os.path.isfile(path):
+        raise UserError(f"checkpoint {path}: no such file")
+    logger.info("Loading checkpoint from %s", path)
+    try:
+        with torch.serialization.safe_globals(SAFE_GLOBALS):
+            checkpoint = torch.load(path, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError as error:
+        asked = re.search(r"(?:GLOBAL |global )`?([\w.]+)", str(error))
+        if asked is None:
+            raise UserError(f"checkpoint {path}: not a checkpoint, or damaged") from error
+        raise UserError(
+            f"checkpoint {path}: refused, as it would load {asked[1]}, which no checkpoint of "
+            f"onmt_lattice holds and which could run code; get the file from a source you trust"
+        ) from error
+    except (RuntimeError, EOFError, ValueError, KeyError, OSError) as error:
+        raise UserError(f"checkpoint {path}: not a checkpoint, or damaged") from error
+    _check_contents(path, checkpoint)
+    return checkpoint
+
+
+def _check_contents(path: str | os.PathLike[str], checkpoint: Any) -> None:
+    expected = {"model", "generator", "vocab", "opt", "optim"}
+    if not isinstance(checkpoint, dict) or not expected <= set(checkpoint):
+        raise UserError(f"checkpoint {path}: not a checkpoint of OpenNMT-py")
+    if OUR_KEY not in checkpoint:
+        raise UserError(
+            f"checkpoint {path}: has no bottleneck; train one with 'onmt_lattice train'"
+        )
+    if checkpoint[OUR_KEY]["format"] > FORMAT:
+        raise UserError(
+            f"checkpoint {path}: written by onmt_lattice {checkpoint[OUR_KEY]['version']} in a "
+            f"newer format; this is {__version__}, update it"
+        )
+
+
+def check_loaded(model: Autoencoder, checkpoint: dict[str, Any]) -> None:
+    """Raise :class:`UserError` unless model and checkpoint have the same keys.
+
+    OpenNMT-py loads with ``strict=False``, which would leave a missing parameter at random.
+    """
+    generator = {f"generator.{key}" for key in checkpoint["generator"]}
+    expected, found = set(model.state_dict()), set(checkpoint["model"]) | generator
+    if expected != found:
+        raise UserError(
+            f"checkpoint does not fit the model: missing {sorted(expected - found)}, "
+            f"unexpected {sorted(found - expected)}"
+        )
+
+
+class LoadedAutoencoder(NamedTuple):
+    """A model ready to evaluate.
+
+    Attributes:
+        model: the autoencoder, in evaluation mode.
+        fields: OpenNMT-py's fields, with the vocabulary.
+        opt: the options it was trained with.
+        step: training steps done.
+        rate_weight: λ at that step.
+    """
+
+    model: Autoencoder
+    fields: dict[str, Any]
+    opt: argparse.Namespace
+    step: int
+    rate_weight: float
+
+
+def load_autoencoder(path: str | os.PathLike[str], gpu: int = -1) -> LoadedAutoencoder:
+    """Return the model of the checkpoint at ``path``, on ``gpu`` or, below 0, on the CPU.
+
+    Raises:
+        UserError: as :func:`load_checkpoint`, or if weights are missing or of another shape.
+    """
+    checkpoint = load_checkpoint(path)
+    opt = ArgumentParser.ckpt_model_opts(checkpoint["opt"])
+    ArgumentParser.update_model_opts(opt)
+    ArgumentParser.validate_model_opts(opt)
+    opt.update_vocab = False
+    fields = checkpoint["vocab"]
+    try:
+        model = onmt.model_builder.build_base_model(opt, fields, gpu >= 0, checkpoint, gpu)
+    except RuntimeError as error:
+        raise UserError(f"checkpoint {path}: weights do not fit the model: {error}") from error
+    check_loaded(model, checkpoint)
+    model.eval()
+    ours = checkpoint[OUR_KEY]
+    return LoadedAutoencoder(model, fields, opt, ours["step"], ours["rate_weight"])
+
+
+# ---- random state, so that a resumed run is the same run -----------------------------------------
+
+
+def random_state() -> dict[str, Any]:
+    """Return the state of every random generator, in tensors and plain values."""
+    name, keys, position, has_gauss, cached = np.random.get_state(legacy=True)
+    return {
+        "torch": torch.get_rng_state(),
+        "cuda": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [],
+        "python": list(random.getstate()[1]),
+        "numpy": [name, keys.tolist(), int(position), int(has_gauss), float(cached)],
+    }
+
+
+def set_random_state(state: dict[str, Any]) -> None:
+    """Set every random generator to a ``state`` of :func:`random_state`."""
+    torch.set_rng_state(state["torch"])
+    if state["cuda"] and len(state["cuda"]) == torch.cuda.device_count():
+        torch.cuda.set_rng_state_all(state["cuda"])
+    random.setstate((3, tuple(state["python"]), None))
+    name, keys, position, has_gauss, cached = state["numpy"]
+    np.random.set_state((name, np.array(keys, dtype=np.uint32), position, has_gauss, cached))
+
+
+class CheckpointSaver(ModelSaver):
+    """OpenNMT-py's saver, writing each file aside and renaming it when whole."""
+
+    progress: Callable[[], dict[str, Any]] = staticmethod(dict)
+
+    def _save(self, step: int, model: Autoencoder) -> tuple[dict[str, Any], str]:
+        state = model.state_dict()
+        checkpoint = {
+            "model": {k: v for k, v in state.items() if not k.startswith("generator.")},
+            "generator": model.generator.state_dict(),
+            "vocab": self.fields,
+            "opt": self.model_opt,
+            "optim": self.optim.state_dict(),
+            OUR_KEY: {
+                "format": FORMAT,
+                "version": __version__,
+                "step": step,
+                "random_state": random_state(),
+                **self.progress(),
+            },
+        }
+        path = f"{self.base_path}_step_{step}.pt"
+        logger.info("Saving checkpoint %s", path)
+        with whole_file(path) as part:
+            torch.save(checkpoint, part)
+        return checkpoint, path
+
+    def _rm_checkpoint(self, name: str) -> None:
+        with contextlib.suppress(FileNotFoundError):
+            os.remove(name)

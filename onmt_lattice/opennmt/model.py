@@ -1,0 +1,60 @@
+"""The autoencoder: OpenNMT-py's NMTModel, returning the rate beside the decoder's output."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from onmt.models import NMTModel
+from torch import Tensor
+
+from onmt_lattice.bottlenecks import Bottlenecked
+from onmt_lattice.noise import Noise, StreamNoise
+from onmt_lattice.opennmt.encoder import BottleneckEncoder
+
+
+class Autoencoded(NamedTuple):
+    """A pass through encoder, bottleneck and decoder.
+
+    Attributes:
+        decoded: ``(tgt_len - 1, batch, dim)``, the decoder's outputs before the generator.
+        through: what the bottleneck made of the batch.
+    """
+
+    decoded: Tensor
+    through: Bottlenecked
+
+
+class Autoencoder(NMTModel):
+    """Encoder, bottleneck and decoder; the sentence's rate rides in the attention dictionary."""
+
+    encoder: BottleneckEncoder
+
+    def autoencode(
+        self, src: Tensor, tgt: Tensor, lengths: Tensor, noise: Noise, relaxed: bool = False
+    ) -> Autoencoded:
+        """Run a batch through the quantized channel, or through the relaxed one of training.
+
+        Args:
+            src: ``(src_len, batch, 1)`` token indices.
+            tgt: ``(tgt_len, batch, 1)`` token indices with begin and end of sentence.
+            lengths: ``(batch,)`` source lengths, descending.
+            noise: source of dither and noise.
+            relaxed: which channel.
+        """
+        state, through = self.encoder.bottlenecked(src, lengths, noise, relaxed)
+        memory = self.encoder.empty_memory(src)
+        self.decoder.init_state(src, memory, state)
+        decoded, _ = self.decoder(tgt[:-1], memory, memory_lengths=lengths)
+        return Autoencoded(decoded, through)
+
+    def forward(
+        self,
+        src: Tensor,
+        tgt: Tensor,
+        lengths: Tensor,
+        bptt: bool = False,
+        with_align: bool = False,
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        """See :meth:`NMTModel.forward`; ``attns["rate_nats"]`` is ``(batch,)``."""
+        decoded, through = self.autoencode(src, tgt, lengths, StreamNoise(), self.training)
+        return decoded, {"rate_nats": through.rate_nats}

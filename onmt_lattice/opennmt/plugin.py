@@ -1,0 +1,83 @@
+"""Everything of OpenNMT-py that is replaced, in one place.
+
+Two dictionaries are registries and only get an entry. The other names are looked up by
+OpenNMT-py's own functions at run time; each is replaced by a subclass or a wrapper, and models
+without a bottleneck go on as before.
+
+=============================================  =======================================================
+name                                           what stands there now, and why
+=============================================  =======================================================
+``encoders.str2enc["bottleneck_brnn"]``        our encoder, so that stock tools refuse our configs
+``model_builder.build_task_specific_model``    makes the ``NMTModel`` an :class:`Autoencoder`
+``utils.Statistics``                           counts the rate beside the loss
+``utils.loss.build_loss_compute``              adds λ · rate to the loss of an autoencoder
+``Trainer``                                    validates on the CPU too, in both channels
+``bin.train.single_main``                      :func:`run_process`, a process that resumes exactly
+``bin.train.load_checkpoint``                  reads checkpoints without running code
+``utils.distributed.all_gather_list``          needs CUDA; processes on the CPU gather over gloo
+=============================================  =======================================================
+"""
+
+from __future__ import annotations
+
+from argparse import Namespace
+from typing import Any
+
+import onmt
+import onmt.bin.train
+import onmt.encoders
+import onmt.model_builder
+import onmt.utils.distributed
+import onmt.utils.loss
+import torch
+from onmt.models import NMTModel
+from torch import nn
+
+from onmt_lattice.opennmt.checkpoint import load_checkpoint
+from onmt_lattice.opennmt.encoder import BottleneckEncoder
+from onmt_lattice.opennmt.loss import with_rate
+from onmt_lattice.opennmt.model import Autoencoder
+from onmt_lattice.opennmt.options import ENCODER_TYPE
+from onmt_lattice.opennmt.statistics import RateStatistics
+from onmt_lattice.opennmt.trainer import RateTrainer
+
+_stock_build_model = onmt.model_builder.build_task_specific_model
+_stock_build_loss = onmt.utils.loss.build_loss_compute
+_stock_gather = onmt.utils.distributed.all_gather_list
+
+
+def build_task_specific_model(model_opt: Namespace, fields: dict[str, Any]) -> nn.Module:
+    """Build the model as OpenNMT-py does, an :class:`Autoencoder` if it has a bottleneck."""
+    model = _stock_build_model(model_opt, fields)
+    if isinstance(model, NMTModel) and isinstance(model.encoder, BottleneckEncoder):
+        return Autoencoder(model.encoder, model.decoder)
+    return model
+
+
+def build_loss_compute(model: nn.Module, tgt_field: Any, opt: Namespace, train: bool = True) -> Any:
+    """Build the loss as OpenNMT-py does, with the rate added if the model has a bottleneck."""
+    compute = _stock_build_loss(model, tgt_field, opt, train)
+    return with_rate(compute, opt) if isinstance(model, Autoencoder) else compute
+
+
+def all_gather_list(data: Any, max_size: int = 4096) -> list[Any]:
+    """Gather ``data`` from every process, over whichever backend they share."""
+    if torch.distributed.get_backend() != "gloo":
+        return _stock_gather(data, max_size)
+    gathered: list[Any] = [None] * torch.distributed.get_world_size()
+    torch.distributed.all_gather_object(gathered, data)
+    return gathered
+
+
+def install() -> None:
+    """Replace the names above; calling it again changes nothing."""
+    from onmt_lattice.opennmt.training import run_process
+
+    onmt.encoders.str2enc[ENCODER_TYPE] = BottleneckEncoder
+    onmt.model_builder.build_task_specific_model = build_task_specific_model
+    onmt.utils.Statistics = RateStatistics
+    onmt.utils.loss.build_loss_compute = build_loss_compute
+    onmt.Trainer = RateTrainer
+    onmt.bin.train.single_main = run_process
+    onmt.bin.train.load_checkpoint = load_checkpoint
+    onmt.utils.distributed.all_gather_list = all_gather_list

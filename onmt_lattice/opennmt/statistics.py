@@ -1,0 +1,78 @@
+"""Training statistics that know the rate beside the decoder's cross entropy."""
+
+from __future__ import annotations
+
+import math
+import time
+from typing import Any
+
+from onmt.utils.logging import logger
+from onmt.utils.statistics import Statistics
+
+NATS_PER_BIT = math.log(2)
+
+
+class RateStatistics(Statistics):
+    """OpenNMT-py's statistics plus the rate; ``loss``, ``xent`` and ``ppl`` stay the decoder's.
+
+    Attributes:
+        rate_nats: rate summed over sentences.
+        rate_weight: the λ last used.
+        relaxed: the same statistics of the relaxed channel, in validation only.
+    """
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.rate_nats = 0.0
+        self.rate_weight = 0.0
+        self.relaxed: RateStatistics | None = None
+
+    def update(self, stat: Statistics, update_n_src_words: bool = False) -> None:
+        """Add another object's sums to this one's."""
+        super().update(stat, update_n_src_words)
+        self.rate_nats += getattr(stat, "rate_nats", 0.0)
+        self.rate_weight = getattr(stat, "rate_weight", self.rate_weight)
+
+    def nll_bits(self) -> float:
+        """Return the decoder's NLL in bits a target token (end of sentence included)."""
+        return self.xent() / NATS_PER_BIT
+
+    def rate_bits(self) -> float:
+        """Return the rate in bits a target token."""
+        return self.rate_nats / self.n_words / NATS_PER_BIT
+
+    def scalars(self) -> dict[str, float]:
+        """Return what the logs show beside OpenNMT-py's own numbers."""
+        nll, rate = self.nll_bits(), self.rate_bits()
+        return {"nll_bits": nll, "rate_bits": rate, "lambda": self.rate_weight, "total": nll + rate}
+
+    def describe(self) -> str:
+        """Return NLL, rate, λ and their total as one phrase; bits a token."""
+        return (
+            f"nll: {self.nll_bits():6.3f} rate: {self.rate_bits():6.3f} "
+            f"total: {self.nll_bits() + self.rate_bits():6.3f} bits/tok; "
+            f"lambda: {self.rate_weight:6.4f}"
+        )
+
+    def output(self, step: int, num_steps: int, learning_rate: float, start: float) -> None:
+        """Log one report line."""
+        elapsed = self.elapsed_time() + 1e-5
+        of = f"/{num_steps}" if num_steps > 0 else ""
+        metrics = "".join(f" {k}: {v:.2f};" for k, v in self.computed_metrics.items())
+        logger.info(
+            f"Step {step}{of}; acc: {self.accuracy():6.2f}; ppl: {self.ppl():5.2f}; "
+            f"xent: {self.xent():4.2f}; {self.describe()}; lr: {learning_rate:7.5f}; "
+            f"{self.n_src_words / elapsed:3.0f}/{self.n_words / elapsed:3.0f} tok/s; "
+            f"{time.time() - start:6.0f} sec;{metrics}"
+        )
+
+    def log_tensorboard(
+        self, prefix: str, writer: Any, learning_rate: float, patience: Any, step: int
+    ) -> None:
+        """Write every number to TensorBoard under ``prefix``."""
+        super().log_tensorboard(prefix, writer, learning_rate, patience, step)
+        for key, value in self.scalars().items():
+            writer.add_scalar(f"{prefix}/{key}", value, step)
+        if self.relaxed is not None:
+            for key, value in self.relaxed.scalars().items():
+                writer.add_scalar(f"{prefix}/relaxed_{key}", value, step)
