@@ -1,0 +1,14 @@
+"""The embedded corpus: sentences of a grammar of English whose entropy is known exactly."""
+
+from onmt_lattice.corpus.english import english_grammar, ideal_bits
+from onmt_lattice.corpus.grammar import Grammar, Rule
+from onmt_lattice.corpus.splits import SPLITS, corpus_text
+
+__all__ = [
+    "SPLITS",
+    "Grammar",
+    "Rule",
+    "corpus_text",
+    "english_grammar",
+    "ideal_bits",
+]

@@ -1,0 +1,250 @@
+"""Probabilistic grammars of finitely many sentences, whose entropy is known exactly."""
+
+from __future__ import annotations
+
+import math
+import random
+from bisect import bisect_right
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from fractions import Fraction
+from functools import cached_property
+from graphlib import CycleError, TopologicalSorter
+from itertools import accumulate
+from typing import TypeVar
+
+T = TypeVar("T")
+Stack = tuple[str, ...]  # the symbols that a leftmost derivation has yet to expand
+Weight = tuple[float, int]  # the probability and the number of some derivations
+
+
+@dataclass(frozen=True)
+class Rule:
+    """One right-hand side of a nonterminal, chosen in proportion to its integer weight."""
+
+    weight: int
+    symbols: tuple[str, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class Grammar:
+    """A probabilistic context-free grammar without recursion.
+
+    A symbol that heads rules is a nonterminal; any other is a word. As no nonterminal can reach
+    itself, the language is finite and every expectation over derivations is a finite recursion
+    from the words up. If, besides, no sentence has two derivations (`distinct_sentences` equals
+    `derivations`), then `entropy_bits` is the entropy of a sentence and no code of any kind can
+    average fewer bits.
+
+    Raises:
+        ValueError: for an undefined start, a nonterminal without rules, an empty right-hand side,
+            a weight that is not positive, or recursion.
+    """
+
+    start: str
+    rules: Mapping[str, Sequence[Rule]] = field(repr=False)
+
+    def __post_init__(self) -> None:
+        if self.start not in self.rules:
+            raise ValueError(f"start symbol {self.start!r} has no rules; define it")
+        for head, rules in self.rules.items():
+            if not rules:
+                raise ValueError(f"nonterminal {head!r} has no rules; give it one or remove it")
+            for rule in rules:
+                if rule.weight < 1 or not rule.symbols:
+                    raise ValueError(f"{head!r} has {rule}; give it a weight >= 1 and symbols")
+        _ = self._children_first  # refuses recursion
+
+    def probabilities(self, head: str) -> list[Fraction]:
+        """Return the exact probability of each rule of the nonterminal ``head``, in order."""
+        total = sum(rule.weight for rule in self.rules[head])
+        return [Fraction(rule.weight, total) for rule in self.rules[head]]
+
+    @cached_property
+    def vocabulary(self) -> frozenset[str]:
+        """The words that some rule names."""
+        every = {s for rules in self.rules.values() for rule in rules for s in rule.symbols}
+        return frozenset(every - self.rules.keys())
+
+    # Expectations and extremes over derivations, exact by recursion
+
+    @cached_property
+    def entropy_bits(self) -> float:
+        """Entropy of a derivation, in bits; of a sentence, too, if none has two derivations.
+
+        By the chain rule, H(A) = sum_r p_r (-log2 p_r + sum_{B in r} H(B)), and H(word) = 0.
+        Exact up to floating-point rounding.
+        """
+
+        def entropy(terms: list[tuple[float, list[float]]]) -> float:
+            return math.fsum(p * (math.fsum(parts) - math.log2(p)) for p, parts in terms)
+
+        return self._fold(0.0, entropy)
+
+    @cached_property
+    def expected_words(self) -> float:
+        """Mean number of words in a sentence, exact up to floating-point rounding."""
+        return self._fold(1.0, lambda terms: math.fsum(p * sum(parts) for p, parts in terms))
+
+    @cached_property
+    def shortest(self) -> int:
+        """Fewest words in a sentence."""
+        return self._fold(1, lambda terms: min(sum(parts) for _, parts in terms))
+
+    @cached_property
+    def longest(self) -> int:
+        """Most words in a sentence."""
+        return self._fold(1, lambda terms: max(sum(parts) for _, parts in terms))
+
+    @cached_property
+    def derivations(self) -> int:
+        """Number of derivations, an exact integer."""
+        return self._fold(1, lambda terms: sum(math.prod(parts) for _, parts in terms))
+
+    def _fold(self, word: T, combine: Callable[[list[tuple[float, list[T]]]], T]) -> T:
+        """Return the start symbol's value, where ``word`` is that of every word.
+
+        ``combine`` maps a nonterminal's rules, as (probability, values of its symbols), to its
+        value.
+        """
+        value: dict[str, T] = {}
+        for head in self._children_first:
+            parts = [[value.get(s, word) for s in rule.symbols] for rule in self.rules[head]]
+            value[head] = combine(
+                list(zip(map(float, self.probabilities(head)), parts, strict=True))
+            )
+        return value[self.start]
+
+    @cached_property
+    def _children_first(self) -> list[str]:
+        graph = {
+            head: {s for rule in rules for s in rule.symbols if s in self.rules}
+            for head, rules in self.rules.items()
+        }
+        try:
+            return list(TopologicalSorter(graph).static_order())
+        except CycleError as error:
+            cycle = " -> ".join(error.args[1])
+            raise ValueError(f"the grammar is recursive: {cycle}; bound its depth") from None
+
+    # Drawing sentences
+
+    def sample(self, rng: random.Random) -> list[str]:
+        """Draw the words of a sentence.
+
+        Only ``rng.random()`` is called, whose sequence Python keeps the same for a seed in every
+        version, so that a seed gives the same sentences everywhere.
+        """
+        words: list[str] = []
+        stack = [self.start]
+        while stack:
+            symbol = stack.pop()
+            if symbol in self.rules:
+                cumulative = self._cumulative[symbol]
+                choice = bisect_right(cumulative, rng.random() * cumulative[-1])
+                stack.extend(reversed(self.rules[symbol][choice].symbols))
+            else:
+                words.append(symbol)
+        return words
+
+    @cached_property
+    def _cumulative(self) -> dict[str, list[int]]:
+        return {h: list(accumulate(r.weight for r in rules)) for h, rules in self.rules.items()}
+
+    # Parsing: all leftmost derivations at once, those with the same stack merged
+
+    def log2_probability(self, words: Sequence[str]) -> float:
+        """Return the base-2 logarithm of the probability of the sentence, or -inf if it is none.
+
+        The probability is the sum over all derivations of the sentence, exact up to rounding.
+        """
+        probability, _ = self._parse(words)
+        return math.log2(probability) if probability else -math.inf
+
+    def count_derivations(self, words: Sequence[str]) -> int:
+        """Return the number of derivations of the sentence, which is 0 if it is none."""
+        _, count = self._parse(words)
+        return count
+
+    def _parse(self, words: Sequence[str]) -> Weight:
+        states: dict[Stack, Weight] = {(self.start,): (1.0, 1)}
+        for word in words:
+            following: dict[Stack, Weight] = {}
+            for stack, weight in states.items():
+                _add(following, self._after(stack, word), weight)
+            states = following
+        return states.get((), (0.0, 0))
+
+    def _after(self, stack: Stack, word: str) -> dict[Stack, Weight]:
+        """Return the stacks to which reading ``word`` leads, with what leads to each."""
+        if not stack or word not in self._first[stack[0]]:
+            return {}
+        opened = self._opened(stack[0], word)
+        return {rest + stack[1:]: weight for rest, weight in opened.items()}
+
+    def _opened(self, symbol: str, word: str) -> dict[Stack, Weight]:
+        """Return the same for the stack of ``symbol`` alone, whose first word is ``word``."""
+        if symbol == word:
+            return {(): (1.0, 1)}
+        known = self._known.get((symbol, word))
+        if known is None:
+            known = self._known[symbol, word] = {}
+            for rule, chance in zip(self.rules[symbol], self.probabilities(symbol), strict=True):
+                _add(known, self._after(rule.symbols, word), (float(chance), 1))
+        return known
+
+    @cached_property
+    def _known(self) -> dict[tuple[str, str], dict[Stack, Weight]]:
+        return {}  # what `_opened` has found so far
+
+    @cached_property
+    def _first(self) -> dict[str, frozenset[str]]:
+        """The words that can open each symbol."""
+        first = {word: frozenset([word]) for word in self.vocabulary}
+        for head in self._children_first:
+            first[head] = frozenset().union(*(first[r.symbols[0]] for r in self.rules[head]))
+        return first
+
+    # Ambiguity
+
+    @cached_property
+    def distinct_sentences(self) -> int:
+        """Number of different sentences, an exact integer.
+
+        It equals `derivations` if and only if no sentence has two derivations. Counted on the
+        deterministic automaton whose states are sets of stacks (the subset construction).
+        """
+        known: dict[frozenset[Stack], int] = {}
+
+        def count(state: frozenset[Stack]) -> int:
+            if state not in known:
+                steps = (self._step(state, word) for word in self._next_words(state))
+                known[state] = (() in state) + sum(map(count, steps))
+            return known[state]
+
+        return count(frozenset([(self.start,)]))
+
+    def _next_words(self, state: Collection[Stack]) -> frozenset[str]:
+        return frozenset().union(*(self._first[stack[0]] for stack in state if stack))
+
+    def _step(self, state: Collection[Stack], word: str) -> frozenset[Stack]:
+        return frozenset(rest for stack in state for rest in self._after(stack, word))
+
+
+def _add(total: dict[Stack, Weight], part: Mapping[Stack, Weight], factor: Weight) -> None:
+    """Add to ``total`` the weights of ``part``, each multiplied by ``factor``."""
+    for stack, (p, n) in part.items():
+        probability, count = total.get(stack, (0.0, 0))
+        total[stack] = probability + factor[0] * p, count + factor[1] * n
+
+
+def reachable(start: str, rules: Mapping[str, Sequence[Rule]]) -> dict[str, Sequence[Rule]]:
+    """Return the rules that a derivation from ``start`` can use."""
+    found: dict[str, Sequence[Rule]] = {}
+    waiting = [start]
+    while waiting:
+        head = waiting.pop()
+        if head in rules and head not in found:
+            found[head] = rules[head]
+            waiting += [symbol for rule in rules[head] for symbol in rule.symbols]
+    return found
