@@ -33,6 +33,9 @@ class Lattice(ABC):
         kissing_number: number of shortest nonzero vectors, or None where unknown.
         unit_covering_radius: largest distance of a point to the lattice at scale 1, or None.
         scale: the factor.
+        points_last: whether ``_nearest`` takes and returns points as columns, ``(n, N)``, which
+            is the faster layout for decoders that reduce over coordinates.
+        chunk: number of points decoded at a time, which bounds the memory a decoder takes.
     """
 
     name: str
@@ -42,7 +45,8 @@ class Lattice(ABC):
     kissing_number: int | None = None
     unit_covering_radius: float | None = None
     scale: float = 1.0
-    chunk: int = 8192  # points decoded at a time, which bounds the memory a decoder takes
+    points_last: bool = False
+    chunk: int = 8192
 
     # ---- what a lattice is -------------------------------------------------------------------
 
@@ -95,12 +99,28 @@ class Lattice(ABC):
             points = torch.empty_like(x, memory_format=torch.contiguous_format)
             parts = points.view(-1, self.dim).split(self.chunk)
             for part, into in zip(x.reshape(-1, self.dim).split(self.chunk), parts, strict=True):
-                into.copy_(self._nearest(_decodable(part) / self.scale).mul_(self.scale))
+                part = _decodable(part) / self.scale
+                if self.points_last:
+                    into.copy_(self._nearest(part.T.contiguous()).T.mul_(self.scale))
+                else:
+                    into.copy_(self._nearest(part).mul_(self.scale))
             return points
 
     @abstractmethod
     def _nearest(self, x: Tensor) -> Tensor:
-        """Return the points of the unit lattice nearest to ``x`` ``(N, n)``."""
+        """Return the points of the unit lattice nearest to ``x``.
+
+        ``x`` and the result are ``(n, N)`` if the class sets ``points_last``, else ``(N, n)``.
+        """
+
+    def compiled(self) -> Self:
+        """Return this lattice with its decoder fused by ``torch.compile``: the same points, faster.
+
+        The first call takes some seconds to compile, and needs a C++ compiler on the CPU.
+        """
+        compiled = copy.copy(self)
+        compiled._nearest = torch.compile(self._nearest, dynamic=True)  # type: ignore[method-assign]
+        return compiled
 
     def coordinates(self, point: Tensor) -> Tensor:
         """Return the integers ``(..., n)`` (int64) of ``point`` in the rows of ``basis``."""

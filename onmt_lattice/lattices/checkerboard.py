@@ -1,7 +1,6 @@
 """The checkerboard lattices D_n, their duals D_n*, and the parity fold both semirings share.
 
-D_n is the set of integer vectors whose sum is even; D_n* is ℤⁿ ∪ (ℤⁿ + (½, …, ½)). Decoders take
-points last, ``(n, N)``, so that reductions over coordinates run along whole rows.
+D_n is the set of integer vectors whose sum is even; D_n* is ℤⁿ ∪ (ℤⁿ + (½, …, ½)).
 """
 
 from __future__ import annotations
@@ -35,21 +34,23 @@ def fold_parity(
     return even[..., 0], odd[..., 0]
 
 
-def half_parity(x: Tensor) -> Tensor:
-    """Return ½ times the parity of the sum over dim 0 of integers ``(n, N)``, however large."""
-    return (0.5 * x).frac().sum(0).frac().abs()
+def parity(x: Tensor) -> Tensor:
+    """Return ``(N,)`` 0 or 1, the parity of the sum over dim 0 of whole numbers, however large."""
+    return 2 * (0.5 * x).frac().sum(0).frac().abs()
 
 
-def nearest_even_sum(x: Tensor) -> Tensor:
-    """Return the points of D_n nearest to ``x`` ``(n, N)``.
+def mend_parity(x: Tensor, point: Tensor, odd: Tensor) -> Tensor:
+    """Round the worst coordinate of ``x`` ``(n, N)`` the other way where ``odd`` ``(N,)`` is 1.
 
-    Round; where the sum is odd, round the worst coordinate the other way (Conway & Sloane, 1982).
+    Args:
+        x: what was rounded.
+        point: what it was rounded to, coordinate by coordinate.
+        odd: whether the sum of ``point`` has the wrong parity.
     """
-    point = x.round()
     error = x - point
     worst = error.abs().max(0).indices[None]
-    step = torch.where(error.gather(0, worst) < 0, -2.0, 2.0) * half_parity(point)
-    return point.scatter_add(0, worst, step.to(point))
+    step = torch.where(error.gather(0, worst) < 0, -odd, odd)
+    return point.scatter_add(0, worst, step)
 
 
 @register_lattice("D", "D4")
@@ -58,6 +59,8 @@ class Checkerboard(TrellisLattice):
 
     G(D_n), covering radius and kissing number: Conway & Sloane, SPLAG, chapters 4 and 21.
     """
+
+    points_last = True
 
     def __init__(self, n: int):
         if n < 2:
@@ -72,7 +75,13 @@ class Checkerboard(TrellisLattice):
         self.unit_covering_radius = max(1.0, math.sqrt(n) / 2)
 
     def _nearest(self, x: Tensor) -> Tensor:
-        return nearest_even_sum(x.T.contiguous()).T
+        """Round; where the sum is odd, round the worst coordinate the other way.
+
+        Conway & Sloane, "Fast quantizing and decoding algorithms for lattice quantizers and
+        codes" (1982), algorithm for D_n.
+        """
+        point = x.round()
+        return mend_parity(x, point, parity(point))
 
     def _fold(self, y: Tensor, log_s: Tensor, over: Semiring) -> Tensor:
         even, odd = over.classes(y, log_s, (0.0, 1.0), 2.0)
@@ -86,6 +95,8 @@ class DualCheckerboard(TrellisLattice):
     Covering radius and kissing number: Conway & Sloane, SPLAG, chapter 4.
     """
 
+    points_last = True
+
     def __init__(self, n: int):
         if n < 2:
             raise ValueError(f"lattice D_n*: n is {n}; expected at least 2")
@@ -98,12 +109,10 @@ class DualCheckerboard(TrellisLattice):
         self.unit_covering_radius = math.sqrt(2 * n - n % 2) / 4
 
     def _nearest(self, x: Tensor) -> Tensor:
-        """Round to ℤⁿ; the coset is ½ − |error| away, nearer where Σ|error| > n/4."""
-        x = x.T.contiguous()
+        """Round to ℤⁿ; the coset is ½ − |error| away, so that it is nearer if Σ|error| > n/4."""
         point = x.round()
-        error = x - point
-        nearer = (error.abs().sum(0) > self.dim / 4).to(x.dtype)
-        return (point + (0.5 - (error < 0).to(x.dtype)) * nearer).T
+        halves = ((x - point).abs().sum(0) > self.dim / 4).to(x.dtype)
+        return point.lerp(x.floor() + 0.5, halves)
 
     def _fold(self, y: Tensor, log_s: Tensor, over: Semiring) -> Tensor:
         integers, halves = over.classes(y, log_s, (0.0, 0.5), 1.0)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from onmt_lattice.lattices.checkerboard import fold_parity, half_parity
+from onmt_lattice.lattices.checkerboard import fold_parity, mend_parity, parity
 from onmt_lattice.lattices.registry import register_lattice
 from onmt_lattice.lattices.trellis import Semiring, TrellisLattice
 
@@ -22,6 +22,7 @@ class E8(TrellisLattice):
     nsm = 929 / 12960
     kissing_number = 240
     unit_covering_radius = 1.0
+    points_last = True
 
     def __init__(self) -> None:
         self.unit_basis = torch.eye(8, dtype=torch.float64) - torch.eye(8).roll(-1, 1)
@@ -30,25 +31,18 @@ class E8(TrellisLattice):
         self.unit_basis[-1] = 0.5
 
     def _nearest(self, x: Tensor) -> Tensor:
-        """Decode both cosets from one rounding, and build only the nearer point.
+        """Round to both cosets at once, and mend the parity of the nearer point alone.
 
-        With a the distance to the nearest integer, ½ − a is the distance to the nearest half
-        integer. The squared distances Σa² and Σ(½ − a)² differ by Σa − 2; where the sum of a
-        candidate is odd, its worst coordinate steps to the other side, for 1 − 2 max a or 2 min a.
+        With a the distance to the nearest integer, ½ − a is that to the nearest half integer:
+        the squared distances Σa² and Σ(½ − a)² differ by Σa − 2. Where a rounded point has an odd
+        sum, mending it adds 1 − 2 max a, or 2 min a in the coset of halves.
         """
-        x = x.T.contiguous()
-        point = x.round()
-        error = x - point
-        distance = error.abs()
-        toward = 0.5 - (error < 0).to(x.dtype)
-        odd = half_parity(point)
-        odd_half = (odd + 0.5 * toward.sum(0)).frac().abs()
-        most, at_most = distance.max(0)
-        least, at_least = distance.min(0)
-        halves = 2 * odd * (1 - 2 * most) + distance.sum(0) > 2 + 4 * odd_half * least
-        worst = torch.where(halves, at_least, at_most)[None]
-        step = torch.where(halves, -4 * odd_half, 4 * odd) * toward.gather(0, worst)
-        return (point + toward * halves).scatter_add(0, worst, step).T
+        point, below = x.round(), x.floor()
+        odd, odd_half = parity(point), parity(below)
+        distance = (x - point).abs()
+        mending = odd * (1 - 2 * distance.amax(0)) - 2 * odd_half * distance.amin(0)
+        halves = (distance.sum(0) + mending > 2).to(x.dtype)
+        return mend_parity(x, point.lerp(below + 0.5, halves), odd.lerp(odd_half, halves))
 
     def _fold(self, y: Tensor, log_s: Tensor, over: Semiring) -> Tensor:
         classes = over.classes(y, log_s, (0.0, 0.5, 1.0, 1.5), 2.0)

@@ -25,19 +25,6 @@ from onmt_lattice.lattices.trellis import Semiring, TrellisLattice
 
 
 @cache
-def helmert_frame(
-    n: int, dtype: torch.dtype = torch.float64, device: torch.device | str = "cpu"
-) -> Tensor:
-    """Return ``(n, n + 1)``: orthonormal rows, each orthogonal to (1, …, 1)."""
-    frame = torch.zeros(n, n + 1, dtype=torch.float64)
-    for j in range(1, n + 1):
-        frame[j - 1, :j] = 1.0
-        frame[j - 1, j] = -j
-        frame[j - 1] /= math.sqrt(j * (j + 1))
-    return frame.to(device, dtype)
-
-
-@cache
 def section_classes(j: int, dtype: torch.dtype, device: torch.device) -> Tensor:
     """Return ``(j, j + 1)``: c/j(j+1) in [0, 1) for c ≡ row (mod j), c ≡ column (mod j+1)."""
     rows, columns = torch.arange(j)[:, None], torch.arange(j + 1)[None, :]
@@ -45,8 +32,36 @@ def section_classes(j: int, dtype: torch.dtype, device: torch.device) -> Tensor:
     return (classes.double() / (j * (j + 1))).to(device, dtype)
 
 
+def embed(x: Tensor) -> Tensor:
+    """Return ``(n + 1, N)``: points ``(n, N)`` of the Helmert frame in the n + 1 coordinates."""
+    j = torch.arange(1, len(x) + 1, dtype=x.dtype, device=x.device)[:, None]
+    x = x / (j * (j + 1)).sqrt()
+    zero = torch.zeros_like(x[:1])
+    return torch.cat([x.flip(0).cumsum(0).flip(0), zero]) - torch.cat([zero, j * x])
+
+
+def project(x: Tensor) -> Tensor:
+    """Return ``(n, N)``: the coordinates of ``x`` ``(n + 1, N)`` in the Helmert frame."""
+    j = torch.arange(1, len(x), dtype=x.dtype, device=x.device)[:, None]
+    return (x[:-1].cumsum(0) - j * x[1:]) / (j * (j + 1)).sqrt()
+
+
+def ranks(x: Tensor) -> Tensor:
+    """Return for each entry its rank among its column of ``x`` ``(m, N)``, from 0; ties in order.
+
+    For few rows comparing all pairs is two to three times faster than sorting twice.
+    """
+    rank = torch.zeros_like(x)
+    for j in range(len(x)):
+        rank[: j + 1] += x[j] < x[: j + 1]
+        rank[j + 1 :] += x[j] <= x[j + 1 :]
+    return rank
+
+
 class _HelmertLattice(TrellisLattice):
     """What A_n and A_n* share: the frame, and the fold over the trellis of partial sums."""
+
+    points_last = True
 
     def __init__(self, n: int, name: str):
         if n < 1:
@@ -74,8 +89,8 @@ class Simplex(_HelmertLattice):
 
     def __init__(self, n: int):
         super().__init__(n, "A_n")
-        differences = torch.eye(n, n + 1).double() - torch.eye(n, n + 1).double().roll(1, -1)
-        self.unit_basis = differences @ helmert_frame(n).T
+        axes = torch.eye(n + 1, dtype=torch.float64)
+        self.unit_basis = project(axes[:, :n] - axes[:, 1:]).T
         self.nsm = (1 / 12 + 1 / (6 * (n + 1))) * (n + 1) ** (-1 / n)
         self.kissing_number = n * (n + 1)
         half = (n + 1) // 2
@@ -87,14 +102,13 @@ class Simplex(_HelmertLattice):
         Conway & Sloane, "Fast quantizing and decoding algorithms for lattice quantizers and
         codes" (1982), algorithm for A_n.
         """
-        frame = helmert_frame(self.dim, x.dtype, x.device)
-        embedded = x @ frame
+        embedded = embed(x)
         rounded = embedded.round()
-        excess = rounded.sum(-1, keepdim=True)
-        rank = (embedded - rounded).argsort(dim=-1, stable=True).argsort(dim=-1)
+        excess = rounded.sum(0)
+        rank = ranks(embedded - rounded)
         lower = (rank < excess).to(x.dtype)
         higher = (rank > self.dim + excess).to(x.dtype)
-        return (rounded - lower + higher) @ frame.T
+        return project(rounded - lower + higher)
 
     def _fold(self, y: Tensor, log_s: Tensor, over: Semiring) -> Tensor:
         """Fold S_1 → S_2 → … → S_{n+1} = 0."""
@@ -110,7 +124,7 @@ class DualSimplex(_HelmertLattice):
 
     def __init__(self, n: int):
         super().__init__(n, "A_n*")
-        self.unit_basis = helmert_frame(n).T[:n].clone()
+        self.unit_basis = project(torch.eye(n + 1, n, dtype=torch.float64)).T
         self.nsm = permutohedron_moment(n + 1) * (n + 1) ** (1 / n - 2) / n
         self.kissing_number = 2 * n + 2 if n > 1 else 2
         self.unit_covering_radius = math.sqrt(n * (n + 2) / (12 * (n + 1)))
@@ -121,15 +135,15 @@ class DualSimplex(_HelmertLattice):
         Adding the same to all coordinates does not move the projection, so the nearest point is
         one of these n + 1 (McKilliam, Clarkson & Quinn, 2008).
         """
-        frame = helmert_frame(self.dim, x.dtype, x.device)
-        embedded = x @ frame
+        embedded = embed(x)
         rounded = embedded.round()
-        error, order = (embedded - rounded).sort(dim=-1, descending=True, stable=True)
-        raised = torch.arange(self.dim + 1, dtype=x.dtype, device=x.device)
-        shift = (error.sum(-1, keepdim=True) - raised).square() / (self.dim + 1)
-        cost = raised - 2 * (error.cumsum(-1) - error) - shift
-        best = cost.min(-1, keepdim=True).indices
-        return (rounded + (order.argsort(dim=-1) < best)) @ frame.T
+        error = embedded - rounded
+        rank = ranks(-error)
+        sorted_error = torch.empty_like(error).scatter_(0, rank.long(), error)
+        raised = torch.arange(self.dim + 1, dtype=x.dtype, device=x.device)[:, None]
+        shift = (error.sum(0) - raised).square() / (self.dim + 1)
+        cost = raised - 2 * (sorted_error.cumsum(0) - sorted_error) - shift
+        return project(rounded + (rank < cost.min(0).indices))
 
     def _fold(self, y: Tensor, log_s: Tensor, over: Semiring) -> Tensor:
         """Fold S_1 → S_2 → … → S_{n+1}, which may be anything."""
