@@ -80,6 +80,11 @@ class Bottleneck(nn.Module, ABC):
         self.map_in: nn.Module = nn.Linear(input_dim, self.dim) if mapped else nn.Identity()
         self.map_out: nn.Module = nn.Linear(self.dim, input_dim) if mapped else nn.Identity()
 
+    @classmethod
+    def label(cls, settings: dict[str, Any]) -> str:
+        """Return what tables and plots call the bottleneck with these ``settings``."""
+        return cls.name
+
     def inner_dim(self, requested: int) -> int:
         """Return the d to use where ``requested`` was asked for."""
         return requested

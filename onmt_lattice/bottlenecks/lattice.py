@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import cast
+from typing import Any, cast
 
 from torch import Tensor
 
@@ -63,6 +63,11 @@ class LatticeBottleneck(Bottleneck):
             code = "convolved_gaussian" if self._lattice.dim == 1 else "discrete_gaussian"
         self.code = make_code(code, self._lattice, self.dim // self._lattice.dim)
         self.reset_parameters()
+
+    @classmethod
+    def label(cls, settings: dict[str, Any]) -> str:
+        """See :meth:`Bottleneck.label`."""
+        return f"lattice {settings['lattice']}"
 
     def inner_dim(self, requested: int) -> int:
         """Return ``requested`` raised to a multiple of the lattice's dimension."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import cast
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -18,8 +18,10 @@ from onmt_lattice.bottlenecks.base import (
 from onmt_lattice.errors import UserError
 from onmt_lattice.noise import Noise
 
-FITTED_BATCHES = 10
 LLOYD_ITERATIONS = 10
+RESTART_BATCHES = 2000
+USAGE_DECAY = 0.9
+DEAD_USAGE = 0.1  # of an even share
 
 
 def nearest_entry(x: Tensor, entries: Tensor) -> Tensor:
@@ -92,11 +94,15 @@ class StraightThroughBottleneck(Bottleneck):
     Forward, each vector is replaced by its nearest entry. Backward, the gradient passes to the
     vector as by the identity, and to the chosen entry as it is. The rate is −log of the chosen
     entry's probability under its quantizer's learned distribution, whose gradient goes to that
-    distribution alone. In the first ``FITTED_BATCHES`` training batches the entries are fitted to
-    the batch by Lloyd's algorithm; from then on they are parameters like any other.
+    distribution alone.
+
+    The first training batch fits the entries by Lloyd's algorithm. As the encoder soon leaves them
+    behind, an entry that falls out of use in the first ``RESTART_BATCHES`` batches starts again at
+    a vector of the batch. From then on the entries are parameters like any other.
     """
 
-    fitted_batches: Tensor
+    batches: Tensor
+    usage: Tensor
 
     def __init__(self, input_dim: int, config: BottleneckConfig, vector_dim: int) -> None:
         super().__init__(input_dim, config)
@@ -106,26 +112,43 @@ class StraightThroughBottleneck(Bottleneck):
                 f"-vector_dim {vector_dim} does not divide the bottleneck's {self.dim} dimensions; "
                 f"choose a divisor, or another -bottleneck_dim"
             )
-        self.entries = nn.Parameter(
-            torch.empty(self.dim // vector_dim, self.alphabet, vector_dim)
-        )
+        self.entries = nn.Parameter(torch.empty(self.dim // vector_dim, self.alphabet, vector_dim))
         self.logits = nn.Parameter(torch.empty(self.dim // vector_dim, self.alphabet))
-        self.register_buffer("fitted_batches", torch.zeros((), dtype=torch.long))
+        self.register_buffer("batches", torch.zeros((), dtype=torch.long))
+        self.register_buffer("usage", torch.empty(self.dim // vector_dim, self.alphabet))
         self.reset_parameters()
+
+    @classmethod
+    def label(cls, settings: dict[str, Any]) -> str:
+        """See :meth:`Bottleneck.label`."""
+        return f"{cls.name} M={settings['levels']}"
 
     def reset_parameters(self) -> None:
         """Initialise the codes as uniform and the entries as normal, until the first batches."""
         super().reset_parameters()
         nn.init.normal_(self.entries)
         nn.init.zeros_(self.logits)
-        self.fitted_batches.zero_()
+        self.batches.zero_()
+        self.usage.fill_(1 / self.usage.shape[1])
 
     @torch.no_grad()
-    def _fit(self, x: Tensor) -> None:
-        self.entries.copy_(fit_entries(x, self.entries.shape[1]))
+    def _follow(self, x: Tensor) -> None:
+        """Fit the entries to the first batch; in later ones start dead entries again."""
+        entries = self.entries.data
+        if self.batches == 0:
+            entries.copy_(fit_entries(x, entries.shape[1]))
+        else:
+            share = nn.functional.one_hot(nearest_entry(x, entries), entries.shape[1])
+            self.usage.lerp_(share.float().mean(0), 1 - USAGE_DECAY)
+            dead = self.usage < DEAD_USAGE / entries.shape[1]
+            sample = torch.randint(len(x), dead.shape, device=x.device)  # (N, M)
+            quantizers = torch.arange(len(entries), device=x.device).unsqueeze(1)
+            entries[dead] = x[sample, quantizers][dead]
+            self.usage[dead] = 1 / entries.shape[1]
         if torch.distributed.is_available() and torch.distributed.is_initialized():
-            torch.distributed.broadcast(self.entries.data, 0)
-        self.fitted_batches += 1
+            torch.distributed.broadcast(entries, 0)
+            torch.distributed.broadcast(self.usage, 0)
+        self.batches += 1
 
     def quantized(self, x: Tensor, noise: Noise) -> Bottlenecked:
         """See :meth:`Bottleneck.quantized`; differentiable in the straight-through way."""
@@ -138,9 +161,9 @@ class StraightThroughBottleneck(Bottleneck):
         return Bottlenecked(self.map_out(passed.flatten(1)), rate, index)
 
     def relaxed(self, x: Tensor, noise: Noise) -> Bottlenecked:
-        """See :meth:`Bottleneck.relaxed`: the real channel, its entries fitted at the start."""
-        if self.training and self.fitted_batches < FITTED_BATCHES:
-            self._fit(self.map_in(x).detach().view(len(x), *self.entries.shape[::2]))
+        """See :meth:`Bottleneck.relaxed`: the real channel; entries follow the data at first."""
+        if self.training and self.batches < RESTART_BATCHES:
+            self._follow(self.map_in(x).detach().view(len(x), *self.entries.shape[::2]))
         return self.quantized(x, noise)
 
 

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import argparse
+import atexit
 import contextlib
 import functools
 import os
 import pickle
 import random
 import re
+import shutil
+import tempfile
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 import onmt.model_builder
@@ -102,6 +105,35 @@ def check_loaded(model: Autoencoder, checkpoint: dict[str, Any]) -> None:
         )
 
 
+# ---- subword models travel with the weights ------------------------------------------------------
+
+FILE_OPTIONS = ("src_subword_model", "tgt_subword_model", "src_subword_vocab", "tgt_subword_vocab")
+
+
+def embedded_files(opt: argparse.Namespace) -> dict[str, torch.Tensor]:
+    """Return the bytes (uint8) of each file that the transforms of ``opt`` read, by option."""
+    files = {}
+    for name in FILE_OPTIONS:
+        path = getattr(opt, name, None)
+        if path and os.path.isfile(path):
+            with open(path, "rb") as file:
+                files[name] = torch.tensor(list(file.read()), dtype=torch.uint8)
+    return files
+
+
+def unpack_files(opt: argparse.Namespace, files: dict[str, torch.Tensor]) -> None:
+    """Point ``opt`` at copies of the embedded ``files``, removed when the process ends."""
+    if not files:
+        return
+    folder = tempfile.mkdtemp(prefix="onmt_lattice_")
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    for name, content in files.items():
+        path = os.path.join(folder, name)
+        with open(path, "wb") as file:
+            file.write(bytes(content.tolist()))
+        setattr(opt, name, path)
+
+
 class LoadedAutoencoder(NamedTuple):
     """A model ready to evaluate.
 
@@ -139,6 +171,7 @@ def load_autoencoder(path: str | os.PathLike[str], gpu: int = -1) -> LoadedAutoe
     check_loaded(model, checkpoint)
     model.eval()
     ours = checkpoint[OUR_KEY]
+    unpack_files(opt, ours["files"])
     return LoadedAutoencoder(model, fields, opt, ours["step"], ours["rate_weight"])
 
 
@@ -147,7 +180,7 @@ def load_autoencoder(path: str | os.PathLike[str], gpu: int = -1) -> LoadedAutoe
 
 def random_state() -> dict[str, Any]:
     """Return the state of every random generator, in tensors and plain values."""
-    name, keys, position, has_gauss, cached = np.random.get_state(legacy=True)
+    name, keys, position, has_gauss, cached = cast(tuple, np.random.get_state(legacy=True))
     return {
         "torch": torch.get_rng_state(),
         "cuda": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [],
@@ -184,6 +217,7 @@ class CheckpointSaver(ModelSaver):
                 "version": __version__,
                 "step": step,
                 "random_state": random_state(),
+                "files": embedded_files(self.model_opt),
                 **self.progress(),
             },
         }

@@ -209,7 +209,9 @@ def read_config(path: Path) -> dict[str, Any]:
     if settings is None:
         settings = {}
     if not isinstance(settings, dict):
-        raise UserError(f"-config {path}: expected 'option: value' lines, got a {type(settings).__name__}")
+        raise UserError(
+            f"-config {path}: expected 'option: value' lines, got a {type(settings).__name__}"
+        )
     base = settings.pop("base", None)
     return {**(read_config(path.parent / base) if base else {}), **settings}
 
@@ -311,6 +313,19 @@ def make_bottleneck_from_opt(opt: Namespace, input_dim: int) -> Bottleneck:
     return make_bottleneck(opt.bottleneck, input_dim, **given)
 
 
+def bottleneck_settings(opt: Namespace) -> dict[str, Any]:
+    """Return the bottleneck's site and every option of its own, defaults filled in."""
+    config = bottleneck_class(opt.bottleneck).Config
+    given = {f.name: getattr(opt, f.name, None) for f in dataclasses.fields(config)}
+    settings = config(**{name: value for name, value in given.items() if value is not None})
+    return {"bottleneck_site": opt.bottleneck_site, **dataclasses.asdict(settings)}
+
+
+def bottleneck_label(opt: Namespace) -> str:
+    """Return what tables and plots call the bottleneck, such as ``lattice E8``."""
+    return bottleneck_class(opt.bottleneck).label(bottleneck_settings(opt))
+
+
 def rate_weight_from_opt(opt: Namespace) -> RateWeight:
     """Return λ as ``opt`` asks for it."""
     return RateWeight(opt.rate_weight, opt.rate_weight_schedule, opt.rate_weight_midpoint)
@@ -333,7 +348,9 @@ def check_single_path(opt: Namespace) -> None:
 def check_shapes(opt: Namespace) -> None:
     """Refuse encoder and decoder shapes that do not fit, before any data is read."""
     if opt.enc_rnn_size % 2:
-        raise UserError(f"-enc_rnn_size {opt.enc_rnn_size}: expected an even number, two directions")
+        raise UserError(
+            f"-enc_rnn_size {opt.enc_rnn_size}: expected an even number, two directions"
+        )
     if opt.bottleneck_site == "all" and opt.enc_layers != opt.dec_layers:
         raise UserError(
             f"-bottleneck_site all: expected as many decoder layers as encoder layers, "

@@ -4,18 +4,18 @@ Two dictionaries are registries and only get an entry. The other names are looke
 OpenNMT-py's own functions at run time; each is replaced by a subclass or a wrapper, and models
 without a bottleneck go on as before.
 
-=============================================  =======================================================
-name                                           what stands there now, and why
-=============================================  =======================================================
-``encoders.str2enc["bottleneck_brnn"]``        our encoder, so that stock tools refuse our configs
-``model_builder.build_task_specific_model``    makes the ``NMTModel`` an :class:`Autoencoder`
-``utils.Statistics``                           counts the rate beside the loss
-``utils.loss.build_loss_compute``              adds λ · rate to the loss of an autoencoder
-``Trainer``                                    validates on the CPU too, in both channels
-``bin.train.single_main``                      :func:`run_process`, a process that resumes exactly
-``bin.train.load_checkpoint``                  reads checkpoints without running code
-``utils.distributed.all_gather_list``          needs CUDA; processes on the CPU gather over gloo
-=============================================  =======================================================
+==============================================  ===================================================
+name                                            what stands there now, and why
+==============================================  ===================================================
+``encoders.str2enc["bottleneck_brnn"]``         our encoder, so that stock tools refuse our configs
+``model_builder.build_task_specific_model``     makes the ``NMTModel`` an :class:`Autoencoder`
+``utils.Statistics``                            counts the rate beside the loss
+``utils.loss.build_loss_compute``               adds λ · rate to the loss of an autoencoder
+``Trainer``                                     validates on the CPU too, in both channels
+``bin.train.single_main``                       :func:`run_process`, a process that resumes exactly
+``bin.train.load_checkpoint``                   reads checkpoints without running code
+``utils.distributed.all_gather_list``           needs CUDA; processes on the CPU gather over gloo
+==============================================  ===================================================
 """
 
 from __future__ import annotations

@@ -110,9 +110,13 @@ def run_process(
     """Train in this process; stands where OpenNMT-py has ``train_single.main``.
 
     Args:
-        opt, fields, transforms_cls, checkpoint: as prepared by OpenNMT-py.
+        opt: the options, validated.
+        fields: vocabulary and numbering of the tokens.
+        transforms_cls: transforms of the text, by name.
+        checkpoint: what to go on from, or None.
         device_id: index into ``opt.gpu_ranks``, or -1 for a single process on the CPU.
-        batch_queue, semaphore: where batches come from if there are several processes.
+        batch_queue: where batches come from if there are several processes.
+        semaphore: released for each batch taken from the queue.
     """
     plugin.install()
     rank = opt.gpu_ranks[device_id] if device_id >= 0 else 0
@@ -120,8 +124,9 @@ def run_process(
         opt, device_id = on_cpu(opt, rank), -1
     configure_process(opt, device_id)
     init_logger(opt.log_file)
-    if checkpoint is not None and checkpoint[OUR_KEY]["step"] >= opt.train_steps > 0:
-        logger.info("Step %d of %d: nothing left to train", checkpoint[OUR_KEY]["step"], opt.train_steps)
+    done = 0 if checkpoint is None else checkpoint[OUR_KEY]["step"]
+    if done >= opt.train_steps:
+        logger.info("Step %d of %d: nothing left to train", done, opt.train_steps)
         return
 
     trainer = build(opt, fields, checkpoint, device_id, rank)
@@ -226,9 +231,7 @@ def restore_or_split_noise(opt: Namespace, checkpoint: dict[str, Any] | None, ra
         torch.manual_seed(opt.seed + 1_000_003 * rank + step)
 
 
-def resumed(
-    batches: Iterator[Any], checkpoint: dict[str, Any] | None, rank: int
-) -> Iterator[Any]:
+def resumed(batches: Iterator[Any], checkpoint: dict[str, Any] | None, rank: int) -> Iterator[Any]:
     """Yield ``batches``, setting the random state of ``checkpoint`` once the first is reached.
 
     Skipping the batches that were taken before draws random numbers; the state as it was at the

@@ -36,7 +36,9 @@ def build_vocab(argv: list[str]) -> None:
     check_options(opt)
     counter = count(opt)
     if not counter:
-        raise UserError(f"-data: no token was found in {corpora(opt)}; expected text, a sentence a line")
+        raise UserError(
+            f"-data: no token was found in {corpora(opt)}; expected text, a sentence a line"
+        )
     with whole_file(opt.src_vocab) as part:
         lines = (f"{token}\t{count}\n" for token, count in counter.most_common())
         part.write_text("".join(lines), encoding="utf-8")

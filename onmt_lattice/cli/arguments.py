@@ -1,0 +1,33 @@
+"""A parser for the commands that are all ours, in OpenNMT-py's style of options."""
+
+from __future__ import annotations
+
+import argparse
+from typing import Any, NoReturn
+
+from onmt_lattice.errors import UserError, unknown_name
+
+
+class Parser(argparse.ArgumentParser):
+    """An ``argparse`` parser that raises :class:`UserError` and takes ``-name`` and ``--name``."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(allow_abbrev=False, **kwargs)
+
+    def option(self, name: str, **kwargs: Any) -> None:
+        """Add an option as OpenNMT-py does, with one dash or two."""
+        self.add_argument(f"-{name}", f"--{name}", **kwargs)
+
+    def error(self, message: str) -> NoReturn:
+        """Raise :class:`UserError` with ``message``."""
+        raise UserError(message)
+
+    def parse_args(self, args: Any = None, namespace: Any = None) -> Any:
+        """Parse ``args``; an unknown option is an error that names the nearest one."""
+        parsed, unknown = self.parse_known_args(args, namespace)
+        for word in unknown:
+            if word.startswith("-") and len(word) > 1:
+                names = {s.lstrip("-") for a in self._actions for s in a.option_strings}
+                raise unknown_name("option", word.split("=")[0].lstrip("-"), names)
+            raise UserError(f"unexpected word {word!r} on the command line")
+        return parsed

@@ -1,0 +1,52 @@
+"""``onmt_lattice evaluate``."""
+
+from __future__ import annotations
+
+from onmt_lattice.cli.arguments import Parser
+from onmt_lattice.errors import UserError
+
+
+def parser() -> Parser:
+    """Return the parser of this command."""
+    p = Parser(
+        prog="onmt_lattice evaluate",
+        description="Measure rate and NLL of a checkpoint on a text, one sentence a line, "
+        "segmented into words as its training text. All costs are in bits: a target token (end "
+        "of sentence included), a whitespace word, a sentence. The rate is the length of the "
+        "codeword of the real, quantized representation.",
+        epilog="example: onmt_lattice evaluate -model runs/demo/gaussian_step_6000.pt "
+        "-src data/grammar/test.en -output results/gaussian.json -reconstruct pred.txt",
+    )
+    p.option("model", required=True, metavar="FILE", help="checkpoint written by train")
+    p.option("src", required=True, metavar="FILE", help="text to evaluate on, UTF-8")
+    p.option("output", metavar="FILE", help="write the numbers as JSON, for plot")
+    p.option("seed", type=int, default=0, help="seed of the dither and noise (default: 0)")
+    p.option("batch_size", type=int, default=64, help="sentences a batch (default: 64)")
+    p.option("gpu", type=int, default=-1, help="CUDA device, or -1 for the CPU (default: -1)")
+    p.option(
+        "reconstruct", metavar="FILE", help="decode every sentence, write the text and score it"
+    )
+    p.option("beam_size", type=int, default=1, help="1 is greedy (default: 1)")
+    p.option(
+        "max_length", type=int, default=100, help="longest line decoded, tokens (default: 100)"
+    )
+    return p
+
+
+def run(argv: list[str]) -> None:
+    """Evaluate with the options in ``argv``; print a table and write JSON."""
+    args = parser().parse_args(argv)
+    for name, lowest in (("seed", 0), ("batch_size", 1), ("beam_size", 1), ("max_length", 1)):
+        if getattr(args, name) < lowest:
+            raise UserError(f"-{name} {getattr(args, name)}: expected at least {lowest}")
+    output = vars(args).pop("output")
+
+    from onmt_lattice.opennmt.evaluate import EvaluateOptions, evaluate
+
+    evaluation = evaluate(EvaluateOptions(**vars(args), progress=True))
+    print(evaluation.table())
+    if output is not None:
+        evaluation.write(output)
+        print(f"written to {output}")
+    if evaluation.entropy is not None and not evaluation.entropy.holds:
+        raise UserError("rate + NLL is below the entropy of the source: the accounting is wrong")

@@ -1,0 +1,241 @@
+"""The outcome of an evaluation: numbers with their units, as table and as JSON."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from onmt_lattice.errors import UserError
+from onmt_lattice.files import whole_file
+
+FORMAT = 1
+LAW_STANDARD_ERRORS = 4.0
+
+
+@dataclass(frozen=True)
+class Bits:
+    """A cost in bits, by three measures.
+
+    Attributes:
+        token: a target token, end of sentence included (the paper's unit).
+        word: a whitespace word of the text.
+        sentence: a sentence.
+    """
+
+    token: float
+    word: float
+    sentence: float
+
+
+@dataclass(frozen=True)
+class Mean:
+    """A mean over sentences with its standard error."""
+
+    mean: float
+    standard_error: float
+
+    @classmethod
+    def of(cls, values: list[float]) -> Mean:
+        """Return the mean of ``values`` and its standard error (infinite for a single value)."""
+        n = len(values)
+        mean = math.fsum(values) / n
+        if n < 2:
+            return cls(mean, math.inf)
+        variance = math.fsum((v - mean) ** 2 for v in values) / (n - 1)
+        return cls(mean, math.sqrt(variance / n))
+
+
+@dataclass(frozen=True)
+class Entropy:
+    """The law rate + NLL ≥ H, on text of a grammar whose entropy is known.
+
+    Attributes:
+        bits_sentence: H, the entropy of a sentence.
+        bits_word: H over the expected number of words a sentence.
+        excess_bits_sentence: rate + NLL − log2 1/P(sentence), a mean over the sentences without
+            unknown tokens; its expectation is a relative entropy, which is never negative.
+        sentences: how many sentences that is.
+    """
+
+    bits_sentence: float
+    bits_word: float
+    excess_bits_sentence: Mean
+    sentences: int
+
+    @property
+    def holds(self) -> bool:
+        """Whether rate + NLL is at least H, within four standard errors."""
+        excess = self.excess_bits_sentence
+        return excess.mean >= -LAW_STANDARD_ERRORS * excess.standard_error
+
+
+@dataclass(frozen=True)
+class Codebooks:
+    """Use of the codebooks of a straight-through bottleneck; see ``CodebookSummary``."""
+
+    entries: int
+    perplexity: float
+    lowest_perplexity: float
+    unused: float
+
+
+@dataclass(frozen=True)
+class Reconstruction:
+    """How well sentences are decoded from their quantized representation.
+
+    Attributes:
+        beam_size: 1 for greedy decoding.
+        bleu: sacreBLEU against the input, 0 to 100.
+        chrf: chrF against the input, 0 to 100.
+        exact: share of sentences decoded to the letter.
+        signature: sacreBLEU's signature.
+    """
+
+    beam_size: int
+    bleu: float
+    chrf: float
+    exact: float
+    signature: str
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """Rate and NLL of one checkpoint on one text.
+
+    Attributes:
+        model: path of the checkpoint.
+        run: name of the run it belongs to: the path without its step.
+        step: training steps done; ``rate_weight``: λ at that step.
+        bottleneck: its name; ``settings``: its options; ``label``: what plots call it.
+        text: path of the text; ``sentences``, ``empty_lines``, ``words``, ``tokens``,
+            ``unknown_tokens``: counts in it.
+        seed: of the dither and noise.
+        nll, rate, total: of the real, quantized channel.
+        relaxed_rate: of the training channel.
+        rate_difference_bits_sentence: quantized − relaxed rate; by Theorem 1 its mean tends to 0.
+        perplexity: 2^(NLL in bits a token); ``token_accuracy``: share of tokens guessed first.
+    """
+
+    model: str
+    run: str
+    step: int
+    rate_weight: float
+    bottleneck: str
+    settings: dict[str, Any]
+    label: str
+    text: str
+    sentences: int
+    empty_lines: int
+    words: int
+    tokens: int
+    unknown_tokens: int
+    seed: int
+    nll: Bits
+    rate: Bits
+    total: Bits
+    relaxed_rate: Bits
+    rate_difference_bits_sentence: Mean
+    perplexity: float
+    token_accuracy: float
+    codebooks: Codebooks | None = None
+    entropy: Entropy | None = None
+    reconstruction: Reconstruction | None = None
+
+    def write(self, path: str | os.PathLike[str]) -> None:
+        """Write this evaluation as JSON, whole or not at all."""
+        with whole_file(path) as part:
+            text = json.dumps({"format": FORMAT, **dataclasses.asdict(self)}, indent=2)
+            part.write_text(text + "\n", encoding="utf-8")
+
+    @classmethod
+    def read(cls, path: str | os.PathLike[str]) -> Evaluation:
+        """Return the evaluation written at ``path``.
+
+        Raises:
+            UserError: if the file is missing or is no evaluation of this format.
+        """
+        try:
+            values = json.loads(Path(path).read_text(encoding="utf-8"))
+        except OSError as error:
+            raise UserError(f"{path}: cannot be read ({error.strerror})") from error
+        except ValueError as error:
+            raise UserError(f"{path}: not JSON; expected the output of evaluate") from error
+        if not isinstance(values, dict) or values.pop("format", None) != FORMAT:
+            raise UserError(f"{path}: not an evaluation of format {FORMAT}; run evaluate again")
+        try:
+            return cls(**{key: _revive(key, value) for key, value in values.items()})
+        except TypeError as error:
+            raise UserError(f"{path}: not an evaluation of format {FORMAT}: {error}") from error
+
+    def table(self) -> str:
+        """Return the numbers as a table for a terminal."""
+        rows = [
+            f"{self.label} at step {self.step}, lambda {self.rate_weight:.4f}: {self.model}",
+            f"{self.text}: {self.sentences} sentences, {self.words} words, {self.tokens} tokens, "
+            f"{self.unknown_tokens} unknown, {self.empty_lines} empty lines left out; "
+            f"seed {self.seed}",
+            "",
+            f"{'bits a':<22}{'token':>10}{'word':>10}{'sentence':>12}",
+            _row("NLL", self.nll),
+            _row("rate (quantized)", self.rate),
+            _row("total", self.total),
+            _row("rate (relaxed)", self.relaxed_rate),
+            "",
+            "quantized - relaxed rate: "
+            f"{_mean(self.rate_difference_bits_sentence)} bits a sentence",
+            f"perplexity {self.perplexity:.3f}, token accuracy {100 * self.token_accuracy:.2f} %",
+        ]
+        return "\n".join([*rows, *self._optional_rows()])
+
+    def _optional_rows(self) -> list[str]:
+        rows = []
+        if self.codebooks is not None:
+            c = self.codebooks
+            rows.append(
+                f"codebooks: perplexity {c.perplexity:.2f} of {c.entries} (lowest "
+                f"{c.lowest_perplexity:.2f}), {100 * c.unused:.1f} % of the entries unused"
+            )
+        if self.entropy is not None:
+            e = self.entropy
+            verdict = "holds" if e.holds else "BROKEN: the accounting is wrong"
+            rows.append(
+                f"entropy of the source: {e.bits_sentence:.3f} bits a sentence, "
+                f"{e.bits_word:.3f} a word; rate + NLL exceeds it by "
+                f"{_mean(e.excess_bits_sentence)} bits a sentence: the law {verdict}"
+            )
+        if self.reconstruction is not None:
+            r = self.reconstruction
+            how = "greedy" if r.beam_size == 1 else f"beam of {r.beam_size}"
+            rows.append(
+                f"reconstruction ({how}): BLEU {r.bleu:.2f}, chrF {r.chrf:.2f}, "
+                f"{100 * r.exact:.2f} % exact"
+            )
+        return rows
+
+
+def _row(name: str, bits: Bits) -> str:
+    return f"{name:<22}{bits.token:>10.4f}{bits.word:>10.4f}{bits.sentence:>12.3f}"
+
+
+def _mean(mean: Mean) -> str:
+    return f"{mean.mean:.4f} ± {mean.standard_error:.4f}"
+
+
+def _revive(key: str, value: Any) -> Any:
+    """Return the object that ``dataclasses.asdict`` took apart under ``key``."""
+    if value is None:
+        return None
+    if key in ("nll", "rate", "total", "relaxed_rate"):
+        return Bits(**value)
+    if key == "rate_difference_bits_sentence":
+        return Mean(**value)
+    if key == "entropy":
+        return Entropy(**{**value, "excess_bits_sentence": Mean(**value["excess_bits_sentence"])})
+    if key == "codebooks":
+        return Codebooks(**value)
+    return Reconstruction(**value) if key == "reconstruction" else value

@@ -1,0 +1,146 @@
+"""Decoding sentences from their quantized representation, with OpenNMT-py's search."""
+
+from __future__ import annotations
+
+import io
+import os
+from argparse import Namespace
+from typing import Any
+
+import onmt.translate
+import torch
+from onmt.translate.translator import Translator
+from onmt.utils.logging import init_logger, logger
+from onmt.utils.parse import ArgumentParser
+from torch import Tensor
+
+from onmt_lattice.errors import UserError
+from onmt_lattice.files import whole_file
+from onmt_lattice.noise import SentenceNoise
+from onmt_lattice.opennmt import plugin
+from onmt_lattice.opennmt.checkpoint import LoadedAutoencoder, load_autoencoder
+from onmt_lattice.opennmt.options import parse, translate_parser
+from onmt_lattice.opennmt.scoring import Sentence, read_sentences, trained_transforms
+
+
+class Reconstructor(Translator):
+    """OpenNMT-py's translator, each sentence's dither drawn by its index in the text.
+
+    Attributes:
+        noise_seed: seed of the dither and noise.
+        line_numbers: the index in the text of each sentence handed to ``translate``.
+    """
+
+    noise_seed: int = 0
+    line_numbers: list[int]
+
+    def _run_encoder(self, batch: Any) -> tuple[Tensor, Any, Tensor, Tensor]:
+        src, lengths = batch.src
+        indices = [self.line_numbers[i] for i in batch.indices.tolist()]
+        noise = SentenceNoise(self.noise_seed, indices)
+        state, _ = self.model.encoder.bottlenecked(src, lengths, noise, relaxed=False)
+        return src, state, self.model.encoder.empty_memory(src), lengths
+
+
+def reconstruct(
+    loaded: LoadedAutoencoder, sentences: list[Sentence], opt: Namespace
+) -> list[list[str]]:
+    """Return the ``n_best`` lines decoded for each sentence, as OpenNMT-py would write them.
+
+    Args:
+        loaded: the model.
+        sentences: what to encode, quantize and decode.
+        opt: options of ``onmt_lattice translate``.
+    """
+    scorer = onmt.translate.GNMTGlobalScorer.from_opt(opt)
+    with io.StringIO() as out, torch.inference_mode():
+        translator = Reconstructor.from_opt(
+            loaded.model, loaded.fields, opt, loaded.opt, scorer, out, report_score=False
+        )
+        translator.noise_seed = max(opt.seed, 0)
+        translator.line_numbers = [sentence.index for sentence in sentences]
+        source = [" ".join(sentence.tokens).encode() for sentence in sentences]
+        translator.translate(src=source, batch_size=opt.batch_size, batch_type=opt.batch_type)
+        lines = out.getvalue().split("\n")[:-1]
+    pipe = trained_transforms(loaded)
+    n = opt.n_best
+    return [
+        [pipe.apply_reverse(line) for line in lines[i * n : (i + 1) * n]]
+        for i in range(len(sentences))
+    ]
+
+
+def read_lines(path: str | os.PathLike[str], option: str = "src") -> list[str]:
+    """Return the lines of a UTF-8 text.
+
+    Raises:
+        UserError: if it is missing, is not UTF-8, or holds nothing but empty lines.
+    """
+    try:
+        with open(path, encoding="utf-8") as file:
+            lines = file.read().split("\n")
+    except OSError as error:
+        raise UserError(f"-{option} {path}: cannot be read ({error.strerror})") from error
+    except UnicodeDecodeError as error:
+        raise UserError(
+            f"-{option} {path}: not UTF-8 text ({error.reason} at byte {error.start})"
+        ) from error
+    if lines[-1] == "":
+        lines.pop()
+    if not any(line.split() for line in lines):
+        raise UserError(f"-{option} {path}: no sentence in it; expected text, one sentence a line")
+    return lines
+
+
+def check_options(opt: Namespace) -> None:
+    """Refuse what translation of autoencoders cannot do.
+
+    Raises:
+        UserError: naming the option.
+    """
+    if len(opt.models) != 1:
+        raise UserError(f"-model {' '.join(opt.models)}: expected one checkpoint, not an ensemble")
+    for name in (
+        "src_feats",
+        "tgt",
+        "tgt_prefix",
+        "report_align",
+        "attn_debug",
+        "align_debug",
+        "replace_unk",
+        "phrase_table",
+        "dump_beam",
+        "avg_raw_probs",
+    ):
+        if getattr(opt, name, None):
+            raise UserError(
+                f"-{name}: not possible here: a sentence is decoded from its representation "
+                f"alone, without attention or a second input"
+            )
+    ArgumentParser.validate_translate_opts(opt)
+
+
+def translate(argv: list[str]) -> None:
+    """Run ``onmt_lattice translate`` with the words behind the subcommand.
+
+    Empty lines of the source are empty lines of the output.
+
+    Raises:
+        UserError: for any mistake in the options or the source.
+    """
+    opt = parse(translate_parser, argv)
+    plugin.install()
+    check_options(opt)
+    init_logger(opt.log_file)
+    lines = read_lines(opt.src)
+    loaded = load_autoencoder(opt.models[0], opt.gpu)
+    sentences = read_sentences(lines, loaded)
+    output = [[""] * opt.n_best for _ in lines]
+    for start in range(0, len(sentences), opt.shard_size or len(sentences)):
+        shard = sentences[start : start + (opt.shard_size or len(sentences))]
+        logger.info("Decoding lines %d to %d", shard[0].index + 1, shard[-1].index + 1)
+        for sentence, best in zip(shard, reconstruct(loaded, shard, opt), strict=True):
+            output[sentence.index] = best
+    with whole_file(opt.output) as part:
+        part.write_text("".join(f"{line}\n" for best in output for line in best), encoding="utf-8")
+    logger.info("%d lines written to %s", len(output), opt.output)
