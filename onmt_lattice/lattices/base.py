@@ -33,8 +33,6 @@ class Lattice(ABC):
         kissing_number: number of shortest nonzero vectors, or None where unknown.
         unit_covering_radius: largest distance of a point to the lattice at scale 1, or None.
         scale: the factor.
-        points_last: whether ``_nearest`` takes and returns points as columns, ``(n, N)``, which
-            is the faster layout for decoders that reduce over coordinates.
         chunk: number of points decoded at a time, which bounds the memory a decoder takes.
     """
 
@@ -45,7 +43,6 @@ class Lattice(ABC):
     kissing_number: int | None = None
     unit_covering_radius: float | None = None
     scale: float = 1.0
-    points_last: bool = False
     chunk: int = 8192
 
     # ---- what a lattice is -------------------------------------------------------------------
@@ -100,18 +97,12 @@ class Lattice(ABC):
             parts = points.view(-1, self.dim).split(self.chunk)
             for part, into in zip(x.reshape(-1, self.dim).split(self.chunk), parts, strict=True):
                 part = _decodable(part) / self.scale
-                if self.points_last:
-                    into.copy_(self._nearest(part.T.contiguous()).T.mul_(self.scale))
-                else:
-                    into.copy_(self._nearest(part).mul_(self.scale))
+                into.copy_(self._nearest(part).mul_(self.scale))
             return points
 
     @abstractmethod
     def _nearest(self, x: Tensor) -> Tensor:
-        """Return the points of the unit lattice nearest to ``x``.
-
-        ``x`` and the result are ``(n, N)`` if the class sets ``points_last``, else ``(N, n)``.
-        """
+        """Return the points of the unit lattice nearest to ``x`` ``(N, n)``."""
 
     def compiled(self) -> Self:
         """Return this lattice with its decoder fused by ``torch.compile``: the same points, faster.

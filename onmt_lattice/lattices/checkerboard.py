@@ -60,8 +60,6 @@ class Checkerboard(TrellisLattice):
     G(D_n), covering radius and kissing number: Conway & Sloane, SPLAG, chapters 4 and 21.
     """
 
-    points_last = True
-
     def __init__(self, n: int):
         if n < 2:
             raise ValueError(f"lattice D_n: n is {n}; expected at least 2")
@@ -74,7 +72,7 @@ class Checkerboard(TrellisLattice):
         self.kissing_number = 2 * n * (n - 1)
         self.unit_covering_radius = max(1.0, math.sqrt(n) / 2)
 
-    def _nearest(self, x: Tensor) -> Tensor:
+    def _decode(self, x: Tensor) -> Tensor:
         """Round; where the sum is odd, round the worst coordinate the other way.
 
         Conway & Sloane, "Fast quantizing and decoding algorithms for lattice quantizers and
@@ -95,8 +93,6 @@ class DualCheckerboard(TrellisLattice):
     Covering radius and kissing number: Conway & Sloane, SPLAG, chapter 4.
     """
 
-    points_last = True
-
     def __init__(self, n: int):
         if n < 2:
             raise ValueError(f"lattice D_n*: n is {n}; expected at least 2")
@@ -108,7 +104,7 @@ class DualCheckerboard(TrellisLattice):
         self.kissing_number = {2: 4, 3: 8, 4: 24}.get(n, 2 * n)
         self.unit_covering_radius = math.sqrt(2 * n - n % 2) / 4
 
-    def _nearest(self, x: Tensor) -> Tensor:
+    def _decode(self, x: Tensor) -> Tensor:
         """Round to ℤⁿ; the coset is ½ − |error| away, so that it is nearer if Σ|error| > n/4."""
         point = x.round()
         halves = ((x - point).abs().sum(0) > self.dim / 4).to(x.dtype)

@@ -26,7 +26,7 @@ class Cubic(TrellisLattice):
         self.kissing_number = 2 * n
         self.unit_covering_radius = math.sqrt(n) / 2
 
-    def _nearest(self, x: Tensor) -> Tensor:
+    def _decode(self, x: Tensor) -> Tensor:
         return x.round()
 
     def _fold(self, y: Tensor, log_s: Tensor, over: Semiring) -> Tensor:

@@ -22,7 +22,6 @@ class E8(TrellisLattice):
     nsm = 929 / 12960
     kissing_number = 240
     unit_covering_radius = 1.0
-    points_last = True
 
     def __init__(self) -> None:
         self.unit_basis = torch.eye(8, dtype=torch.float64) - torch.eye(8).roll(-1, 1)
@@ -30,7 +29,7 @@ class E8(TrellisLattice):
         self.unit_basis[0, 0] = 2
         self.unit_basis[-1] = 0.5
 
-    def _nearest(self, x: Tensor) -> Tensor:
+    def _decode(self, x: Tensor) -> Tensor:
         """Round to both cosets at once, and mend the parity of the nearer point alone.
 
         With a the distance to the nearest integer, ½ − a is that to the nearest half integer:

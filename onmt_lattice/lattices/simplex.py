@@ -61,8 +61,6 @@ def ranks(x: Tensor) -> Tensor:
 class _HelmertLattice(TrellisLattice):
     """What A_n and A_n* share: the frame, and the fold over the trellis of partial sums."""
 
-    points_last = True
-
     def __init__(self, n: int, name: str):
         if n < 1:
             raise ValueError(f"lattice {name}: n is {n}; expected at least 1")
@@ -96,7 +94,7 @@ class Simplex(_HelmertLattice):
         half = (n + 1) // 2
         self.unit_covering_radius = math.sqrt(half * (n + 1 - half) / (n + 1))
 
-    def _nearest(self, x: Tensor) -> Tensor:
+    def _decode(self, x: Tensor) -> Tensor:
         """Round in the n + 1 coordinates, then mend the sum where that costs least.
 
         Conway & Sloane, "Fast quantizing and decoding algorithms for lattice quantizers and
@@ -129,7 +127,7 @@ class DualSimplex(_HelmertLattice):
         self.kissing_number = 2 * n + 2 if n > 1 else 2
         self.unit_covering_radius = math.sqrt(n * (n + 2) / (12 * (n + 1)))
 
-    def _nearest(self, x: Tensor) -> Tensor:
+    def _decode(self, x: Tensor) -> Tensor:
         """Round in the n + 1 coordinates; try raising the 0, 1, …, n with the largest errors.
 
         Adding the same to all coordinates does not move the projection, so the nearest point is

@@ -8,6 +8,7 @@ largest term, which is the weighted distance to the nearest point.
 
 from __future__ import annotations
 
+import copy
 import math
 from abc import abstractmethod
 from collections.abc import Callable
@@ -15,6 +16,7 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor
+from typing_extensions import Self
 
 from onmt_lattice.lattices.base import Lattice
 from onmt_lattice.lattices.theta import log_peak_line, log_theta_line
@@ -46,7 +48,20 @@ MAX = Semiring(log_peak_line, torch.maximum, torch.amax)
 
 
 class TrellisLattice(Lattice):
-    """A lattice that folds over its coordinates in any semiring."""
+    """A lattice that folds over its coordinates in any semiring, and decodes points last."""
+
+    @abstractmethod
+    def _decode(self, x: Tensor) -> Tensor:
+        """Return the nearest points of ``x`` ``(n, N)``: so reductions run along whole rows."""
+
+    def _nearest(self, x: Tensor) -> Tensor:
+        return self._decode(x.T.contiguous()).T
+
+    def compiled(self) -> Self:
+        """See :meth:`Lattice.compiled`."""
+        compiled = copy.copy(self)
+        compiled._decode = torch.compile(self._decode, dynamic=True)  # type: ignore[method-assign]
+        return compiled
 
     @abstractmethod
     def _fold(self, y: Tensor, log_s: Tensor, over: Semiring) -> Tensor:
