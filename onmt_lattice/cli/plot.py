@@ -1,0 +1,36 @@
+"""``onmt_lattice plot``."""
+
+from __future__ import annotations
+
+from onmt_lattice.cli.arguments import Parser
+from onmt_lattice.evaluation import Evaluation
+from onmt_lattice.plotting import check_format, plot
+
+
+def parser() -> Parser:
+    """Return the parser of this command."""
+    p = Parser(
+        prog="onmt_lattice plot",
+        description="Draw rate against NLL, both in bits a whitespace word, from the JSON files "
+        "that evaluate writes: a colour and marker for each bottleneck, the points of one run "
+        "joined, and the entropy of the source where it is known.",
+        epilog="example: onmt_lattice plot results/*.json -o rate_nll.png",
+    )
+    p.add_argument("results", nargs="+", metavar="FILE", help="JSON files written by evaluate")
+    p.add_argument(
+        "-o",
+        "-output",
+        "--output",
+        default="rate_nll.png",
+        metavar="FILE",
+        help="figure to write: .png, .svg or .pdf (default: rate_nll.png)",
+    )
+    return p
+
+
+def run(argv: list[str]) -> None:
+    """Plot with the options in ``argv``."""
+    args = parser().parse_args(argv)
+    check_format(args.output)
+    plot([Evaluation.read(path) for path in args.results], args.output)
+    print(f"written to {args.output}")
