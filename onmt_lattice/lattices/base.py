@@ -179,6 +179,13 @@ class Lattice(ABC):
 
     # ------------------------------------------------------------------------------------------
 
+    def _set_family(self, family: str, n: int, least: int) -> None:
+        """Set the dimension n ≥ ``least`` of a member of ``family``, and its name with it."""
+        if not isinstance(n, int) or n < least:
+            raise ValueError(f"{family} of n = {n!r}: expected an integer of at least {least}")
+        self.dim = n
+        self.name = family.replace("_n", str(n))
+
     def _check(self, x: Tensor) -> None:
         if x.shape[-1:] != (self.dim,):
             raise ValueError(

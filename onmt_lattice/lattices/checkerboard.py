@@ -61,10 +61,7 @@ class Checkerboard(TrellisLattice):
     """
 
     def __init__(self, n: int):
-        if n < 2:
-            raise ValueError(f"lattice D_n: n is {n}; expected at least 2")
-        self.name = f"D{n}"
-        self.dim = n
+        self._set_family("D_n", n, least=2)
         self.unit_basis = torch.eye(n, dtype=torch.float64) - torch.eye(n).roll(1, 1)
         self.unit_basis[-1] = 0
         self.unit_basis[-1, :2] = 1
@@ -94,10 +91,7 @@ class DualCheckerboard(TrellisLattice):
     """
 
     def __init__(self, n: int):
-        if n < 2:
-            raise ValueError(f"lattice D_n*: n is {n}; expected at least 2")
-        self.name = f"D{n}*"
-        self.dim = n
+        self._set_family("D_n*", n, least=2)
         self.unit_basis = torch.eye(n, dtype=torch.float64)
         self.unit_basis[-1] = 0.5
         self.nsm = float(1 / 12 - uniform_sum_deviation(n) / (4 * n)) * 4 ** (1 / n)

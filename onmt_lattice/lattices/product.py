@@ -17,7 +17,7 @@ class ProductLattice(Lattice):
 
     def __init__(self, factor: Lattice, copies: int):
         if copies < 1:
-            raise ValueError(f"product of {copies} copies of {factor.name}: expected at least 1")
+            raise ValueError(f"{copies} copies of {factor.name}: expected a number of at least 1")
         self.factor = factor
         self.copies = copies
         self.name = f"{factor.name}^{copies}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import re
 from collections.abc import Callable
 from typing import Any, TypeVar
@@ -58,7 +59,8 @@ def make_lattice(name: str, **params: Any) -> Lattice:
     are case-insensitive.
 
     Raises:
-        LatticeNameError: (a ``ValueError``) if there is no such lattice, or not with ``params``.
+        LatticeNameError: (a :class:`UserError` and a ``ValueError``) if there is no such lattice,
+            or not with these ``params``.
     """
     if power := _POWER.fullmatch(name):
         return ProductLattice(make_lattice(power["factor"], **params), int(power["copies"]))
@@ -69,9 +71,10 @@ def make_lattice(name: str, **params: Any) -> Lattice:
     if key not in _CLASSES:
         raise LatticeNameError(str(unknown_name("lattice", name, lattice_names())))
     try:
+        inspect.signature(_CLASSES[key]).bind(**params)
         return _CLASSES[key](**params)
-    except TypeError as error:
+    except (TypeError, ValueError) as error:
         raise LatticeNameError(
             f"lattice {name!r} with {params or 'no parameters'}: {error}; "
-            f"expected a name like {' or '.join(_EXAMPLES[key])}"
+            f"expected something like {', '.join(map(repr, _EXAMPLES[key]))}"
         ) from error

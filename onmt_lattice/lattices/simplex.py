@@ -61,12 +61,6 @@ def ranks(x: Tensor) -> Tensor:
 class _HelmertLattice(TrellisLattice):
     """What A_n and A_n* share: the frame, and the fold over the trellis of partial sums."""
 
-    def __init__(self, n: int, name: str):
-        if n < 1:
-            raise ValueError(f"lattice {name}: n is {n}; expected at least 1")
-        self.name = name.replace("_n", str(n))
-        self.dim = n
-
     def _residues(self, y: Tensor, log_s: Tensor, over: Semiring) -> Tensor:
         """Return ``(..., n + 1)``, the weight of the paths into each residue of S_{n+1}."""
         weights = y.new_zeros(1)
@@ -86,7 +80,7 @@ class Simplex(_HelmertLattice):
     """
 
     def __init__(self, n: int):
-        super().__init__(n, "A_n")
+        self._set_family("A_n", n, least=1)
         axes = torch.eye(n + 1, dtype=torch.float64)
         self.unit_basis = project(axes[:, :n] - axes[:, 1:]).T
         self.nsm = (1 / 12 + 1 / (6 * (n + 1))) * (n + 1) ** (-1 / n)
@@ -121,7 +115,7 @@ class DualSimplex(_HelmertLattice):
     """
 
     def __init__(self, n: int):
-        super().__init__(n, "A_n*")
+        self._set_family("A_n*", n, least=1)
         self.unit_basis = project(torch.eye(n + 1, n, dtype=torch.float64)).T
         self.nsm = permutohedron_moment(n + 1) * (n + 1) ** (1 / n - 2) / n
         self.kissing_number = 2 * n + 2 if n > 1 else 2

@@ -1,0 +1,310 @@
+"""Laws that every lattice obeys. A new lattice is one more name in LATTICES, or registered."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from enumeration import points_within
+
+from onmt_lattice.lattices import Lattice, lattice_names, make_lattice
+
+FAMILY_MEMBERS = ["A1", "A4", "A7", "A1*", "A2*", "A5*", "D2", "D3", "D5", "D16", "D2*", "D3*"]
+LATTICES = sorted({*lattice_names(), *FAMILY_MEMBERS, "D7*", "Z3", "E8^2"})
+SIMULATED_NSM = {"BW16": 5e-5, "Leech": 5e-5}  # what is published is itself an estimate
+
+
+@pytest.fixture(params=LATTICES)
+def lattice(request: pytest.FixtureRequest) -> Lattice:
+    return make_lattice(request.param)
+
+
+@pytest.fixture
+def rng() -> torch.Generator:
+    return torch.Generator().manual_seed(0)
+
+
+def affordable(lattice: Lattice, at_8: int) -> int:
+    """Return a sample size that takes all lattices a similar time."""
+    return at_8 if lattice.dim <= 8 else at_8 // 10 if lattice.dim <= 16 else at_8 // 100
+
+
+def uniform(lattice: Lattice, count: int, rng: torch.Generator) -> torch.Tensor:
+    """Return points far from the origin, uniform on many cells."""
+    return 20 * torch.rand(count, lattice.dim, generator=rng, dtype=torch.float64) - 10
+
+
+def lattice_points(lattice: Lattice, count: int, rng: torch.Generator) -> torch.Tensor:
+    return lattice.point(torch.randint(-9, 10, (count, lattice.dim), generator=rng))
+
+
+def scales(lattice: Lattice, count: int, rng: torch.Generator) -> torch.Tensor:
+    """Return log scales of all coordinates, a few times narrower than the cell to as wide."""
+    spread = torch.randn(count, lattice.dim, generator=rng, dtype=torch.float64)
+    return math.log(lattice.volume) / lattice.dim - 1.2 + 0.3 * spread
+
+
+def shortest_vectors(lattice: Lattice) -> np.ndarray:
+    length = lattice.basis.norm(dim=-1).min().item()
+    _, vectors = points_within(lattice.basis.numpy(), np.zeros((1, lattice.dim)), length + 1e-9)
+    norms = np.linalg.norm(vectors, axis=-1)
+    return vectors[(norms > 1e-9) & (norms < norms[norms > 1e-9].min() + 1e-9)]
+
+
+def owners_of_nearer_points(
+    lattice: Lattice, x: torch.Tensor, nearest: torch.Tensor, slack: float = -1e-9
+) -> set[int]:
+    """Return the indices of those ``x`` that have a lattice point nearer than ``nearest``."""
+    radii = (x - nearest).norm(dim=-1).numpy() + slack
+    away = np.flatnonzero(radii > 0)
+    owners, _ = points_within(lattice.basis.numpy(), x.numpy()[away], radii[away])
+    return set(away[owners])
+
+
+# ---- the lattice --------------------------------------------------------------------------------
+
+
+def test_name_builds_the_lattice(lattice: Lattice) -> None:
+    again = make_lattice(lattice.name)
+    assert type(again) is type(lattice)
+    assert torch.equal(again.basis, lattice.basis)
+
+
+def test_coordinates_invert_point(lattice: Lattice, rng: torch.Generator) -> None:
+    coordinates = torch.randint(-99, 100, (3, 50, lattice.dim), generator=rng)
+    point = lattice.point(coordinates)
+    assert torch.equal(lattice.coordinates(point), coordinates)
+    assert torch.equal(lattice.coordinates(point.float()), coordinates)
+    assert lattice.contains(point).all()
+
+
+def test_contains_refuses_points_off_the_lattice(lattice: Lattice, rng: torch.Generator) -> None:
+    off = torch.randn(50, lattice.dim, generator=rng, dtype=torch.float64)
+    off *= 1e-2 / off.norm(dim=-1, keepdim=True)
+    assert not lattice.contains(lattice_points(lattice, 50, rng) + off).any()
+
+
+def test_kissing_number(lattice: Lattice) -> None:
+    if lattice.kissing_number is None or lattice.kissing_number > 10_000:
+        pytest.skip("unknown, or too many to list")
+    assert len(shortest_vectors(lattice)) == lattice.kissing_number
+
+
+def test_scaling(lattice: Lattice, rng: torch.Generator) -> None:
+    x, twice = uniform(lattice, 100, rng), lattice.scaled(2.0)
+    assert torch.equal(twice.nearest_point(2 * x), 2 * lattice.nearest_point(x))
+    assert twice.volume == pytest.approx(lattice.volume * 2**lattice.dim)
+    assert twice.second_moment == pytest.approx(4 * lattice.second_moment)
+    assert twice.covering_radius == pytest.approx(2 * lattice.covering_radius)
+    assert lattice.with_second_moment(0.3).second_moment == pytest.approx(0.3)
+    s = scales(lattice, 100, rng)
+    torch.testing.assert_close(
+        twice.log_theta(2 * x, s + math.log(2)), lattice.log_theta(x, s), rtol=1e-9, atol=1e-9
+    )
+
+
+@pytest.mark.parametrize("factor", [0.0, -1.0, math.inf, math.nan])
+def test_scaled_refuses(lattice: Lattice, factor: float) -> None:
+    with pytest.raises(ValueError, match="expected a positive number"):
+        lattice.scaled(factor)
+
+
+# ---- the nearest point --------------------------------------------------------------------------
+
+
+def test_nearest_point_is_in_the_lattice(lattice: Lattice, rng: torch.Generator) -> None:
+    x = uniform(lattice, affordable(lattice, 20_000), rng)
+    assert lattice.contains(lattice.nearest_point(x)).all()
+
+
+def test_no_point_is_nearer(lattice: Lattice, rng: torch.Generator) -> None:
+    x = uniform(lattice, affordable(lattice, 3_000), rng)
+    nearest = lattice.nearest_point(x)
+    assert not owners_of_nearer_points(lattice, x, nearest)
+    # The search is able to find: with a little slack it finds every decoded point itself.
+    assert len(owners_of_nearer_points(lattice, x, nearest, slack=1e-9)) == len(x)
+
+
+def test_no_neighbour_is_nearer(lattice: Lattice, rng: torch.Generator) -> None:
+    if lattice.kissing_number is None or lattice.kissing_number > 10_000:
+        pytest.skip("unknown, or too many to list")
+    x = uniform(lattice, affordable(lattice, 10_000), rng)
+    error, shortest = x - lattice.nearest_point(x), torch.tensor(shortest_vectors(lattice))
+    assert (error @ shortest.T <= shortest[0].square().sum() / 2 + 1e-9).all()
+
+
+def test_translation(lattice: Lattice, rng: torch.Generator) -> None:
+    x = uniform(lattice, affordable(lattice, 2_000), rng)
+    shift = lattice_points(lattice, len(x), rng)
+    moved = lattice.nearest_point(x + shift)
+    torch.testing.assert_close(moved, lattice.nearest_point(x) + shift, rtol=0, atol=1e-9)
+
+
+def test_ties_are_lattice_points_and_deterministic(lattice: Lattice, rng: torch.Generator) -> None:
+    """Midpoints and thirds of lattice points lie on walls and corners of Voronoi cells."""
+    points = lattice_points(lattice, affordable(lattice, 2_000), rng)
+    for x in (points / 2, points / 3, points[:2] * 0, points / 2 + 0.25):
+        nearest = lattice.nearest_point(x)
+        assert lattice.contains(nearest).all()
+        assert not owners_of_nearer_points(lattice, x, nearest)
+        assert torch.equal(lattice.nearest_point(x), nearest)
+        assert torch.equal(lattice.nearest_point(x.flip(0)), nearest.flip(0))
+        assert torch.equal(
+            torch.cat([lattice.nearest_point(v) for v in x[:9]]), nearest[:9].view(-1)
+        )
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16])
+def test_any_shape_and_dtype(lattice: Lattice, dtype: torch.dtype, rng: torch.Generator) -> None:
+    x = uniform(lattice, 24, rng).to(dtype)
+    expected = lattice.nearest_point(x.double())
+    for shape in [(24,), (2, 3, 4), (24, 1)]:
+        nearest = lattice.nearest_point(x.view(*shape, lattice.dim))
+        assert nearest.shape == (*shape, lattice.dim)
+        assert nearest.dtype == dtype
+        if dtype != torch.bfloat16:  # whose rounding of a result may leave the lattice
+            torch.testing.assert_close(nearest.view_as(x).double(), expected, rtol=1e-6, atol=1e-5)
+        else:
+            torch.testing.assert_close(nearest.view_as(x).double(), expected, rtol=1e-2, atol=1e-2)
+    assert lattice.nearest_point(x[:0]).shape == (0, lattice.dim)
+    assert lattice.nearest_point(x[0]).shape == (lattice.dim,)
+    columns = x.T.contiguous().T  # not contiguous
+    assert torch.equal(lattice.nearest_point(columns), lattice.nearest_point(x))
+
+
+def test_nearest_point_carries_no_gradient(lattice: Lattice, rng: torch.Generator) -> None:
+    assert not lattice.nearest_point(uniform(lattice, 3, rng).requires_grad_()).requires_grad
+
+
+def test_chunks_do_not_matter(lattice: Lattice, rng: torch.Generator) -> None:
+    x = uniform(lattice, 100, rng)
+    nearest = lattice.nearest_point(x)
+    lattice.chunk = 7
+    assert torch.equal(lattice.nearest_point(x), nearest)
+
+
+def test_wrong_shapes_are_refused(lattice: Lattice) -> None:
+    bad = torch.zeros(4, lattice.dim + 1)
+    zero = torch.tensor(0.0)
+    for call in (lattice.nearest_point, lattice.coordinates, lattice.point, lattice.dither):
+        with pytest.raises(ValueError, match=f"last dimension must be {lattice.dim}"):
+            call(bad)
+    with pytest.raises(ValueError, match=f"last dimension must be {lattice.dim}"):
+        lattice.log_theta(bad, zero)
+    with pytest.raises(ValueError, match=f"last dimension must be {lattice.dim}"):
+        lattice.nearest_point(zero)
+
+
+# ---- the Voronoi cell ---------------------------------------------------------------------------
+
+
+def test_dither_lies_in_the_cell(lattice: Lattice, rng: torch.Generator) -> None:
+    u = lattice.sample_dither((4, affordable(lattice, 5_000)), rng, dtype=torch.float64)
+    assert u.shape[-1] == lattice.dim
+    assert lattice.nearest_point(u).abs().max() == 0
+    norms = u.norm(dim=-1)
+    assert norms.max() <= lattice.covering_radius
+    assert norms.max() > 0.6 * lattice.covering_radius
+
+
+def test_second_moment(lattice: Lattice, rng: torch.Generator) -> None:
+    """E[UUᵀ] is proportional to the identity, by the stated G(Λ)."""
+    count = affordable(lattice, 1_000_000)
+    u = lattice.sample_dither((count,), rng)
+    per_dim = u.square().mean(-1).double()
+    tolerance = 3 * per_dim.std() / math.sqrt(count)
+    tolerance += SIMULATED_NSM.get(lattice.name, 0) * lattice.volume ** (2 / lattice.dim)
+    assert abs(per_dim.mean() - lattice.second_moment) < tolerance
+    covariance = (u.T @ u).double() / count / lattice.second_moment
+    assert (covariance - torch.eye(lattice.dim)).abs().max() < 6 / math.sqrt(count)
+
+
+def test_deepest_hole(lattice: Lattice, rng: torch.Generator) -> None:
+    """Walking away from the nearest point ends in holes, the deepest at the covering radius."""
+    if lattice.dim > 8:
+        pytest.skip("random walks miss the deep holes")
+    x = uniform(lattice, 300, rng)
+    deepest = 0.0
+    for step in torch.logspace(-1, -4, 200).tolist():
+        away = x - lattice.nearest_point(x)
+        deepest = max(deepest, away.norm(dim=-1).max().item())
+        x = x + step * away + step * 0.3 * torch.randn(x.shape, generator=rng, dtype=x.dtype)
+    assert deepest <= lattice.covering_radius + 1e-9
+    assert deepest > 0.97 * lattice.covering_radius
+
+
+# ---- the theta series ---------------------------------------------------------------------------
+
+
+def test_log_theta_is_the_sum_over_the_lattice(lattice: Lattice, rng: torch.Generator) -> None:
+    y = lattice.sample_dither((4,), rng, dtype=torch.float64)
+    log_s = scales(lattice, 4, rng) - (0.5 if lattice.dim > 4 else 0)
+    value = lattice.log_theta(y, log_s)
+    for y_1, log_s_1, value_1 in zip(y, log_s, value, strict=True):
+        s = log_s_1.exp()
+        farthest = math.sqrt(2 * (20 - value_1.item()))  # what is left out is below e^-20
+        _, points = points_within((lattice.basis / s).numpy(), (y_1 / s)[None].numpy(), farthest)
+        expected = torch.tensor(points).square().sum(-1).div(-2).logsumexp(0)
+        assert value_1.item() == pytest.approx(expected.item(), abs=2e-6)
+
+
+def test_log_theta_has_the_period_of_the_lattice(lattice: Lattice, rng: torch.Generator) -> None:
+    y, log_s = uniform(lattice, 50, rng), scales(lattice, 50, rng)
+    moved = lattice.log_theta(y + lattice_points(lattice, 50, rng), log_s)
+    torch.testing.assert_close(moved, lattice.log_theta(y, log_s), rtol=1e-7, atol=1e-7)
+
+
+def test_log_theta_narrow_limit(lattice: Lattice, rng: torch.Generator) -> None:
+    """As s → 0 the nearest point is all there is."""
+    y = uniform(lattice, 50, rng)
+    log_s = torch.tensor(-7.0, dtype=torch.float64)
+    energy = ((y - lattice.nearest_point(y)) / log_s.exp()).square().sum(-1) / 2
+    torch.testing.assert_close(lattice.log_theta(y, log_s), -energy, rtol=1e-6, atol=2.0)
+
+
+def test_log_theta_wide_limit(lattice: Lattice, rng: torch.Generator) -> None:
+    """As s → ∞ the sum is the integral over V (Poisson)."""
+    y, log_s = uniform(lattice, 50, rng), scales(lattice, 50, rng) + 3.5
+    integral = log_s.sum(-1) + lattice.dim * math.log(2 * math.pi) / 2 - math.log(lattice.volume)
+    torch.testing.assert_close(lattice.log_theta(y, log_s), integral, rtol=1e-9, atol=1e-9)
+
+
+def test_log_theta_integrates_to_the_gaussian(lattice: Lattice, rng: torch.Generator) -> None:
+    """The integral of Θ over the cell is that of one term over space."""
+    u = lattice.sample_dither((affordable(lattice, 20_000),), rng, dtype=torch.float64)
+    log_s = scales(lattice, 1, rng) + 0.2
+    integral = log_s.sum(-1) + lattice.dim * math.log(2 * math.pi) / 2 - math.log(lattice.volume)
+    ratio = (lattice.log_theta(u, log_s) - integral).exp()
+    assert abs(ratio.mean() - 1) < 4 * ratio.std() / math.sqrt(len(u))
+    assert ratio.std() > 1e-3
+
+
+def test_log_theta_gradients(lattice: Lattice, rng: torch.Generator) -> None:
+    y = lattice.sample_dither((2,), rng, dtype=torch.float64).requires_grad_()
+    log_s = scales(lattice, 1, rng).squeeze(0).requires_grad_()
+    assert torch.autograd.gradcheck(lattice.log_theta, (y, log_s), fast_mode=True)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("log_s", [-16.0, -4.0, 0.0, 4.0, 16.0])
+def test_log_theta_is_finite(
+    lattice: Lattice, log_s: float, dtype: torch.dtype, rng: torch.Generator
+) -> None:
+    y = torch.cat([uniform(lattice, 8, rng), lattice_points(lattice, 8, rng) / 2]).to(dtype)
+    y.requires_grad_()
+    s = torch.full((lattice.dim,), log_s, dtype=dtype, requires_grad=True)
+    value = lattice.log_theta(y, s)
+    gradients = torch.autograd.grad(value.sum(), (y, s))
+    assert all(v.isfinite().all() for v in (value, *gradients))
+
+
+def test_log_theta_broadcasts(lattice: Lattice, rng: torch.Generator) -> None:
+    y = uniform(lattice, 6, rng).view(2, 3, lattice.dim)
+    for shape in [(), (1,), (lattice.dim,), (3, 1), (2, 1, lattice.dim)]:
+        log_s = torch.full(shape, -0.3, dtype=torch.float64)
+        full = lattice.log_theta(y, log_s.expand_as(y))
+        assert full.shape == (2, 3)
+        torch.testing.assert_close(lattice.log_theta(y, log_s), full)
+    assert lattice.log_theta(y.bfloat16(), torch.tensor(0.0)).dtype == torch.bfloat16

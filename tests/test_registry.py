@@ -1,0 +1,77 @@
+import pytest
+import torch
+
+from onmt_lattice.errors import UserError
+from onmt_lattice.lattices import Cubic, Lattice, lattice_names, make_lattice, register_lattice
+
+
+@pytest.mark.parametrize(
+    ("name", "params", "expected"),
+    [
+        ("Z", {}, "Z"),
+        ("z", {"n": 3}, "Z3"),
+        ("D", {"n": 6}, "D6"),
+        ("d6", {}, "D6"),
+        ("A", {"n": 3}, "A3"),
+        ("a*", {"n": 3}, "A3*"),
+        ("A3*", {}, "A3*"),
+        ("D4*", {}, "D4*"),
+        (" e8 ", {}, "E8"),
+        ("e8^4", {}, "E8^4"),
+        ("A2*^3", {}, "A2*^3"),
+    ],
+)
+def test_names_and_shorthands(name: str, params: dict[str, int], expected: str) -> None:
+    lattice = make_lattice(name, **params)
+    assert lattice.name == expected
+    assert torch.equal(make_lattice(expected).basis, lattice.basis)
+
+
+def test_every_listed_name_builds() -> None:
+    names = lattice_names()
+    assert {"Z", "A2", "A3", "A3*", "D4", "D4*", "E8"} <= set(names)
+    assert all(make_lattice(name).name == name for name in names)
+
+
+@pytest.mark.parametrize("name", ["Q", "E7", "D4**", "", "leach", "E8^", "E8^x"])
+def test_a_wrong_name_is_answered_with_the_list(name: str) -> None:
+    with pytest.raises(ValueError, match=r"D4.*E8") as caught:
+        make_lattice(name)
+    assert isinstance(caught.value, UserError)
+    assert repr(name) in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "params"),
+    [
+        ("A", {"n": 0}),
+        ("D", {}),
+        ("D", {"n": 4.0}),
+        ("D", {"n": 1}),
+        ("Z", {"n": -1}),
+        ("E8", {"n": 8}),
+        ("D4", {"m": 2}),
+    ],
+)
+def test_wrong_parameters_are_refused(name: str, params: dict[str, int]) -> None:
+    with pytest.raises(ValueError, match="expected"):
+        make_lattice(name, **params)
+
+
+@pytest.mark.parametrize("name", ["A0", "D1", "D0*", "Z0", "E8^0"])
+def test_members_that_do_not_exist_are_refused(name: str) -> None:
+    with pytest.raises(ValueError, match="of at least"):
+        make_lattice(name)
+
+
+def test_the_registry_refuses_duplicates_and_strangers() -> None:
+    with pytest.raises(ValueError, match="registered already"):
+        register_lattice("z")(Cubic)
+    with pytest.raises(TypeError, match="no subclass of Lattice"):
+        register_lattice("new")(dict)  # type: ignore[type-var]
+    assert "new" not in lattice_names()
+
+
+def test_repr_names_the_lattice_and_its_scale() -> None:
+    lattice: Lattice = make_lattice("D4").scaled(0.5)
+    assert repr(lattice) == "D4(dim=4, scale=0.5)"
