@@ -33,7 +33,7 @@ import torch
 from onmt.models import NMTModel
 from torch import nn
 
-from onmt_lattice.opennmt.checkpoint import load_checkpoint
+from onmt_lattice.opennmt import checkpoint
 from onmt_lattice.opennmt.encoder import BottleneckEncoder
 from onmt_lattice.opennmt.loss import with_rate
 from onmt_lattice.opennmt.model import Autoencoder
@@ -58,6 +58,11 @@ def build_loss_compute(model: nn.Module, tgt_field: Any, opt: Namespace, train: 
     """Build the loss as OpenNMT-py does, with the rate added if the model has a bottleneck."""
     compute = _stock_build_loss(model, tgt_field, opt, train)
     return with_rate(compute, opt) if isinstance(model, Autoencoder) else compute
+
+
+def load_checkpoint(ckpt_path: str) -> dict[str, Any]:
+    """Read a checkpoint safely, under OpenNMT-py's name for the path."""
+    return checkpoint.load_checkpoint(ckpt_path)
 
 
 def all_gather_list(data: Any, max_size: int = 4096) -> list[Any]:
