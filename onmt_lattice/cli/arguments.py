@@ -18,6 +18,10 @@ class Parser(argparse.ArgumentParser):
         """Add an option as OpenNMT-py does, with one dash or two."""
         self.add_argument(f"-{name}", f"--{name}", **kwargs)
 
+    def _get_option_tuples(self, option_string: str) -> list[Any]:
+        """Return no option for an abbreviation; ``allow_abbrev`` stops those of two dashes only."""
+        return []
+
     def error(self, message: str) -> NoReturn:
         """Raise :class:`UserError` with ``message``."""
         raise UserError(message)

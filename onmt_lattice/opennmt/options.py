@@ -12,6 +12,8 @@ from typing import Any, NoReturn
 
 import onmt.opts
 import yaml
+from onmt.constants import CorpusName
+from onmt.transforms import AVAILABLE_TRANSFORMS
 from onmt.utils.parse import ArgumentParser
 
 from onmt_lattice.bottlenecks import Bottleneck, bottleneck_class, bottlenecks, make_bottleneck
@@ -39,9 +41,9 @@ TRAIN_DEFAULTS: dict[str, Any] = {
 BUILD_VOCAB_DEFAULTS: dict[str, Any] = {"share_vocab": True, "n_sample": -1}
 TRANSLATE_DEFAULTS: dict[str, Any] = {"seed": 0}
 
-CORPUS_KEYS = frozenset(
-    "path_src path_tgt path_align transforms weight src_prefix tgt_prefix src_feats".split()
-)
+# OpenNMT-py knows more: prefixes would make target and source differ, features and alignments are
+# no part of the text.
+CORPUS_KEYS = frozenset("path_src path_tgt transforms weight".split())
 
 # Every option that would let the decoder see more than the bottleneck's output, or that would
 # make the reported NLL something else than a code length: the one value allowed, and why.
@@ -71,6 +73,10 @@ class StrictParser(ArgumentParser):
     def error(self, message: str) -> NoReturn:
         """Raise :class:`UserError` with ``message``."""
         raise UserError(message)
+
+    def _get_option_tuples(self, option_string: str) -> list[Any]:
+        """Return no option for an abbreviation; ``allow_abbrev`` stops those of two dashes only."""
+        return []
 
     def names(self) -> set[str]:
         """Return every long option name, without dashes."""
@@ -191,14 +197,16 @@ def translate_parser() -> StrictParser:
 # ---- reading YAML and command line strictly ------------------------------------------------------
 
 
-def read_config(path: Path) -> dict[str, Any]:
+def read_config(path: Path, above: tuple[Path, ...] = ()) -> dict[str, Any]:
     """Return the settings of a YAML file, those of the file its ``base`` names beneath.
 
-    ``base`` is relative to the file that names it.
+    ``base`` is relative to the file that names it; ``above`` are the files that led here.
 
     Raises:
-        UserError: if the file is missing, not YAML, or not a mapping.
+        UserError: if the file is missing, not YAML, not a mapping, or its own base.
     """
+    if path.resolve() in above:
+        raise UserError(f"-config {path}: is its own 'base'")
     try:
         with open(path, encoding="utf-8") as file:
             settings = yaml.safe_load(file)
@@ -213,21 +221,20 @@ def read_config(path: Path) -> dict[str, Any]:
             f"-config {path}: expected 'option: value' lines, got a {type(settings).__name__}"
         )
     base = settings.pop("base", None)
-    return {**(read_config(path.parent / base) if base else {}), **settings}
+    if base is None:
+        return settings
+    if not isinstance(base, str):
+        raise UserError(f"-config {path}: base {base!r}: expected the path of one YAML file")
+    return {**read_config(path.parent / base, (*above, path.resolve())), **settings}
 
 
 def check_keys(path: Path, settings: dict[str, Any], valid: set[str]) -> None:
-    """Raise :class:`UserError` for the first key that is no option, nearest valid name first."""
-    for key in settings:
+    """Raise :class:`UserError` for the first key that is no option or has no value."""
+    for key, value in settings.items():
         if key not in valid:
             raise _unknown(f"option in {path}", str(key), valid)
-    corpora = settings.get("data")
-    for corpus, entry in corpora.items() if isinstance(corpora, dict) else ():
-        if not isinstance(entry, dict):
-            raise UserError(f"{path}: data.{corpus}: expected 'path_src: FILE', got {entry!r}")
-        for key in entry:
-            if key not in CORPUS_KEYS:
-                raise unknown_name(f"key of data.{corpus} in {path}", str(key), CORPUS_KEYS)
+        if value is None:
+            raise UserError(f"{path}: {key}: expected a value; leave the line out for the default")
 
 
 def _unknown(kind: str, name: str, valid: Iterable[str]) -> UserError:
@@ -259,9 +266,14 @@ def parse(
         valid = parser.names().union(*(make().names() for make in also_in_config))
         check_keys(path, settings, valid)
         settings = {k: v for k, v in settings.items() if k in parser.names()}
-    opt, unknown = parser.parse_known_args(
-        rest, config_file_contents=yaml.safe_dump(settings, sort_keys=False), env_vars={}
-    )
+        # A flag that is false in YAML is not set; one that is true by default has to be told.
+        parser.set_defaults(**{k: False for k, v in settings.items() if v is False})
+    try:
+        opt, unknown = parser.parse_known_args(
+            rest, config_file_contents=yaml.safe_dump(settings, sort_keys=False), env_vars={}
+        )
+    except AssertionError as error:  # such as for an optional package of OpenNMT-py's
+        raise UserError(str(error)) from error
     for word in unknown:
         if word.startswith("-"):
             raise _unknown("option", word.split("=")[0].lstrip("-"), parser.names())
@@ -360,28 +372,66 @@ def check_shapes(opt: Namespace) -> None:
     rate_weight_from_opt(opt)
 
 
+def read_corpora(opt: Namespace) -> dict[str, dict[str, Any]]:
+    """Return what ``-data`` says of each corpus, transforms and weight filled in.
+
+    Raises:
+        UserError: naming the corpus and key that is wrong.
+    """
+    try:
+        corpora = yaml.safe_load(opt.data)
+    except yaml.YAMLError as error:
+        raise UserError(f"-data {opt.data!r}: not valid YAML: {error}") from error
+    if not isinstance(corpora, dict):
+        raise UserError(f"-data: expected corpora as 'name: {{path_src: FILE}}', got {opt.data!r}")
+    if not set(corpora) - {CorpusName.VALID}:
+        raise UserError(f"-data: expected a training corpus beside {CorpusName.VALID!r}")
+    for name, corpus in corpora.items():
+        if not isinstance(corpus, dict):
+            raise UserError(f"data.{name}: expected 'path_src: FILE', got {corpus!r}")
+        for key in corpus:
+            if key not in CORPUS_KEYS:
+                raise unknown_name(f"key of data.{name}", str(key), CORPUS_KEYS)
+        corpus.setdefault("transforms", opt.transforms)
+        corpus.setdefault("weight", 1)
+        _check_corpus(name, corpus)
+    return corpora
+
+
+def _check_corpus(name: str, corpus: dict[str, Any]) -> None:
+    source, transforms, weight = (corpus.get(k) for k in ("path_src", "transforms", "weight"))
+    if not isinstance(source, str):
+        raise UserError(f"data.{name}.path_src {source!r}: expected the path of a text")
+    if not os.path.isfile(source):
+        raise UserError(f"data.{name}.path_src {source}: no such file")
+    with open(source, "rb") as file:
+        if not any(line.split() for line in file):
+            raise UserError(f"data.{name}.path_src {source}: no sentence in it")
+    if corpus.get("path_tgt", source) != source:
+        raise UserError(
+            f"data.{name}.path_tgt {corpus['path_tgt']}: an autoencoder's target is its source, "
+            f"{source}; leave path_tgt out"
+        )
+    if not isinstance(weight, int) or weight < 1:
+        raise UserError(f"data.{name}.weight {weight!r}: expected a positive integer")
+    if not isinstance(transforms, list):
+        raise UserError(f"data.{name}.transforms {transforms!r}: expected a list of names")
+    for transform in transforms:
+        if transform not in AVAILABLE_TRANSFORMS:
+            raise unknown_name("transform", str(transform), AVAILABLE_TRANSFORMS)
+
+
 def target_is_source(opt: Namespace) -> None:
     """Let every corpus' target be its source; refuse any other, and a vocabulary of its own.
 
     Raises:
-        UserError: if a corpus names another ``path_tgt``, or ``tgt_vocab`` differs.
+        UserError: if a corpus is not as expected, or ``tgt_vocab`` differs from ``src_vocab``.
     """
-    corpora = yaml.safe_load(opt.data) if isinstance(opt.data, str) else opt.data
-    if not isinstance(corpora, dict):
-        raise UserError(f"-data: expected corpora as 'name: {{path_src: FILE}}', got {opt.data!r}")
-    for name, corpus in corpora.items():
-        source = corpus.get("path_src")
-        if source is None:
-            raise UserError(f"data.{name}: expected a path_src")
-        if not os.path.isfile(source):
-            raise UserError(f"data.{name}.path_src {source}: no such file")
-        if corpus.setdefault("path_tgt", source) != source:
-            raise UserError(
-                f"data.{name}.path_tgt {corpus['path_tgt']}: an autoencoder's target is its "
-                f"source, {source}; leave path_tgt out"
-            )
-        corpus.setdefault("weight", 1)
+    corpora = read_corpora(opt)
+    for corpus in corpora.values():
+        corpus["path_tgt"] = corpus["path_src"]
     opt.data = yaml.safe_dump(corpora, sort_keys=False)
+    opt.transforms = []  # each corpus has its own now; OpenNMT-py fails on some of them here
     if not opt.share_vocab or opt.tgt_vocab not in (None, opt.src_vocab):
         raise UserError(
             f"-share_vocab {opt.share_vocab}, -tgt_vocab {opt.tgt_vocab}: an autoencoder has one "
