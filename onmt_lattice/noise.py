@@ -58,6 +58,8 @@ class SentenceNoise:
     """
 
     def __init__(self, seed: int, indices: list[int] | Tensor) -> None:
+        if not 0 <= seed < 2**64:
+            raise ValueError(f"noise seed {seed}: expected an integer in [0, 2⁶⁴)")
         rows = indices.tolist() if isinstance(indices, Tensor) else indices
         self.streams = [
             np.random.Generator(np.random.Philox(key=np.array([seed, row], dtype=np.uint64)))
@@ -72,9 +74,11 @@ class SentenceNoise:
         return torch.from_numpy(np.stack([stream.random(dim) for stream in self.streams]))
 
     def uniform(self, like: Tensor, dim: int) -> Tensor:
-        """See :class:`Noise`."""
-        return self._float64(like, dim).to(like)
+        """See :class:`Noise`; what a narrower dtype rounds up to 1 becomes 0."""
+        return self._float64(like, dim).to(like).remainder(1)
 
     def normal(self, like: Tensor, dim: int) -> Tensor:
         """See :class:`Noise`; by inversion of the normal CDF."""
-        return torch.special.ndtri(self._float64(like, dim) + 2.0**-54).to(like)
+        # The middles of the intervals of 2⁻⁵³; the last one's would round to 1.
+        middles = (self._float64(like, dim) + 2.0**-54).clamp_max(1 - 2.0**-53)
+        return torch.special.ndtri(middles).to(like)
