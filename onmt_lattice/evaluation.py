@@ -6,6 +6,8 @@ import dataclasses
 import json
 import math
 import os
+import types
+import typing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -34,18 +36,18 @@ class Bits:
 
 @dataclass(frozen=True)
 class Mean:
-    """A mean over sentences with its standard error."""
+    """A mean over sentences with its standard error, None for a single sentence."""
 
     mean: float
-    standard_error: float
+    standard_error: float | None
 
     @classmethod
     def of(cls, values: list[float]) -> Mean:
-        """Return the mean of ``values`` and its standard error (infinite for a single value)."""
+        """Return the mean of ``values`` and its standard error."""
         n = len(values)
         mean = math.fsum(values) / n
         if n < 2:
-            return cls(mean, math.inf)
+            return cls(mean, None)
         variance = math.fsum((v - mean) ** 2 for v in values) / (n - 1)
         return cls(mean, math.sqrt(variance / n))
 
@@ -69,9 +71,9 @@ class Entropy:
 
     @property
     def holds(self) -> bool:
-        """Whether rate + NLL is at least H, within four standard errors."""
-        excess = self.excess_bits_sentence
-        return excess.mean >= -LAW_STANDARD_ERRORS * excess.standard_error
+        """Whether rate + NLL is at least H, within four standard errors where there are any."""
+        mean, error = self.excess_bits_sentence.mean, self.excess_bits_sentence.standard_error
+        return error is None or mean >= -LAW_STANDARD_ERRORS * error
 
 
 @dataclass(frozen=True)
@@ -168,7 +170,7 @@ class Evaluation:
         if not isinstance(values, dict) or values.pop("format", None) != FORMAT:
             raise UserError(f"{path}: not an evaluation of format {FORMAT}; run evaluate again")
         try:
-            return cls(**{key: _revive(key, value) for key, value in values.items()})
+            return typing.cast(Evaluation, _revive(cls, values))
         except TypeError as error:
             raise UserError(f"{path}: not an evaluation of format {FORMAT}: {error}") from error
 
@@ -223,19 +225,22 @@ def _row(name: str, bits: Bits) -> str:
 
 
 def _mean(mean: Mean) -> str:
-    return f"{mean.mean:.4f} ± {mean.standard_error:.4f}"
+    error = "?" if mean.standard_error is None else f"{mean.standard_error:.4f}"
+    return f"{mean.mean:.4f} ± {error}"
 
 
-def _revive(key: str, value: Any) -> Any:
-    """Return the object that ``dataclasses.asdict`` took apart under ``key``."""
-    if value is None:
-        return None
-    if key in ("nll", "rate", "total", "relaxed_rate"):
-        return Bits(**value)
-    if key == "rate_difference_bits_sentence":
-        return Mean(**value)
-    if key == "entropy":
-        return Entropy(**{**value, "excess_bits_sentence": Mean(**value["excess_bits_sentence"])})
-    if key == "codebooks":
-        return Codebooks(**value)
-    return Reconstruction(**value) if key == "reconstruction" else value
+def _revive(kind: Any, value: Any) -> Any:
+    """Return the ``kind`` that ``dataclasses.asdict`` took apart to ``value``.
+
+    Raises:
+        TypeError: if ``value`` or a part of it is of another kind.
+    """
+    if isinstance(kind, types.UnionType):  # X | None
+        return None if value is None else _revive(typing.get_args(kind)[0], value)
+    if dataclasses.is_dataclass(kind) and isinstance(kind, type) and isinstance(value, dict):
+        kinds = typing.get_type_hints(kind)
+        return kind(**{k: _revive(kinds.get(k, object), v) for k, v in value.items()})
+    kind = typing.get_origin(kind) or kind
+    if not isinstance(value, (int, float) if kind is float else kind):
+        raise TypeError(f"{value!r} is no {kind.__name__}")
+    return value

@@ -1,0 +1,293 @@
+"""The outcome of an evaluation: JSON and back, table, the entropy law's verdict."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from onmt_lattice.errors import UserError
+from onmt_lattice.evaluation import (
+    FORMAT,
+    Bits,
+    Codebooks,
+    Entropy,
+    Evaluation,
+    Mean,
+    Reconstruction,
+)
+
+PLAIN = Evaluation(
+    model="runs/gaussian_step_300.pt",
+    run="runs/gaussian",
+    step=300,
+    rate_weight=0.25,
+    bottleneck="lattice",
+    settings={"lattice": "E8", "bottleneck_dim": 0},
+    label="lattice E8",
+    text="valid.en",
+    sentences=10,
+    empty_lines=2,
+    words=80,
+    tokens=100,
+    unknown_tokens=3,
+    seed=7,
+    nll=Bits(1.5, 1.875, 15.0),
+    rate=Bits(2.0, 2.5, 20.0),
+    total=Bits(3.5, 4.375, 35.0),
+    relaxed_rate=Bits(2.125, 2.65625, 21.25),
+    rate_difference_bits_sentence=Mean(-1.25, 0.75),
+    perplexity=2**1.5,
+    token_accuracy=0.625,
+)
+FULL = dataclasses.replace(
+    PLAIN,
+    codebooks=Codebooks(4, 3.5, 1.25, 0.0625),
+    entropy=Entropy(30.0, 3.75, Mean(5.0, 0.5), 9),
+    reconstruction=Reconstruction(1, 41.5, 63.25, 0.3, "nrefs:1|tok:none"),
+)
+
+
+def written(values: Any, tmp_path: Path) -> Path:
+    path = tmp_path / "evaluation.json"
+    path.write_text(json.dumps(values), encoding="utf-8")
+    return path
+
+
+def refusal(path: Path) -> str:
+    with pytest.raises(UserError) as error:
+        Evaluation.read(path)
+    assert str(error.value).startswith(f"{path}: ")
+    return str(error.value)
+
+
+# JSON
+
+
+@pytest.mark.parametrize("evaluation", [PLAIN, FULL])
+def test_what_is_written_is_read_again(evaluation: Evaluation, tmp_path: Path) -> None:
+    path = tmp_path / "results" / "evaluation.json"
+    evaluation.write(path)
+    assert Evaluation.read(path) == evaluation
+
+
+def test_a_text_in_any_script_and_a_single_sentence_survive(tmp_path: Path) -> None:
+    one = Mean.of([2.5])
+    evaluation = dataclasses.replace(
+        FULL, text="Wörter/文.en", label="Λ₂₄", rate_difference_bits_sentence=one
+    )
+    evaluation.write(tmp_path / "e.json")
+    assert Evaluation.read(tmp_path / "e.json") == evaluation
+
+
+def test_the_file_is_json_to_any_reader_that_keeps_to_the_standard(tmp_path: Path) -> None:
+    def refuse(constant: str) -> None:
+        raise AssertionError(f"{constant} is no JSON")
+
+    one = dataclasses.replace(PLAIN, rate_difference_bits_sentence=Mean.of([2.5]))
+    one.write(tmp_path / "e.json")
+    values = json.loads((tmp_path / "e.json").read_text(), parse_constant=refuse)
+    assert values["format"] == FORMAT and values["nll"]["token"] == 1.5
+    assert values["rate_difference_bits_sentence"] == {"mean": 2.5, "standard_error": None}
+
+
+@settings(derandomize=True, deadline=None, max_examples=30)
+@given(st.floats(allow_nan=False, allow_infinity=False), st.floats(0, 1), st.integers(0, 2**63))
+def test_every_digit_survives(tmp_path_factory: Any, nll: float, share: float, seed: int) -> None:
+    path = tmp_path_factory.mktemp("digits") / "e.json"
+    evaluation = dataclasses.replace(
+        PLAIN, nll=Bits(nll, 3 * share, nll / 3), token_accuracy=share, seed=seed
+    )
+    evaluation.write(path)
+    assert Evaluation.read(path) == evaluation
+
+
+def test_a_missing_file_is_refused(tmp_path: Path) -> None:
+    assert "cannot be read (No such file" in refusal(tmp_path / "none.json")
+
+
+def test_a_directory_is_refused(tmp_path: Path) -> None:
+    assert "cannot be read" in refusal(tmp_path)
+
+
+@pytest.mark.parametrize("content", [b"", b"{", b"BLEU 3", b"\xff\xfe\x00", b"PK\x03\x04"])
+def test_what_is_no_json_is_refused(content: bytes, tmp_path: Path) -> None:
+    path = tmp_path / "e.json"
+    path.write_bytes(content)
+    assert "not JSON; expected the output of evaluate" in refusal(path)
+
+
+def test_a_truncated_evaluation_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "e.json"
+    FULL.write(path)
+    path.write_text(path.read_text()[:-30])
+    assert "not JSON" in refusal(path)
+
+
+@pytest.mark.parametrize(
+    "values", [[], 3, None, "text", {}, {"score": 1}, {"format": 0}, {"format": FORMAT + 1}]
+)
+def test_a_foreign_or_an_older_format_is_refused(values: Any, tmp_path: Path) -> None:
+    message = refusal(written(values, tmp_path))
+    assert f"not an evaluation of format {FORMAT}; run evaluate again" in message
+
+
+def damage(path: tuple[str, ...], value: Any) -> dict[str, Any]:
+    """Return FULL as JSON with ``value`` at ``path``, or without it where that is ``...``."""
+    values: dict[str, Any] = {"format": FORMAT, **dataclasses.asdict(FULL)}
+    inner = values
+    for key in path[:-1]:
+        inner = inner[key]
+    if value is ...:
+        del inner[path[-1]]
+    else:
+        inner[path[-1]] = value
+    return values
+
+
+REQUIRED = [f.name for f in dataclasses.fields(Evaluation) if f.default is dataclasses.MISSING]
+
+
+@pytest.mark.parametrize("key", REQUIRED)
+def test_an_evaluation_without_one_of_its_fields_is_refused(key: str, tmp_path: Path) -> None:
+    message = refusal(written(damage((key,), ...), tmp_path))
+    assert f"format {FORMAT}" in message and repr(key) in message
+
+
+@pytest.mark.parametrize(
+    ("path", "value"),
+    [
+        (("extra",), 1),
+        (("nll",), 3.5),
+        (("nll",), None),
+        (("nll", "token"), ...),
+        (("nll", "token"), "1.5"),
+        (("rate", "byte"), 0.5),
+        (("step",), "300"),
+        (("seed",), None),
+        (("settings",), []),
+        (("label",), 5),
+        (("entropy",), 5),
+        (("entropy", "excess_bits_sentence"), ...),
+        (("entropy", "excess_bits_sentence", "mean"), ...),
+        (("entropy", "bits_word"), [1]),
+        (("codebooks", "entries"), ...),
+        (("reconstruction",), "none"),
+        (("reconstruction", "bleu"), None),
+        (("rate_difference_bits_sentence",), [0.0, 1.0]),
+    ],
+)
+def test_a_damaged_evaluation_is_refused(path: tuple[str, ...], value: Any, tmp_path: Path) -> None:
+    assert f"not an evaluation of format {FORMAT}" in refusal(
+        written(damage(path, value), tmp_path)
+    )
+
+
+def test_whole_numbers_pass_for_floats(tmp_path: Path) -> None:
+    assert Evaluation.read(written(damage(("nll", "word"), 2), tmp_path)).nll.word == 2
+
+
+def test_a_failed_write_keeps_the_old_file(tmp_path: Path) -> None:
+    path = tmp_path / "e.json"
+    PLAIN.write(path)
+    with pytest.raises(TypeError):
+        dataclasses.replace(PLAIN, settings={"a": object()}).write(path)
+    assert Evaluation.read(path) == PLAIN
+
+
+# Means and the law
+
+
+def test_a_mean_and_its_standard_error() -> None:
+    got = Mean.of([1.0, 2.0, 3.0, 6.0])
+    assert got.mean == 3.0
+    assert got.standard_error == pytest.approx(math.sqrt((4 + 1 + 0 + 9) / 3 / 4))
+
+
+def test_a_single_value_has_no_standard_error() -> None:
+    assert Mean.of([4.0]) == Mean(4.0, None)
+
+
+def test_the_standard_error_does_not_cancel() -> None:
+    spread = [1e9 + v for v in (0.0, 1.0, 2.0)]
+    assert Mean.of(spread).standard_error == pytest.approx(math.sqrt(1 / 3))
+
+
+@pytest.mark.parametrize(
+    ("mean", "error", "holds"),
+    [
+        (0.0, 0.0, True),
+        (5.0, 0.1, True),
+        (-0.3999, 0.1, True),
+        (-0.4001, 0.1, False),
+        (-1e-9, 0.0, False),
+        (-50.0, None, True),  # a single sentence may be luckier than the mean
+        (math.nan, 0.1, False),
+    ],
+)
+def test_the_law_holds_down_to_four_standard_errors(
+    mean: float, error: float | None, holds: bool
+) -> None:
+    assert Entropy(30.0, 3.75, Mean(mean, error), 9).holds is holds
+
+
+# The table
+
+
+def test_the_table_says_what_was_measured_on_what() -> None:
+    first, second, blank, head, *_ = PLAIN.table().splitlines()
+    assert first == "lattice E8 at step 300, lambda 0.2500: runs/gaussian_step_300.pt"
+    assert second == (
+        "valid.en: 10 sentences, 80 words, 100 tokens, 3 unknown, 2 empty lines left out; seed 7"
+    )
+    assert blank == "" and head.split() == ["bits", "a", "token", "word", "sentence"]
+
+
+def test_the_table_has_each_cost_in_every_unit() -> None:
+    rows = {line[:22].strip(): line[22:].split() for line in PLAIN.table().splitlines()}
+    assert rows["NLL"] == ["1.5000", "1.8750", "15.000"]
+    assert rows["rate (quantized)"] == ["2.0000", "2.5000", "20.000"]
+    assert rows["total"] == ["3.5000", "4.3750", "35.000"]
+    assert rows["rate (relaxed)"] == ["2.1250", "2.6562", "21.250"]
+
+
+def test_the_table_gives_errors_and_units() -> None:
+    table = PLAIN.table()
+    assert "quantized - relaxed rate: -1.2500 ± 0.7500 bits a sentence" in table
+    assert "perplexity 2.828, token accuracy 62.50 %" in table
+    assert "codebooks" not in table and "entropy" not in table and "reconstruction" not in table
+
+
+def test_the_table_of_a_single_sentence_has_no_error_bar() -> None:
+    one = dataclasses.replace(PLAIN, rate_difference_bits_sentence=Mean.of([2.5]))
+    assert "2.5000 ± ? bits a sentence" in one.table()
+
+
+def test_the_table_of_everything() -> None:
+    *_, codebooks, entropy, reconstruction = FULL.table().splitlines()
+    assert codebooks == (
+        "codebooks: perplexity 3.50 of 4 (lowest 1.25), 6.2 % of the entries unused"
+    )
+    assert entropy == (
+        "entropy of the source: 30.000 bits a sentence, 3.750 a word; rate + NLL exceeds it by "
+        "5.0000 ± 0.5000 bits a sentence: the law holds"
+    )
+    assert reconstruction == "reconstruction (greedy): BLEU 41.50, chrF 63.25, 30.00 % exact"
+
+
+def test_the_table_says_that_the_law_is_broken() -> None:
+    broken = Entropy(30.0, 3.75, Mean(-5.0, 0.5), 9)
+    assert "the law BROKEN: the accounting is wrong" in (
+        dataclasses.replace(PLAIN, entropy=broken).table()
+    )
+
+
+def test_the_table_names_the_beam() -> None:
+    beam = Reconstruction(5, 41.5, 63.25, 0.3, "")
+    assert "reconstruction (beam of 5): " in dataclasses.replace(PLAIN, reconstruction=beam).table()
