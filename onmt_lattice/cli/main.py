@@ -39,6 +39,12 @@ def quiet_opennmt() -> None:
             warnings.filterwarnings("ignore", category=category, module=module)
 
 
+def report(command: str, message: str) -> int:
+    """Print a user's mistake as one line and return its exit status."""
+    print(f"onmt_lattice {command}: error: {' '.join(message.split())}", file=sys.stderr)
+    return 2
+
+
 def main(argv: list[str] | None = None) -> int:
     """Run a command and return its exit status: 0, or 2 for a user's mistake."""
     words = sys.argv[1:] if argv is None else argv
@@ -55,8 +61,11 @@ def main(argv: list[str] | None = None) -> int:
             raise unknown_name("command", name, COMMANDS)
         status = importlib.import_module(f"onmt_lattice.cli.{name}").run(rest)
     except UserError as error:
-        print(f"onmt_lattice {name}: error: {error}", file=sys.stderr)
-        return 2
+        return report(name, str(error))
+    except OSError as error:
+        if error.filename is None:
+            raise
+        return report(name, f"{error.filename}: {error.strerror}")
     except KeyboardInterrupt:
         print(f"onmt_lattice {name}: interrupted", file=sys.stderr)
         return 130

@@ -45,6 +45,17 @@ TRANSLATE_DEFAULTS: dict[str, Any] = {"seed": 0}
 # no part of the text.
 CORPUS_KEYS = frozenset("path_src path_tgt transforms weight".split())
 
+# Options of subword segmentation, each for both sides, with OpenNMT-py's defaults.
+SEGMENTATION: dict[str, Any] = {
+    "subword_model": None,
+    "subword_vocab": "",
+    "vocab_threshold": 0,
+    "subword_nbest": 1,
+    "subword_alpha": 0,
+    "subword_type": "none",
+    "onmttok_kwargs": "{'mode': 'none'}",
+}
+
 # Every option that would let the decoder see more than the bottleneck's output, or that would
 # make the reported NLL something else than a code length: the one value allowed, and why.
 SINGLE_PATH: dict[str, tuple[Any, str]] = {
@@ -247,6 +258,7 @@ def parse(
     make_parser: Callable[[], StrictParser],
     argv: list[str],
     also_in_config: Iterable[Callable[[], StrictParser]] = (),
+    not_of_config: frozenset[str] = frozenset(),
 ) -> Namespace:
     """Parse ``argv`` and the YAML file that its ``-config`` names.
 
@@ -254,6 +266,7 @@ def parse(
         make_parser: builds the parser.
         argv: the words behind the subcommand.
         also_in_config: parsers whose options may stand in the YAML file too, and are ignored.
+        not_of_config: options of ``make_parser`` that mean those of another parser in a YAML file.
 
     Raises:
         UserError: for an unknown option or key, or a value that is out of its range.
@@ -265,7 +278,7 @@ def parse(
         settings = read_config(path)
         valid = parser.names().union(*(make().names() for make in also_in_config))
         check_keys(path, settings, valid)
-        settings = {k: v for k, v in settings.items() if k in parser.names()}
+        settings = {k: settings[k] for k in settings if k in parser.names() - not_of_config}
         # A flag that is false in YAML is not set; one that is true by default has to be told.
         parser.set_defaults(**{k: False for k, v in settings.items() if v is False})
     try:
@@ -359,6 +372,11 @@ def check_single_path(opt: Namespace) -> None:
 
 def check_shapes(opt: Namespace) -> None:
     """Refuse encoder and decoder shapes that do not fit, before any data is read."""
+    if opt.share_decoder_embeddings and opt.tgt_word_vec_size != opt.dec_rnn_size:
+        raise UserError(
+            f"-share_decoder_embeddings: expected word vectors as large as the decoder's state, "
+            f"got {opt.tgt_word_vec_size} and {opt.dec_rnn_size}"
+        )
     if opt.enc_rnn_size % 2:
         raise UserError(
             f"-enc_rnn_size {opt.enc_rnn_size}: expected an even number, two directions"
@@ -430,6 +448,20 @@ def target_is_source(opt: Namespace) -> None:
     corpora = read_corpora(opt)
     for corpus in corpora.values():
         corpus["path_tgt"] = corpus["path_src"]
+    for name, default in SEGMENTATION.items():
+        given, source = getattr(opt, f"tgt_{name}"), getattr(opt, f"src_{name}")
+        if given not in (default, source):
+            raise UserError(
+                f"-tgt_{name} {given}: an autoencoder's target is segmented as its source, "
+                f"-src_{name} {source}; leave it out"
+            )
+        setattr(opt, f"tgt_{name}", source)
+    for corpus in corpora.values():
+        if {"bpe", "sentencepiece"} & set(corpus["transforms"]) and not opt.src_subword_model:
+            raise UserError(f"-src_subword_model: expected one for {corpus['transforms']}")
+    for name in ("src_subword_model", "src_subword_vocab"):
+        if getattr(opt, name) and not os.path.isfile(getattr(opt, name)):
+            raise UserError(f"-{name} {getattr(opt, name)}: no such file")
     opt.data = yaml.safe_dump(corpora, sort_keys=False)
     opt.transforms = []  # each corpus has its own now; OpenNMT-py fails on some of them here
     if not opt.share_vocab or opt.tgt_vocab not in (None, opt.src_vocab):

@@ -50,7 +50,13 @@ def train(argv: list[str]) -> None:
     Raises:
         UserError: for any mistake in the options, before anything is written.
     """
-    opt = parse(train_parser, argv, also_in_config=(build_vocab_parser, translate_parser))
+    opt = parse(
+        train_parser,
+        argv,
+        also_in_config=(build_vocab_parser, translate_parser),
+        # How many lines build_vocab counts; to train it means: write samples and stop.
+        not_of_config=frozenset({"n_sample"}),
+    )
     plugin.install()
     check_options(opt)
     onmt.bin.train.train(opt)
@@ -64,6 +70,8 @@ def check_options(opt: Namespace) -> None:
     """
     target_is_source(opt)
     check_devices(opt)
+    check_single_path(opt)
+    check_ranges(opt)
     for name in ("src_vocab", "train_from"):
         path = getattr(opt, name)
         if path and not os.path.isfile(path):
@@ -71,8 +79,6 @@ def check_options(opt: Namespace) -> None:
             raise UserError(f"-{name} {path}: no such file{cure}")
     if opt.single_pass:
         raise UserError("-single_pass: never ends in OpenNMT-py 2.3; set -train_steps instead")
-    if opt.train_steps <= 0:
-        raise UserError(f"-train_steps {opt.train_steps}: expected a positive number of steps")
     if len(opt.attention_dropout) != len(opt.dropout_steps):
         opt.attention_dropout = opt.dropout  # no attention here: one list less to keep in step
     try:
@@ -82,12 +88,34 @@ def check_options(opt: Namespace) -> None:
         ArgumentParser.validate_prepare_opts(copy.deepcopy(opt))
     except (AssertionError, ValueError, OSError) as error:
         raise UserError(" ".join(str(error).split())) from error
-    check_single_path(opt)
     check_shapes(opt)
+
+
+POSITIVE = (
+    "train_steps valid_steps report_every batch_size valid_batch_size bucket_size learning_rate"
+).split()
+
+
+def check_ranges(opt: Namespace) -> None:
+    """Refuse numbers that OpenNMT-py would fail on, or take for something else."""
+    for name in POSITIVE:
+        if getattr(opt, name) <= 0:
+            raise UserError(f"-{name} {getattr(opt, name)}: expected a positive number")
+    if min(opt.accum_count) < 1:
+        raise UserError(f"-accum_count {opt.accum_count}: expected positive numbers")
+    if not all(0 <= p < 1 for p in opt.dropout):
+        raise UserError(f"-dropout {opt.dropout}: expected probabilities below 1")
+    if opt.seed == 0:
+        raise UserError("-seed 0: expected a positive number; OpenNMT-py seeds nothing at 0")
 
 
 def check_devices(opt: Namespace) -> None:
     """Refuse GPU ranks without a GPU; several processes may share the CPU over gloo."""
+    if opt.world_size > 1 and not opt.gpu_ranks:
+        raise UserError(
+            f"-world_size {opt.world_size}: expected the ranks of the processes to start here, "
+            f"-gpu_ranks {' '.join(map(str, range(opt.world_size)))}"
+        )
     if not opt.gpu_ranks or torch.cuda.is_available():
         return
     if opt.world_size > 1 and opt.gpu_backend == "gloo":
