@@ -39,6 +39,8 @@ def run(argv: list[str]) -> None:
     for name, lowest in (("seed", 0), ("batch_size", 1), ("beam_size", 1), ("max_length", 1)):
         if getattr(args, name) < lowest:
             raise UserError(f"-{name} {getattr(args, name)}: expected at least {lowest}")
+    if args.seed >= 2**32:
+        raise UserError(f"-seed {args.seed}: expected less than 2^32")
     output = vars(args).pop("output")
 
     from onmt_lattice.opennmt.evaluate import EvaluateOptions, evaluate

@@ -30,9 +30,11 @@ from onmt_lattice import __version__
 from onmt_lattice.errors import UserError
 from onmt_lattice.files import whole_file
 from onmt_lattice.opennmt.model import Autoencoder
+from onmt_lattice.opennmt.options import check_single_path
 
 FORMAT = 1
 OUR_KEY = "onmt_lattice"
+OUR_CONTENTS = frozenset("format version step random_state files batches_taken rate_weight".split())
 
 # All that an OpenNMT-py checkpoint holds beside tensors and plain Python values: its vocabulary
 # and its options. None of these runs anything of a file's choosing when it is rebuilt.
@@ -70,7 +72,7 @@ def load_checkpoint(path: str | os.PathLike[str]) -> dict[str, Any]:
             f"checkpoint {path}: refused, as it would load {asked[1]}, which no checkpoint of "
             f"onmt_lattice holds and which could run code; get the file from a source you trust"
         ) from error
-    except (RuntimeError, EOFError, ValueError, KeyError, OSError) as error:
+    except Exception as error:  # garbage makes the unpickler fail in any way
         raise UserError(f"checkpoint {path}: not a checkpoint, or damaged") from error
     _check_contents(path, checkpoint)
     return checkpoint
@@ -84,6 +86,8 @@ def _check_contents(path: str | os.PathLike[str], checkpoint: Any) -> None:
         raise UserError(
             f"checkpoint {path}: has no bottleneck; train one with 'onmt_lattice train'"
         )
+    if not isinstance(checkpoint[OUR_KEY], dict) or not OUR_CONTENTS <= set(checkpoint[OUR_KEY]):
+        raise UserError(f"checkpoint {path}: damaged, expected {sorted(OUR_CONTENTS)} in it")
     if checkpoint[OUR_KEY]["format"] > FORMAT:
         raise UserError(
             f"checkpoint {path}: written by onmt_lattice {checkpoint[OUR_KEY]['version']} in a "
@@ -122,9 +126,15 @@ def embedded_files(opt: argparse.Namespace) -> dict[str, torch.Tensor]:
 
 
 def unpack_files(opt: argparse.Namespace, files: dict[str, torch.Tensor]) -> None:
-    """Point ``opt`` at copies of the embedded ``files``, removed when the process ends."""
+    """Point ``opt`` at copies of the embedded ``files``, removed when the process ends.
+
+    Raises:
+        UserError: for a name that is no option of a file, which could be any path.
+    """
     if not files:
         return
+    if not set(files) <= set(FILE_OPTIONS):
+        raise UserError(f"checkpoint: refused, as it would write files {sorted(files)}")
     folder = tempfile.mkdtemp(prefix="onmt_lattice_")
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
     for name, content in files.items():
@@ -158,8 +168,11 @@ def load_autoencoder(path: str | os.PathLike[str], gpu: int = -1) -> LoadedAutoe
     Raises:
         UserError: as :func:`load_checkpoint`, or if weights are missing or of another shape.
     """
+    if gpu >= torch.cuda.device_count():
+        raise UserError(f"-gpu {gpu}: no such CUDA device was found; leave it out to use the CPU")
     checkpoint = load_checkpoint(path)
     opt = ArgumentParser.ckpt_model_opts(checkpoint["opt"])
+    check_single_path(opt)
     ArgumentParser.update_model_opts(opt)
     ArgumentParser.validate_model_opts(opt)
     opt.update_vocab = False

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import os
-import sys
 from argparse import Namespace
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -470,10 +469,3 @@ def target_is_source(opt: Namespace) -> None:
             f"vocabulary, -src_vocab; leave both out"
         )
     opt.tgt_vocab = None
-
-
-def print_help_if_asked(make_parser: Callable[[], StrictParser], argv: list[str]) -> None:
-    """Print the help and exit if ``argv`` asks for it."""
-    if {"-h", "--help"} & set(argv):
-        make_parser().print_help(sys.stdout)
-        raise SystemExit(0)

@@ -105,8 +105,10 @@ def check_ranges(opt: Namespace) -> None:
         raise UserError(f"-accum_count {opt.accum_count}: expected positive numbers")
     if not all(0 <= p < 1 for p in opt.dropout):
         raise UserError(f"-dropout {opt.dropout}: expected probabilities below 1")
-    if opt.seed == 0:
-        raise UserError("-seed 0: expected a positive number; OpenNMT-py seeds nothing at 0")
+    if opt.seed == 0 or opt.seed >= 2**32:
+        raise UserError(
+            f"-seed {opt.seed}: expected 1 to 2^32 - 1, or -1 for no seed (as 0 in OpenNMT-py)"
+        )
 
 
 def check_devices(opt: Namespace) -> None:

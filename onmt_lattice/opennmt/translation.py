@@ -100,6 +100,8 @@ def check_options(opt: Namespace) -> None:
     """
     if len(opt.models) != 1:
         raise UserError(f"-model {' '.join(opt.models)}: expected one checkpoint, not an ensemble")
+    if not 0 <= opt.seed < 2**32:
+        raise UserError(f"-seed {opt.seed}: expected 0 to 2^32 - 1")
     for name in (
         "src_feats",
         "tgt",
