@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import io
 import os
+import re
 from argparse import Namespace
 from typing import Any
 
 import onmt.translate
 import torch
+from onmt.transforms import TransformPipe
+from onmt.transforms.tokenize import BPETransform, SentencePieceTransform
 from onmt.translate.translator import Translator
 from onmt.utils.logging import init_logger, logger
 from onmt.utils.parse import ArgumentParser
@@ -65,9 +68,24 @@ def reconstruct(
     pipe = trained_transforms(loaded)
     n = opt.n_best
     return [
-        [pipe.apply_reverse(line) for line in lines[i * n : (i + 1) * n]]
-        for i in range(len(sentences))
+        [undo(pipe, line) for line in lines[i * n : (i + 1) * n]] for i in range(len(sentences))
     ]
+
+
+def undo(pipe: TransformPipe, line: str) -> str:
+    """Return ``line``, as decoded, with the segmentation of ``pipe`` undone.
+
+    OpenNMT-py has the reverse of its own tokenizer only.
+    """
+    text, tab, score = line.partition("\t")
+    for transform in reversed(pipe.transforms):
+        if isinstance(transform, SentencePieceTransform):
+            text = " ".join(transform.load_models["tgt"].decode(text.split()).split())
+        elif isinstance(transform, BPETransform):
+            text = re.sub(r"@@( |$)", "", text)
+        else:
+            text = transform.apply_reverse(text)
+    return text + tab + score
 
 
 def read_lines(path: str | os.PathLike[str], option: str = "src") -> list[str]:
@@ -92,6 +110,9 @@ def read_lines(path: str | os.PathLike[str], option: str = "src") -> list[str]:
     return lines
 
 
+LOWEST = {"batch_size": 1, "beam_size": 1, "max_length": 1, "n_best": 1, "shard_size": 0}
+
+
 def check_options(opt: Namespace) -> None:
     """Refuse what translation of autoencoders cannot do.
 
@@ -102,6 +123,14 @@ def check_options(opt: Namespace) -> None:
         raise UserError(f"-model {' '.join(opt.models)}: expected one checkpoint, not an ensemble")
     if not 0 <= opt.seed < 2**32:
         raise UserError(f"-seed {opt.seed}: expected 0 to 2^32 - 1")
+    for name, lowest in LOWEST.items():
+        if getattr(opt, name) < lowest:
+            raise UserError(f"-{name} {getattr(opt, name)}: expected at least {lowest}")
+    if opt.n_best > opt.beam_size:
+        raise UserError(f"-n_best {opt.n_best}: expected at most -beam_size, {opt.beam_size}")
+    for name, required in (("data_type", "text"), ("coverage_penalty", "none"), ("int8", False)):
+        if getattr(opt, name) != required:
+            raise UserError(f"-{name} {getattr(opt, name)}: must be {required} here")
     for name in (
         "src_feats",
         "tgt",
@@ -113,6 +142,7 @@ def check_options(opt: Namespace) -> None:
         "phrase_table",
         "dump_beam",
         "avg_raw_probs",
+        "stepwise_penalty",
     ):
         if getattr(opt, name, None):
             raise UserError(
