@@ -179,10 +179,16 @@ def test_nearest_point_carries_no_gradient(lattice: Lattice, rng: torch.Generato
 
 
 def test_chunks_do_not_matter(lattice: Lattice, rng: torch.Generator) -> None:
-    x = uniform(lattice, 100, rng)
-    nearest = lattice.nearest_point(x)
+    x, log_s = uniform(lattice, 100, rng), scales(lattice, 100, rng)
+    nearest, theta = lattice.nearest_point(x), lattice.log_theta(x, log_s)
+    blocks, shared = x.view(20, 5, -1), log_s[:5]
+    theta_shared = lattice.log_theta(blocks, shared)
     lattice.chunk = 7
     assert torch.equal(lattice.nearest_point(x), nearest)
+    torch.testing.assert_close(lattice.log_theta(x, log_s), theta)
+    torch.testing.assert_close(lattice.log_theta(blocks, shared), theta_shared)
+    torch.testing.assert_close(lattice.log_theta(x[0], log_s)[:5], lattice.log_theta(x[0], shared))
+    assert lattice.log_theta(x[:0], shared[0]).shape == (0,)
 
 
 def test_wrong_shapes_are_refused(lattice: Lattice) -> None:
@@ -193,6 +199,8 @@ def test_wrong_shapes_are_refused(lattice: Lattice) -> None:
             call(bad)
     with pytest.raises(ValueError, match=f"last dimension must be {lattice.dim}"):
         lattice.log_theta(bad, zero)
+    with pytest.raises(ValueError, match=f"last dimension must be {lattice.dim}"):
+        lattice.log_theta(bad[:, 1:], bad)
     with pytest.raises(ValueError, match=f"last dimension must be {lattice.dim}"):
         lattice.nearest_point(zero)
 

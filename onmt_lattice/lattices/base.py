@@ -10,6 +10,8 @@ from __future__ import annotations
 import copy
 import math
 from abc import ABC, abstractmethod
+from collections.abc import Iterable
+from itertools import repeat
 
 import torch
 from torch import Tensor
@@ -138,8 +140,10 @@ class Lattice(ABC):
         cell: both cells tile space by the same lattice.
         """
         self._check(uniforms)
-        v = uniforms @ self.basis.to(uniforms)
-        return v - self.nearest_point(v)
+        work = _decodable(uniforms)
+        with torch.autocast(work.device.type, enabled=False):  # whose products are too coarse
+            v = work @ self.basis.to(work)
+        return (v - self.nearest_point(v)).to(uniforms.dtype)
 
     def sample_dither(
         self,
@@ -157,21 +161,38 @@ class Lattice(ABC):
     def log_theta(self, y: Tensor, log_s: Tensor) -> Tensor:
         """Return log Θ(y) ``(...)``, Θ(y) = Σ_{λ ∈ Λ} exp(−Σ_i (y_i − λ_i)² / 2 s_i²).
 
-        Exact (up to floating point), differentiable in both arguments, and finite for every
-        finite input: from s → 0, where log Θ(y) → −‖(y − K(y))/s‖²/2, to s much wider than the
-        cell, where Θ → Π_i √(2π) s_i / V.
+        Exact (up to floating point) and differentiable in both arguments, from s → 0, where
+        log Θ(y) tends to its largest exponent, to s much wider than the cell, where Θ tends to
+        Π_i √(2π) s_i / V. Value and gradients are finite as long as (y/s)², s² and 1/s² are
+        numbers of the dtype (bfloat16 is summed in float32).
 
         Args:
             y: ``(..., n)`` points.
-            log_s: log of the scales s, broadcastable to ``y``.
+            log_s: log of the scales s, broadcastable with ``y``.
+
+        Raises:
+            ValueError: if the last dimension of ``y`` is not ``dim``, or that of ``log_s``
+                neither that nor 1.
         """
         self._check(y)
         work = _decodable(y)
         log_s = log_s.to(work)
-        if log_s.shape[-1:] != (self.dim,):
+        if log_s.dim() == 0 or log_s.shape[-1] == 1:
             log_s = log_s.expand(*log_s.shape[:-1], self.dim)
-        theta = self._log_theta(work / self.scale, log_s - math.log(self.scale))
-        return theta.to(y.dtype)
+        self._check(log_s)
+        parts = self._split(work / self.scale, log_s - math.log(self.scale))
+        theta = [self._log_theta(*part) for part in parts]
+        return (theta[0] if len(theta) == 1 else torch.cat(theta)).to(y.dtype)
+
+    def _split(self, y: Tensor, log_s: Tensor) -> Iterable[tuple[Tensor, Tensor]]:
+        """Split the points along their first dimension into parts of about ``chunk`` points."""
+        y = y.expand(torch.broadcast_shapes(y.shape, log_s.shape))
+        points = y.shape[:-1].numel()
+        if y.dim() == 1 or points <= self.chunk:
+            return [(y, log_s)]
+        rows = max(1, self.chunk * len(y) // points)
+        own_scales = log_s.dim() == y.dim() and len(log_s) > 1
+        return zip(y.split(rows), log_s.split(rows) if own_scales else repeat(log_s), strict=False)
 
     @abstractmethod
     def _log_theta(self, y: Tensor, log_s: Tensor) -> Tensor:

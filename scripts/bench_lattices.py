@@ -1,0 +1,135 @@
+"""Time the decoder and the theta series of every lattice, beside a plain copy of the same bytes."""
+
+from __future__ import annotations
+
+import argparse
+import time
+import weakref
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
+
+from onmt_lattice.lattices import lattice_names, make_lattice
+
+DESCRIPTION = """\
+For each lattice and number of points, one line each for a plain copy of the points, nearest_point,
+and log_theta without gradients, one scale a coordinate:
+
+  ns/point   nanoseconds a point
+  ns/dim     nanoseconds a dimension (one coordinate of one point)
+  copies     the time as a multiple of the copy's
+  MiB        peak extra memory in the call, its result included
+
+Times are medians of runs in turn, so that a busy machine slows all alike; it has to be one thread
+for them to mean anything on a shared one. nearest_point (compiled), with --compile, is
+Lattice.compiled(), its compilation not counted.
+"""
+
+Task = Callable[[], torch.Tensor]
+
+
+def parse_args() -> argparse.Namespace:
+    """Return the command line's options."""
+    parser = argparse.ArgumentParser(
+        description=DESCRIPTION, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--lattices", nargs="+", default=lattice_names(), help="default: all")
+    parser.add_argument("--points", nargs="+", type=int, default=[1_000, 100_000])
+    parser.add_argument("--dtype", choices=["float32", "float64", "bfloat16"], default="float32")
+    parser.add_argument("--device", default="cpu")
+    parser.add_argument("--threads", type=int, default=1, help="default: 1")
+    parser.add_argument("--seconds", type=float, default=1.0, help="spent on a group of lines")
+    parser.add_argument("--compile", action="store_true", help="time compiled decoders, too")
+    return parser.parse_args()
+
+
+def median_seconds(tasks: dict[str, Task], device: torch.device, budget: float) -> dict[str, float]:
+    """Return the median time of each task, run in turn three times or until ``budget`` is spent."""
+    times: dict[str, list[float]] = {name: [] for name in tasks}
+    end = time.perf_counter() + budget
+    rounds = 0
+    while rounds < 3 or time.perf_counter() < end:
+        for name, task in tasks.items():
+            start = time.perf_counter()
+            task()
+            if device.type == "cuda":
+                torch.cuda.synchronize(device)
+            times[name].append(time.perf_counter() - start)
+        rounds += 1
+    return {name: sorted(runs)[rounds // 2] for name, runs in times.items()}
+
+
+class MemoryMeter(TorchDispatchMode):
+    """Counts the bytes of tensors made by the calls under it, and their peak, on any device."""
+
+    def __init__(self, *held: torch.Tensor):
+        super().__init__()
+        self.live = self.peak = 0
+        self._seen = {tensor.untyped_storage().data_ptr() for tensor in held}
+
+    def __torch_dispatch__(
+        self, func: Any, types: Any, args: Any = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        result = func(*args, **(kwargs or {}))
+        for leaf in tree_leaves(result):
+            if isinstance(leaf, torch.Tensor):
+                self._count(leaf.untyped_storage())
+        return result
+
+    def _count(self, storage: torch.UntypedStorage) -> None:
+        address, size = storage.data_ptr(), storage.nbytes()
+        if address not in self._seen:
+            self._seen.add(address)
+            self.live += size
+            self.peak = max(self.peak, self.live)
+            weakref.finalize(storage, self._release, address, size)
+
+    def _release(self, address: int, size: int) -> None:
+        self._seen.discard(address)
+        self.live -= size
+
+
+def peak_mebibytes(task: Task, *held: torch.Tensor) -> float:
+    """Return the memory of all tensors that ``task`` had at once, but for those ``held`` before."""
+    with MemoryMeter(*held) as meter:
+        task()
+    return meter.peak / 2**20
+
+
+def main() -> None:
+    """Print the table."""
+    args = parse_args()
+    torch.set_num_threads(args.threads)
+    device, dtype = torch.device(args.device), getattr(torch, args.dtype)
+    print(f"{args.dtype} on {device}, {args.threads} thread(s), torch {torch.__version__}")
+    print(
+        f"{'lattice':8} {'points':>7}  {'call':24} {'ns/point':>9} {'ns/dim':>8} "
+        f"{'copies':>7} {'MiB':>7}"
+    )
+    for name in args.lattices:
+        lattice = make_lattice(name).with_second_moment(1.0)
+        compiled = lattice.compiled() if args.compile else None
+        for count in args.points:
+            x = (3 * torch.randn(count, lattice.dim)).to(device, dtype)
+            log_s = torch.zeros(lattice.dim, dtype=dtype, device=device)
+            tasks: dict[str, Task] = {"copy": x.clone}
+            tasks["nearest_point"] = lambda lattice=lattice, x=x: lattice.nearest_point(x)
+            if compiled is not None:
+                tasks["nearest_point (compiled)"] = lambda c=compiled, x=x: c.nearest_point(x)
+            tasks["log_theta"] = lambda lattice=lattice, x=x, s=log_s: lattice.log_theta(x, s)
+            memory = {call: peak_mebibytes(task, x, log_s) for call, task in tasks.items()}
+            seconds = median_seconds(tasks, device, args.seconds)
+            for call, spent in seconds.items():
+                ns = spent / count * 1e9
+                print(
+                    f"{name:8} {count:7}  {call:24} {ns:9.2f} {ns / lattice.dim:8.2f} "
+                    f"{spent / seconds['copy']:7.1f} {memory[call]:7.2f}",
+                    flush=True,
+                )
+
+
+if __name__ == "__main__":
+    main()
