@@ -1,20 +1,24 @@
 """Lattices: exact nearest points and exact theta series, batched, in PyTorch."""
 
+from onmt_lattice.lattices.barnes_wall import BarnesWall16
 from onmt_lattice.lattices.base import Lattice
 from onmt_lattice.lattices.checkerboard import Checkerboard, DualCheckerboard
 from onmt_lattice.lattices.cubic import Cubic
 from onmt_lattice.lattices.e8 import E8
+from onmt_lattice.lattices.leech import Leech
 from onmt_lattice.lattices.product import ProductLattice
 from onmt_lattice.lattices.registry import lattice_names, make_lattice, register_lattice
 from onmt_lattice.lattices.simplex import DualSimplex, Simplex
 
 __all__ = [
     "E8",
+    "BarnesWall16",
     "Checkerboard",
     "Cubic",
     "DualCheckerboard",
     "DualSimplex",
     "Lattice",
+    "Leech",
     "ProductLattice",
     "Simplex",
     "lattice_names",

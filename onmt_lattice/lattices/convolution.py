@@ -1,0 +1,188 @@
+"""The weights of all words of a binary code at once, as convolutions over ℤ₂ᵏ.
+
+A lattice that is a union of cosets, one for each word of a binary code, weighs its words as they
+are built: from halves. Where the halves have to agree (in parity, in sign, in a glue vector) each
+way to agree is a term, and the sum over the ways a convolution h(c) = ⊕_a f(a) ⊗ g(a ⊕ c) over
+ℤ₂ᵏ. With (max, +) for (⊕, ⊗) the weights are squared distances to the cosets, negated and halved;
+with (logaddexp, +) they are logs of the cosets' theta series.
+
+Tensors carry the group on dimension 0 and points last, so that operations run along whole rows.
+"""
+
+from __future__ import annotations
+
+import math
+from abc import abstractmethod
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.autograd.function import once_differentiable
+
+from onmt_lattice.lattices.trellis import LOG_SUM, MAX, Semiring, TrellisLattice
+
+
+def convolve(f: Tensor, g: Tensor, over: Semiring) -> Tensor:
+    """Return ``(2^k, ...)``, h(c) = ⊕_a f(a) ⊗ g(a ⊕ c) for a, c in ℤ₂ᵏ.
+
+    Args:
+        f: ``(2^k, ...)`` log weights.
+        g: the same; dimensions after the first broadcast.
+        over: the semiring of ⊕, and of ⊗ = +.
+    """
+    if over is LOG_SUM:
+        return _LogSumConvolution.apply(f, g)
+    c = torch.arange(len(g), device=g.device)
+    h = f[0] + g
+    for a in range(1, len(f)):
+        h = over.add(h, f[a] + g.index_select(0, c ^ a))
+    return h
+
+
+def join(left: Tensor, right: Tensor, over: Semiring) -> Tensor:
+    """Return ``(2, 2, 2, ...)``, the weights (parity, u, v) of the words (u | u + v).
+
+    Args:
+        left: ``(2, 2, ...)``, the weights (parity, u) of the left half.
+        right: ``(2, 2, ...)``, those of the right half; dimensions after the second broadcast.
+        over: the semiring.
+    """
+    return convolve(left.unsqueeze(2), torch.stack([right, right.flip(1)], 2), over)
+
+
+class CodeLattice(TrellisLattice):
+    """A union of cosets, one for each word of a binary code, all weighed at once.
+
+    Attributes:
+        unit: the lattice at scale 1 is ``unit`` times a lattice of integer vectors.
+        period: that lattice contains ``period``·ℤⁿ.
+        decode_block: points decoded at a time on a CPU, whose cache their weights have to fit.
+        theta_block: points whose theta series are summed at a time on a CPU.
+    """
+
+    unit: float
+    period: int
+    decode_block: int
+    theta_block: int
+
+    def __init__(self) -> None:
+        self._tables_on: dict[torch.device, tuple[Tensor, ...]] = {}
+
+    @abstractmethod
+    def _weigh(self, residues: Tensor, over: Semiring) -> Tensor:
+        """Return ``(words, N)``, the weights of the integer lattice's cosets.
+
+        Args:
+            residues: ``(period, n, N)``, the weights of the numbers ≡ 0, 1, … at each coordinate.
+            over: the semiring.
+        """
+
+    @abstractmethod
+    def _make_tables(self) -> tuple[Tensor, ...]:
+        """Return the integer tables of the code that decoding looks up."""
+
+    def _tables(self, device: torch.device) -> tuple[Tensor, ...]:
+        """Return :meth:`_make_tables` on ``device``, where they stay."""
+        if device not in self._tables_on:
+            self._tables_on[device] = tuple(table.to(device) for table in self._make_tables())
+        return self._tables_on[device]
+
+    def _residues(self, y: Tensor, log_s: Tensor, over: Semiring) -> Tensor:
+        """Return ``(period, n, N)``, the weights of each residue at ``y`` ``(n, N)``."""
+        return over.classes(y, log_s, tuple(map(float, range(self.period))), float(self.period))
+
+    def _distances(self, x: Tensor) -> Tensor:
+        """Return :meth:`_residues` for the nearest point: −½ of squared distances."""
+        return self._residues(x, x.new_zeros(1), MAX)
+
+    def _nearest(self, x: Tensor) -> Tensor:
+        blocks = x.split(_block_size(self.decode_block, x))
+        return torch.cat([self._decode(block.T.contiguous()).T for block in blocks])
+
+    def _fold(self, y: Tensor, log_s: Tensor, over: Semiring) -> Tensor:
+        def fold(y: Tensor, log_s: Tensor) -> Tensor:
+            return over.total(self._weigh(self._residues(y, log_s, over), over), 0)
+
+        y, log_s = torch.broadcast_tensors(y / self.unit, log_s - math.log(self.unit))
+        points, scales = (v.reshape(-1, self.dim).T.contiguous() for v in (y, log_s))
+        size = _block_size(self.theta_block, y)
+        return _Blockwise.apply(fold, size, points, scales).view(y.shape[:-1])
+
+
+class _Blockwise(torch.autograd.Function):
+    """A function of each point by itself, and its gradient, a block of points at a time.
+
+    The gradient of a block is taken while what it needs is in the cache: the backward pass keeps
+    one tensor of the shape of each input, and nothing else.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, function: Callable[..., Tensor], size: int, *inputs: Tensor) -> Tensor:
+        """Return ``(N,)``, ``function`` of the ``inputs`` ``(..., N)``, ``size`` points a call."""
+        needed = ctx.needs_input_grad[2:]
+        values, gradients = [], []
+        for block in zip(*(v.split(size, -1) for v in inputs), strict=True):
+            with torch.set_grad_enabled(any(needed)):
+                leaves = [v.detach().requires_grad_(n) for v, n in zip(block, needed, strict=True)]
+                value = function(*leaves)
+                if any(needed):
+                    wanted = [v for v in leaves if v.requires_grad]
+                    gradients.append(torch.autograd.grad(value.sum(), wanted))
+            values.append(value.detach())
+        ctx.needed = needed
+        ctx.save_for_backward(*(torch.cat(parts, -1) for parts in zip(*gradients, strict=True)))
+        return torch.cat(values)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
+        flows = iter([grad * gradient for gradient in ctx.saved_tensors])
+        return None, None, *(next(flows) if needed else None for needed in ctx.needed)
+
+
+class _LogSumConvolution(torch.autograd.Function):
+    """:func:`convolve` over (logaddexp, +), whose gradient reuses the terms of the sum.
+
+    It works in logs to base 2, as ``exp2`` takes a quarter of the time of ``exp``.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, f: Tensor, g: Tensor) -> Tensor:
+        n = len(f)
+        ctx.shapes = f.shape, g.shape
+        f, g = f / math.log(2), g / math.log(2)
+        index = torch.arange(n, device=g.device)
+        partners = (index[:, None] ^ index).flatten()
+        terms = f + g.index_select(0, partners).unflatten(0, (n, n))  # (c, a, ...)
+        top = terms.amax(1)
+        terms.sub_(top.unsqueeze(1)).exp2_()
+        total = terms.sum(1)
+        ctx.save_for_backward(terms, total)
+        return (total.log2() + top) * math.log(2)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor]:
+        terms, total = ctx.saved_tensors
+        n = len(total)
+        f_shape, g_shape = ctx.shapes
+        flow = terms * (grad / total).unsqueeze(1)  # (c, a, ...)
+        to_f = _sum_to(flow.sum(0), f_shape)
+        by_term = _sum_to(flow, (n, *g_shape)).flatten(0, 1)
+        index = torch.arange(n, device=flow.device)
+        terms_of_g = ((index[:, None] ^ index) * n + index).flatten()  # (c, a) = (a ⊕ b, a)
+        return to_f, by_term.index_select(0, terms_of_g).unflatten(0, (n, n)).sum(1)
+
+
+def _sum_to(x: Tensor, shape: tuple[int, ...]) -> Tensor:
+    """Return ``x`` summed to ``shape``, one dimension at a time: several at once are slow."""
+    for dim, size in enumerate(shape):
+        if size == 1 and x.shape[dim] > 1:
+            x = x.sum(dim, keepdim=True)
+    return x
+
+
+def _block_size(on_cpu: int, x: Tensor) -> int:
+    """Return how many points to take at a time: other devices have no small cache to respect."""
+    return on_cpu if x.device.type == "cpu" else max(on_cpu, 4096)
