@@ -12,9 +12,6 @@ from onmt_lattice.errors import unknown_name
 from onmt_lattice.lattices import Lattice
 from onmt_lattice.noise import Noise
 
-# s outside of e^±16 changes no rate by a representable amount, but would overflow its gradient.
-MAX_ABS_LOG_S = 16.0
-
 
 class LatticeCode(nn.Module, ABC):
     """A code on ``blocks`` points of one lattice with a learned scale for each coordinate.
@@ -27,9 +24,15 @@ class LatticeCode(nn.Module, ABC):
     Args:
         lattice: Λ, at the scale at which its points are coded.
         blocks: number of lattice points a sentence.
+
+    Attributes:
+        min_log_s, max_log_s: bounds of log s. At the lower one a coordinate at μ = 0 costs less
+            than 10⁻⁷ nats, at the upper one 23 bits.
     """
 
     name: ClassVar[str]
+    min_log_s: ClassVar[float] = -16.0
+    max_log_s: ClassVar[float] = 16.0
 
     def __init__(self, lattice: Lattice, blocks: int) -> None:
         super().__init__()
@@ -44,8 +47,8 @@ class LatticeCode(nn.Module, ABC):
 
     @property
     def log_s(self) -> Tensor:
-        """``(blocks, n)`` float64: log of the prior scales, clamped to ±16."""
-        return self.log_scale.double().clamp(-MAX_ABS_LOG_S, MAX_ABS_LOG_S)
+        """``(blocks, n)`` float64: log of the prior scales, clamped to their bounds."""
+        return self.log_scale.double().clamp(self.min_log_s, self.max_log_s)
 
     @abstractmethod
     def log_prob(self, y: Tensor, noise: Noise) -> Tensor:

@@ -18,6 +18,9 @@ class DiscreteGaussianCode(LatticeCode):
     """
 
     name = "discrete_gaussian"
+    # Below, the two energies that cancel in log q grow as 1/s² until their rounding outweighs it:
+    # at s = e^-16 codewords came out 0.8 nats shorter than nothing.
+    min_log_s = -8.0
 
     def log_prob(self, y: Tensor, noise: Noise) -> Tensor:
         """See :meth:`LatticeCode.log_prob`; ``noise`` is not used."""

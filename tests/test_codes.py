@@ -1,0 +1,387 @@
+"""Codes on lattice points: probabilities, gradients, and what happens far out."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from enumeration import points_within
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import Tensor
+
+from onmt_lattice.codes import (
+    ConvolvedGaussianCode,
+    DiscreteGaussianCode,
+    LatticeCode,
+    code_names,
+    make_code,
+    register_code,
+)
+from onmt_lattice.codes.convolved_gaussian import log1mexp, log_ndtr, log_normal_interval
+from onmt_lattice.errors import UserError
+from onmt_lattice.lattices import Lattice, lattice_names, make_lattice
+from onmt_lattice.noise import SentenceNoise, StreamNoise
+
+F64 = torch.float64
+CONVOLVED, DISCRETE = "convolved_gaussian", "discrete_gaussian"
+EXACT = [(CONVOLVED, "Z"), *((DISCRETE, name) for name in lattice_names())]
+EVERY = [*EXACT, *((CONVOLVED, name) for name in ("A2", "E8"))]
+LAWS = settings(derandomize=True, deadline=None, max_examples=100)
+
+
+class NoNoise:
+    """What a code that is exact may be given: it never asks."""
+
+    def uniform(self, like: Tensor, dim: int) -> Tensor:
+        raise AssertionError("an exact code drew noise")
+
+    normal = uniform
+
+
+def unit(name: str) -> Lattice:
+    return make_lattice(name).with_second_moment(1.0)
+
+
+def generator(seed: int = 0) -> torch.Generator:
+    return torch.Generator().manual_seed(seed)
+
+
+def code_with(
+    name: str, lattice: Lattice, log_scale: Tensor | float, blocks: int = 1
+) -> LatticeCode:
+    code = make_code(name, lattice, blocks).double()
+    with torch.no_grad():
+        code.log_scale.copy_(torch.as_tensor(log_scale))
+    return code
+
+
+def random_scales(lattice: Lattice, low: float, high: float, seed: int = 0) -> Tensor:
+    uniform = torch.rand(lattice.dim, generator=generator(seed), dtype=F64)
+    return math.log(low) + uniform * math.log(high / low)
+
+
+def around(lattice: Lattice, u: Tensor, margin: float) -> Tensor:
+    """Return z − u ``(points, n)`` for all points z up to √margin farther than the nearest."""
+    radius = math.sqrt((u - lattice.nearest_point(u)).square().sum().item() + margin)
+    _, y = points_within(lattice.basis.numpy(), u[None].numpy(), radius)
+    return torch.from_numpy(y)
+
+
+def log_prob(code: LatticeCode, y: Tensor) -> Tensor:
+    """Return log P ``(points,)`` at ``y`` ``(points, n)``, of a code on one block."""
+    return code.log_prob(y.unsqueeze(1), NoNoise())[:, 0].detach()
+
+
+# Probabilities
+
+
+@pytest.mark.parametrize(("code_name", "name"), EXACT)
+def test_probabilities_sum_to_one_over_the_lattice(code_name: str, name: str) -> None:
+    lattice = unit(name)
+    high = 0.9 if lattice.dim <= 8 else 0.6  # in 24 dimensions a wide prior reaches 10⁶ points
+    for seed in range(3):
+        log_s = random_scales(lattice, high / 4, high, seed)
+        u = 5 * torch.randn(lattice.dim, generator=generator(seed), dtype=F64)
+        y = around(lattice, u, 2 * 25 * high**2)
+        total = log_prob(code_with(code_name, lattice, log_s), y).exp().sum().item()
+        assert total == pytest.approx(1, abs=1e-7)
+
+
+@pytest.mark.parametrize("code_name", [CONVOLVED, DISCRETE])
+@LAWS
+@given(log_s=st.floats(-4, 4), u=st.floats(-1e3, 1e3))
+def test_probabilities_sum_to_one_on_the_line(code_name: str, log_s: float, u: float) -> None:
+    lattice = unit("Z")
+    reach = math.ceil((10 * math.exp(log_s) + 2) / lattice.volume)
+    nearest = round(u / lattice.volume)
+    z = torch.arange(nearest - reach, nearest + reach + 1, dtype=F64) * lattice.volume
+    total = log_prob(code_with(code_name, lattice, log_s), (z - u)[:, None]).exp().sum().item()
+    assert total == pytest.approx(1, abs=1e-9)
+
+
+@pytest.mark.parametrize("name", lattice_names())
+def test_the_discrete_code_is_a_gaussian_on_the_shifted_lattice(name: str) -> None:
+    lattice = unit(name)
+    log_s = random_scales(lattice, 0.3, 3.0)
+    u = torch.randn(lattice.dim, generator=generator(), dtype=F64)
+    steps = torch.randint(-3, 4, (50, lattice.dim), generator=generator())
+    y = lattice.point(steps) - u
+    got = log_prob(code_with(DISCRETE, lattice, log_s), y)
+    energy = 0.5 * (y / log_s.exp()).square().sum(-1)
+    torch.testing.assert_close(got - got[0], energy[0] - energy)
+
+
+@pytest.mark.parametrize("name", ["Z", "A2"])
+def test_the_convolved_code_is_the_law_of_the_quantized_prior(name: str) -> None:
+    lattice = unit(name)
+    n, draws = lattice.dim, 200_000
+    log_s = random_scales(lattice, 0.8, 2.0)
+    u = torch.randn(n, generator=generator(1), dtype=F64)
+    prior = torch.randn(draws, n, generator=generator(2), dtype=F64) * log_s.exp()
+    z, counts = lattice.coordinates(lattice.nearest_point(prior + u)).unique(
+        dim=0, return_counts=True
+    )
+    z, share = z[counts > 1000], counts[counts > 1000] / draws
+    assert len(z) >= 3
+    y = (lattice.point(z) - u).unsqueeze(1)  # (points, 1, n)
+    code = code_with(CONVOLVED, lattice, log_s)
+    noise = SentenceNoise(0, list(range(len(z))))
+    repeats = [code.log_prob(y, noise)[:, 0].detach().exp() for _ in range(100)]
+    estimates = torch.stack(repeats)
+    error = (share * (1 - share) / draws + estimates.var(0) / len(estimates)).sqrt()
+    assert ((estimates.mean(0) - share).abs() < 4 * error).all()
+
+
+def test_the_monte_carlo_estimate_is_unbiased_and_its_logarithm_overstates_the_rate() -> None:
+    lattice = unit("A2")
+    code = code_with(CONVOLVED, lattice, -0.5)
+    y = torch.tensor([0.9, -1.4], dtype=F64)
+    side = (torch.arange(600, dtype=F64) + 0.5) / 600
+    cell = lattice.dither(torch.cartesian_prod(side, side))  # a fine grid, folded to the cell
+    log_density = -0.5 * ((y + cell) * math.exp(0.5)).square().sum(1) + 1 - math.log(2 * math.pi)
+    truth = log_density.exp().mean().item() * lattice.volume
+    log_estimates = code.log_prob(y.expand(20_000, 1, 2), StreamNoise(generator()))[:, 0].detach()
+
+    def errors_from(values: Tensor, expected: float) -> float:
+        return (values.mean().item() - expected) / (values.std().item() / math.sqrt(len(values)))
+
+    assert abs(errors_from(log_estimates.exp(), truth)) < 4
+    assert errors_from(-log_estimates, -math.log(truth)) > 10
+
+
+@pytest.mark.parametrize(("code_name", "name"), EXACT)
+def test_a_point_reflected_has_the_same_probability(code_name: str, name: str) -> None:
+    lattice = unit(name)
+    y = 3 * torch.randn(20, lattice.dim, generator=generator(), dtype=F64)
+    code = code_with(code_name, lattice, random_scales(lattice, 0.5, 2.0))
+    torch.testing.assert_close(log_prob(code, -y), log_prob(code, y))
+
+
+@pytest.mark.parametrize(("code_name", "name"), EXACT)
+def test_each_block_is_coded_by_scales_of_its_own(code_name: str, name: str) -> None:
+    lattice = unit(name)
+    y = 3 * torch.randn(20, 3, lattice.dim, generator=generator(), dtype=F64)
+    scales = [random_scales(lattice, 0.5, 2.0, seed) for seed in range(3)]
+    together = code_with(code_name, lattice, torch.stack(scales), blocks=3)
+    alone = [log_prob(code_with(code_name, lattice, s), y[:, k]) for k, s in enumerate(scales)]
+    torch.testing.assert_close(together.log_prob(y, NoNoise()).detach(), torch.stack(alone, 1))
+
+
+@pytest.mark.parametrize(("code_name", "name"), EVERY)
+def test_shape_and_dtype(code_name: str, name: str) -> None:
+    lattice = unit(name)
+    y = torch.randn(5, 3, lattice.dim, generator=generator(), dtype=F64)
+    code = make_code(code_name, lattice, 3)
+    exact = code.log_prob(y, SentenceNoise(0, list(range(5))))
+    assert exact.shape == (5, 3) and exact.dtype == F64
+    assert code.log_scale.shape == (3, lattice.dim) and (code.log_scale == 0).all()
+    for dtype in (torch.float32, torch.bfloat16):
+        narrow = code.log_prob(y.to(dtype), SentenceNoise(0, list(range(5))))
+        same = code.log_prob(y.to(dtype).double(), SentenceNoise(0, list(range(5))))
+        assert narrow.dtype == F64 and torch.equal(narrow, same)
+
+
+# Closed form
+
+
+def integrated(y: float, s: float, width: float) -> float:
+    """Return log P(|X̂ − y| < width/2) by Gauss-Legendre quadrature about the largest density."""
+    low, high = y - width / 2, y + width / 2
+    peak = min(max(0.0, low), high)
+    reach = min(12 * s, 40 * s * s / abs(peak)) if peak else 12 * s
+    a, b = max(low, peak - reach), min(high, peak + reach)
+    nodes, weights = np.polynomial.legendre.leggauss(200)
+    x = (a + b) / 2 + (b - a) / 2 * nodes
+    log_density = -0.5 * (x / s) ** 2 - math.log(s) - 0.5 * math.log(2 * math.pi)
+    top = log_density.max()
+    return float(top + math.log((b - a) / 2 * np.sum(weights * np.exp(log_density - top))))
+
+
+@LAWS
+@given(y=st.floats(-100, 100), log_s=st.floats(-5, 8), width=st.floats(0.1, 10))
+def test_the_closed_form_agrees_with_quadrature(y: float, log_s: float, width: float) -> None:
+    got = log_normal_interval(
+        torch.tensor(y, dtype=F64), torch.tensor(log_s, dtype=F64), width
+    ).item()
+    assert got == pytest.approx(integrated(y, math.exp(log_s), width), rel=1e-9, abs=1e-11)
+
+
+@pytest.mark.parametrize("lattice", [make_lattice("A1"), make_lattice("Z").scaled(3.7)])
+def test_every_lattice_of_one_dimension_has_the_closed_form(lattice: Lattice) -> None:
+    code = code_with(CONVOLVED, lattice, 0.3)
+    y = torch.tensor([[0.4], [-2.0]], dtype=F64)
+    expected = [integrated(v, math.exp(0.3), lattice.volume) for v in (0.4, -2.0)]
+    assert log_prob(code, y).tolist() == pytest.approx(expected)
+
+
+def test_log_ndtr_has_the_values_of_torch_and_a_gradient_in_the_far_tail() -> None:
+    x = torch.tensor([-1e9, -1e5, -30.0, -1.0 - 1e-9, -1.0, 0.0, 3.0, 30.0, 1e9], dtype=F64)
+    x.requires_grad_()
+    value = log_ndtr(x)
+    torch.testing.assert_close(value, torch.special.log_ndtr(x))
+    (gradient,) = torch.autograd.grad(value.sum(), x)
+    expected = [1e9, 1e5 + 1e-5, *torch.autograd.grad(torch.special.log_ndtr(x).sum(), x)[0][2:]]
+    torch.testing.assert_close(
+        gradient, torch.stack([torch.as_tensor(e).double() for e in expected])
+    )
+
+
+def test_log1mexp_at_both_ends() -> None:
+    x = torch.tensor([1e-300, 1e-20, 1e-3, math.log(2), 5.0, 50.0, 1e300], dtype=F64)
+    got = log1mexp(x.requires_grad_())
+    expected = [math.log(1e-300), math.log(1e-20), math.log(-math.expm1(-1e-3)), -math.log(2)]
+    expected += [math.log1p(-math.exp(-5)), -math.exp(-50), 0.0]
+    assert got.tolist() == pytest.approx(expected, rel=1e-14)
+    got.sum().backward()
+    assert x.grad is not None and x.grad.isfinite().all()
+
+
+# Gradients
+
+
+@pytest.mark.parametrize(("code_name", "name"), EVERY)
+@pytest.mark.parametrize("centre", [-1.5, 0.0, 1.5])
+def test_gradients_agree_with_finite_differences(code_name: str, name: str, centre: float) -> None:
+    lattice = unit(name)
+    g = generator()
+    log_s = centre + 0.3 * torch.randn(2, lattice.dim, generator=g, dtype=F64)
+    code = code_with(code_name, lattice, log_s, blocks=2)
+    y = (2 * torch.randn(1, 2, lattice.dim, generator=g, dtype=F64)).requires_grad_()
+
+    def cost(y: Tensor, log_scale: Tensor) -> Tensor:
+        """Gradcheck moves the parameter itself, in place."""
+        return code.log_prob(y, SentenceNoise(0, [0]))
+
+    assert torch.autograd.gradcheck(cost, (y, code.log_scale), fast_mode=lattice.dim > 4)
+
+
+@pytest.mark.parametrize("ratio", [1e4, 1e6, 1e8, 1e10])
+@pytest.mark.parametrize("log_s", [-8.0, 0.0, 5.0])
+def test_the_gradient_in_the_far_tail_is_that_of_the_nearer_edge(
+    log_s: float, ratio: float
+) -> None:
+    s = math.exp(log_s)
+    edge, width = ratio * s, 0.5 * s
+    y = torch.tensor(edge + width / 2, dtype=F64, requires_grad=True)
+    t = torch.tensor(log_s, dtype=F64, requires_grad=True)
+    log_normal_interval(y, t, width).backward()
+    assert y.grad is not None and t.grad is not None
+    assert y.grad.item() == pytest.approx(-ratio / s, rel=1e-7)
+    assert t.grad.item() == pytest.approx(ratio**2, rel=1e-7)
+
+
+# Extremes
+
+LOG_SCALES = [-1e4, -40.0, -16.0, -8.0, -3.0, 0.0, 3.0, 16.0, 40.0, 1e4]
+
+
+@pytest.mark.parametrize(("code_name", "name"), EVERY)
+@pytest.mark.parametrize("dtype", [torch.float32, F64])
+def test_everything_is_finite_at_every_extreme(
+    code_name: str, name: str, dtype: torch.dtype
+) -> None:
+    lattice = unit(name)
+    cell = lattice.sample_dither((4, 1), generator(), dtype=dtype)
+    far = torch.tensor([0.0, 1e-30, 1.0, 1e3, 1e6, 1e10], dtype=dtype)
+    for log_scale in LOG_SCALES:
+        code = code_with(code_name, lattice, log_scale)
+        y = (cell + far[:, None, None, None]).flatten(0, 1).requires_grad_()
+        value = code.log_prob(y, StreamNoise(generator()))
+        value.sum().backward()
+        for tensor in (value, y.grad, code.log_scale.grad):
+            assert tensor is not None and tensor.isfinite().all(), log_scale
+
+
+@pytest.mark.parametrize(("code_name", "name"), EXACT)
+def test_no_codeword_is_shorter_than_nothing(code_name: str, name: str) -> None:
+    lattice = unit(name)
+    y = 3 * torch.randn(200, lattice.dim, generator=generator(), dtype=F64)
+    for log_scale in LOG_SCALES:
+        code = code_with(code_name, lattice, log_scale)
+        for points in (y, lattice.dither(y.remainder(1))):
+            # In 24 dimensions, energies of up to 10⁸ cancel to some 10⁻⁷.
+            assert log_prob(code, points).max() <= 1e-6
+
+
+@pytest.mark.parametrize(("code_name", "name"), EXACT)
+def test_the_rate_tends_to_nothing_with_the_prior_scale(code_name: str, name: str) -> None:
+    lattice = unit(name)
+    y = -lattice.sample_dither((500,), generator(), dtype=F64)  # μ = 0
+    rates = torch.stack(
+        [
+            -log_prob(code_with(code_name, lattice, log_s), y).mean()
+            for log_s in (0.0, -1.0, -2.0, -3.0, -6.0, -1e4)
+        ]
+    )
+    assert (rates.diff() <= 1e-7).all()
+    assert rates[0] > 0.04 * lattice.dim
+    assert rates[-1].abs() < 1e-6
+
+
+@pytest.mark.parametrize("code_name", [CONVOLVED, DISCRETE])
+def test_at_the_narrowest_prior_an_idle_coordinate_costs_less_than_1e_7_nats(
+    code_name: str,
+) -> None:
+    lattice = unit("Z")
+    code = code_with(code_name, lattice, -1e4)
+    edge, s = lattice.volume / 2, math.exp(code.min_log_s)
+    # The cost lives within s² of the edge of the cell, or within s where the code convolves.
+    depth = 50 * s * s / edge if code_name == DISCRETE else 9 * s
+    nodes, weights = np.polynomial.legendre.leggauss(200)
+    y = torch.from_numpy(edge - depth / 2 * (1 + nodes))[:, None]
+    cost = -log_prob(code, y).numpy()
+    mean = 2 * depth / 2 * float(np.sum(weights * cost)) / lattice.volume
+    assert 0 < mean < 1e-7
+
+
+@pytest.mark.parametrize(("code_name", "name"), EXACT)
+@pytest.mark.parametrize("log_s", [4.0, 8.0, 16.0])
+def test_under_a_wide_prior_the_rate_is_the_density_times_the_volume(
+    code_name: str, name: str, log_s: float
+) -> None:
+    lattice = unit(name)
+    t = torch.randn(50, lattice.dim, generator=generator(), dtype=F64)
+    log_density = (-0.5 * t.square() - log_s - 0.5 * math.log(2 * math.pi)).sum(-1)
+    got = log_prob(code_with(code_name, lattice, log_s), t * math.exp(log_s))
+    # Convolving with the cell moves log N(y; 0, s²) by (y²/s² − 1)/2s², to first order.
+    bound = 1e-9 if code_name == DISCRETE else t.square().max().item() * math.exp(-2 * log_s) + 1e-9
+    torch.testing.assert_close(got, log_density + math.log(lattice.volume), rtol=1e-9, atol=bound)
+
+
+@pytest.mark.parametrize("code_name", [CONVOLVED, DISCRETE])
+def test_a_scale_beyond_its_bounds_acts_as_the_bound(code_name: str) -> None:
+    y = torch.linspace(-6, 6, 40, dtype=F64)[:, None]
+    code = code_with(code_name, unit("Z"), 0.0)
+    for beyond, bound in ((-50.0, code.min_log_s), (99.0, code.max_log_s)):
+        outside, inside = (code_with(code_name, unit("Z"), v) for v in (beyond, bound))
+        assert torch.equal(log_prob(outside, y), log_prob(inside, y))
+
+
+# Registry
+
+
+def test_the_names_of_the_codes() -> None:
+    assert code_names() == [CONVOLVED, DISCRETE]
+    assert isinstance(make_code(CONVOLVED, unit("Z"), 2), ConvolvedGaussianCode)
+    assert isinstance(make_code(DISCRETE, unit("Z"), 2), DiscreteGaussianCode)
+
+
+def test_an_unknown_code_is_answered_with_the_list() -> None:
+    with pytest.raises(UserError) as error:
+        make_code("discrete_gausian", unit("Z"), 1)
+    assert str(error.value) == (
+        "unknown lattice code 'discrete_gausian'; did you mean 'discrete_gaussian'? "
+        "(valid: convolved_gaussian, discrete_gaussian)"
+    )
+
+
+def test_a_name_is_taken_only_once() -> None:
+    class Another(DiscreteGaussianCode):
+        name = DISCRETE
+
+    with pytest.raises(ValueError, match="'discrete_gaussian' is registered already"):
+        register_code(Another)
+    assert type(make_code(DISCRETE, unit("Z"), 1)) is DiscreteGaussianCode
