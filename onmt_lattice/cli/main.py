@@ -18,6 +18,13 @@ COMMANDS = {
     "demo": "train, evaluate and plot every bottleneck on the embedded corpus",
 }
 
+NOISY_MODULES = (
+    "onmt.models.sru",
+    "onmt.modules.sparse_activations",
+    "onmt.modules.sparse_losses",
+    "onmt.trainer",
+)
+
 
 def usage() -> str:
     """Return the text of ``onmt_lattice --help``."""
@@ -37,6 +44,11 @@ def quiet_opennmt() -> None:
     for module in (r"onmt(\.|$)", r"torchtext(\.|$)"):
         for category in (FutureWarning, DeprecationWarning, SyntaxWarning):
             warnings.filterwarnings("ignore", category=category, module=module)
+    # A process that OpenNMT-py starts knows only the interpreter's options, which name no pattern.
+    for name in NOISY_MODULES:
+        option = f"ignore::FutureWarning:{name}"
+        if option not in sys.warnoptions:
+            sys.warnoptions.append(option)
 
 
 def report(command: str, message: str) -> int:

@@ -32,7 +32,7 @@ class RateTrainer(Trainer):
         self.batches_taken = 0
         self.noise_seed = 0
         self.train_loss.training_step = lambda: self.optim.training_step
-        self.valid_loss.training_step = lambda: self.optim.training_step
+        self.valid_loss.training_step = lambda: self.optim.training_step - 1  # the one just done
 
     def progress(self) -> dict[str, Any]:
         """Return what a checkpoint needs beside model and optimizer."""
