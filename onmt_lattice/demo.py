@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -69,6 +70,7 @@ def prepare(options: DemoOptions) -> list[Run]:
         runs.append(run)
     if not vocabulary.exists():
         build_vocab(["-config", str(paths[0]), "-src_vocab", str(vocabulary)])
+        logging.getLogger().setLevel(logging.WARNING)  # the progress bars say the rest
     return runs
 
 

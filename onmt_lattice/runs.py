@@ -110,7 +110,7 @@ def train_all(runs: Sequence[Run], jobs: int) -> None:
     environment = {**os.environ, "OMP_NUM_THREADS": threads, "MKL_NUM_THREADS": threads}
     running: dict[Run, subprocess.Popen[bytes]] = {}
     with ExitStack() as stack:
-        bar = stack.enter_context(tqdm(total=sum(run.steps for run in runs), unit="step"))
+        bar = stack.enter_context(progress_bar(sum(run.steps for run in runs)))
         stack.callback(_stop, running)
         while waiting or running:
             while waiting and len(running) < jobs:
@@ -126,6 +126,11 @@ def train_all(runs: Sequence[Run], jobs: int) -> None:
         _show(bar, runs, running)
 
 
+def progress_bar(steps: int) -> tqdm:
+    """Return the bar of all runs, redrawn each second, or each half minute where none can see."""
+    return tqdm(total=steps, unit="step", mininterval=1 if sys.stderr.isatty() else 30)
+
+
 def _start(run: Run, environment: dict[str, str]) -> subprocess.Popen[bytes]:
     with open(run.log, "ab") as log:
         return subprocess.Popen(
@@ -134,9 +139,9 @@ def _start(run: Run, environment: dict[str, str]) -> subprocess.Popen[bytes]:
 
 
 def _show(bar: tqdm, runs: Sequence[Run], running: dict[Run, subprocess.Popen[bytes]]) -> None:
-    bar.n = sum(run.steps if run.finished else run.step() for run in runs)
-    bar.set_description("training " + ", ".join(run.name for run in running))
-    bar.refresh()
+    done = sum(run.steps if run.finished else run.step() for run in runs)
+    bar.set_description("training " + ", ".join(run.name for run in running), refresh=False)
+    bar.update(done - bar.n)
 
 
 def _stop(running: dict[Run, subprocess.Popen[bytes]]) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import math
 import re
+from functools import lru_cache
 from pathlib import Path
 
 from sacrebleu.metrics import BLEU, CHRF
@@ -115,9 +116,14 @@ def _codebooks(loaded: LoadedAutoencoder, scores: SentenceScores) -> Codebooks |
     return Codebooks(**dataclasses.asdict(usage.summary(alphabet)))
 
 
+@lru_cache(maxsize=1)  # one text, many checkpoints
+def _ideal_bits(lines: tuple[str, ...]) -> list[float] | None:
+    return ideal_bits(lines)
+
+
 def _entropy(lines: list[str], sentences: list[Sentence], scores: SentenceScores) -> Entropy | None:
     """Return the check of rate + NLL ≥ H if every sentence is one of the embedded grammar."""
-    ideal = ideal_bits([lines[sentence.index] for sentence in sentences])
+    ideal = _ideal_bits(tuple(lines[sentence.index] for sentence in sentences))
     if ideal is None:
         return None
     total = ((scores.nll_nats + scores.rate_nats) * BITS_PER_NAT).tolist()

@@ -1,0 +1,69 @@
+"""The README's commands, extracted from it and run."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+
+from onmt_lattice.cli import main
+from onmt_lattice.corpus import corpus_text
+
+ROOT = Path(__file__).parent.parent
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+SHORTER = {"500000": "20", "rnn_size: 500": "rnn_size: 32", "valid_steps: 5000": "valid_steps: 20"}
+
+
+def blocks(language: str) -> list[str]:
+    """Return the README's code blocks in ``language``."""
+    return re.findall(rf"^```{language}\n(.*?)^```", README, flags=re.M | re.S)
+
+
+def commands() -> list[str]:
+    """Return every line of the README's shell blocks."""
+    return [line for block in blocks("bash") for line in block.splitlines() if line.strip()]
+
+
+def test_the_commands_on_ones_own_text(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    lines = corpus_text("valid").splitlines(keepends=True)
+    for name, part in (("train", lines[:600]), ("valid", lines[600:640]), ("test", lines[640:700])):
+        (tmp_path / f"{name}.txt").write_text("".join(part), encoding="utf-8")
+    monkeypatch.chdir(tmp_path)
+    (config,) = blocks("yaml")
+    script = "\n".join([config, *commands()])
+    for long, short in SHORTER.items():
+        assert long in script, f"{long} is gone from the README; shorten what stands there now"
+        config = config.replace(long, short)
+    (tmp_path / "my.yaml").write_text(config, encoding="utf-8")
+    ours = [line for line in commands() if line.startswith("onmt_lattice ")]
+    names = [line.split()[1] for line in ours]
+    assert names == ["build_vocab", "train", "evaluate", "translate", "plot"]
+    for line in ours:
+        assert main(shlex.split(line.replace("500000", "20"))[1:]) == 0, line
+    assert (tmp_path / "rate_nll.png").exists()
+    assert len((tmp_path / "decoded.txt").read_text(encoding="utf-8").splitlines()) == 60
+    assert "bits a" in capfd.readouterr().out
+
+
+def test_the_python_example() -> None:
+    (example,) = blocks("python")
+    names: dict[str, object] = {}
+    exec(example, names)
+    assert names["z"].shape == (1000, 8)  # type: ignore[attr-defined]
+    assert names["output"].shape == (3, 500)  # type: ignore[attr-defined]
+
+
+def test_make_has_the_targets_that_are_named() -> None:
+    targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), flags=re.M))
+    named = {line.split()[1] for line in commands() if line.startswith("make ")}
+    assert named == {"demo", "test"} <= targets
+    assert "make test" in (ROOT / ".ci" / "run").read_text(encoding="utf-8")
+
+
+def test_every_file_it_links_to_exists() -> None:
+    for target in re.findall(r"\]\(([^)#:]+)\)", README):
+        assert (ROOT / target).exists(), target
