@@ -1,0 +1,184 @@
+"""A small corpus, models trained on it through the command line, and models fresh from the bridge.
+
+What costs seconds is made once a session. OpenNMT-py is only imported by the fixtures that need it.
+"""
+
+from __future__ import annotations
+
+import logging
+import random
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import torch
+import yaml
+
+from onmt_lattice.cli import main
+from onmt_lattice.corpus import english_grammar
+
+BOTTLENECKS: dict[str, dict[str, Any]] = {
+    "none": {"bottleneck": "none"},
+    "gaussian": {"bottleneck": "gaussian", "bottleneck_dim": 16},
+    "lattice_z": {"bottleneck": "lattice", "lattice": "Z", "bottleneck_dim": 16},
+    "lattice_a2": {"bottleneck": "lattice", "lattice": "A2", "bottleneck_dim": 15},
+    "ste_scalar": {"bottleneck": "ste_scalar", "levels": 3},
+    "ste_vector": {"bottleneck": "ste_vector", "levels": 4},
+}
+MODEL = {"rnn_size": 32, "word_vec_size": 16, "layers": 1, "batch_size": 32, "learning_rate": 0.01}
+SCHEDULE = {"train_steps": 60, "rate_weight_midpoint": 100, "report_every": 10, "valid_steps": 30}
+
+
+@pytest.fixture(scope="session", autouse=True)
+def one_thread() -> None:
+    """Keep tiny tensors from being split among threads."""
+    torch.set_num_threads(1)
+
+
+@pytest.fixture(autouse=True)
+def root_logger() -> Iterator[None]:
+    """Undo what OpenNMT-py does to the root logger, whose stream ends with the test."""
+    root = logging.getLogger()
+    handlers, level = root.handlers[:], root.level
+    yield
+    root.handlers[:] = handlers
+    root.setLevel(level)
+
+
+@dataclass(frozen=True)
+class Corpus:
+    """Texts of the embedded grammar with their vocabulary, and a place for models.
+
+    ``valid`` holds an empty line; ``test`` two, and words that training has never seen.
+    """
+
+    folder: Path
+    train: Path
+    valid: Path
+    test: Path
+    vocabulary: Path
+
+    def settings(self, **changes: Any) -> dict[str, Any]:
+        """Return the settings of a small Gaussian model, and of a short run, with ``changes``."""
+        data = {
+            "grammar": {"path_src": str(self.train)},
+            "valid": {"path_src": str(self.valid)},
+        }
+        vocabulary = {"data": data, "src_vocab": str(self.vocabulary)}
+        return {**vocabulary, **MODEL, **SCHEDULE, **BOTTLENECKS["gaussian"], "seed": 1, **changes}
+
+    def yaml(self, path: Path, **changes: Any) -> Path:
+        """Write :meth:`settings` as YAML to ``path``; a change to None leaves the option out."""
+        settings = {k: v for k, v in self.settings(**changes).items() if v is not None}
+        path.write_text(yaml.safe_dump(settings), encoding="utf-8")
+        return path
+
+
+def lines_of(count: int, seed: int) -> list[str]:
+    """Return independent sentences of the embedded grammar."""
+    rng = random.Random(seed)
+    return [" ".join(english_grammar().sample(rng)) for _ in range(count)]
+
+
+@pytest.fixture(scope="session")
+def corpus(tmp_path_factory: pytest.TempPathFactory) -> Corpus:
+    """A small corpus of the grammar, its vocabulary built by the command line."""
+    folder = tmp_path_factory.mktemp("corpus")
+    valid = lines_of(90, 2)
+    test = lines_of(70, 3)
+    texts = {
+        "train": lines_of(800, 1),
+        "valid": [*valid[:40], "", *valid[40:]],
+        "test": ["", *test[:50], "  ", "a zyzzyva sees the quagga", *test[50:]],
+    }
+    for name, lines in texts.items():
+        (folder / f"{name}.en").write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
+    paths = [folder / f"{name}.en" for name in ("train", "valid", "test")]
+    corpus = Corpus(folder, *paths, folder / "vocab.txt")
+    assert main(["build_vocab", "-config", str(corpus.yaml(folder / "vocab.yaml"))]) == 0
+    return corpus
+
+
+@pytest.fixture(scope="session")
+def trained(corpus: Corpus) -> Callable[[str], Path]:
+    """Return the last checkpoint of a bottleneck of ``BOTTLENECKS``, trained when first asked."""
+    made: dict[str, Path] = {}
+
+    def checkpoint(name: str) -> Path:
+        if name not in made:
+            base = corpus.folder / name
+            options = {"bottleneck_dim": None, **BOTTLENECKS[name], "save_model": str(base)}
+            config = corpus.yaml(base.with_suffix(".yaml"), **options)
+            assert main(["train", "-config", str(config), "-log_file", f"{base}.log"]) == 0
+            made[name] = Path(f"{base}_step_{SCHEDULE['train_steps']}.pt")
+        return made[name]
+
+    return checkpoint
+
+
+@pytest.fixture(params=BOTTLENECKS)
+def name(request: pytest.FixtureRequest) -> str:
+    """Each bottleneck of ``BOTTLENECKS`` in turn."""
+    return request.param
+
+
+@pytest.fixture
+def mistake(capfd: pytest.CaptureFixture[str]) -> Callable[..., str]:
+    """Return the one line on stderr by which a command refuses its words, with status 2."""
+
+    def run(*words: object) -> str:
+        capfd.readouterr()
+        assert main([str(word) for word in words]) == 2
+        err = capfd.readouterr().err
+        said = [line for line in err.splitlines() if " INFO] " not in line and "\r" not in line]
+        assert len(said) == 1, err
+        assert said[0].startswith(f"onmt_lattice {words[0]}: error: "), err
+        assert "Traceback" not in err
+        return said[0]
+
+    return run
+
+
+@pytest.fixture
+def build(corpus: Corpus, tmp_path: Path) -> Callable[..., Any]:
+    """Return the trainer that the command line would start, with ``changes`` to the settings."""
+    from onmt.utils.misc import set_random_seed
+
+    from onmt_lattice.opennmt import options, plugin, training
+
+    def trainer(**changes: Any) -> Any:
+        import onmt.bin.train
+
+        config = corpus.yaml(tmp_path / "build.yaml", save_model=str(tmp_path / "m"), **changes)
+        plugin.install()
+        opt = options.parse(options.train_parser, ["-config", str(config)])
+        training.check_options(opt)
+        set_random_seed(opt.seed, False)
+        checkpoint, fields, _ = onmt.bin.train._init_train(opt)
+        set_random_seed(opt.seed, False)
+        return training.build(opt, fields, checkpoint, -1, 0)
+
+    return trainer
+
+
+def batch_of(trainer: Any, sentences: list[str], first_index: int = 0) -> Any:
+    """Return ``sentences`` as a batch of OpenNMT-py's form: time first, longest first."""
+    field = trainer.model_saver.fields["tgt"].base_field
+    ids = {token: field.vocab.stoi[token] for line in sentences for token in line.split()}
+    pad, begin, end = (
+        field.vocab.stoi[token] for token in (field.pad_token, field.init_token, field.eos_token)
+    )
+    order = sorted(range(len(sentences)), key=lambda i: -len(sentences[i].split()))
+    rows = [[ids[token] for token in sentences[i].split()] for i in order]
+    width = len(rows[0])
+    src = torch.tensor([row + [pad] * (width - len(row)) for row in rows]).T
+    tgt = torch.tensor([[begin, *row, end] + [pad] * (width - len(row)) for row in rows]).T
+    return SimpleNamespace(
+        src=(src.unsqueeze(-1), torch.tensor([len(row) for row in rows])),
+        tgt=tgt.unsqueeze(-1),
+        batch_size=len(rows),
+        indices=torch.tensor(order) + first_index,
+    )
