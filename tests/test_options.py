@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 import yaml
-
 from conftest import BOTTLENECKS, Corpus
+
 from onmt_lattice.cli import main
 from onmt_lattice.errors import UserError
 
