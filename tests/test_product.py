@@ -1,3 +1,5 @@
+import math
+
 import pytest
 import torch
 
@@ -26,6 +28,7 @@ def test_constants() -> None:
     assert product.nsm == factor.nsm
     assert product.second_moment == pytest.approx(factor.second_moment)
     assert product.kissing_number == 5 * 240
+    assert product.covering_radius == pytest.approx(math.sqrt(5))
     assert product.scaled(2).volume == pytest.approx(2.0**40)
     assert product.with_second_moment(1).second_moment == pytest.approx(1)
 

@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import math
 from functools import cache
+from itertools import accumulate
 
 import torch
 from torch import Tensor
@@ -37,13 +38,18 @@ def embed(x: Tensor) -> Tensor:
     j = torch.arange(1, len(x) + 1, dtype=x.dtype, device=x.device)[:, None]
     x = x / (j * (j + 1)).sqrt()
     zero = torch.zeros_like(x[:1])
-    return torch.cat([x.flip(0).cumsum(0).flip(0), zero]) - torch.cat([zero, j * x])
+    return torch.cat([partial_sums(x.flip(0)).flip(0), zero]) - torch.cat([zero, j * x])
 
 
 def project(x: Tensor) -> Tensor:
     """Return ``(n, N)``: the coordinates of ``x`` ``(n + 1, N)`` in the Helmert frame."""
     j = torch.arange(1, len(x), dtype=x.dtype, device=x.device)[:, None]
-    return (x[:-1].cumsum(0) - j * x[1:]) / (j * (j + 1)).sqrt()
+    return (partial_sums(x[:-1]) - j * x[1:]) / (j * (j + 1)).sqrt()
+
+
+def partial_sums(x: Tensor) -> Tensor:
+    """Return ``x.cumsum(0)``, which on CUDA has no deterministic algorithm, in order."""
+    return torch.stack(list(accumulate(x)))
 
 
 def ranks(x: Tensor) -> Tensor:
@@ -134,7 +140,7 @@ class DualSimplex(_HelmertLattice):
         sorted_error = torch.empty_like(error).scatter_(0, rank.long(), error)
         raised = torch.arange(self.dim + 1, dtype=x.dtype, device=x.device)[:, None]
         shift = (error.sum(0) - raised).square() / (self.dim + 1)
-        cost = raised - 2 * (sorted_error.cumsum(0) - sorted_error) - shift
+        cost = raised - 2 * (partial_sums(sorted_error) - sorted_error) - shift
         return project(rounded + (rank < cost.min(0).indices))
 
     def _fold(self, y: Tensor, log_s: Tensor, over: Semiring) -> Tensor:
