@@ -139,7 +139,7 @@ class StraightThroughBottleneck(Bottleneck):
             entries.copy_(fit_entries(x, entries.shape[1]))
         else:
             share = nn.functional.one_hot(nearest_entry(x, entries), entries.shape[1])
-            self.usage.lerp_(share.float().mean(0), 1 - USAGE_DECAY)
+            self.usage.lerp_(share.to(self.usage).mean(0), 1 - USAGE_DECAY)
             dead = self.usage < DEAD_USAGE / entries.shape[1]
             sample = torch.randint(len(x), dead.shape, device=x.device)  # (N, M)
             quantizers = torch.arange(len(entries), device=x.device).unsqueeze(1)

@@ -1,0 +1,317 @@
+"""Straight-through quantizers: their gradients, their fit, and entries that fall out of use."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+from torch import Tensor
+
+from onmt_lattice.bottlenecks import ScalarBottleneck, VectorBottleneck, make_bottleneck
+from onmt_lattice.bottlenecks.straight_through import (
+    LLOYD_ITERATIONS,
+    RESTART_BATCHES,
+    StraightThroughBottleneck,
+    chosen_entry,
+    fit_entries,
+    nearest_entry,
+)
+from onmt_lattice.noise import StreamNoise
+
+F64 = torch.float64
+NOISE = StreamNoise()  # straight-through quantizers draw none
+KINDS = [("ste_scalar", {"levels": 3}), ("ste_vector", {"levels": 5, "vector_dim": 2})]
+M = 8  # the dimension of X
+
+
+def generator(seed: int = 0) -> torch.Generator:
+    return torch.Generator().manual_seed(seed)
+
+
+def normal(*shape: int, seed: int = 0) -> Tensor:
+    return torch.randn(shape, generator=generator(seed), dtype=F64)
+
+
+def made(name: str, options: dict[str, int]) -> StraightThroughBottleneck:
+    """Return a bottleneck with random entries and codes that no batch will move."""
+    bottleneck = make_bottleneck(name, M, **options).double()
+    assert isinstance(bottleneck, ScalarBottleneck | VectorBottleneck)
+    with torch.no_grad():
+        bottleneck.entries.copy_(normal(*bottleneck.entries.shape, seed=1))
+        bottleneck.logits.copy_(normal(*bottleneck.logits.shape, seed=2))
+    bottleneck.batches.fill_(RESTART_BATCHES)
+    return bottleneck
+
+
+def vectors(x: Tensor, bottleneck: StraightThroughBottleneck) -> Tensor:
+    return x.view(len(x), *bottleneck.entries.shape[::2])  # (batch, N, v)
+
+
+def distortion(x: Tensor, entries: Tensor) -> Tensor:
+    return (x - chosen_entry(entries, nearest_entry(x, entries))).square().sum(-1).mean(0)
+
+
+# The channel
+
+
+@pytest.mark.parametrize(("name", "options"), KINDS)
+def test_each_vector_becomes_exactly_its_nearest_entry(name: str, options: dict[str, int]) -> None:
+    bottleneck = made(name, options)
+    x = 100 * normal(20, M)
+    output, _, symbols = bottleneck.quantized(x, NOISE)
+    assert symbols is not None and symbols.dtype == torch.int64
+    points, got = vectors(x, bottleneck), vectors(output, bottleneck)
+    for row in range(len(x)):
+        for j, entries in enumerate(bottleneck.entries):
+            k = int((points[row, j] - entries).square().sum(-1).argmin())
+            assert symbols[row, j] == k and torch.equal(got[row, j], entries[k])
+
+
+@pytest.mark.parametrize(("name", "options"), KINDS)
+def test_the_rate_is_the_code_length_of_the_symbols(name: str, options: dict[str, int]) -> None:
+    bottleneck = made(name, options)
+    _, rate, symbols = bottleneck.quantized(normal(20, M), NOISE)
+    assert symbols is not None
+    probability = torch.softmax(bottleneck.logits.detach(), -1)
+    expected = [
+        -sum(math.log(probability[j, k]) for j, k in enumerate(row)) for row in symbols.tolist()
+    ]
+    assert rate.tolist() == pytest.approx(expected) and rate.dtype == F64
+
+
+def test_a_new_code_is_uniform() -> None:
+    bottleneck = make_bottleneck("ste_vector", M, levels=4, vector_dim=2)
+    assert isinstance(bottleneck, VectorBottleneck)
+    assert bottleneck.entries.shape == (4, 4, 2) and bottleneck.alphabet == 4
+    rate = bottleneck(torch.randn(3, M, generator=generator()), NOISE).rate_nats
+    assert rate.tolist() == pytest.approx([4 * math.log(4)] * 3)
+
+
+@pytest.mark.parametrize(("name", "options"), KINDS)
+def test_training_and_evaluation_use_the_same_channel(name: str, options: dict[str, int]) -> None:
+    bottleneck = made(name, options)
+    x = normal(7, M)
+    relaxed = bottleneck(x, NOISE)
+    quantized = bottleneck.eval()(x, NOISE)
+    for a, b in zip(relaxed, quantized, strict=True):
+        assert a is not None and b is not None and torch.equal(a, b)
+
+
+# Gradients
+
+
+@pytest.mark.parametrize(("name", "options"), KINDS)
+def test_the_gradient_passes_to_the_encoder_as_it_is(name: str, options: dict[str, int]) -> None:
+    bottleneck = made(name, options)
+    x, incoming = normal(20, M).requires_grad_(), normal(20, M, seed=3)
+    bottleneck(x, NOISE).output.backward(incoming)
+    assert x.grad is not None and torch.equal(x.grad, incoming)
+
+
+@pytest.mark.parametrize(("name", "options"), KINDS)
+def test_the_gradient_of_an_entry_is_the_sum_over_those_who_chose_it(
+    name: str, options: dict[str, int]
+) -> None:
+    bottleneck = made(name, options)
+    incoming = normal(20, M, seed=3)
+    output, _, symbols = bottleneck(normal(20, M), NOISE)
+    output.backward(incoming)
+    assert symbols is not None
+    expected = torch.zeros_like(bottleneck.entries)
+    for row, choices in enumerate(symbols.tolist()):
+        for j, k in enumerate(choices):
+            expected[j, k] += vectors(incoming, bottleneck)[row, j]
+    gradient = bottleneck.entries.grad
+    assert gradient is not None
+    torch.testing.assert_close(gradient, expected)
+    unused = (torch.nn.functional.one_hot(symbols, expected.shape[1]).sum(0) == 0).double()
+    assert unused.any() and (gradient * unused.unsqueeze(-1) == 0).all()
+    assert bottleneck.logits.grad is None
+
+
+@pytest.mark.parametrize(("name", "options"), KINDS)
+def test_the_gradient_of_the_rate_goes_to_the_codes_alone(
+    name: str, options: dict[str, int]
+) -> None:
+    bottleneck = made(name, options)
+    x = normal(20, M).requires_grad_()
+    _, rate, symbols = bottleneck(x, NOISE)
+    weight = normal(20, seed=4)
+    rate.backward(weight)
+    assert symbols is not None and bottleneck.logits.grad is not None
+    onehot = torch.nn.functional.one_hot(symbols, bottleneck.logits.shape[1]).double()
+    softmax = torch.softmax(bottleneck.logits.detach(), -1)
+    expected = ((softmax - onehot) * weight[:, None, None]).sum(0)
+    torch.testing.assert_close(bottleneck.logits.grad, expected)
+    assert x.grad is None and bottleneck.entries.grad is None
+
+
+def test_gradients_pass_through_the_maps_of_another_dimension() -> None:
+    bottleneck = make_bottleneck("ste_scalar", M, bottleneck_dim=3, levels=2).double().eval()
+    x = normal(5, M).requires_grad_()
+    output, _, symbols = bottleneck(x, NOISE)
+    assert output.shape == (5, M) and symbols is not None and symbols.shape == (5, 3)
+    incoming = normal(5, M, seed=3)
+    output.backward(incoming)
+    maps = (bottleneck.map_out, bottleneck.map_in)
+    weights = [m.weight for m in maps if isinstance(m, torch.nn.Linear)]
+    torch.testing.assert_close(x.grad, incoming @ weights[0] @ weights[1])
+
+
+# Fitting the entries
+
+
+def test_clusters_are_found() -> None:
+    centres = torch.tensor([[0.0, 0.0], [10.0, 5.0], [20.0, -5.0], [30.0, 0.0]], dtype=F64)
+    x = (centres.repeat(25, 1) + 0.1 * normal(100, 2)).unsqueeze(1)
+    means = x.view(25, 4, 2).mean(0)
+    torch.testing.assert_close(fit_entries(x, 4)[0], means)
+
+
+@pytest.mark.parametrize(
+    ("levels", "optimum"),  # Max (1960), "Quantizing for minimum distortion", table I
+    [(2, [0.7980]), (4, [0.4528, 1.510])],
+)
+def test_few_levels_come_near_the_best_scalar_quantizer_of_a_normal(
+    levels: int, optimum: list[float]
+) -> None:
+    entries = fit_entries(normal(20_000, 1, 1), levels)[0, :, 0].sort().values
+    expected = torch.tensor([-v for v in reversed(optimum)] + optimum, dtype=F64)
+    torch.testing.assert_close(entries, expected, rtol=0, atol=0.06)
+
+
+@pytest.mark.parametrize("count", [2, 3, 8])
+@pytest.mark.parametrize("dim", [1, 2, 4])
+def test_fitted_entries_are_nearly_the_means_of_their_cells(count: int, dim: int) -> None:
+    x = normal(2000, 3, dim)
+    entries = fit_entries(x, count)
+    member = torch.nn.functional.one_hot(nearest_entry(x, entries), count).double()
+    assert (member.sum(0) > 0).all()
+    means = torch.einsum("snm,snv->nmv", member, x) / member.sum(0).unsqueeze(-1)
+    ahead = distortion(x, means)
+    assert (ahead <= distortion(x, entries) + 1e-12).all()  # one more step never hurts
+    assert (ahead > 0.97 * distortion(x, entries)).all()  # and no longer helps much
+    sample = x[torch.arange(count)].transpose(0, 1)
+    assert (distortion(x, entries) < distortion(x, sample)).all()
+
+
+def test_a_fixed_point_stays() -> None:
+    entries = torch.tensor([-1.0, 2.0], dtype=F64).view(1, 2, 1)
+    x = torch.tensor([-1.5, -0.5, 1.5, 2.5], dtype=F64).view(4, 1, 1)
+    torch.testing.assert_close(fit_entries(x, 2), entries)
+    assert LLOYD_ITERATIONS > 1
+
+
+def test_every_quantizer_is_fitted_to_its_own_data() -> None:
+    x = normal(300, 4, 2) * torch.tensor([1.0, 10.0, 0.1, 3.0], dtype=F64)[:, None]
+    alone = torch.cat([fit_entries(x[:, j : j + 1], 3) for j in range(4)])
+    torch.testing.assert_close(fit_entries(x, 3), alone)
+
+
+@pytest.mark.parametrize("sample", [1, 2, 5])
+def test_a_sample_smaller_than_the_codebook_is_fitted_exactly(sample: int) -> None:
+    x = normal(sample, 2, 2)
+    entries = fit_entries(x, 6)
+    assert entries.isfinite().all()
+    assert (distortion(x, entries) < 1e-20).all()
+
+
+def test_equal_vectors_leave_finite_entries() -> None:
+    x = torch.ones(10, 2, 2, dtype=F64)
+    assert torch.equal(fit_entries(x, 4), torch.ones(2, 4, 2, dtype=F64))
+
+
+# Following the encoder
+
+
+def test_the_first_training_batch_fits_the_entries() -> None:
+    bottleneck = make_bottleneck("ste_vector", M, levels=4).double()
+    x = 5 + 3 * normal(100, M)
+    bottleneck(x, NOISE)
+    assert isinstance(bottleneck, VectorBottleneck)
+    torch.testing.assert_close(bottleneck.entries.detach(), fit_entries(x.view(100, 4, 2), 4))
+    assert bottleneck.batches == 1
+
+
+@pytest.mark.parametrize(("name", "options"), KINDS)
+def test_dead_entries_come_back_among_the_data(name: str, options: dict[str, int]) -> None:
+    torch.manual_seed(0)
+    bottleneck = made(name, options)
+    bottleneck.batches.fill_(1)
+    with torch.no_grad():
+        bottleneck.entries[:, 0] = 1e3
+        alive = bottleneck.entries[:, 1:].clone()
+    for seed in range(40):
+        bottleneck(normal(64, M, seed=seed), NOISE)
+    assert bottleneck.entries.abs().max() < 10
+    assert bottleneck.batches == 41
+    moved = (bottleneck.entries[:, 1:] != alive).any(-1).double().mean()
+    assert moved < 0.5  # those in use were left alone
+    used = bottleneck(normal(1000, M, seed=99), NOISE).symbols
+    assert used is not None and all(len(column.unique()) > 1 for column in used.T)
+
+
+@pytest.mark.parametrize(("name", "options"), KINDS)
+def test_after_the_first_batches_nothing_restarts(name: str, options: dict[str, int]) -> None:
+    bottleneck = made(name, options)
+    with torch.no_grad():
+        bottleneck.entries[:, 0] = 1e3
+    bottleneck.batches.fill_(RESTART_BATCHES - 1)
+    bottleneck.usage[:, 0] = 0.0
+    before = {key: value.clone() for key, value in bottleneck.state_dict().items()}
+    bottleneck(normal(64, M), NOISE)
+    assert bottleneck.batches == RESTART_BATCHES
+    assert bottleneck.entries.abs().max() < 10  # the last that may restart
+    bottleneck.load_state_dict({**before, "batches": torch.tensor(RESTART_BATCHES)})
+    for seed in range(3):
+        bottleneck(normal(64, M, seed=seed), NOISE)
+    for key, value in bottleneck.state_dict().items():
+        expected = before[key] if key != "batches" else torch.tensor(RESTART_BATCHES)
+        assert torch.equal(value, expected), key
+
+
+@pytest.mark.parametrize("batches", [0, 5])
+@pytest.mark.parametrize(("name", "options"), KINDS)
+def test_evaluation_never_moves_an_entry(name: str, options: dict[str, int], batches: int) -> None:
+    bottleneck = made(name, options).eval()
+    bottleneck.batches.fill_(batches)
+    before = {key: value.clone() for key, value in bottleneck.state_dict().items()}
+    for channel in (bottleneck, bottleneck.relaxed, bottleneck.quantized):
+        channel(1e3 + normal(9, M), NOISE)
+    for key, value in bottleneck.state_dict().items():
+        assert torch.equal(value, before[key]), key
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16, torch.float32, F64])
+@pytest.mark.parametrize(("name", "options"), KINDS)
+def test_training_works_in_every_dtype(
+    name: str, options: dict[str, int], dtype: torch.dtype
+) -> None:
+    bottleneck = make_bottleneck(name, M, **options).to(dtype)
+    for seed in range(30):
+        output, rate, _ = bottleneck(normal(16, M, seed=seed).to(dtype), NOISE)
+        assert output.dtype == dtype and output.isfinite().all() and rate.dtype == F64
+
+
+def test_a_restored_state_goes_on_as_the_original() -> None:
+    torch.manual_seed(0)
+    bottleneck = make_bottleneck("ste_scalar", M, levels=3)
+    for _ in range(3):
+        bottleneck(torch.randn(16, M), NOISE)
+    restored = make_bottleneck("ste_scalar", M, levels=3)
+    restored.load_state_dict(bottleneck.state_dict())
+    for twin in (bottleneck, restored):
+        torch.manual_seed(1)
+        for _ in range(30):
+            twin(torch.randn(16, M), NOISE)
+    for key, value in bottleneck.state_dict().items():
+        assert torch.equal(value, restored.state_dict()[key]), key
+
+
+def test_reset_starts_anew() -> None:
+    bottleneck = made("ste_scalar", {"levels": 3})
+    bottleneck.usage.fill_(0.9)
+    bottleneck.reset_parameters()
+    assert bottleneck.batches == 0 and (bottleneck.logits == 0).all()
+    torch.testing.assert_close(bottleneck.usage, torch.full_like(bottleneck.usage, 1 / 3))
