@@ -43,6 +43,10 @@ class BottleneckConfig:
 
     def __post_init__(self) -> None:
         self.require("bottleneck_dim", self.bottleneck_dim >= 0, "0 (for m) or a positive integer")
+        for field in dataclasses.fields(self):
+            choices = field.metadata.get("choices")
+            if choices and getattr(self, field.name) not in choices():
+                raise unknown_name(field.name, getattr(self, field.name), choices())
 
     def require(self, name: str, holds: bool, expected: str) -> None:
         """Raise the error for option ``name`` unless its value ``holds``."""
@@ -116,12 +120,16 @@ def register_bottleneck(cls: type[Bottleneck]) -> type[Bottleneck]:
     """Class decorator: make a bottleneck available as ``-bottleneck <cls.name>``.
 
     Raises:
-        TypeError: if ``cls`` is no :class:`Bottleneck` or its ``Config`` no frozen dataclass.
+        TypeError: if ``cls`` is no :class:`Bottleneck`, has no name, or its ``Config`` is no
+            frozen dataclass.
         ValueError: if the name is taken.
     """
     if not (isinstance(cls, type) and issubclass(cls, Bottleneck)):
         raise TypeError(f"{cls!r} is not a subclass of onmt_lattice.bottlenecks.Bottleneck")
-    if not (dataclasses.is_dataclass(cls.Config) and issubclass(cls.Config, BottleneckConfig)):
+    if not isinstance(getattr(cls, "name", None), str):
+        raise TypeError(f"{cls.__name__}.name must be set: what -bottleneck calls it")
+    own_fields = "__dataclass_fields__" in vars(cls.Config)  # an undecorated heir drops its own
+    if not (own_fields and issubclass(cls.Config, BottleneckConfig)):
         raise TypeError(f"{cls.__name__}.Config must be a dataclass derived of BottleneckConfig")
     if cls.name in _BOTTLENECKS and _BOTTLENECKS[cls.name] is not cls:
         raise ValueError(f"a bottleneck named {cls.name!r} is registered already")
@@ -134,10 +142,18 @@ def bottlenecks() -> dict[str, type[Bottleneck]]:
 
     Another package offers one through an entry point of the group ``onmt_lattice.bottlenecks``
     that names its class.
+
+    Raises:
+        UserError: if such a class cannot be loaded, is none, or has a name that is taken.
     """
     for entry in entry_points(group=ENTRY_POINT_GROUP):
-        if entry.name not in _BOTTLENECKS:
+        try:
             register_bottleneck(entry.load())
+        except (ImportError, AttributeError, TypeError, ValueError) as error:
+            raise UserError(
+                f"the installed bottleneck {entry.name!r} ({entry.value}) cannot be used: {error}; "
+                f"mend or uninstall the package it comes from"
+            ) from error
     return dict(sorted(_BOTTLENECKS.items()))
 
 
