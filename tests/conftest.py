@@ -32,6 +32,12 @@ MODEL = {"rnn_size": 32, "word_vec_size": 16, "layers": 1, "batch_size": 32, "le
 SCHEDULE = {"train_steps": 60, "rate_weight_midpoint": 100, "report_every": 10, "valid_steps": 30}
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    """Leave OpenNMT-py's own deprecation warnings out of the summary."""
+    for module in ("onmt", "torchtext"):
+        config.addinivalue_line("filterwarnings", rf"ignore::FutureWarning:{module}\.")
+
+
 @pytest.fixture(scope="session", autouse=True)
 def one_thread() -> None:
     """Keep tiny tensors from being split among threads."""

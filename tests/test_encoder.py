@@ -1,0 +1,163 @@
+"""The encoder: what X is, and that the bottleneck is the only path to the decoder."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+from conftest import batch_of, lines_of
+from onmt.encoders.rnn_encoder import RNNEncoder
+from torch import Tensor
+
+from onmt_lattice.bottlenecks import Bottleneck, BottleneckConfig, Bottlenecked
+from onmt_lattice.noise import Noise, SentenceNoise
+
+Build = Callable[..., Any]
+SHAPES = [
+    (site, rnn_type, layers)
+    for site in ("top", "all")
+    for rnn_type in ("GRU", "LSTM")
+    for layers in (1, 2)
+]
+shapes = pytest.mark.parametrize(("site", "rnn_type", "layers"), SHAPES)
+
+
+class Constant(Bottleneck):
+    """The same output for every sentence."""
+
+    def relaxed(self, x: Tensor, noise: Noise) -> Bottlenecked:
+        return Bottlenecked(torch.full_like(x, 0.3), x.new_zeros(len(x)).double(), None)
+
+    quantized = relaxed
+
+
+class Detached(Constant):
+    """X itself, but no gradient."""
+
+    def relaxed(self, x: Tensor, noise: Noise) -> Bottlenecked:
+        return super().relaxed(x, noise)._replace(output=x.detach())
+
+    quantized = relaxed
+
+
+def decoded(model: Any, src: Any, tgt: Any, relaxed: bool) -> Tensor:
+    noise = SentenceNoise(0, list(range(tgt.shape[1])))
+    return model.autoencode(*[src[0], tgt, src[1]], noise, relaxed).decoded
+
+
+@shapes
+def test_without_the_bottleneck_the_decoder_knows_nothing_of_the_source(
+    build: Build, site: str, rnn_type: str, layers: int
+) -> None:
+    trainer = build(
+        bottleneck="none",
+        bottleneck_dim=None,
+        bottleneck_site=site,
+        rnn_type=rnn_type,
+        layers=layers,
+        bridge=True,
+    )
+    model, encoder = trainer.model, trainer.model.encoder
+    train = lines_of(800, 1)
+    first, second = (batch_of(trainer, train[a : a + 8]) for a in (0, 8))
+    for relaxed in (False, True):
+        own, other = (decoded(model, b.src, first.tgt, relaxed) for b in (first, second))
+        assert not torch.allclose(own, other, atol=1e-4)
+    encoder.bottleneck = Constant(encoder.bottleneck.input_dim, BottleneckConfig())
+    for relaxed in (False, True):
+        own, other = (decoded(model, b.src, first.tgt, relaxed) for b in (first, second))
+        assert torch.equal(own, other)
+    # OpenNMT-py's own callers take the encoder's three results, in either mode.
+    for training in (True, False):
+        model.train(training)
+        results = [encoder(*b.src) for b in (first, second)]
+        for part, counterpart in zip(*(_flat(state) for state, _, _ in results), strict=True):
+            assert torch.equal(part, counterpart)
+        for (_, memory, _), batch in zip(results, (first, second), strict=True):
+            assert memory.shape == (*batch.src[0].shape[:2], encoder.state_dim)
+            assert not memory.any()
+
+
+@shapes
+def test_gradients_reach_the_encoder_through_the_bottleneck_alone(
+    build: Build, site: str, rnn_type: str, layers: int
+) -> None:
+    trainer = build(
+        bottleneck="none",
+        bottleneck_dim=None,
+        bottleneck_site=site,
+        rnn_type=rnn_type,
+        layers=layers,
+    )
+    model, encoder = trainer.model, trainer.model.encoder
+    batch = batch_of(trainer, lines_of(800, 1)[:8])
+    for through in (True, False):
+        if not through:
+            encoder.bottleneck = Detached(encoder.bottleneck.input_dim, BottleneckConfig())
+        model.zero_grad()
+        model.generator(model(batch.src[0], batch.tgt, batch.src[1])[0]).sum().backward()
+        for name, parameter in model.encoder.named_parameters():
+            reached = parameter.grad is not None and bool(parameter.grad.any())
+            # At the top, the layer below reaches X by the layer above it.
+            assert reached == through, name
+        assert any(p.grad is not None and p.grad.any() for p in model.decoder.parameters())
+
+
+@shapes
+def test_all_states_through_no_bottleneck_are_what_opennmt_passes(
+    build: Build, site: str, rnn_type: str, layers: int
+) -> None:
+    trainer = build(
+        bottleneck="none",
+        bottleneck_dim=None,
+        bottleneck_site=site,
+        rnn_type=rnn_type,
+        layers=layers,
+    )
+    model, encoder = trainer.model, trainer.model.encoder
+    batch = batch_of(trainer, lines_of(800, 1)[:8])
+    final, _, _ = RNNEncoder.forward(encoder, *batch.src)
+    decoder = model.decoder
+    decoder.bidirectional_encoder = True  # how OpenNMT-py joins the directions of its own brnn
+    decoder.init_state(batch.src[0], None, final)
+    native = decoder.state["hidden"]
+    state, _ = encoder.bottlenecked(*batch.src, SentenceNoise(0, list(range(8))), relaxed=False)
+    for ours, theirs in zip(_flat(state), native, strict=True):
+        if site == "all":
+            assert torch.equal(ours, theirs)
+        else:
+            assert torch.equal(ours, theirs[-1:].expand_as(ours))
+
+
+@pytest.mark.parametrize("rnn_type", ["GRU", "LSTM"])
+def test_x_of_a_sentence_does_not_depend_on_its_neighbours(build: Build, rnn_type: str) -> None:
+    trainer = build(layers=2, rnn_type=rnn_type)
+    lines = lines_of(800, 1)[:6]
+    together = batch_of(trainer, lines)
+    x = trainer.model.encoder.represent(*together.src)
+    for row, index in enumerate(together.indices.tolist()):
+        alone = trainer.model.encoder.represent(*batch_of(trainer, [lines[index]]).src)
+        torch.testing.assert_close(alone[0], x[row], rtol=1e-5, atol=1e-6)
+
+
+def test_dropout_can_be_changed_during_training(build: Build) -> None:
+    model = build(layers=2, dropout=[0.1]).model
+    model.update_dropout(0.25, 0.0)
+    assert model.encoder.rnn.dropout == 0.25
+
+
+def test_the_bottleneck_works_in_single_precision_under_autocast(build: Build) -> None:
+    trainer = build(**{"bottleneck": "lattice", "lattice": "Z"})
+    batch = batch_of(trainer, lines_of(800, 1)[:4])
+    encoder = trainer.model.encoder
+    seen = []
+    encoder.bottleneck.map_in.register_forward_hook(lambda *io: seen.append(io[2].dtype))
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        state, through = encoder.bottlenecked(*batch.src, SentenceNoise(0, [0] * 4), relaxed=True)
+    assert seen == [torch.float32] and through.rate_nats.dtype == torch.float64
+
+
+def _flat(state: Any) -> tuple[Tensor, ...]:
+    return state if isinstance(state, tuple) else (state,)
