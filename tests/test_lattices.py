@@ -186,6 +186,13 @@ def test_nearest_point_carries_no_gradient(lattice: Lattice, rng: torch.Generato
     assert not lattice.nearest_point(uniform(lattice, 3, rng).requires_grad_()).requires_grad
 
 
+def test_no_step_waits_for_data(lattice: Lattice) -> None:
+    """On a device without data nothing can depend on them, nor wait for a copy to the host."""
+    x, log_s = torch.zeros(2, 5, lattice.dim, device="meta"), torch.zeros(5, 1, device="meta")
+    assert lattice.nearest_point(x).shape == x.shape
+    assert lattice.log_theta(x, log_s).shape == (2, 5)
+
+
 def test_chunks_do_not_matter(lattice: Lattice, rng: torch.Generator) -> None:
     x, log_s = uniform(lattice, 100, rng), scales(lattice, 100, rng)
     nearest, theta = lattice.nearest_point(x), lattice.log_theta(x, log_s)

@@ -67,6 +67,10 @@ def ranks(x: Tensor) -> Tensor:
 class _HelmertLattice(TrellisLattice):
     """What A_n and A_n* share: the frame, and the fold over the trellis of partial sums."""
 
+    def __init__(self, family: str, n: int):
+        self._set_family(family, n, least=1)
+        self.chunk = max(64, min(self.chunk, 2**17 // (n * (n + 1))))  # the widest section's edges
+
     def _residues(self, y: Tensor, log_s: Tensor, over: Semiring) -> Tensor:
         """Return ``(..., n + 1)``, the weight of the paths into each residue of S_{n+1}."""
         weights = y.new_zeros(1)
@@ -86,7 +90,7 @@ class Simplex(_HelmertLattice):
     """
 
     def __init__(self, n: int):
-        self._set_family("A_n", n, least=1)
+        super().__init__("A_n", n)
         axes = torch.eye(n + 1, dtype=torch.float64)
         self.unit_basis = project(axes[:, :n] - axes[:, 1:]).T
         self.nsm = (1 / 12 + 1 / (6 * (n + 1))) * (n + 1) ** (-1 / n)
@@ -121,7 +125,7 @@ class DualSimplex(_HelmertLattice):
     """
 
     def __init__(self, n: int):
-        self._set_family("A_n*", n, least=1)
+        super().__init__("A_n*", n)
         self.unit_basis = project(torch.eye(n + 1, n, dtype=torch.float64)).T
         self.nsm = permutohedron_moment(n + 1) * (n + 1) ** (1 / n - 2) / n
         self.kissing_number = 2 * n + 2 if n > 1 else 2
@@ -154,7 +158,7 @@ def permutohedron_moment(m: int) -> float:
 
     That is the Voronoi cell of m·A*_{m−1}. Its facets are products of the permutohedra of k and
     m − k letters, C(m, k) of them at the distance √(k(m−k)m)/2; the pyramids over them make up
-    the whole (the recursion of Conway & Sloane, SPLAG, chapter 21, theorem 3). With the volumes
+    the whole (the recursion over facets of Conway & Sloane, SPLAG, chapter 21). With the volumes
     m^{m−2}√m every weight is rational.
     """
     moment = 0.0
