@@ -180,8 +180,10 @@ def batch_of(trainer: Any, sentences: list[str], first_index: int = 0) -> Any:
     order = sorted(range(len(sentences)), key=lambda i: -len(sentences[i].split()))
     rows = [[ids[token] for token in sentences[i].split()] for i in order]
     width = len(rows[0])
-    src = torch.tensor([row + [pad] * (width - len(row)) for row in rows]).T
-    tgt = torch.tensor([[begin, *row, end] + [pad] * (width - len(row)) for row in rows]).T
+    src = torch.tensor([row + [pad] * (width - len(row)) for row in rows]).T.contiguous()
+    tgt = torch.tensor(
+        [[begin, *row, end] + [pad] * (width - len(row)) for row in rows]
+    ).T.contiguous()
     return SimpleNamespace(
         src=(src.unsqueeze(-1), torch.tensor([len(row) for row in rows])),
         tgt=tgt.unsqueeze(-1),

@@ -1,0 +1,160 @@
+"""The objective: NLL + λ · rate, the rate once a batch, whatever shards and accumulation."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+from conftest import batch_of, lines_of
+from torch import Tensor
+
+from onmt_lattice.noise import StreamNoise
+from onmt_lattice.schedules import RateWeight
+
+Build = Callable[..., Any]
+LEARNING_RATE = 0.5
+STEEP = {"rate_weight": 3.0, "rate_weight_schedule": "hyperbolic", "rate_weight_midpoint": 2}
+SGD = {
+    "optim": "sgd",
+    "learning_rate": LEARNING_RATE,
+    "max_grad_norm": 0.0,
+    "param_init": 0.5,
+    **STEEP,
+}
+STE = {"bottleneck": "ste_scalar", "levels": 3, "bottleneck_dim": None}
+LINES = lines_of(800, 1)[:24]
+
+
+def fresh(build: Build, **options: Any) -> Any:
+    """Return a trainer whose quantizers no longer follow the data, and that has no saver."""
+    trainer = build(**{**SGD, **options})
+    if "batches" in dict(trainer.model.encoder.bottleneck.named_buffers()):
+        trainer.model.encoder.bottleneck.batches.fill_(10**6)
+    return trainer
+
+
+def parameters(trainer: Any) -> dict[str, Tensor]:
+    return {name: p.detach().clone() for name, p in trainer.model.named_parameters()}
+
+
+def stepped(trainer: Any, batches: list[Any], steps: int = 1) -> dict[str, Tensor]:
+    """Return the parameters after ``steps`` steps of OpenNMT-py's own training loop."""
+    torch.manual_seed(5)
+    trainer.model_saver = None
+    trainer.train(batches, steps, save_checkpoint_steps=0)
+    return parameters(trainer)
+
+
+def objective(trainer: Any, batch: Any, rate_weight: float) -> tuple[Tensor, Tensor, Tensor]:
+    """Return NLL + λ · rate, NLL and rate (nats, summed over the batch) from the definition."""
+    model = trainer.model
+    decoded, through = model.autoencode(
+        batch.src[0], batch.tgt, batch.src[1], StreamNoise(), relaxed=True
+    )
+    log_prob = torch.log_softmax(model.generator[0](decoded), -1)
+    target = batch.tgt[1:]
+    nll = -(log_prob.gather(2, target) * (target != trainer.train_loss.padding_idx)).sum()
+    rate = through.rate_nats.sum()
+    return nll + rate_weight * rate, nll, rate
+
+
+def assert_alike(ours: dict[str, Tensor], expected: dict[str, Tensor], **tolerance: float) -> None:
+    for name, value in expected.items():
+        torch.testing.assert_close(
+            ours[name], value, msg=lambda m, n=name: f"{n}: {m}", **tolerance
+        )
+
+
+def moved(trainer: Any, batch: Any, normalization: str) -> dict[str, Tensor]:
+    """Return the parameters after one step of gradient descent on the objective, by hand."""
+    torch.manual_seed(5)
+    norm = (batch.tgt[1:] != trainer.train_loss.padding_idx).sum().item()
+    if normalization == "sents":
+        norm = batch.batch_size
+    loss, _, rate = objective(trainer, batch, RateWeight(3.0, "hyperbolic", 2)(1))
+    assert rate > 1
+    (loss / norm).backward()
+    return {
+        name: (p - LEARNING_RATE * p.grad if p.grad is not None else p).detach()
+        for name, p in trainer.model.named_parameters()
+    }
+
+
+@pytest.mark.parametrize("normalization", ["sents", "tokens"])
+@pytest.mark.parametrize("shard", [0, 1, 2, 32])
+@pytest.mark.parametrize("bottleneck", ["gaussian", "ste_scalar"])
+def test_the_rate_enters_once_whatever_the_shards(
+    build: Build, bottleneck: str, shard: int, normalization: str
+) -> None:
+    options = {**(STE if bottleneck == "ste_scalar" else {}), "normalization": normalization}
+    trainer = fresh(build, **options, max_generator_batches=shard)
+    batch = batch_of(trainer, LINES)
+    expected = moved(fresh(build, **options), batch, normalization)
+    before = parameters(trainer)
+    after = stepped(trainer, [batch])
+    assert_alike(after, expected, rtol=1e-4, atol=1e-6)
+    assert not torch.allclose(after["encoder.rnn.weight_ih_l0"], before["encoder.rnn.weight_ih_l0"])
+
+
+@pytest.mark.parametrize("normalization", ["sents", "tokens"])
+@pytest.mark.parametrize("shard", [0, 2, 32])
+def test_two_accumulated_batches_are_one_of_twice_the_size(
+    build: Build, shard: int, normalization: str
+) -> None:
+    options = {**STE, "normalization": normalization, "max_generator_batches": shard}
+    whole = fresh(build, **options)
+    expected = moved(fresh(build, **options), batch_of(whole, LINES), normalization)
+    assert_alike(stepped(whole, [batch_of(whole, LINES)]), expected, rtol=1e-4, atol=1e-6)
+    halves = fresh(build, **options, accum_count=[2])
+    parts = [batch_of(halves, LINES[:10]), batch_of(halves, LINES[10:])]
+    assert_alike(stepped(halves, parts), expected, rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.parametrize("shard", [0, 2])
+def test_statistics_tell_the_decoder_s_nats_from_the_rate_s(build: Build, shard: int) -> None:
+    trainer = fresh(build, max_generator_batches=shard)
+    batch = batch_of(trainer, LINES)
+    torch.manual_seed(5)
+    _, nll, rate = objective(trainer, batch, 1.0)
+    torch.manual_seed(5)
+    outputs, attns = trainer.model(batch.src[0], batch.tgt, batch.src[1])
+    _, stats = trainer.train_loss(batch, outputs, attns, normalization=7.0, shard_size=shard)
+    tokens = sum(len(line.split()) + 1 for line in LINES)
+    assert stats.n_words == tokens
+    assert stats.loss == pytest.approx(nll.item(), rel=1e-5)
+    assert stats.rate_nats == pytest.approx(rate.item(), rel=1e-5)
+    assert stats.xent() == pytest.approx(nll.item() / tokens, rel=1e-5)
+    assert stats.ppl() == pytest.approx((nll / tokens).exp().item(), rel=1e-4)
+
+
+@pytest.mark.parametrize("accum", [1, 2])
+def test_lambda_is_that_of_the_step(build: Build, accum: int) -> None:
+    trainer = fresh(build, accum_count=[accum])
+    seen = []
+    compute = trainer.train_loss._compute_loss
+
+    def recorded(*args: Any, **kwargs: Any) -> Any:
+        loss, stats = compute(*args, **kwargs)
+        seen.append((trainer.optim.training_step, stats.rate_weight))
+        return loss, stats
+
+    trainer.train_loss._compute_loss = recorded
+    stepped(trainer, [batch_of(trainer, LINES)] * (4 * accum), steps=4)
+    expected = RateWeight(3.0, "hyperbolic", 2)
+    assert sorted(set(seen)) == [(step, expected(step)) for step in (1, 2, 3, 4)]
+
+
+def test_without_weight_the_rate_only_counts(build: Build) -> None:
+    free, charged = (
+        stepped(trainer, [batch_of(trainer, LINES)])
+        for trainer in (fresh(build, rate_weight=0.0), fresh(build, rate_weight=3.0))
+    )
+    weight = "encoder.bottleneck.map_in.weight"
+    assert not torch.equal(free[weight], charged[weight])
+    trainer = fresh(build, **STE, rate_weight=0.0)
+    before = parameters(trainer)["encoder.bottleneck.logits"]
+    # The code's logits only matter to the rate.
+    after = stepped(trainer, [batch_of(trainer, LINES)])["encoder.bottleneck.logits"]
+    assert torch.equal(before, after)
