@@ -1,0 +1,136 @@
+"""Validation: on the CPU too, in both channels, and without a trace in the training."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from conftest import BOTTLENECKS, SCHEDULE, Corpus, batch_of, lines_of
+
+from onmt_lattice.cli import main
+from onmt_lattice.schedules import RateWeight
+
+Build = Callable[..., Any]
+LINES = lines_of(800, 1)[:40]
+
+
+def weights(path: Path) -> dict[str, Any]:
+    checkpoint = torch.load(path, weights_only=False)
+    return {
+        **checkpoint["model"],
+        **{f"generator.{k}": v for k, v in checkpoint["generator"].items()},
+    }
+
+
+def assert_equal(a: dict[str, Any], b: dict[str, Any]) -> None:
+    assert a.keys() == b.keys()
+    assert [name for name in a if not torch.equal(a[name], b[name])] == []
+
+
+@pytest.mark.parametrize("name", ["gaussian", "lattice_z", "ste_vector"])
+def test_training_is_the_same_with_and_without_validation(
+    corpus: Corpus, tmp_path: Path, name: str
+) -> None:
+    data = corpus.settings()["data"]
+    ends = []
+    for run, changes in {
+        "each": {"valid_steps": 1},
+        "never": {"valid_steps": 1000},
+        "without": {"data": {"grammar": data["grammar"]}},
+    }.items():
+        base = tmp_path / run
+        options = {"bottleneck_dim": None, **BOTTLENECKS[name], "save_model": str(base)}
+        config = corpus.yaml(tmp_path / f"{run}.yaml", **options, train_steps=6, **changes)
+        assert main(["train", "-config", str(config)]) == 0
+        ends.append(weights(tmp_path / f"{run}_step_6.pt"))
+    assert_equal(ends[0], ends[1])
+    assert_equal(ends[0], ends[2])
+
+
+def test_validation_reports_both_channels(trained: Callable[[str], Path], name: str) -> None:
+    log = trained(name).parent / f"{name}.log"
+    number = r"+([\d.]+)"
+    line = rf"Validation {{}}; +nll: {number} rate: {number} total: {number} .*lambda: {number}"
+    text = log.read_text(encoding="utf-8")
+    for channel in ("quantized", "relaxed"):
+        found = [
+            [float(number) for number in numbers]
+            for numbers in re.findall(line.format(channel), text)
+        ]
+        assert len(found) == SCHEDULE["train_steps"] // SCHEDULE["valid_steps"]
+        for step, (nll, rate, total, rate_weight) in zip((30, 60), found, strict=True):
+            assert total == pytest.approx(nll + rate, abs=2e-3)
+            assert rate_weight == pytest.approx(RateWeight(midpoint=100)(step), abs=1e-4)
+            assert (rate == 0) == (name == "none")
+    assert ("Validation codebooks" in text) == name.startswith("ste")
+    assert "Validation perplexity" in text
+
+
+def test_validation_leaves_model_and_random_numbers_alone(build: Build, name: str) -> None:
+    trainer = build(**{"bottleneck_dim": None, **BOTTLENECKS[name], "dropout": [0.2]})
+    batches = [batch_of(trainer, LINES[:20]), batch_of(trainer, LINES[20:], 20)]
+    trainer.model_saver = None
+    trainer.train(batches, 1, save_checkpoint_steps=0)
+    before = {k: v.clone() for k, v in trainer.model.state_dict().items()}
+    state = torch.get_rng_state()
+    first, second = (trainer.validate(batches) for _ in range(2))
+    assert_equal(trainer.model.state_dict(), before)
+    assert torch.equal(torch.get_rng_state(), state)
+    assert trainer.model.training
+    assert (first.loss, first.rate_nats) == (second.loss, second.rate_nats)
+
+
+def test_validation_does_not_depend_on_the_batches(build: Build, name: str) -> None:
+    trainer = build(**{"bottleneck_dim": None, **BOTTLENECKS[name], "param_init": 0.5})
+    whole = trainer.validate([batch_of(trainer, LINES)])
+    parts = trainer.validate([batch_of(trainer, LINES[i : i + 7], i) for i in range(0, 40, 7)])
+    assert parts.n_words == whole.n_words == sum(len(line.split()) + 1 for line in LINES)
+    assert parts.loss == pytest.approx(whole.loss, rel=1e-5)
+    assert parts.rate_nats == pytest.approx(whole.rate_nats, rel=1e-5)
+    assert parts.relaxed.rate_nats == pytest.approx(whole.relaxed.rate_nats, rel=1e-5)
+    again = trainer.validate([batch_of(trainer, LINES, first_index=1000)])
+    noisy = name in ("gaussian", "lattice_z", "lattice_a2")
+    assert (again.loss != pytest.approx(whole.loss, rel=1e-5)) == noisy
+
+
+def test_validation_sees_the_averaged_parameters(build: Build) -> None:
+    trainer = build()
+    batch = batch_of(trainer, LINES)
+    plain = trainer.validate([batch])
+    averages = [torch.zeros_like(p) for p in trainer.model.parameters()]
+    averaged = trainer.validate([batch], moving_average=averages)
+    # With every parameter at 0, all tokens are equally likely.
+    assert averaged.xent() == pytest.approx(
+        torch.log(torch.tensor(float(trainer.model.generator[0].out_features))).item(), rel=1e-5
+    )
+    assert trainer.validate([batch]).loss == plain.loss
+
+
+def test_every_batch_taken_is_counted(build: Build) -> None:
+    trainer = build(accum_count=[2], accum_steps=[0])
+    batches = [batch_of(trainer, LINES[:4])] * 7
+    trainer.model_saver = None
+    trainer.train(batches, 3, save_checkpoint_steps=0)
+    assert trainer.batches_taken == 6
+    assert trainer.progress() == {
+        "batches_taken": 6,
+        "rate_weight": RateWeight(midpoint=100)(3),
+    }
+
+
+def test_metrics_of_validation(corpus: Corpus, tmp_path: Path) -> None:
+    config = corpus.yaml(
+        tmp_path / "a.yaml",
+        save_model=str(tmp_path / "m"),
+        train_steps=2,
+        valid_steps=2,
+        valid_metrics=["BLEU"],
+        early_stopping=1,
+        tensorboard=True,
+        tensorboard_log_dir=str(tmp_path / "board"),
+    )
+    assert main(["train", "-config", str(config)]) == 0
