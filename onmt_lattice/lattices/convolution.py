@@ -114,7 +114,7 @@ class _Blockwise(torch.autograd.Function):
     """A function of each point by itself, and its gradient, a block of points at a time.
 
     The gradient of a block is taken while what it needs is in the cache: the backward pass keeps
-    one tensor of the shape of each input, and nothing else.
+    one tensor of the shape of each input, and nothing else. It is differentiable once, not twice.
     """
 
     @staticmethod
