@@ -212,12 +212,21 @@ def set_random_state(state: dict[str, Any]) -> None:
     np.random.set_state((name, np.array(keys, dtype=np.uint32), position, has_gauss, cached))
 
 
+def forget_unknown(fields: dict[str, Any]) -> None:
+    """Remove from the vocabulary the unknown tokens that looking them up has left in it."""
+    for side in ("src", "tgt"):
+        vocabulary = fields[side].base_field.vocab
+        for token in set(vocabulary.stoi) - set(vocabulary.itos):
+            del vocabulary.stoi[token]
+
+
 class CheckpointSaver(ModelSaver):
     """OpenNMT-py's saver, writing each file aside and renaming it when whole."""
 
     progress: Callable[[], dict[str, Any]] = staticmethod(dict)
 
     def _save(self, step: int, model: Autoencoder) -> tuple[dict[str, Any], str]:
+        forget_unknown(self.fields)
         state = model.state_dict()
         checkpoint = {
             "model": {k: v for k, v in state.items() if not k.startswith("generator.")},
