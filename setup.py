@@ -26,6 +26,8 @@ setup(
         "pyyaml",
         "sentencepiece",
         "sacrebleu",
+        "sacremoses>=0.2,<0.3",  # its tables and rules are widened from within
+        "subword-nmt>=0.3.8",
         "constriction",
         "matplotlib",
         "tqdm",
