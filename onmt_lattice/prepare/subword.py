@@ -1,0 +1,152 @@
+"""Subword models: BPE in subword-nmt's format, and sentencepiece. One learns, one segments."""
+
+from __future__ import annotations
+
+import io
+from abc import ABC, abstractmethod
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from functools import lru_cache
+from itertools import chain, islice
+from pathlib import Path
+from typing import NamedTuple
+
+import sentencepiece
+from subword_nmt.apply_bpe import BPE
+
+from onmt_lattice.errors import UserError
+from onmt_lattice.files import whole_file
+from onmt_lattice.prepare.merges import learn_merges
+
+MODEL_FILES = {"bpe": "bpe.codes", "sentencepiece": "sentencepiece.model"}
+"""The kinds of model, and the name of each one's file."""
+
+PIECES_SAMPLE = 1_000_000
+"""Sentences that sentencepiece learns from at most: the first ones of the shuffled text."""
+
+_CACHED_WORDS = 100_000  # a process keeps the segmentation of this many words: some 40 MB
+
+
+def learn_bpe(lines: Iterable[str], merges: int, path: Path) -> dict[str, int]:
+    """Write the ``merges`` best merges of tokenised ``lines`` in subword-nmt's format.
+
+    Return the number of words and of different words in the text and of merges learned, fewer
+    than asked for when no pair of symbols is left that occurs twice.
+    """
+    words: Counter[str] = Counter()
+    for line in lines:
+        words.update(line.split())
+    facts = {"words": words.total(), "types": len(words)}
+    learned = 0
+    with whole_file(path) as part, part.open("w", encoding="utf-8", newline="\n") as stream:
+        stream.write("#version: 0.2\n")
+        for (left, right), _ in learn_merges(_emptied(words), merges):
+            stream.write(f"{left} {right}\n")
+            learned += 1
+    if not learned:
+        raise UserError("the training text is too small: no two symbols occur together twice")
+    return facts | {"merges": learned}
+
+
+def _emptied(words: Counter[str]) -> Iterator[tuple[str, int]]:
+    """Yield the words and their counts while giving their memory back."""
+    while words:
+        yield words.popitem()
+
+
+def learn_pieces(lines: Iterable[str], size: int, path: Path) -> dict[str, int]:
+    """Write a sentencepiece model (BPE) of ``size`` pieces, learned from the first ``lines``."""
+    model = io.BytesIO()
+    try:
+        sentencepiece.SentencePieceTrainer.train(
+            sentence_iterator=islice(lines, PIECES_SAMPLE),
+            model_writer=model,
+            model_type="bpe",
+            vocab_size=size,
+            character_coverage=0.9999,
+            num_threads=1,
+            minloglevel=2,
+        )
+    except RuntimeError as error:
+        raise UserError(
+            f"sentencepiece cannot learn {size:,} pieces from this text ({error}); "
+            "give another --merges"
+        ) from error
+    with whole_file(path) as part:
+        part.write_bytes(model.getvalue())
+    return {"pieces": size}
+
+
+class Segmenter(ABC):
+    """A subword model at work."""
+
+    @abstractmethod
+    def units(self, line: str) -> list[str]:
+        """Return the subword units of a line."""
+
+
+class BpeSegmenter(Segmenter):
+    """Merges in subword-nmt's format, for tokenised lines; "@@" ends a unit inside a word."""
+
+    def __init__(self, path: Path) -> None:
+        try:
+            with path.open(encoding="utf-8") as stream:
+                self._bpe = BPE(stream)
+        except (SystemExit, UnicodeDecodeError, ValueError) as error:
+            raise UserError(
+                f"{path} does not hold BPE merges as subword-nmt writes them"
+            ) from error
+
+    def units(self, line: str) -> list[str]:
+        """Return the subword units of a tokenised line."""
+        if len(self._bpe.cache) > _CACHED_WORDS:
+            self._bpe.cache.clear()
+        return self._bpe.segment_tokens(line.split())
+
+
+class PieceSegmenter(Segmenter):
+    """A sentencepiece model, for plain lines; "▁" begins a piece at the start of a word."""
+
+    def __init__(self, path: Path) -> None:
+        try:
+            self._model = sentencepiece.SentencePieceProcessor(model_file=str(path))
+        except (RuntimeError, OSError) as error:
+            raise UserError(f"{path} is no sentencepiece model") from error
+
+    def units(self, line: str) -> list[str]:
+        """Return the pieces of a line."""
+        return self._model.encode(line, out_type=str)
+
+
+def kind_of(path: Path) -> str:
+    """Return the kind of the model in a file, which its name tells: ``*.model`` or any other."""
+    return "sentencepiece" if path.suffix == ".model" else "bpe"
+
+
+def segmenter(path: Path) -> Segmenter:
+    """Return this process's segmenter of the model in a file."""
+    if not path.is_file():
+        raise UserError(f"there is no subword model {path}")
+    return _segmenter(path, path.stat().st_mtime_ns)
+
+
+@lru_cache(maxsize=2)
+def _segmenter(path: Path, stamp: int) -> Segmenter:
+    return PieceSegmenter(path) if kind_of(path) == "sentencepiece" else BpeSegmenter(path)
+
+
+class Segmented(NamedTuple):
+    """Some lines, and the units they are segmented in, with how often each occurs."""
+
+    lines: list[str]
+    units: Counter[str]
+
+
+def segment(lines: list[str], model: Path, plain: bool = False) -> Segmented:
+    """Segment ``lines``; each comes back as its units parted by spaces, or as it was if ``plain``.
+
+    Raises :class:`UserError` when there is no such model in the file.
+    """
+    units = list(map(segmenter(model).units, lines))
+    joined = lines if plain else [" ".join(line) for line in units]
+    return Segmented(joined, Counter(chain.from_iterable(units)))

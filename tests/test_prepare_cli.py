@@ -1,0 +1,128 @@
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import miniature
+import pytest
+
+from onmt_lattice.cli.arguments import Parser
+from onmt_lattice.errors import UserError
+from onmt_lattice.prepare.cli import add_arguments, main_wmt16, run
+from onmt_lattice.prepare.newstest import ARCHIVE, MEMBER
+
+SCRIPT = Path(__file__).resolve().parent.parent / "scripts" / "prepare_wmt16"
+SMALL = ["--merges", "40", "--workers", "1"]
+
+
+def script(*words, **how):
+    return subprocess.Popen(
+        [sys.executable, SCRIPT, *map(str, words)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        **how,
+    )
+
+
+def prepare(*words):
+    parser = Parser(prog="onmt_lattice prepare")
+    add_arguments(parser)
+    run(parser.parse_args(list(map(str, words))))
+
+
+def test_the_script_downloads_prepares_and_then_has_nothing_to_do(tmp_path):
+    with miniature.serving(miniature.archives(), break_after={"dev.tgz": 200}) as server:
+        words = ("--out", tmp_path / "out", "--mirror", server.url, "--merges", 40)
+        first = script(*words, "--workers", 2)
+        out, err = first.communicate()
+        assert first.returncode == 0, err
+        assert "train.en: 120 sentences" in out
+        assert re.search(r"tokenised europarl-v7: 40 pairs, .* pairs/s", err)
+        assert "the connection broke at byte 200 of" in err
+        assert "newstest2014: 5 sentences where" in err
+        again = script(*words)
+        assert "nothing to do" in again.communicate()[0]
+        assert again.returncode == 0
+
+
+def test_a_killed_script_goes_on_where_it_was(tmp_path):
+    given = miniature.write(tmp_path / "archives", miniature.archives(miniature.members(300)))
+    out, words = tmp_path / "out", ("--from", given, *SMALL, "--out")
+    assert script(*words, tmp_path / "whole").wait() == 0
+    outputs = ["train.en", "valid.en", "newstest2014.en", "bpe.codes", "vocab.txt"]
+    whole = {name: (tmp_path / "whole" / name).read_bytes() for name in outputs}
+    killed = 0
+    for sign in ("work/.*.part*", "work/*.en", "bpe.codes", "train.en"):
+        running = script(*words, out)
+        while running.poll() is None and not any(out.glob(sign)):
+            time.sleep(0.001)
+        killed += running.poll() is None
+        running.kill()
+        running.communicate()
+        there = {name: (out / name).read_bytes() for name in outputs if (out / name).exists()}
+        assert there.items() <= whole.items()
+    assert killed >= 3
+    assert script(*words, out).wait() == 0
+    assert {name: (out / name).read_bytes() for name in outputs} == whole
+    assert not list(out.rglob(".*.part*"))
+
+
+def test_ctrl_c_says_how_to_go_on(tmp_path):
+    with miniature.serving(miniature.archives(), answers={"de-en.tgz": [503] * 9}) as server:
+        running = script("--out", tmp_path / "out", "--mirror", server.url)
+        while not server.asked:
+            time.sleep(0.02)
+        time.sleep(0.1)
+        running.send_signal(signal.SIGINT)
+        _, err = running.communicate()
+    assert running.returncode == 130
+    assert err.splitlines()[-1] == "prepare_wmt16: interrupted; run again to go on"
+
+
+def test_a_mistake_is_one_line_and_status_2(tmp_path, capsys):
+    assert main_wmt16(["--out", str(tmp_path), "--from", str(tmp_path / "none")]) == 2
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err == f"prepare_wmt16: error: --from {tmp_path / 'none'}: there is no such folder\n"
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--merges", "0"], "'0' is no positive whole number"),
+        (["--workers", "two"], "'two' is no positive whole number"),
+        (["--seed", "-1"], "'-1' is no whole number from 0"),
+        (["--mirror", "ftp://x"], "--mirror ftp://x: expected an address, http"),
+        (["--subword", "wordpiece"], "invalid choice: 'wordpiece'"),
+        (["--checksums", "none.txt"], "none.txt: cannot read checksums"),
+        (["--merge", "3"], "did you mean 'merges'"),
+    ],
+)
+def test_wrong_options_are_named(tmp_path, words, message, capsys):
+    assert main_wmt16(["--out", str(tmp_path / "out"), *words]) == 2
+    assert message in capsys.readouterr().err
+
+
+def test_both_commands_mount_on_a_parser(tmp_path, capsys):
+    given = miniature.write(tmp_path / "archives", miniature.archives())
+    prepare("wmt16", "-out", tmp_path / "out", "--from", given, *SMALL)
+    assert "vocab.txt" in capsys.readouterr().out
+    archive = miniature.tgz({MEMBER: miniature.sgm(miniature.sentences(3003, "en"))})
+    miniature.write(given, {ARCHIVE: archive})
+    prepare("newstest2014", "--from", given, "--out", tmp_path / "news.en")
+    assert "news.en: 3,003 sentences" in capsys.readouterr().out
+    with pytest.raises(UserError, match="wmt17"):
+        prepare("wmt17")
+
+
+@pytest.mark.parametrize("words", [["--help"], ["wmt16", "--help"], ["newstest2014", "--help"]])
+def test_help_has_an_example(words, capsys):
+    with pytest.raises(SystemExit) as stopped:
+        prepare(*words)
+    assert stopped.value.code == 0
+    text = " ".join(capsys.readouterr().out.split())
+    assert ("example: onmt_lattice prepare" in text) == (len(words) > 1)
+    assert "3,003" in text or "80 tokens" in text or "newstest2014" in text
