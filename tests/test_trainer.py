@@ -71,7 +71,7 @@ def test_validation_reports_both_channels(trained: Callable[[str], Path], name: 
 
 
 def test_validation_leaves_model_and_random_numbers_alone(build: Build, name: str) -> None:
-    trainer = build(**{"bottleneck_dim": None, **BOTTLENECKS[name], "dropout": [0.2]})
+    trainer = build(**{"bottleneck_dim": None, **BOTTLENECKS[name], "dropout": [0.2], "layers": 2})
     batches = [batch_of(trainer, LINES[:20]), batch_of(trainer, LINES[20:], 20)]
     trainer.model_saver = None
     trainer.train(batches, 1, save_checkpoint_steps=0)

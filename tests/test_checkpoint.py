@@ -1,0 +1,335 @@
+"""Checkpoints: whole or not at all, complete, and read without running what they hold."""
+
+from __future__ import annotations
+
+import os
+import pickle
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from conftest import BOTTLENECKS, Corpus
+from torch import nn
+
+from onmt_lattice.cli import main
+
+Mistake = Callable[..., str]
+Trained = Callable[[str], Path]
+
+
+def load(path: Path) -> dict[str, Any]:
+    return torch.load(path, weights_only=False)
+
+
+@pytest.fixture
+def refused(corpus: Corpus, tmp_path: Path, mistake: Mistake) -> Mistake:
+    """Return the line by which train_from, translate and evaluate refuse a checkpoint, alike."""
+
+    def run(path: Path) -> str:
+        config = corpus.yaml(tmp_path / "resume.yaml", save_model=str(tmp_path / "resumed"))
+        said = {
+            mistake(*words).split("error: ")[1]
+            for words in (
+                ("evaluate", "-model", path, "-src", corpus.test),
+                ("translate", "-model", path, "-src", corpus.test, "-output", tmp_path / "out"),
+                ("train", "-config", config, "-train_from", path, "-train_steps", 1000),
+            )
+        }
+        assert not list(tmp_path.glob("resumed*")) and not (tmp_path / "out").exists()
+        (line,) = said
+        return line
+
+    return run
+
+
+def changed(source: Path, target: Path, change: Callable[[dict[str, Any]], Any]) -> Path:
+    """Write the checkpoint at ``source`` to ``target`` after a ``change`` to it."""
+    checkpoint = load(source)
+    change(checkpoint)
+    torch.save(checkpoint, target)
+    return target
+
+
+# ---- safe ----------------------------------------------------------------------------------------
+
+
+class Trap:
+    """What unpickling calls with what arguments."""
+
+    def __init__(self, function: Callable[..., Any], *arguments: Any) -> None:
+        self.call = function, arguments
+
+    def __reduce__(self) -> Any:
+        return self.call
+
+
+@pytest.mark.parametrize("where", ["model", "opt", "optim", "onmt_lattice"])
+def test_a_pickle_that_would_run_code_is_refused(
+    trained: Trained, tmp_path: Path, refused: Mistake, where: str
+) -> None:
+    sprung = tmp_path / "sprung"
+    for function, arguments, named in (
+        (os.system, (f"touch {sprung}",), "posix.system"),
+        (eval, (f"open({str(sprung)!r}, 'w')",), "eval"),
+        (getattr, ("text", "upper"), "getattr"),
+    ):
+        trap = Trap(function, *arguments)
+        path = changed(
+            trained("gaussian"), tmp_path / "a.pt", lambda c, t=trap: c.update({where: t})
+        )
+        said = refused(path)
+        assert f"{path}: refused, as it would load " in said and named in said
+    assert not sprung.exists()
+
+
+@pytest.mark.filterwarnings("ignore:Detected pickle protocol")
+def test_a_bare_pickle_is_refused(tmp_path: Path, refused: Mistake) -> None:
+    sprung = tmp_path / "sprung"
+    for protocol in (2, 4):
+        path = tmp_path / f"{protocol}.pt"
+        path.write_bytes(pickle.dumps({"model": Trap(os.system, f"touch {sprung}")}, protocol))
+        assert f"checkpoint {path}: " in refused(path)
+    assert not sprung.exists()
+
+
+def test_an_embedded_file_cannot_leave_its_folder(
+    trained: Trained, corpus: Corpus, tmp_path: Path, mistake: Mistake
+) -> None:
+    outside = tmp_path / "outside"
+    files = {os.path.relpath(outside, "/tmp/anywhere"): torch.zeros(3, dtype=torch.uint8)}
+    files[str(outside)] = torch.zeros(3, dtype=torch.uint8)
+    path = changed(
+        trained("gaussian"), tmp_path / "a.pt", lambda c: c["onmt_lattice"].update(files=files)
+    )
+    assert "would write files" in mistake("evaluate", "-model", path, "-src", corpus.test)
+    assert not outside.exists()
+
+
+@pytest.mark.parametrize("size", [0, 1, 100, 20_000])
+def test_a_damaged_file_is_refused(
+    trained: Trained, tmp_path: Path, refused: Mistake, size: int
+) -> None:
+    path = tmp_path / "cut.pt"
+    path.write_bytes(trained("gaussian").read_bytes()[:size])
+    assert f"checkpoint {path}: not a checkpoint, or damaged" in refused(path)
+
+
+def test_other_files_are_refused(corpus: Corpus, tmp_path: Path, refused: Mistake) -> None:
+    assert "not a checkpoint, or damaged" in refused(corpus.test)
+    for content in ({"a": 1}, [1], torch.zeros(3)):
+        torch.save(content, tmp_path / "a.pt")
+        assert "not a checkpoint of OpenNMT-py" in refused(tmp_path / "a.pt")
+
+
+def test_a_missing_file(corpus: Corpus, tmp_path: Path, mistake: Mistake) -> None:
+    for words in (("evaluate",), ("translate", "-output", tmp_path / "out")):
+        for path in (tmp_path / "no.pt", tmp_path):
+            said = mistake(*words, "-model", path, "-src", corpus.test)
+            assert f"checkpoint {path}: no such file" in said
+
+
+def test_a_stock_checkpoint_is_refused(trained: Trained, tmp_path: Path, refused: Mistake) -> None:
+    path = changed(trained("gaussian"), tmp_path / "a.pt", lambda c: c.pop("onmt_lattice"))
+    assert "has no bottleneck; train one with 'onmt_lattice train'" in refused(path)
+
+
+def test_a_newer_format_is_refused(trained: Trained, tmp_path: Path, refused: Mistake) -> None:
+    path = changed(
+        trained("gaussian"), tmp_path / "a.pt", lambda c: c["onmt_lattice"].update(format=99)
+    )
+    assert "newer format" in refused(path)
+
+
+def test_a_second_path_in_a_checkpoint_is_refused(
+    trained: Trained, corpus: Corpus, tmp_path: Path, mistake: Mistake
+) -> None:
+    path = changed(
+        trained("gaussian"), tmp_path / "a.pt", lambda c: setattr(c["opt"], "copy_attn", True)
+    )
+    config = corpus.yaml(tmp_path / "resume.yaml", save_model=str(tmp_path / "resumed"))
+    for words in (
+        ("evaluate", "-model", path, "-src", corpus.test),
+        ("train", "-config", config, "-train_from", path, "-train_steps", 1000),
+    ):
+        assert "-copy_attn True: must be False here" in mistake(*words)
+
+
+# ---- complete ------------------------------------------------------------------------------------
+
+
+def keys_of_bottleneck(name: str) -> set[str]:
+    maps = {f"map_{side}.{kind}" for side in ("in", "out") for kind in ("weight", "bias")}
+    return {
+        "none": set(),
+        "gaussian": maps | {"log_sigma"},
+        "lattice_z": maps | {"code.log_scale"},
+        "lattice_a2": maps | {"code.log_scale"},
+        "ste_scalar": {"entries", "logits", "batches", "usage"},
+        "ste_vector": {"entries", "logits", "batches", "usage"},
+    }[name]
+
+
+def test_everything_of_the_bottleneck_is_in_the_checkpoint(trained: Trained, name: str) -> None:
+    prefix = "encoder.bottleneck."
+    checkpoint = load(trained(name))
+    held = {k.removeprefix(prefix) for k in checkpoint["model"] if k.startswith(prefix)}
+    assert keys_of_bottleneck(name) <= held
+    from onmt_lattice.opennmt.checkpoint import load_autoencoder
+
+    loaded = load_autoencoder(trained(name))
+    assert not loaded.model.training
+    state = loaded.model.state_dict()
+    for key, value in {
+        **checkpoint["model"],
+        **{f"generator.{k}": v for k, v in checkpoint["generator"].items()},
+    }.items():
+        assert torch.equal(state.pop(key), value), key
+    assert state == {}
+    assert loaded.step == checkpoint["onmt_lattice"]["step"] == 60
+
+
+@pytest.mark.parametrize(
+    "key", ["encoder.bottleneck.log_sigma", "encoder.rnn.weight_ih_l0", "decoder.rnn.bias_ih_l0"]
+)
+def test_a_missing_extra_or_misshapen_key_is_refused(
+    trained: Trained, tmp_path: Path, refused: Mistake, key: str
+) -> None:
+    source, path = trained("gaussian"), tmp_path / "a.pt"
+    changed(source, path, lambda c: c["model"].pop(key))
+    assert f"does not fit the model: missing ['{key}'], unexpected []" in refused(path)
+    changed(source, path, lambda c: c["model"].update({f"{key}_": torch.zeros(1)}))
+    assert f"does not fit the model: missing [], unexpected ['{key}_']" in refused(path)
+
+
+def test_misshapen_weights_are_refused(
+    trained: Trained, corpus: Corpus, tmp_path: Path, mistake: Mistake
+) -> None:
+    key = "encoder.bottleneck.log_sigma"
+    path = changed(
+        trained("gaussian"), tmp_path / "a.pt", lambda c: c["model"].update({key: torch.zeros(3)})
+    )
+    config = corpus.yaml(tmp_path / "resume.yaml", save_model=str(tmp_path / "resumed"))
+    for words in (
+        ("evaluate", "-model", path, "-src", corpus.test),
+        ("train", "-config", config, "-train_from", path, "-train_steps", 1000),
+    ):
+        assert f"size mismatch for {key}" in mistake(*words)
+
+
+def test_a_checkpoint_without_what_is_ours_is_refused(
+    trained: Trained, tmp_path: Path, refused: Mistake
+) -> None:
+    source, path = trained("gaussian"), tmp_path / "a.pt"
+    for key in ("step", "random_state", "batches_taken", "files", "rate_weight", "version"):
+        changed(source, path, lambda c, k=key: c["onmt_lattice"].pop(k))
+        assert f"checkpoint {path}: damaged, expected " in refused(path)
+    changed(source, path, lambda c: c.update(onmt_lattice=None))
+    assert f"checkpoint {path}: damaged, expected " in refused(path)
+
+
+@pytest.mark.parametrize("glorot", [False, True])
+def test_opennmt_s_initialisation_spares_the_bottleneck(
+    build: Callable[..., Any], name: str, glorot: bool
+) -> None:
+    settings = {"bottleneck_dim": None, **BOTTLENECKS[name]}
+    model = build(**settings, param_init=0.05, param_init_glorot=glorot).model
+    bottleneck = model.encoder.bottleneck
+    for linear in (bottleneck.map_in, bottleneck.map_out):
+        if isinstance(linear, nn.Linear):
+            m, n = linear.weight.shape
+            small = linear.weight @ linear.weight.T if m <= n else linear.weight.T @ linear.weight
+            torch.testing.assert_close(small, torch.eye(min(m, n)), rtol=0, atol=1e-5)
+            assert not linear.bias.any()
+    for parameter in ("log_sigma", "code.log_scale", "logits"):
+        if parameter in dict(bottleneck.named_parameters()):
+            assert not bottleneck.get_parameter(parameter).any()
+    if name.startswith("ste"):
+        assert bottleneck.entries.std() > 0.5  # standard normal, not within 0.05
+    if name.startswith("lattice"):
+        lattice = bottleneck.code.lattice
+        assert lattice.second_moment == pytest.approx(1.0, rel=1e-6)
+    if not glorot:
+        assert model.encoder.rnn.weight_ih_l0.abs().max() <= 0.05
+
+
+# ---- whole or not at all -------------------------------------------------------------------------
+
+
+def test_a_failure_while_saving_leaves_nothing(
+    corpus: Corpus, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    save = torch.save
+
+    def fails(checkpoint: Any, path: Path) -> None:
+        save(checkpoint, path)
+        with open(path, "r+b") as file:
+            file.truncate(1000)
+        raise RuntimeError("no space left")
+
+    config = str(corpus.yaml(tmp_path / "a.yaml", save_model=str(tmp_path / "m"), train_steps=2))
+    with monkeypatch.context() as patch:
+        patch.setattr(torch, "save", fails)
+        with pytest.raises(RuntimeError, match="no space left"):
+            main(["train", "-config", config])
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["a.yaml"]
+    assert main(["train", "-config", config]) == 0
+    before = (tmp_path / "m_step_2.pt").read_bytes()
+    monkeypatch.setattr(torch, "save", fails)
+    with pytest.raises(RuntimeError, match="no space left"):
+        main(["train", "-config", config])
+    assert (tmp_path / "m_step_2.pt").read_bytes() == before
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["a.yaml", "m_step_2.pt"]
+
+
+@pytest.mark.parametrize(("keep", "left"), [(-1, (1, 2, 3, 4, 5)), (2, (4, 5)), (1, (5,)), (0, ())])
+def test_keep_checkpoint(corpus: Corpus, tmp_path: Path, keep: int, left: tuple[int, ...]) -> None:
+    config = corpus.yaml(
+        tmp_path / "a.yaml",
+        save_model=str(tmp_path / "new" / "m"),
+        train_steps=5,
+        save_checkpoint_steps=1,
+        keep_checkpoint=keep,
+    )
+    assert main(["train", "-config", str(config)]) == 0
+    found = {p.name for p in tmp_path.glob("new/*")}
+    assert found == {f"m_step_{step}.pt" for step in left}
+
+
+def test_what_a_saved_checkpoint_tells(trained: Trained) -> None:
+    from onmt_lattice.schedules import RateWeight
+
+    ours = load(trained("gaussian"))["onmt_lattice"]
+    assert ours["rate_weight"] == RateWeight(midpoint=100)(60)
+    assert ours["batches_taken"] == 60 and ours["files"] == {}
+
+
+def test_random_state_round_trip() -> None:
+    import random
+
+    import numpy as np
+
+    from onmt_lattice.opennmt.checkpoint import random_state, set_random_state
+
+    def draw() -> tuple[Any, ...]:
+        return torch.rand(3).tolist(), random.random(), np.random.rand(), np.random.randn()
+
+    np.random.randn()  # leaves half a pair behind
+    state = random_state()
+    first = draw()
+    set_random_state(state)
+    assert draw() == first
+
+
+def test_words_unknown_in_validation_stay_out_of_the_checkpoint(
+    corpus: Corpus, tmp_path: Path
+) -> None:
+    data = {**corpus.settings()["data"], "valid": {"path_src": str(corpus.test)}}
+    config = corpus.yaml(
+        tmp_path / "a.yaml", save_model=str(tmp_path / "m"), data=data, train_steps=2, valid_steps=1
+    )
+    assert main(["train", "-config", str(config)]) == 0
+    for side in ("src", "tgt"):
+        vocabulary = load(tmp_path / "m_step_2.pt")["vocab"][side].base_field.vocab
+        assert sorted(vocabulary.stoi) == sorted(vocabulary.itos)
