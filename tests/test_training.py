@@ -1,0 +1,319 @@
+"""Training through the command line: resumption, its log, several processes, subwords."""
+
+from __future__ import annotations
+
+import os
+import re
+import socket
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from conftest import BOTTLENECKS, SCHEDULE, Corpus
+
+from onmt_lattice.cli import main
+from onmt_lattice.evaluation import Evaluation
+from onmt_lattice.schedules import RateWeight
+
+Trained = Callable[[str], Path]
+Mistake = Callable[..., str]
+
+
+def load(path: Path) -> dict[str, Any]:
+    return torch.load(path, weights_only=False)
+
+
+def assert_equal(a: Any, b: Any, where: str = "") -> None:
+    """Assert that two nests of dictionaries, lists, tensors and plain values are bit-equal."""
+    if isinstance(a, dict):
+        assert a.keys() == b.keys(), where
+        for key in a:
+            assert_equal(a[key], b[key], f"{where}.{key}")
+    elif isinstance(a, list | tuple):
+        assert len(a) == len(b), where
+        for i, (left, right) in enumerate(zip(a, b, strict=True)):
+            assert_equal(left, right, f"{where}[{i}]")
+    elif isinstance(a, torch.Tensor):
+        assert torch.equal(a, b), where
+    else:
+        assert a == b, where
+
+
+def train(config: Path, *words: object) -> None:
+    assert main(["train", "-config", str(config), *map(str, words)]) == 0
+
+
+# ---- resumption ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["gaussian", "lattice_z", "ste_scalar"])
+@pytest.mark.parametrize("accum", [1, 2])
+def test_a_resumed_run_is_the_same_run(
+    corpus: Corpus, tmp_path: Path, name: str, accum: int
+) -> None:
+    config = corpus.yaml(
+        tmp_path / "a.yaml",
+        **{"bottleneck_dim": None, **BOTTLENECKS[name]},
+        train_steps=20,
+        rate_weight_midpoint=10,
+        # The learning rate falls before the checkpoint and behind it.
+        start_decay_steps=6,
+        decay_steps=6,
+        dropout=[0.1],
+        layers=2,
+        accum_count=[accum],
+        # More than one pass of the data, and several buckets.
+        bucket_size=256,
+    )
+    whole, parts = tmp_path / "whole", tmp_path / "parts"
+    train(config, "-save_model", whole)
+    train(config, "-save_model", parts, "-train_steps", 10)
+    train(config, "-save_model", parts, "-train_from", f"{parts}_step_10.pt")
+    once, twice = (load(Path(f"{base}_step_20.pt")) for base in (whole, parts))
+    for part in ("model", "generator", "optim", "onmt_lattice"):
+        assert_equal(once[part], twice[part], part)
+    assert once["optim"]["training_step"] == 21
+    assert once["onmt_lattice"]["rate_weight"] == RateWeight(midpoint=10)(20)
+    assert once["onmt_lattice"]["batches_taken"] == 20 * accum
+
+
+def log_of(path: Path) -> str:
+    return path.read_text(encoding="utf-8")
+
+
+def test_learning_rate_and_lambda_go_on(corpus: Corpus, tmp_path: Path) -> None:
+    config = corpus.yaml(
+        tmp_path / "a.yaml",
+        save_model=str(tmp_path / "m"),
+        train_steps=6,
+        report_every=1,
+        start_decay_steps=2,
+        decay_steps=2,
+        learning_rate_decay=0.5,
+    )
+    lines = []
+    for words in (("-train_steps", 3), ("-train_from", tmp_path / "m_step_3.pt")):
+        log = tmp_path / f"{len(lines)}.log"
+        train(config, *words, "-log_file", log)
+        lines += re.findall(r"Step (\d+)/.*lambda: +([\d.]+); lr: ([\d.]+)", log_of(log))
+    assert [int(step) for step, _, _ in lines] == [1, 2, 3, 4, 5, 6]
+    for step, rate_weight, learning_rate in lines:
+        assert float(rate_weight) == pytest.approx(RateWeight(midpoint=100)(int(step)), abs=1e-4)
+        # OpenNMT-py counts the step after the one done.
+        decays = max(0, (int(step) + 1 - 2 + 2) // 2)
+        assert float(learning_rate) == pytest.approx(0.01 * 0.5**decays, abs=1e-5)
+
+
+def test_a_finished_run_does_nothing(corpus: Corpus, tmp_path: Path) -> None:
+    config = corpus.yaml(tmp_path / "a.yaml", save_model=str(tmp_path / "m"), train_steps=3)
+    train(config)
+    before = (tmp_path / "m_step_3.pt").read_bytes()
+    for steps in (3, 2):
+        log = tmp_path / f"{steps}.log"
+        train(
+            config, "-train_from", tmp_path / "m_step_3.pt", "-train_steps", steps, "-log_file", log
+        )
+        assert f"Step 3 of {steps}: nothing left to train" in log_of(log)
+    assert [p.name for p in tmp_path.glob("*.pt")] == ["m_step_3.pt"]
+    assert (tmp_path / "m_step_3.pt").read_bytes() == before
+
+
+def test_another_objective_is_warned_about(corpus: Corpus, tmp_path: Path) -> None:
+    config = corpus.yaml(tmp_path / "a.yaml", save_model=str(tmp_path / "m"), train_steps=2)
+    train(config)
+    log = tmp_path / "resumed.log"
+    resumed = ("-train_from", tmp_path / "m_step_2.pt", "-train_steps", 4, "-log_file", log)
+    train(config, *resumed)
+    assert "WARNING" not in log_of(log)
+    log.unlink()
+    changes = ("-rate_weight", 2.0, "-rate_weight_schedule", "constant")
+    train(config, *resumed, *changes, "-report_every", 1)
+    said = log_of(log)
+    assert "WARNING] -rate_weight: the checkpoint had 1.0; going on with 2.0" in said
+    assert "-rate_weight_schedule: the checkpoint had logistic; going on with constant" in said
+    assert said.count("lambda: 2.0000") >= 2
+
+
+def test_a_vocabulary_can_be_changed_on_the_way(corpus: Corpus, tmp_path: Path) -> None:
+    config = corpus.yaml(tmp_path / "a.yaml", save_model=str(tmp_path / "m"), train_steps=2)
+    train(config)
+    vocabulary = tmp_path / "vocab.txt"
+    vocabulary.write_text(corpus.vocabulary.read_text() + "zyzzyva\t1\n")
+    words = ("-update_vocab", "-reset_optim", "states", "-src_vocab", vocabulary)
+    train(config, "-train_from", tmp_path / "m_step_2.pt", "-train_steps", 3, *words)
+    before, after = (load(tmp_path / f"m_step_{step}.pt") for step in (2, 3))
+    assert len(after["generator"]["0.bias"]) > len(before["generator"]["0.bias"])
+    key = "encoder.bottleneck.map_in.weight"
+    torch.testing.assert_close(after["model"][key], before["model"][key], rtol=0, atol=0.05)
+
+
+# ---- what is logged ------------------------------------------------------------------------------
+
+
+def test_report_lines_hold_nll_rate_lambda_and_total(trained: Trained, name: str) -> None:
+    log = log_of(trained(name).parent / f"{name}.log")
+    number = r"+([\d.]+)"
+    line = (
+        rf"Step {number}/60; .*ppl: {number}; xent: {number}; nll: {number} rate: {number} "
+        rf"total: {number} bits/tok; lambda: {number};"
+    )
+    found = re.findall(line.replace("Step +", "Step "), log)
+    assert len(found) == SCHEDULE["train_steps"] // SCHEDULE["report_every"]
+    for numbers in found:
+        step, ppl, xent, nll, rate, total, rate_weight = map(float, numbers)
+        # xent is in nats, nll and rate in bits, a token.
+        assert nll == pytest.approx(xent / 0.693147, abs=0.01)
+        assert ppl == pytest.approx(2**nll, rel=1e-2)
+        assert total == pytest.approx(nll + rate, abs=2e-3)
+        assert rate_weight == pytest.approx(RateWeight(midpoint=100)(int(step)), abs=1e-4)
+        assert (rate > 0) == (name != "none")
+
+
+def test_tensorboard_holds_the_numbers_of_the_log(corpus: Corpus, tmp_path: Path) -> None:
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    log = tmp_path / "a.log"
+    config = corpus.yaml(
+        tmp_path / "a.yaml",
+        **{"bottleneck_dim": None, **BOTTLENECKS["ste_scalar"]},
+        save_model=str(tmp_path / "m"),
+        train_steps=4,
+        report_every=2,
+        valid_steps=4,
+        tensorboard=True,
+        tensorboard_log_dir=str(tmp_path / "board"),
+    )
+    train(config, "-log_file", log)
+    (folder,) = (tmp_path / "board").iterdir()
+    events = EventAccumulator(str(folder)).Reload()
+    tags = ("nll_bits", "rate_bits", "lambda", "total")
+    train_tags = {f"progress/{tag}" for tag in tags}
+    valid_tags = {f"valid/{relaxed}{tag}" for tag in tags for relaxed in ("", "relaxed_")}
+    assert train_tags | valid_tags <= set(events.Tags()["scalars"])
+    read = {tag: {e.step: e.value for e in events.Scalars(tag)} for tag in train_tags | valid_tags}
+    number = r"+([\d.]+)"
+    numbers = rf"nll: {number} rate: {number} total: {number} bits/tok; lambda: {number}"
+    for step, *values in re.findall(rf"Step (\d)/4; .*{numbers}", log_of(log)):
+        for tag, value in zip(("nll_bits", "rate_bits", "total", "lambda"), values, strict=True):
+            assert read[f"progress/{tag}"][int(step)] == pytest.approx(float(value), abs=6e-4)
+    for channel, prefix in (("quantized", ""), ("relaxed", "relaxed_")):
+        ((*values,),) = re.findall(rf"Validation {channel}; +{numbers}", log_of(log))
+        for tag, value in zip(("nll_bits", "rate_bits", "total", "lambda"), values, strict=True):
+            assert read[f"valid/{prefix}{tag}"][4] == pytest.approx(float(value), abs=6e-4)
+
+
+# ---- several processes ---------------------------------------------------------------------------
+
+
+def free_port() -> int:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return int(listener.getsockname()[1])
+
+
+def run(*words: object, **environment: str) -> subprocess.CompletedProcess[str]:
+    """Run the command line in a process of its own."""
+    return subprocess.run(
+        [sys.executable, "-m", "onmt_lattice", *map(str, words)],
+        capture_output=True,
+        text=True,
+        timeout=300,
+        env={**os.environ, "OMP_NUM_THREADS": "1", **environment},
+    )
+
+
+def test_two_processes_are_one_with_their_batches_together(corpus: Corpus, tmp_path: Path) -> None:
+    lines = corpus.train.read_text(encoding="utf-8").splitlines(keepends=True)[:16]
+    text = tmp_path / "sixteen.en"
+    text.write_text("".join(lines), encoding="utf-8")
+    # Each process sees every other line: all of its lines in each batch.
+    settings = {
+        **{"bottleneck_dim": None, **BOTTLENECKS["ste_scalar"], "rate_weight_schedule": "constant"},
+        "data": {"c": {"path_src": str(text)}, "valid": {"path_src": str(text)}},
+        **{"optim": "sgd", "learning_rate": 0.5, "max_grad_norm": 0.0, "normalization": "tokens"},
+        **{"report_every": 1, "valid_steps": 3},
+    }
+    start = tmp_path / "start_step_1.pt"
+    one = corpus.yaml(tmp_path / "one.yaml", **settings, batch_size=16, bucket_size=16)
+    train(one, "-save_model", tmp_path / "start", "-train_steps", 1)
+    checkpoint = load(start)
+    checkpoint["model"]["encoder.bottleneck.batches"].fill_(10**6)  # they follow the data no more
+    torch.save(checkpoint, start)
+    resumed = ("-train_from", start, "-train_steps", 5)
+    train(one, *resumed, "-save_model", tmp_path / "one")
+
+    two = corpus.yaml(
+        tmp_path / "two.yaml",
+        **{**settings, "batch_size": 8, "bucket_size": 8, "world_size": 2, "gpu_ranks": [0, 1]},
+        **{"gpu_backend": "gloo", "master_port": free_port()},
+    )
+    log = tmp_path / "two.log"
+    done = run("train", "-config", two, *resumed, "-save_model", tmp_path / "two", "-log_file", log)
+    assert done.returncode == 0, done.stderr
+    assert "Warning" not in done.stderr
+    assert log_of(log).count("Step 5/5") == 1 and log_of(log).count("Validation quantized") == 1
+
+    # Were the processes' parameters apart, their gradients would be, too, and the next steps'.
+    expected, found = (load(tmp_path / f"{name}_step_5.pt") for name in ("one", "two"))
+    for part in ("model", "generator"):
+        for key, value in expected[part].items():
+            torch.testing.assert_close(found[part][key], value, rtol=1e-4, atol=1e-5)
+    key = "encoder.bottleneck.logits"  # the rate is all that moves them
+    assert (expected["model"][key] - checkpoint["model"][key]).abs().max() > 0.01
+    last = re.findall(r"Step 5/5; .*(nll.*bits/tok; lambda: [\d.]+)", log_of(log))
+    assert len(last) == 1
+
+
+# ---- subwords ------------------------------------------------------------------------------------
+
+
+def test_a_subword_model_travels_in_the_checkpoint(
+    corpus: Corpus, tmp_path: Path, mistake: Mistake
+) -> None:
+    import sentencepiece
+
+    prefix = tmp_path / "pieces"
+    sentencepiece.SentencePieceTrainer.train(
+        input=str(corpus.train), model_prefix=str(prefix), vocab_size=400, minloglevel=2
+    )
+    # Once for each corpus and once for all.
+    data = corpus.settings()["data"]
+    each = {name: {**entry, "transforms": ["sentencepiece"]} for name, entry in data.items()}
+    results = []
+    for number, changes in enumerate(({"data": each}, {"transforms": ["sentencepiece"]})):
+        config = corpus.yaml(
+            tmp_path / f"{number}.yaml",
+            **changes,
+            src_subword_model=f"{prefix}.model",
+            src_vocab=str(tmp_path / f"{number}.vocab"),
+            save_model=str(tmp_path / f"{number}"),
+            train_steps=30,
+        )
+        assert main(["build_vocab", "-config", str(config)]) == 0
+        train(config)
+    (tmp_path / "pieces.model").unlink()
+    said = mistake("train", "-config", config, "-train_from", tmp_path / "0_step_30.pt")
+    assert "-src_subword_model" in said and "no such file" in said
+    for number in range(2):
+        words = [
+            *("-model", tmp_path / f"{number}_step_30.pt", "-src", corpus.test),
+            *("-output", tmp_path / f"{number}.json"),
+        ]
+        decoded = tmp_path / f"{number}.txt"
+        assert main(["evaluate", *map(str, words), "-reconstruct", str(decoded)]) == 0
+        results.append(Evaluation.read(tmp_path / f"{number}.json"))
+        words[-1] = tmp_path / f"{number}.out"
+        assert main(["translate", *map(str, words), "-beam_size", "1"]) == 0
+        assert words[-1].read_text(encoding="utf-8") == decoded.read_text(encoding="utf-8")
+        text = decoded.read_text(encoding="utf-8")
+        assert "▁" not in text and "the" in text.split()
+    first, second = results
+    assert first.nll == second.nll and first.rate == second.rate
+    # More tokens than words and ends of sentences: these are pieces.
+    assert first.tokens > first.words + first.sentences
+    assert first.nll.word * first.words == pytest.approx(first.nll.token * first.tokens)
+    assert first.reconstruction is not None and first.reconstruction.bleu > 0
