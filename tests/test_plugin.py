@@ -1,0 +1,125 @@
+"""What of OpenNMT-py is replaced, and only that."""
+
+from __future__ import annotations
+
+import importlib
+import re
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import onmt
+import onmt.bin.train
+import onmt.encoders
+import onmt.model_builder
+import onmt.utils.distributed
+import onmt.utils.loss
+import pytest
+from conftest import Corpus
+
+from onmt_lattice.opennmt import options, plugin, training
+from onmt_lattice.opennmt.encoder import BottleneckEncoder
+from onmt_lattice.opennmt.loss import RateLossCompute
+from onmt_lattice.opennmt.model import Autoencoder
+from onmt_lattice.opennmt.statistics import RateStatistics
+from onmt_lattice.opennmt.trainer import RateTrainer
+
+MODULES = [
+    onmt,
+    onmt.bin.train,
+    onmt.encoders,
+    onmt.model_builder,
+    onmt.models.model_saver,
+    onmt.opts,
+    onmt.train_single,
+    onmt.trainer,
+    onmt.translate.translator,
+    onmt.utils,
+    onmt.utils.distributed,
+    onmt.utils.loss,
+    onmt.utils.parse,
+    onmt.utils.report_manager,
+    onmt.utils.statistics,
+]
+
+
+def names() -> dict[tuple[str, str], Any]:
+    return {(m.__name__, key): value for m in MODULES for key, value in vars(m).items()}
+
+
+@pytest.fixture
+def stock(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """OpenNMT-py without the plugin, until the test ends."""
+    with monkeypatch.context() as patch:
+        patch.delitem(onmt.encoders.str2enc, options.ENCODER_TYPE, raising=False)
+        for module, name, value in (
+            (onmt.model_builder, "build_task_specific_model", plugin._stock_build_model),
+            (onmt.utils.loss, "build_loss_compute", plugin._stock_build_loss),
+            (onmt.utils.distributed, "all_gather_list", plugin._stock_gather),
+            (onmt.utils, "Statistics", onmt.utils.statistics.Statistics),
+            (onmt, "Trainer", onmt.trainer.Trainer),
+            (onmt.bin.train, "single_main", onmt.train_single.main),
+            (onmt.bin.train, "load_checkpoint", onmt.models.model_saver.load_checkpoint),
+        ):
+            patch.setattr(module, name, value)
+        yield
+
+
+@pytest.mark.usefixtures("stock")
+def test_install_replaces_what_the_table_lists_and_nothing_else() -> None:
+    before, encoders = names(), dict(onmt.encoders.str2enc)
+    plugin.install()
+    replaced = {f"{module}.{key}" for (module, key), value in names().items()
+                if value is not before.get((module, key))}  # fmt: skip
+    assert set(onmt.encoders.str2enc) - set(encoders) == {options.ENCODER_TYPE}
+    listed = re.findall(r"^``([\w.]+)(?:\[.*\])?`` ", plugin.__doc__, flags=re.MULTILINE)
+    assert replaced | {"onmt.encoders.str2enc"} == {f"onmt.{name}" for name in listed}
+    once = names()
+    plugin.install()
+    assert names() == once
+
+
+@pytest.mark.usefixtures("stock")
+def test_importing_the_package_replaces_nothing() -> None:
+    before = names()
+    for module in ("checkpoint", "encoder", "evaluate", "options", "scoring", "training"):
+        importlib.import_module(f"onmt_lattice.opennmt.{module}")
+    assert names() == before
+    assert options.ENCODER_TYPE not in onmt.encoders.str2enc
+
+
+def test_with_a_bottleneck_every_part_is_ours(build: Callable[..., Any]) -> None:
+    trainer = build()
+    assert isinstance(trainer, RateTrainer) and isinstance(trainer.model, Autoencoder)
+    assert isinstance(trainer.model.encoder, BottleneckEncoder)
+    assert isinstance(trainer.train_loss, RateLossCompute)
+    assert isinstance(trainer.valid_loss, RateLossCompute)
+    assert type(onmt.utils.Statistics()) is RateStatistics
+
+
+def test_without_one_model_and_loss_are_opennmt_s_own(corpus: Corpus) -> None:
+    plugin.install()
+    data = f"{{c: {{path_src: {corpus.train}}}}}"
+    words = ["-data", data, "-src_vocab", str(corpus.vocabulary), "-encoder_type", "brnn"]
+    opt = options.parse(
+        options.train_parser, [*words, "-rnn_size", "8", "-word_vec_size", "8", "-layers", "1"]
+    )
+    options.target_is_source(opt)
+    opt.global_attention = "general"
+    opt.attention_dropout = opt.dropout
+    training.ArgumentParser.update_model_opts(opt)
+    _, fields, _ = onmt.bin.train._init_train(opt)
+    model = onmt.model_builder.build_model(opt, opt, fields, None)
+    assert type(model) is onmt.models.NMTModel
+    loss = onmt.utils.loss.build_loss_compute(model, fields["tgt"].base_field, opt)
+    assert type(loss) is onmt.utils.loss.NMTLossCompute
+
+
+def test_an_own_configuration_stops_stock_opennmt() -> None:
+    from onmt.opts import train_opts
+    from onmt.utils.parse import ArgumentParser
+
+    parser = ArgumentParser()
+    train_opts(parser)
+    words = ["-data", "{}", "-src_vocab", "v", "-encoder_type", options.ENCODER_TYPE]
+    with pytest.raises(SystemExit):
+        parser.parse_known_args(words)
