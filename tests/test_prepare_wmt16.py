@@ -14,9 +14,10 @@ from subword_nmt.apply_bpe import BPE
 
 from onmt_lattice.errors import UserError
 from onmt_lattice.prepare import tokens
+from onmt_lattice.prepare.collection import read_sums
 from onmt_lattice.prepare.download import Retries
 from onmt_lattice.prepare.options import Options
-from onmt_lattice.prepare.sources import TRAINING
+from onmt_lattice.prepare.sources import ARCHIVES, TRAINING
 from onmt_lattice.prepare.tokenise import tokeniser
 from onmt_lattice.prepare.wmt16 import prepare
 
@@ -159,6 +160,11 @@ def test_other_options_are_refused_unless_asked_to_redo(options):
 def test_the_intermediate_files_are_deleted_unless_asked_for(options):
     prepare(options)
     assert not (options.out / "work").exists()
+    (options.out / "work").mkdir()
+    (options.out / "work" / "theirs").touch()
+    prepare(replace(options, seed=3, redo=True))
+    assert [path.name for path in (options.out / "work").iterdir()] == ["theirs"]
+    (options.out / "work" / "theirs").unlink()
     prepare(replace(options, seed=2, redo=True, keep_work=True))
     assert len(list((options.out / "work").iterdir())) == 9
 
@@ -366,6 +372,17 @@ def test_a_file_without_checksums_is_refused(options, tmp_path, content):
         prepare(replace(options, checksums=tmp_path / "sums"))
 
 
+def test_checksums_of_something_else_are_refused(options, tmp_path):
+    (tmp_path / "sums").write_text(f"{'0' * 64}  other.tgz\n")
+    with pytest.raises(UserError, match=r"--checksums names none of de-en\.tgz, "):
+        prepare(replace(options, checksums=tmp_path / "sums"))
+
+
+def test_the_checksums_of_the_documentation_are_of_wmt16s_archives():
+    path = Path(__file__).resolve().parent.parent / "docs" / "wmt16.sha256"
+    assert read_sums(path).keys() <= ARCHIVES.keys()
+
+
 # Interruptions
 
 
@@ -429,11 +446,11 @@ def test_only_the_shards_that_are_missing_are_made(options, monkeypatch):
     made = []
     shard = tokens.Tokens._shard
 
-    def interrupted(self, over, source, first, files, bar):
+    def interrupted(self, source, first, files, bar):
         if len(made) == 4:
             raise KeyboardInterrupt
         made.append(Path(files[0]).name)
-        return shard(self, over, source, first, files, bar)
+        return shard(self, source, first, files, bar)
 
     monkeypatch.setattr(tokens.Tokens, "_shard", interrupted)
     with pytest.raises(KeyboardInterrupt):

@@ -33,6 +33,10 @@ class Collection:
     ) -> None:
         self._folder, self._manifest, self._given = folder, manifest, given
         self._mirror, self._required, self._retries = mirror, required or {}, retries
+        if required is not None and not required.keys() & ARCHIVES.keys():
+            raise UserError(
+                f"--checksums names none of {', '.join(ARCHIVES)}; is it the right file?"
+            )
 
     def facts(self, name: str, members: list[str]) -> Facts:
         """Return an archive's "sha256", its size in "bytes" and the "lines" of its ``members``.

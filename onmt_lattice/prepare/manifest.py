@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import hashlib
 import json
+import os
 import platform
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -20,6 +21,7 @@ from onmt_lattice.files import whole_file
 from onmt_lattice.prepare.download import sha256
 
 NAME = "manifest.json"
+WORK, DOWNLOADS = "work", "downloads"  # the folders beside it
 PACKAGES = ("sacremoses", "subword-nmt", "sentencepiece", "numpy")
 
 Facts = dict[str, Any]
@@ -117,13 +119,14 @@ class Manifest:
         """Return the facts of a step, having done it now unless it is current."""
         if self.current(step):
             return self._steps[step.name]["facts"]
-        start = time.monotonic()
+        start, busy = time.monotonic(), _cpu_seconds()
         facts = do()
         self._steps[step.name] = {
             "key": step.key,
             "files": {str(f.relative_to(self.folder)): _identity(f) for f in step.files},
             "facts": facts,
             "seconds": round(time.monotonic() - start, 3),
+            "cpu_seconds": round(_cpu_seconds() - busy, 3),
         }
         self._data["versions"] = versions()
         self.done.append(step.name)
@@ -146,8 +149,9 @@ def sole_user(folder: Path) -> Iterator[None]:
             raise UserError(
                 f"another run is at work in {folder}; wait for it or choose another --out"
             ) from error
-        for stray in folder.rglob(".*.part*"):
-            stray.unlink()
+        for place in (folder, folder / WORK, folder / DOWNLOADS):
+            for stray in place.glob(".*.part*"):
+                stray.unlink()
         yield
 
 
@@ -157,6 +161,11 @@ def write_changed(path: Path, text: str) -> None:
         return
     with whole_file(path) as part:
         part.write_text(text, encoding="utf-8")
+
+
+def _cpu_seconds() -> float:
+    """Return the processor time of this process and of its processes that have ended."""
+    return sum(os.times()[:4])
 
 
 def _identity(path: Path) -> Facts:

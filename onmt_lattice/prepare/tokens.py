@@ -6,7 +6,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from functools import partial
 from itertools import islice
 from pathlib import Path
@@ -18,9 +18,9 @@ from onmt_lattice.files import whole_file
 from onmt_lattice.prepare.archive import read_lines
 from onmt_lattice.prepare.clean import Cleaned, Limits, clean
 from onmt_lattice.prepare.collection import Collection
-from onmt_lattice.prepare.manifest import Facts, Manifest, Step, key, versions
+from onmt_lattice.prepare.manifest import WORK, Facts, Manifest, Step, key, versions
 from onmt_lattice.prepare.options import Options
-from onmt_lattice.prepare.parallel import Map, batches, ordered_map
+from onmt_lattice.prepare.parallel import batches, ordered_map
 from onmt_lattice.prepare.sources import TRAINING, Corpus
 
 BATCH = 1000  # pairs a worker is given at a time
@@ -44,7 +44,7 @@ class Tokens:
         archives: dict[str, Facts],
     ) -> None:
         self._options, self._manifest, self._collection = options, manifest, collection
-        self._folder = options.out / "work"
+        self._folder = options.out / WORK
         self._pairs = {name: _pairs(name, c, archives[c.archive]) for name, c in TRAINING.items()}
         self._shards = {
             name: [
@@ -77,6 +77,14 @@ class Tokens:
                 pairs = self._corpus(name, todo)
                 report(f"tokenised {name}", pairs, "pairs", time.monotonic() - start)
 
+    def delete(self) -> None:
+        """Delete the files, and their folder if it is empty then."""
+        for step in self.steps:
+            for path in step.files:
+                path.unlink(missing_ok=True)
+        with suppress(OSError):
+            self._folder.rmdir()
+
     def _step(self, name: str, digest: str, shard: int) -> Step:
         options = self._options
         sides = ("en", "de") if options.joint else ("en",)
@@ -89,13 +97,13 @@ class Tokens:
         source = batches(self._read(TRAINING[name]), BATCH)
         bar = tqdm(total=self._pairs[name], desc=name, unit=" pairs", disable=None)
         made = 0
-        with ordered_map(self._options.workers) as over, bar:
+        with bar:
             for shard, step in enumerate(self._shards[name]):
                 part = islice(source, SHARD)
                 if shard not in todo:
                     bar.update(sum(map(len, part)))
                     continue
-                do = partial(self._shard, over, part, shard * SHARD * BATCH, step.files, bar)
+                do = partial(self._shard, part, shard * SHARD * BATCH, step.files, bar)
                 made += self._manifest.once(step, do)["pairs"]
         return made
 
@@ -104,7 +112,7 @@ class Tokens:
         return zip(read_lines(path, corpus.english), read_lines(path, corpus.german), strict=True)
 
     def _shard(
-        self, over: Map, source: Iterable[list[Pair]], first: int, files: Iterable[Path], bar: tqdm
+        self, source: Iterable[list[Pair]], first: int, files: Iterable[Path], bar: tqdm
     ) -> Facts:
         """Write one shard, which begins behind line ``first`` of its corpus."""
         work = partial(clean, limits=Limits(self._options.longest), plain=self._options.plain)
@@ -114,6 +122,7 @@ class Tokens:
             streams = [
                 stack.enter_context(p.open("w", encoding="utf-8", newline="\n")) for p in parts
             ]
+            over = stack.enter_context(ordered_map(self._options.workers))
             batch: Cleaned
             for batch in over(work, source):
                 for stream, side in zip(streams, (batch.english, batch.german), strict=False):

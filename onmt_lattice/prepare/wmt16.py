@@ -7,7 +7,6 @@ newstest2014 to test on. Each step is noted in the manifest and done once.
 
 from __future__ import annotations
 
-import shutil
 import sys
 import time
 from functools import partial
@@ -19,6 +18,7 @@ from onmt_lattice.prepare.archive import read_lines
 from onmt_lattice.prepare.collection import Collection, read_sums
 from onmt_lattice.prepare.lines import in_order, shuffled
 from onmt_lattice.prepare.manifest import (
+    DOWNLOADS,
     Facts,
     Manifest,
     Step,
@@ -61,7 +61,7 @@ class _Preparation:
         self.manifest = Manifest(out)
         sums = read_sums(options.checksums) if options.checksums else None
         self._collection = Collection(
-            out / "downloads", self.manifest, options.given, options.mirror, sums, options.retries
+            out / DOWNLOADS, self.manifest, options.given, options.mirror, sums, options.retries
         )
         self._archives = {name: self._collection.facts(name, members(name)) for name in ARCHIVES}
         self._tokens = Tokens(options, self.manifest, self._collection, self._archives)
@@ -100,7 +100,7 @@ class _Preparation:
             once(steps[name], partial(self._text, name, text))
         self._write_yaml(vocabulary)
         if not self._options.keep_work:
-            shutil.rmtree(self._out / "work", ignore_errors=True)
+            self._tokens.delete()
 
     def _learn(self) -> Facts:
         """Learn the subword model."""

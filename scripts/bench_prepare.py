@@ -1,0 +1,162 @@
+"""Time the preparation of WMT16 on archives made by repeating a text, and extrapolate to all."""
+
+from __future__ import annotations
+
+import argparse
+import io
+import itertools
+import json
+import random
+import resource
+import tarfile
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+
+from sacremoses import MosesDetokenizer
+
+from onmt_lattice.prepare.manifest import Manifest
+from onmt_lattice.prepare.merges import learn_merges
+from onmt_lattice.prepare.options import Options
+from onmt_lattice.prepare.parallel import cores
+from onmt_lattice.prepare.sources import TESTS, TRAINING, VALIDATION
+from onmt_lattice.prepare.subword import BpeSegmenter
+from onmt_lattice.prepare.wmt16 import prepare
+
+DESCRIPTION = """\
+Prepare archives of the layout of WMT16 whose sentences, on both sides, are TEXT's (Moses tokens, a
+sentence a line; they are put together again first), repeated. Print the time of each step, its
+pairs a second, the peak memory, and what the whole of WMT16 would take at that rate. CPU seconds
+are those of all processes together; on an idle machine divide them by the number of workers.
+
+A repeated text has fewer different words than WMT16, on which the time and the memory of learning
+merges depend and, by its cache of words, that of segmenting. So both are also measured on
+--types made-up words, with as many merges as asked for.
+"""
+
+PAIRS = 4_562_102  # in Europarl v7, Common Crawl and News Commentary v11
+SHARES = {"europarl-v7": 0.42, "commoncrawl": 0.53, "news-commentary-v11": 0.05}
+
+
+def parse_args() -> argparse.Namespace:
+    """Return the command line's options."""
+    parser = argparse.ArgumentParser(
+        description=DESCRIPTION,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        epilog="example: scripts/bench_prepare.py text.en --lines 200000 --types 900000",
+    )
+    parser.add_argument("text", type=Path, nargs="+", help="tokenised sentences, one a line")
+    parser.add_argument("--lines", type=int, default=200_000, help="pairs (default: 200000)")
+    parser.add_argument("--merges", type=int, default=32_000, help="of BPE (default: 32000)")
+    parser.add_argument("--types", type=int, default=0, help="made-up words (default: none)")
+    parser.add_argument("--workers", type=int, default=cores(), help="processes (default: cores)")
+    parser.add_argument("--joint-bpe", action="store_true", help="as prepare wmt16 has it")
+    return parser.parse_args()
+
+
+def main() -> None:
+    """Measure and print."""
+    args = parse_args()
+    sentences = [line for path in args.text for line in path.read_text("utf-8").splitlines()]
+    with tempfile.TemporaryDirectory() as folder:
+        archives, out = Path(folder, "archives"), Path(folder, "out")
+        write_archives(archives, sentences, args.lines)
+        options = Options(
+            out, merges=args.merges, given=archives, workers=args.workers, joint=args.joint_bpe
+        )
+        report_steps(prepare(options), args.lines, args.workers)
+        report_memory()
+        if args.types:
+            bench_words(sentences, args.types, args.merges, Path(folder))
+
+
+def report_steps(manifest: Manifest, pairs: int, workers: int) -> None:
+    """Print what each kind of step took, and what it would take for all pairs of WMT16."""
+    steps = json.loads(manifest.path.read_text("utf-8"))["steps"]
+    kinds = {"archive": "look through archives", "tokens": "tokenise and clean", "train": "segment"}
+    wall, cpu = Counter[str](), Counter[str]()
+    for name, entry in steps.items():
+        kind = kinds.get(name.split("/")[0])
+        if kind:
+            wall[kind] += entry["seconds"]
+            cpu[kind] += entry["cpu_seconds"]
+    print(f"\n{pairs:,} pairs, {workers} workers; WMT16 has {PAIRS:,}")
+    print(f"{'':22} {'wall':>8} {'CPU':>8} {'pairs a CPU second':>19} {'WMT16, CPU':>12}")
+    for kind in kinds.values():
+        minutes = cpu[kind] * PAIRS / pairs / 60
+        rate = pairs / max(cpu[kind], 1e-3)
+        print(f"{kind:22} {wall[kind]:6.1f} s {cpu[kind]:6.1f} s {rate:19,.0f} {minutes:8.1f} min")
+
+
+def report_memory() -> None:
+    """Print the peak resident memory of this process and of the largest worker, in MiB."""
+    own, worker = (
+        resource.getrusage(who).ru_maxrss / 1024
+        for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)
+    )
+    print(f"peak memory: {own:,.0f} MiB, and {worker:,.0f} MiB in a worker at most")
+
+
+def bench_words(sentences: list[str], types: int, merges: int, folder: Path) -> None:
+    """Time and weigh the learning of merges on made-up words, and segmenting them uncached."""
+    start = time.process_time()
+    with (folder / "bpe.codes").open("w", encoding="utf-8") as stream:
+        stream.write("#version: 0.2\n")
+        for (left, right), _ in learn_merges(made_up_words(sentences, types), merges):
+            stream.write(f"{left} {right}\n")
+    seconds = time.process_time() - start
+    print(f"\n{types:,} different words, {merges:,} merges: {seconds:.0f} s of CPU")
+    report_memory()
+    sample = [word for word, _ in itertools.islice(made_up_words(sentences, types), 50_000)]
+    segmenter = BpeSegmenter(folder / "bpe.codes")
+    start = time.process_time()
+    segmenter.units(" ".join(sample))
+    seconds = time.process_time() - start
+    print(f"segmenting a word for the first time: {1e6 * seconds / len(sample):.0f} microseconds")
+
+
+def made_up_words(sentences: list[str], types: int) -> Iterator[tuple[str, int]]:
+    """Yield ``types`` different words with counts that fall as Zipf's law has it.
+
+    First the words of the text, then parts of two of them joined, hyphenated and numbers.
+    """
+    rng = random.Random(1)
+    real = list(dict.fromkeys(word for line in sentences for word in line.split()))
+    seen: set[str] = set()
+    while len(seen) < types:
+        left, right = rng.choices(real, k=2)
+        joined = left[: rng.randint(2, 7)] + rng.choice(("", "", "-")) + right[-rng.randint(2, 6) :]
+        word = real[len(seen)] if len(seen) < len(real) else rng.choice((joined, joined.lower()))
+        if rng.random() < 0.1 and len(seen) >= len(real):
+            word = str(rng.randrange(10 ** rng.randint(3, 8)))
+        if word not in seen:
+            seen.add(word)
+            yield word, max(1, round(7e6 / len(seen)))
+
+
+def write_archives(folder: Path, sentences: list[str], pairs: int) -> None:
+    """Write the five archives, ``pairs`` of a sentence with itself in the training corpora."""
+    join = MosesDetokenizer("en").detokenize
+    plain = [join(line.split()) for line in sentences]
+    endless = itertools.cycle(plain)
+    members: dict[str, dict[str, str]] = {}
+    for name, corpus in TRAINING.items():
+        part = "".join(f"{line}\n" for line in itertools.islice(endless, int(pairs * SHARES[name])))
+        members[corpus.archive] = {corpus.english: part, corpus.german: part}
+    for text in (VALIDATION, *TESTS.values()):
+        lines = (f'<seg id="{i}">{s}</seg>\n' for i, s in enumerate(plain[: text.sentences], 1))
+        members.setdefault(text.archive, {})[text.member] = "".join(lines)
+    folder.mkdir()
+    for name, files in members.items():
+        with tarfile.open(folder / name, "w:gz", compresslevel=1) as archive:
+            for member, content in files.items():
+                data = content.encode()
+                header = tarfile.TarInfo(member)
+                header.size = len(data)
+                archive.addfile(header, io.BytesIO(data))
+
+
+if __name__ == "__main__":
+    main()
