@@ -59,6 +59,21 @@ def option(default: Any, help: str, choices: Callable[[], list[str]] | None = No
     return dataclasses.field(default=default, metadata={"help": help, "choices": choices})
 
 
+@dataclasses.dataclass(frozen=True)
+class ChannelConfig(BottleneckConfig):
+    """Options of the bottlenecks that add noise of unit size, a dither or a Gaussian's."""
+
+    encoder_gain: float = option(
+        3.0,
+        "initial gain of A, in which X starts out against the noise: with 1, X at first is "
+        "buried in it, and training takes longer",
+    )
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self.require("encoder_gain", self.encoder_gain > 0, "a positive number")
+
+
 class Bottleneck(nn.Module, ABC):
     """The only path from encoder to decoder: X ``(batch, m)`` in, Ŷ ``(batch, m)`` out.
 
@@ -79,6 +94,7 @@ class Bottleneck(nn.Module, ABC):
     def __init__(self, input_dim: int, config: BottleneckConfig) -> None:
         super().__init__()
         self.input_dim = input_dim
+        self.encoder_gain = config.encoder_gain if isinstance(config, ChannelConfig) else 1.0
         self.dim = self.inner_dim(config.bottleneck_dim or input_dim)
         mapped = self.always_maps or self.dim != input_dim
         self.map_in: nn.Module = nn.Linear(input_dim, self.dim) if mapped else nn.Identity()
@@ -95,9 +111,9 @@ class Bottleneck(nn.Module, ABC):
 
     def reset_parameters(self) -> None:
         """Initialise every parameter; called once more after OpenNMT-py's ``param_init``."""
-        for linear in (self.map_in, self.map_out):
+        for linear, gain in ((self.map_in, self.encoder_gain), (self.map_out, 1.0)):
             if isinstance(linear, nn.Linear):
-                nn.init.orthogonal_(linear.weight)
+                nn.init.orthogonal_(linear.weight, gain)
                 nn.init.zeros_(linear.bias)
 
     def forward(self, x: Tensor, noise: Noise) -> Bottlenecked:

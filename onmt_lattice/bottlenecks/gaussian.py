@@ -9,6 +9,7 @@ from onmt_lattice.bottlenecks.base import (
     Bottleneck,
     BottleneckConfig,
     Bottlenecked,
+    ChannelConfig,
     register_bottleneck,
 )
 from onmt_lattice.noise import Noise
@@ -29,6 +30,7 @@ class GaussianBottleneck(Bottleneck):
 
     name = "gaussian"
     summary = "Gaussian noise of learned variance, rate = KL to the unit Gaussian"
+    Config = ChannelConfig
     always_maps = True
 
     def __init__(self, input_dim: int, config: BottleneckConfig) -> None:

@@ -11,6 +11,7 @@ from onmt_lattice.bottlenecks.base import (
     Bottleneck,
     BottleneckConfig,
     Bottlenecked,
+    ChannelConfig,
     option,
     register_bottleneck,
 )
@@ -18,14 +19,21 @@ from onmt_lattice.codes import code_names, make_code
 from onmt_lattice.lattices import make_lattice
 from onmt_lattice.noise import Noise
 
+DIM_SHARE = 4
+
 
 def _code_choices() -> list[str]:
     return ["auto", *code_names()]
 
 
 @dataclasses.dataclass(frozen=True)
-class LatticeConfig(BottleneckConfig):
-    """Options of the ``lattice`` bottleneck."""
+class LatticeConfig(ChannelConfig):
+    """Options of the ``lattice`` bottleneck; its ``bottleneck_dim`` of 0 stands for m/4.
+
+    A lattice pays for every coordinate that works, its space-filling loss at least, and gains on Z
+    only where the coordinates of a block carry similar information: few numbers, all at work, and
+    one prior scale a block. docs/lattices_in_models.md has the measurements behind the defaults.
+    """
 
     lattice: str = option("Z", "the lattice Λ: Z, A2, D4, E8, ...; any name of make_lattice")
     lattice_code: str = option(
@@ -34,6 +42,11 @@ class LatticeConfig(BottleneckConfig):
         "upper bound elsewhere), discrete_gaussian is exact on every lattice; auto takes "
         "convolved_gaussian on Z and discrete_gaussian elsewhere",
         choices=_code_choices,
+    )
+    prior_scale: str = option(
+        "block",
+        "learn one prior scale for each lattice point (block) or for each of its coordinates",
+        choices=lambda: ["block", "coordinate"],
     )
 
 
@@ -45,8 +58,8 @@ class LatticeBottleneck(Bottleneck):
     puts Y = μ − U for Z − U, which has the same law (Crypto-Lemma), and the code's cost at Y for
     the codeword's length, which is the same in expectation (paper, Theorem 1).
 
-    d is raised to the next multiple of the lattice's dimension n: A maps to, and C from, so many
-    numbers, which makes d/n lattice points a sentence.
+    d, m/4 unless ``bottleneck_dim`` says otherwise, is raised to the next multiple of the lattice's
+    dimension n: A maps to, and C from, so many numbers, which makes d/n lattice points a sentence.
     """
 
     name = "lattice"
@@ -57,11 +70,14 @@ class LatticeBottleneck(Bottleneck):
     def __init__(self, input_dim: int, config: BottleneckConfig) -> None:
         config = cast(LatticeConfig, config)
         self._lattice = make_lattice(config.lattice).with_second_moment(1.0)
-        super().__init__(input_dim, config)
+        dim = config.bottleneck_dim or -(-input_dim // DIM_SHARE)
+        super().__init__(input_dim, dataclasses.replace(config, bottleneck_dim=dim))
         code = config.lattice_code
         if code == "auto":
             code = "convolved_gaussian" if self._lattice.dim == 1 else "discrete_gaussian"
-        self.code = make_code(code, self._lattice, self.dim // self._lattice.dim)
+        self.code = make_code(
+            code, self._lattice, self.dim // self._lattice.dim, config.prior_scale == "block"
+        )
         self.reset_parameters()
 
     @classmethod

@@ -14,7 +14,7 @@ from onmt_lattice.noise import Noise
 
 
 class LatticeCode(nn.Module, ABC):
-    """A code on ``blocks`` points of one lattice with a learned scale for each coordinate.
+    """A code on ``blocks`` points of one lattice with learned prior scales.
 
     Given the dither u, the probability of the lattice point z depends on y = z − u alone. The
     one function :meth:`log_prob` of y therefore serves twice: at y = Z − U it is the negative
@@ -24,6 +24,7 @@ class LatticeCode(nn.Module, ABC):
     Args:
         lattice: Λ, at the scale at which its points are coded.
         blocks: number of lattice points a sentence.
+        block_scale: whether the coordinates of a point share one prior scale.
 
     Attributes:
         min_log_s, max_log_s: bounds of log s. At the lower one a coordinate at μ = 0 costs less
@@ -34,11 +35,11 @@ class LatticeCode(nn.Module, ABC):
     min_log_s: ClassVar[float] = -16.0
     max_log_s: ClassVar[float] = 16.0
 
-    def __init__(self, lattice: Lattice, blocks: int) -> None:
+    def __init__(self, lattice: Lattice, blocks: int, block_scale: bool = False) -> None:
         super().__init__()
         self.lattice = lattice
         self.blocks = blocks
-        self.log_scale = nn.Parameter(torch.empty(blocks, lattice.dim))
+        self.log_scale = nn.Parameter(torch.empty(blocks, 1 if block_scale else lattice.dim))
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
@@ -48,7 +49,8 @@ class LatticeCode(nn.Module, ABC):
     @property
     def log_s(self) -> Tensor:
         """``(blocks, n)`` float64: log of the prior scales, clamped to their bounds."""
-        return self.log_scale.double().clamp(self.min_log_s, self.max_log_s)
+        log_s = self.log_scale.double().clamp(self.min_log_s, self.max_log_s)
+        return log_s.expand(-1, self.lattice.dim)
 
     @abstractmethod
     def log_prob(self, y: Tensor, noise: Noise) -> Tensor:
@@ -79,12 +81,12 @@ def code_names() -> list[str]:
     return sorted(_CODES)
 
 
-def make_code(name: str, lattice: Lattice, blocks: int) -> LatticeCode:
-    """Return the code ``name`` on ``blocks`` points of ``lattice``.
+def make_code(name: str, lattice: Lattice, blocks: int, block_scale: bool = False) -> LatticeCode:
+    """Return the code ``name`` on ``blocks`` points of ``lattice``; see :class:`LatticeCode`.
 
     Raises:
         UserError: if no code has that name.
     """
     if name not in _CODES:
         raise unknown_name("lattice code", name, _CODES)
-    return _CODES[name](lattice, blocks)
+    return _CODES[name](lattice, blocks, block_scale)

@@ -74,6 +74,9 @@ SINGLE_PATH: dict[str, tuple[Any, str]] = {
 }
 
 
+DIM_HELP = "dimension d between the maps m -> d -> m; 0 for m, or for m/4 with -bottleneck lattice"
+
+
 class StrictParser(ArgumentParser):
     """OpenNMT-py's parser whose errors are :class:`UserError`, and which takes no abbreviations."""
 
@@ -111,7 +114,7 @@ def add_bottleneck_options(parser: ArgumentParser) -> None:
     )
     for name, (field, owners) in declared_options().items():
         choices = field.metadata.get("choices")
-        text = field.metadata.get("help", "dimension d between the maps m -> d -> m; 0 for m")
+        text = field.metadata.get("help", DIM_HELP)
         owned = "" if len(owners) == len(known) else f" [{', '.join(owners)}]"
         group.add(
             f"-{name}",
