@@ -78,7 +78,7 @@ def train(args: argparse.Namespace) -> list[Run]:
 
 
 def evaluated(run: Run, args: argparse.Namespace) -> Evaluation:
-    """Return the evaluation of a run's last checkpoint on test.en, from its file if there is one."""
+    """Return the evaluation of a run's last checkpoint on test.en, made once."""
     result = run.folder / "test.json"
     if not result.exists():
         model = str(run.checkpoints()[run.steps])

@@ -89,7 +89,7 @@ def test_shapes(
     name: str, options: dict[str, Any], bottleneck_dim: int, dtype: torch.dtype
 ) -> None:
     bottleneck = make_bottleneck(name, M, bottleneck_dim=bottleneck_dim, **options).to(dtype)
-    assert bottleneck.dim >= (bottleneck_dim or M)
+    assert bottleneck.dim >= (bottleneck_dim or (M / 4 if name == "lattice" else M))
     for training in (True, False):
         bottleneck.train(training)
         through = bottleneck(normal(7, M).to(dtype), sentences(7))
@@ -165,13 +165,31 @@ def test_reset_makes_the_maps_orthogonal(
 ) -> None:
     bottleneck = made(name, options | {"bottleneck_dim": bottleneck_dim})
     bottleneck.reset_parameters()
-    for linear in (bottleneck.map_in, bottleneck.map_out):
+    noisy = name in ("gaussian", "lattice")
+    for linear, gain in ((bottleneck.map_in, 3.0 if noisy else 1.0), (bottleneck.map_out, 1.0)):
         if not isinstance(linear, nn.Linear):
             assert bottleneck.dim == M and not bottleneck.always_maps
             continue
         weight = linear.weight if linear.out_features <= linear.in_features else linear.weight.T
-        torch.testing.assert_close(weight @ weight.T, torch.eye(len(weight), dtype=F64))
+        expected = gain**2 * torch.eye(len(weight), dtype=F64)
+        torch.testing.assert_close(weight @ weight.T, expected)
         assert (linear.bias == 0).all()
+
+
+@pytest.mark.parametrize("name", ["gaussian", "lattice"])
+def test_the_initial_gain_is_an_option(name: str) -> None:
+    weight = make_bottleneck(name, M, encoder_gain=0.5, bottleneck_dim=8).map_in.weight
+    torch.testing.assert_close(weight @ weight.T, 0.25 * torch.eye(8))
+
+
+@pytest.mark.parametrize(("prior_scale", "scales"), [("block", (3, 1)), ("coordinate", (3, 8))])
+def test_a_prior_scale_a_block_or_a_coordinate(prior_scale: str, scales: tuple[int, int]) -> None:
+    bottleneck = make_bottleneck(
+        "lattice", M, lattice="E8", bottleneck_dim=24, prior_scale=prior_scale
+    )
+    assert isinstance(bottleneck, LatticeBottleneck)
+    assert bottleneck.code.log_scale.shape == scales
+    assert bottleneck.code.log_s.shape == (3, 8)
 
 
 @pytest.mark.parametrize(("name", "options"), VARIANTS)
@@ -322,7 +340,7 @@ def test_the_dimension_is_raised_to_a_multiple_of_the_lattices(
 ) -> None:
     bottleneck = make_bottleneck("lattice", M, lattice=name, bottleneck_dim=bottleneck_dim)
     assert isinstance(bottleneck, LatticeBottleneck)
-    n, asked = bottleneck.code.lattice.dim, bottleneck_dim or M
+    n, asked = bottleneck.code.lattice.dim, bottleneck_dim or math.ceil(M / 4)
     assert bottleneck.dim % n == 0 and asked <= bottleneck.dim < asked + n
     assert bottleneck.code.blocks * n == bottleneck.dim
     output, rate, _ = bottleneck(normal(3, M).float(), sentences(3))
@@ -351,7 +369,8 @@ def test_the_default_code_is_exact() -> None:
 
 
 def test_lattice_names_are_free_in_case_and_may_be_products() -> None:
-    assert make_bottleneck("lattice", 500, lattice="leech").dim == 504
+    assert make_bottleneck("lattice", 500, lattice="leech", bottleneck_dim=500).dim == 504
+    assert make_bottleneck("lattice", 500, lattice="leech").dim == 144
     assert make_bottleneck("lattice", M, lattice="E8^2").dim == 16
     assert bottleneck_class("lattice").label({"lattice": "E8"}) == "lattice E8"
 
