@@ -19,8 +19,7 @@ def constant(progress: float) -> float:
 
 def logistic(progress: float) -> float:
     """Return 1/(1 + exp(−5(t − 1))) at t midpoints: near 0, then 0.5 at t = 1, then 1."""
-    exponent = LOGISTIC_STEEPNESS * (1.0 - progress)
-    return 1.0 / (1.0 + math.exp(exponent)) if exponent < 700 else 0.0
+    return 1.0 / (1.0 + math.exp(LOGISTIC_STEEPNESS * (1.0 - progress)))
 
 
 def hyperbolic(progress: float) -> float:
