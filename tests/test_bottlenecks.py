@@ -32,13 +32,14 @@ from onmt_lattice.lattices import lattice_names
 from onmt_lattice.noise import SentenceNoise, StreamNoise
 
 F64 = torch.float64
-M = 10  # the dimension of X: no multiple of 4, 8, 16 or 24
+M = 40  # the dimension of X; a lattice takes a quarter, no multiple of 3, 4, 8, 16 or 24
 VARIANTS: list[tuple[str, dict[str, Any]]] = [
     ("none", {}),
     ("gaussian", {}),
     ("ste_scalar", {"levels": 3}),
     ("ste_vector", {"levels": 3, "vector_dim": 2}),
     ("lattice", {"lattice": "A2", "lattice_code": "convolved_gaussian"}),
+    ("lattice", {"lattice": "E8", "prior_scale": "coordinate"}),
     *(("lattice", {"lattice": name}) for name in lattice_names()),
 ]
 NAMES = ["gaussian", "lattice", "none", "ste_scalar", "ste_vector"]
@@ -89,7 +90,7 @@ def test_shapes(
     name: str, options: dict[str, Any], bottleneck_dim: int, dtype: torch.dtype
 ) -> None:
     bottleneck = make_bottleneck(name, M, bottleneck_dim=bottleneck_dim, **options).to(dtype)
-    assert bottleneck.dim >= (bottleneck_dim or (M / 4 if name == "lattice" else M))
+    assert bottleneck.dim >= (bottleneck_dim or (M // 4 if name == "lattice" else M))
     for training in (True, False):
         bottleneck.train(training)
         through = bottleneck(normal(7, M).to(dtype), sentences(7))
@@ -178,7 +179,8 @@ def test_reset_makes_the_maps_orthogonal(
 
 @pytest.mark.parametrize("name", ["gaussian", "lattice"])
 def test_the_initial_gain_is_an_option(name: str) -> None:
-    weight = make_bottleneck(name, M, encoder_gain=0.5, bottleneck_dim=8).map_in.weight
+    bottleneck = make_bottleneck(name, M, encoder_gain=0.5, bottleneck_dim=8)
+    weight = torch.as_tensor(bottleneck.map_in.weight)
     torch.testing.assert_close(weight @ weight.T, 0.25 * torch.eye(8))
 
 
@@ -340,7 +342,7 @@ def test_the_dimension_is_raised_to_a_multiple_of_the_lattices(
 ) -> None:
     bottleneck = make_bottleneck("lattice", M, lattice=name, bottleneck_dim=bottleneck_dim)
     assert isinstance(bottleneck, LatticeBottleneck)
-    n, asked = bottleneck.code.lattice.dim, bottleneck_dim or math.ceil(M / 4)
+    n, asked = bottleneck.code.lattice.dim, bottleneck_dim or M // 4
     assert bottleneck.dim % n == 0 and asked <= bottleneck.dim < asked + n
     assert bottleneck.code.blocks * n == bottleneck.dim
     output, rate, _ = bottleneck(normal(3, M).float(), sentences(3))
@@ -389,7 +391,7 @@ def test_lattice_names_are_free_in_case_and_may_be_products() -> None:
         (
             "ste_vector",
             {"vector_dim": 3},
-            "-vector_dim 3 does not divide the bottleneck's 10 dimensions; choose a divisor, or "
+            "-vector_dim 3 does not divide the bottleneck's 40 dimensions; choose a divisor, or "
             "another -bottleneck_dim",
         ),
         ("lattice", {"lattice": "E9"}, "unknown lattice 'E9'"),
@@ -402,6 +404,13 @@ def test_lattice_names_are_free_in_case_and_may_be_products() -> None:
             "lattice",
             {"latice": "E8"},
             "unknown option of bottleneck lattice 'latice'; did you mean 'lattice'? (valid: ",
+        ),
+        ("gaussian", {"encoder_gain": 0.0}, "-encoder_gain 0.0: expected a positive number"),
+        ("lattice", {"encoder_gain": math.inf}, "-encoder_gain inf: expected a positive number"),
+        (
+            "lattice",
+            {"prior_scale": "point"},
+            "unknown prior_scale 'point' (valid: block, coordinate)",
         ),
         ("none", {"levels": 2}, "unknown option of bottleneck none 'levels' (valid: bottleneck_di"),
     ],

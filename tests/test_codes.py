@@ -170,6 +170,24 @@ def test_each_block_is_coded_by_scales_of_its_own(code_name: str, name: str) -> 
     torch.testing.assert_close(together.log_prob(y, NoNoise()).detach(), torch.stack(alone, 1))
 
 
+@pytest.mark.parametrize(("code_name", "name"), EXACT)
+def test_a_scale_a_point_is_that_of_all_its_coordinates(code_name: str, name: str) -> None:
+    lattice = unit(name)
+    y = 3 * torch.randn(20, 2, lattice.dim, generator=generator(), dtype=F64)
+    shared = make_code(code_name, lattice, 2, block_scale=True).double()
+    each = make_code(code_name, lattice, 2).double()
+    assert shared.log_scale.shape == (2, 1) and each.log_scale.shape == (2, lattice.dim)
+    with torch.no_grad():
+        for code in (shared, each):
+            code.log_scale.copy_(torch.tensor([[-0.5], [0.7]]))
+    cost, alone = shared.log_prob(y, NoNoise()), each.log_prob(y, NoNoise())
+    torch.testing.assert_close(cost, alone)
+    cost.sum().backward()
+    alone.sum().backward()
+    assert shared.log_scale.grad is not None and each.log_scale.grad is not None
+    torch.testing.assert_close(shared.log_scale.grad, each.log_scale.grad.sum(1, keepdim=True))
+
+
 @pytest.mark.parametrize(("code_name", "name"), EVERY)
 def test_shape_and_dtype(code_name: str, name: str) -> None:
     lattice = unit(name)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from importlib.metadata import entry_points
@@ -71,7 +72,7 @@ class ChannelConfig(BottleneckConfig):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        self.require("encoder_gain", self.encoder_gain > 0, "a positive number")
+        self.require("encoder_gain", 0 < self.encoder_gain < math.inf, "a positive number")
 
 
 class Bottleneck(nn.Module, ABC):
