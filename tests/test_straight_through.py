@@ -253,6 +253,21 @@ def test_dead_entries_come_back_among_the_data(name: str, options: dict[str, int
 
 
 @pytest.mark.parametrize(("name", "options"), KINDS)
+def test_an_entry_that_came_back_has_time_to_be_used(name: str, options: dict[str, int]) -> None:
+    bottleneck = made(name, options)
+    bottleneck.batches.fill_(1)
+    bottleneck.usage[:, 0] = 0.0
+    with torch.no_grad():
+        bottleneck.entries[:, 0] = 1e3
+    bottleneck(normal(64, M), NOISE)
+    back = bottleneck.entries[:, 0].detach().clone()
+    assert back.abs().max() < 10
+    for _ in range(10):
+        bottleneck(torch.full((64, M), 1e3, dtype=F64), NOISE)  # far from it
+    assert torch.equal(bottleneck.entries[:, 0], back)
+
+
+@pytest.mark.parametrize(("name", "options"), KINDS)
 def test_after_the_first_batches_nothing_restarts(name: str, options: dict[str, int]) -> None:
     bottleneck = made(name, options)
     with torch.no_grad():
