@@ -28,7 +28,10 @@ BOTTLENECKS: dict[str, dict[str, Any]] = {
     "ste_scalar": {"bottleneck": "ste_scalar", "levels": 3},
     "ste_vector": {"bottleneck": "ste_vector", "levels": 4},
 }
-MODEL = {"rnn_size": 32, "word_vec_size": 16, "layers": 1, "batch_size": 32, "learning_rate": 0.01}
+MODEL = {
+    **{"rnn_size": 32, "word_vec_size": 16, "layers": 1, "param_init": 0.3},
+    **{"batch_size": 32, "learning_rate": 0.02},
+}
 SCHEDULE = {"train_steps": 60, "rate_weight_midpoint": 100, "report_every": 10, "valid_steps": 30}
 
 

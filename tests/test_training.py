@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 import torch
-from conftest import BOTTLENECKS, SCHEDULE, Corpus
+from conftest import BOTTLENECKS, MODEL, SCHEDULE, Corpus
 
 from onmt_lattice.cli import main
 from onmt_lattice.evaluation import Evaluation
@@ -105,7 +105,7 @@ def test_learning_rate_and_lambda_go_on(corpus: Corpus, tmp_path: Path) -> None:
         assert float(rate_weight) == pytest.approx(RateWeight(midpoint=100)(int(step)), abs=1e-4)
         # OpenNMT-py counts the step after the one done.
         decays = max(0, (int(step) + 1 - 2 + 2) // 2)
-        assert float(learning_rate) == pytest.approx(0.01 * 0.5**decays, abs=1e-5)
+        assert float(learning_rate) == pytest.approx(MODEL["learning_rate"] * 0.5**decays, abs=1e-5)
 
 
 def test_a_finished_run_does_nothing(corpus: Corpus, tmp_path: Path) -> None:

@@ -1,0 +1,131 @@
+"""Decoding from the quantized representation: the same text in any batch, shard and command."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from conftest import Corpus
+
+from onmt_lattice.cli import main
+
+Trained = Callable[[str], Path]
+Mistake = Callable[..., str]
+Translate = Callable[..., list[str]]
+
+
+@pytest.fixture
+def translate(trained: Trained, corpus: Corpus, tmp_path: Path) -> Translate:
+    """Return the lines that ``translate`` writes for the corpus' test text."""
+
+    def run(name: str, *words: object) -> list[str]:
+        output = tmp_path / "deep" / "translation.txt"
+        given = ("translate", "-model", trained(name), "-src", corpus.test, "-output", output)
+        assert main([str(word) for word in (*given, *words)]) == 0
+        return output.read_text(encoding="utf-8").splitlines()
+
+    return run
+
+
+def test_greedy_output_is_that_of_evaluate(
+    translate: Translate, trained: Trained, corpus: Corpus, tmp_path: Path, name: str
+) -> None:
+    text = tmp_path / "reconstruction.txt"
+    words = ("-model", trained(name), "-src", corpus.test, "-reconstruct", text, "-seed", 5)
+    assert main(["evaluate", *map(str, words)]) == 0
+    decoded = text.read_text(encoding="utf-8").splitlines()
+    assert translate(name, "-beam_size", 1, "-seed", 5) == decoded
+    # It is no constant: the representation reaches the decoder.
+    assert len(set(decoded)) > 5
+
+
+def test_empty_lines_stay_empty(translate: Translate, corpus: Corpus) -> None:
+    inputs = corpus.test.read_text(encoding="utf-8").splitlines()
+    outputs = translate("ste_scalar", "-beam_size", 1, "-min_length", 1)
+    assert [not line.strip() for line in inputs] == [not line for line in outputs]
+
+
+@pytest.mark.parametrize("name", ["gaussian", "lattice_z", "ste_vector"])
+@pytest.mark.parametrize("beam_size", [1, 3])
+def test_batches_and_shards_do_not_matter(translate: Translate, name: str, beam_size: int) -> None:
+    expected = translate(name, "-beam_size", beam_size)
+    for words in (
+        ("-batch_size", 1),
+        ("-batch_size", 7, "-shard_size", 0),
+        ("-shard_size", 3),
+        ("-batch_size", 40, "-batch_type", "tokens"),
+    ):
+        assert translate(name, "-beam_size", beam_size, *words) == expected
+
+
+def test_the_seed_draws_the_dither(translate: Translate) -> None:
+    first, again, other = (translate("lattice_z", "-beam_size", 1, "-seed", s) for s in (0, 0, 1))
+    assert first == again != other
+    assert translate("ste_scalar", "-seed", 0) == translate("ste_scalar", "-seed", 1)
+
+
+def test_the_n_best_follow_one_another(translate: Translate, corpus: Corpus) -> None:
+    best = translate("gaussian", "-beam_size", 4)
+    four = translate("gaussian", "-beam_size", 4, "-n_best", 4)
+    assert len(four) == 4 * len(best) and four[::4] == best
+    for i, line in enumerate(corpus.test.read_text(encoding="utf-8").splitlines()):
+        hypotheses = four[4 * i : 4 * i + 4]
+        assert len(set(hypotheses)) == (4 if line.strip() else 1)
+    scored = translate("gaussian", "-beam_size", 4, "-n_best", 2, "-with_score")
+    texts, scores = zip(*(line.split("\t") for line in scored if line), strict=True)
+    assert list(texts) == [line for i, line in enumerate(four) if i % 4 < 2 and line]
+    assert all(float(a) >= float(b) for a, b in zip(scores[::2], scores[1::2], strict=True))
+
+
+def test_a_longest_length(translate: Translate) -> None:
+    lines = translate("none", "-beam_size", 1, "-max_length", 2)
+    assert max(len(line.split()) for line in lines) == 2
+
+
+def test_options_from_yaml(
+    translate: Translate, trained: Trained, corpus: Corpus, tmp_path: Path
+) -> None:
+    config, output = tmp_path / "a.yaml", tmp_path / "from_yaml.txt"
+    config.write_text(
+        f"model: {trained('none')}\nsrc: {corpus.test}\nbeam_size: 1\noutput: {output}\n"
+    )
+    assert main(["translate", "-config", str(config)]) == 0
+    assert output.read_text(encoding="utf-8").splitlines() == translate("none", "-beam_size", 1)
+
+
+def test_what_cannot_be_decoded_is_refused(
+    trained: Trained, corpus: Corpus, tmp_path: Path, mistake: Mistake
+) -> None:
+    model, output = trained("gaussian"), tmp_path / "out.txt"
+    given = ("translate", "-model", model, "-src", corpus.test, "-output", output)
+    for words, said in (
+        (("-tgt", corpus.test), "-tgt: not possible here"),
+        (("-tgt", corpus.test, "-tgt_prefix"), "-tgt: not possible here"),
+        (("-src_feats", "{'a': 'b'}"), "-src_feats: not possible here"),
+        (("-replace_unk",), "-replace_unk: not possible here"),
+        (("-phrase_table", "x"), "-phrase_table: not possible here"),
+        (("-report_align",), "-report_align: not possible here"),
+        (("-attn_debug",), "-attn_debug: not possible here"),
+        (("-align_debug",), "-align_debug: not possible here"),
+        (("-stepwise_penalty",), "-stepwise_penalty: not possible here"),
+        (("-coverage_penalty", "summary"), "-coverage_penalty summary: must be none here"),
+        (("-int8",), "-int8 True: must be False here"),
+        (("-data_type", "img"), "img"),
+        (("-n_best", 6), "-n_best 6: expected at most -beam_size, 5"),
+        (("-n_best", 2, "-beam_size", 1), "-n_best 2: expected at most -beam_size, 1"),
+        (("-n_best", 0), "-n_best 0: expected at least 1"),
+        (("-beam_size", 0), "-beam_size 0: expected at least 1"),
+        (("-max_length", 0), "-max_length 0: expected at least 1"),
+        (("-batch_size", 0), "-batch_size 0: expected at least 1"),
+        (("-shard_size", -1), "-shard_size -1: expected at least 0"),
+        (("-seed", -1), "-seed -1: expected 0 to 2^32 - 1"),
+        (("-gpu", 99), "-gpu 99: no such CUDA device"),
+        (("-model", model, model), "expected one checkpoint, not an ensemble"),
+        (("-beam_sise", 1), "unknown option 'beam_sise'; did you mean 'beam_size'?"),
+        (("-beam_s", 1), "unknown option 'beam_s'"),
+        (("-src", tmp_path / "missing"), "missing: cannot be read"),
+        (("-output", "/proc/none/out.txt"), "/proc/none: No such file or directory"),
+    ):
+        assert said in mistake(*given, *words)
+        assert not output.exists()
