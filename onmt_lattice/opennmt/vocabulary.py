@@ -55,6 +55,8 @@ def check_options(opt: Namespace) -> None:
         raise UserError(f"-src_vocab {opt.src_vocab}: exists already; -overwrite replaces it")
     if opt.n_sample < -1 or opt.n_sample in (0, 1):
         raise UserError(f"-n_sample {opt.n_sample}: expected -1 (all lines) or more than 1")
+    if opt.num_threads < 1:
+        raise UserError(f"-num_threads {opt.num_threads}: expected at least 1")
     if opt.dump_samples and not opt.save_data:
         raise UserError("-dump_samples: expected a -save_data path to write the samples under")
     opt.save_data = opt.save_data or os.path.dirname(opt.src_vocab) or "."

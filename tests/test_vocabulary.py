@@ -1,0 +1,131 @@
+"""The vocabulary: each sentence counted once, the file whole."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import yaml
+from conftest import Corpus
+
+from onmt_lattice.cli import main
+
+Mistake = Callable[..., str]
+
+
+def read(path: Path) -> list[tuple[str, int]]:
+    rows = (line.split("\t") for line in path.read_text(encoding="utf-8").splitlines())
+    return [(token, int(count)) for token, count in rows]
+
+
+def counted(*texts: Path, lines: int | None = None) -> Counter[str]:
+    counter: Counter[str] = Counter()
+    for text in texts:
+        for line in text.read_text(encoding="utf-8").splitlines()[:lines]:
+            counter.update(line.split())
+    return counter
+
+
+def build(path: Path, sources: list[Path], *words: object) -> int:
+    corpora = {f"c{i}": {"path_src": str(source)} for i, source in enumerate(sources)}
+    argv = ["build_vocab", "-data", yaml.safe_dump(corpora), "-src_vocab", path, *words]
+    return main([str(word) for word in argv])
+
+
+def test_every_sentence_is_counted_once(corpus: Corpus) -> None:
+    rows = read(corpus.vocabulary)
+    assert dict(rows) == counted(corpus.train)  # not the validation text, and not twice
+    assert [count for _, count in rows] == sorted((count for _, count in rows), reverse=True)
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_several_corpora_and_threads(corpus: Corpus, tmp_path: Path, threads: int) -> None:
+    path = tmp_path / "deep" / "vocab.txt"
+    assert build(path, [corpus.train, corpus.test], "-num_threads", threads) == 0
+    assert dict(read(path)) == counted(corpus.train, corpus.test)
+
+
+def test_a_sample(corpus: Corpus, tmp_path: Path) -> None:
+    assert build(tmp_path / "vocab.txt", [corpus.train], "-n_sample", 50) == 0
+    assert dict(read(tmp_path / "vocab.txt")) == counted(corpus.train, lines=50)
+    assert build(tmp_path / "all.txt", [corpus.train], "-n_sample", -1) == 0
+    assert dict(read(tmp_path / "all.txt")) == counted(corpus.train)
+
+
+def test_a_vocabulary_is_overwritten_only_if_asked(
+    corpus: Corpus, tmp_path: Path, mistake: Mistake
+) -> None:
+    path = tmp_path / "vocab.txt"
+    assert build(path, [corpus.test]) == 0
+    words = ("-data", f"{{c: {{path_src: {corpus.train}}}}}", "-src_vocab", path)
+    assert f"-src_vocab {path}: exists already; -overwrite" in mistake("build_vocab", *words)
+    assert dict(read(path)) == counted(corpus.test)
+    assert build(path, [corpus.train], "-overwrite") == 0
+    assert dict(read(path)) == counted(corpus.train)
+
+
+def test_it_is_written_whole_or_not_at_all(
+    corpus: Corpus, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "vocab.txt"
+    assert build(path, [corpus.test]) == 0
+    write = Path.write_text
+
+    def fails(self: Path, text: str, **options: str) -> None:
+        write(self, text[:100], **options)
+        raise RuntimeError("no space left")
+
+    monkeypatch.setattr(Path, "write_text", fails)
+    for target in (path, tmp_path / "new.txt"):
+        with pytest.raises(RuntimeError, match="no space left"):
+            build(target, [corpus.train], "-overwrite")
+    monkeypatch.undo()
+    assert [p.name for p in tmp_path.iterdir()] == ["vocab.txt"]
+    assert dict(read(path)) == counted(corpus.test)
+
+
+def test_what_cannot_be_counted_is_refused(
+    corpus: Corpus, tmp_path: Path, mistake: Mistake
+) -> None:
+    (tmp_path / "blank").write_text("\n \n")
+    words = ("build_vocab", "-src_vocab", tmp_path / "vocab.txt")
+    data = ("-data", f"{{c: {{path_src: {corpus.train}}}}}")
+    for more, said in (
+        (("-data", f"{{c: {{path_src: {tmp_path / 'blank'}}}}}"), "no sentence in it"),
+        (("-data", "{c: {path_src: nowhere}}"), "nowhere: no such file"),
+        ((*data, "-n_sample", 0), "-n_sample 0: expected -1"),
+        ((*data, "-n_sample", -2), "-n_sample -2: expected -1"),
+        ((*data, "-num_threads", 0), "-num_threads 0: expected"),
+        ((*data, "-dump_samples"), "-dump_samples: expected a -save_data"),
+        ((*data, "-tgt_vocab", "other"), "has one vocabulary"),
+        ((*data, "-overwrit"), "unknown option 'overwrit'; did you mean 'overwrite'?"),
+        ((*data, "-rnn_size", 3), "unknown option 'rnn_size'"),
+        ((), "-data"),
+    ):
+        assert said in mistake(*words, *more)
+    assert not (tmp_path / "vocab.txt").exists()
+    assert "/proc/none" in mistake("build_vocab", *data, "-src_vocab", "/proc/none/vocab.txt")
+
+
+def test_samples_can_be_dumped(corpus: Corpus, tmp_path: Path) -> None:
+    words = ("-n_sample", 10, "-dump_samples", "-save_data", tmp_path / "data" / "x")
+    assert build(tmp_path / "vocab.txt", [corpus.train], *words) == 0
+    (sample,) = (tmp_path / "data").rglob("*.src")
+    assert len(sample.read_text(encoding="utf-8").splitlines()) == 10
+
+
+def test_the_model_knows_the_words_and_the_marks(corpus: Corpus, tmp_path: Path) -> None:
+    from onmt_lattice.opennmt.checkpoint import load_checkpoint
+
+    config = corpus.yaml(
+        tmp_path / "a.yaml", save_model=str(tmp_path / "m"), train_steps=1, src_vocab_size=100
+    )
+    assert main(["train", "-config", str(config)]) == 0
+    fields = load_checkpoint(tmp_path / "m_step_1.pt")["vocab"]
+    source, target = (fields[side].base_field.vocab.itos for side in ("src", "tgt"))
+    marks = {"<unk>", "<blank>", "<s>", "</s>"}
+    most = {token for token, _ in counted(corpus.train).most_common(96)}
+    assert source == target and marks < set(source)
+    assert len(set(source) & most) > 90 and len(source) <= 104
