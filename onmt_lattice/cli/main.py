@@ -15,6 +15,7 @@ COMMANDS = {
     "translate": "decode sentences from their quantized representations",
     "evaluate": "measure rate and NLL of a checkpoint on a text",
     "plot": "draw rate against NLL from evaluations",
+    "theory": "check the paper's theory by experiment: tables and figures",
     "demo": "train, evaluate and plot every bottleneck on the embedded corpus",
 }
 

@@ -1,0 +1,78 @@
+"""``onmt_lattice theory``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from onmt_lattice.cli.arguments import Parser
+from onmt_lattice.errors import UserError, unknown_name
+from onmt_lattice.lattices import make_lattice
+from onmt_lattice.theory.catalogue import EXPERIMENTS, paper_lattices
+from onmt_lattice.theory.experiments import FORMATS
+
+LEAST_SAMPLES = 100
+
+
+def parser() -> Parser:
+    """Return the parser of this command."""
+    names = "; ".join(f"{e.name}: {e.summary}" for e in EXPERIMENTS.values())
+    p = Parser(
+        prog="onmt_lattice theory",
+        description="Check the paper's theory by experiment. Each experiment prints a table, with "
+        "the Monte-Carlo standard error of every number that is sampled, and writes it as "
+        f"NAME.txt and NAME.json, some a figure besides. Experiments: {names}.",
+        epilog="example: onmt_lattice theory -experiments moments ratedistortion "
+        "-output results/theory -format svg",
+    )
+    p.option(
+        "experiments",
+        nargs="+",
+        metavar="NAME",
+        default=list(EXPERIMENTS),
+        help="which to run (default: all)",
+    )
+    p.option(
+        "lattices",
+        nargs="+",
+        metavar="NAME",
+        default=paper_lattices(),
+        help=f"lattices to run them on; figures 1 and 2 have their own "
+        f"(default: {' '.join(paper_lattices())})",
+    )
+    own = ", ".join(f"{e.name} {e.samples} {e.unit}" for e in EXPERIMENTS.values() if e.samples)
+    p.option(
+        "samples",
+        type=int,
+        metavar="N",
+        help=f"Monte-Carlo samples, at least {LEAST_SAMPLES} (default: {own})",
+    )
+    p.option("seed", type=int, default=0, help="seed of every random number (default: 0)")
+    p.option(
+        "output",
+        default="results/theory",
+        metavar="DIR",
+        help="folder to write to (default: results/theory)",
+    )
+    p.option("format", choices=FORMATS, default="png", help="of the figures (default: png)")
+    return p
+
+
+def run(argv: list[str]) -> None:
+    """Run the experiments with the options in ``argv``; print and write each as it is done."""
+    args = parser().parse_args(argv)
+    for name in args.experiments:
+        if name not in EXPERIMENTS:
+            raise unknown_name("experiment", name, EXPERIMENTS)
+    if args.samples is not None and args.samples < LEAST_SAMPLES:
+        raise UserError(f"-samples {args.samples}: expected at least {LEAST_SAMPLES}")
+    if args.seed < 0:
+        raise UserError(f"-seed {args.seed}: expected at least 0")
+    lattices = tuple(make_lattice(name) for name in dict.fromkeys(args.lattices))
+    directory = Path(args.output)
+    if directory.exists() and not directory.is_dir():
+        raise UserError(f"-output {directory}: is a file, expected a folder")
+    directory.mkdir(parents=True, exist_ok=True)
+    for name in dict.fromkeys(args.experiments):
+        result = EXPERIMENTS[name].run(lattices, args.seed, args.samples)
+        print(result.text(), flush=True)
+        print(f"written to {', '.join(map(str, result.write(directory, args.format)))}\n")

@@ -1,0 +1,17 @@
+"""The paper's theory as experiments: each a table, and where it helps a figure."""
+
+from onmt_lattice.theory.catalogue import EXPERIMENTS, paper_lattices
+from onmt_lattice.theory.estimates import Estimate, estimate
+from onmt_lattice.theory.experiments import Experiment, Outcome, Settings
+from onmt_lattice.theory.tables import Table
+
+__all__ = [
+    "EXPERIMENTS",
+    "Estimate",
+    "Experiment",
+    "Outcome",
+    "Settings",
+    "Table",
+    "estimate",
+    "paper_lattices",
+]

@@ -1,0 +1,142 @@
+"""What an experiment is: a name, what it shows, and a function that measures it."""
+
+from __future__ import annotations
+
+import json
+import zlib
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import matplotlib
+import torch
+from matplotlib.figure import Figure
+
+from onmt_lattice.files import whole_file
+from onmt_lattice.lattices import Lattice
+from onmt_lattice.theory.tables import Table
+
+FORMATS = ("png", "svg")
+LARGEST_BATCH = 65_536
+BLOCK = 48  # coordinates: the least number that all six lattices divide
+STYLE: dict[Any, Any] = {
+    "svg.hashsalt": "onmt_lattice",
+    "font.size": 9,
+    "axes.titlesize": 10,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "legend.frameon": False,
+}
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What the experiments share.
+
+    Attributes:
+        lattices: each scaled so that its dither has second moment 1 a dimension.
+        samples: how many samples to draw for each lattice.
+        seed: of every random number.
+    """
+
+    lattices: tuple[Lattice, ...]
+    samples: int
+    seed: int
+
+    def generator(self, *labels: str) -> torch.Generator:
+        """Return a generator of its own for each ``labels``: no experiment disturbs another."""
+        key = "/".join([str(self.seed), *labels])
+        return torch.Generator().manual_seed(zlib.crc32(key.encode()))
+
+
+def points_of_blocks(blocks: int, lattice: Lattice) -> int:
+    """Return the number of points of ``lattice`` in ``blocks`` of 48 coordinates.
+
+    So that each lattice has as many coordinates, and much the same standard error.
+    """
+    return blocks * max(1, BLOCK // lattice.dim)
+
+
+def batches(samples: int, largest: int = LARGEST_BATCH) -> Iterator[int]:
+    """Yield sizes of at most ``largest`` that add up to ``samples``."""
+    for start in range(0, samples, largest):
+        yield min(largest, samples - start)
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What an experiment gave."""
+
+    table: Table
+    figure: Figure | None = None
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """An experiment.
+
+    Attributes:
+        name: on the command line, and of the files it writes.
+        summary: what it shows, in a few words.
+        samples: how many it draws for each lattice unless told otherwise; 0 if it draws none.
+        unit: what a sample is.
+        measure: does it.
+    """
+
+    name: str
+    summary: str
+    samples: int
+    unit: str
+    measure: Callable[[Settings], Outcome]
+
+    def run(
+        self, lattices: tuple[Lattice, ...], seed: int = 0, samples: int | None = None
+    ) -> Result:
+        """Return the outcome for ``lattices``, at any scale, with where it came from."""
+        unit = tuple(lattice.with_second_moment(1.0) for lattice in lattices)
+        settings = Settings(unit, self.samples if samples is None else samples, seed)
+        with matplotlib.rc_context(STYLE):
+            return Result(self, settings, self.measure(settings))
+
+
+@dataclass(frozen=True)
+class Result:
+    """The outcome of an experiment and the settings it came from."""
+
+    experiment: Experiment
+    settings: Settings
+    outcome: Outcome
+
+    def text(self) -> str:
+        """Return the table under the settings that give it again."""
+        experiment, settings = self.experiment, self.settings
+        drawn = "nothing is sampled"
+        if experiment.samples:
+            drawn = f"samples {settings.samples} ({experiment.unit}), seed {settings.seed}"
+        return f"{experiment.name}: {self.outcome.table.text()}\n{drawn}\n"
+
+    def json(self) -> dict[str, Any]:
+        """Return the table and the settings for ``json.dump``."""
+        return {
+            "experiment": self.experiment.name,
+            "samples": self.settings.samples if self.experiment.samples else 0,
+            "unit": self.experiment.unit,
+            "seed": self.settings.seed,
+            "torch": torch.__version__,
+            **self.outcome.table.json(),
+        }
+
+    def write(self, directory: Path, image: str = "png") -> list[Path]:
+        """Write NAME.txt, NAME.json and, where there is a figure, NAME.``image``; return them."""
+        paths = [directory / f"{self.experiment.name}.{kind}" for kind in ("txt", "json", image)]
+        with whole_file(paths[0]) as part:
+            part.write_text(self.text(), encoding="utf-8")
+        with whole_file(paths[1]) as part:
+            part.write_text(json.dumps(self.json(), indent=1) + "\n", encoding="utf-8")
+        if self.outcome.figure is None:
+            return paths[:2]
+        with matplotlib.rc_context(STYLE), whole_file(paths[2]) as part:
+            metadata = {"Date": None} if image == "svg" else None
+            self.outcome.figure.savefig(part, metadata=metadata)
+        return paths
