@@ -295,6 +295,19 @@ def test_one_file_serves_build_vocab_and_train(
     assert (tmp_path / "model_step_1.pt").is_file()
 
 
+def test_a_saved_configuration_can_be_read(corpus: Corpus, tmp_path: Path) -> None:
+    from onmt_lattice.opennmt.options import parse, train_parser
+
+    config = str(corpus.yaml(tmp_path / "a.yaml", transforms=[]))
+    saved = str(tmp_path / "saved.yaml")
+    with pytest.raises(SystemExit) as end:
+        main(["train", "-config", config, "-rnn_size", "64", "-save_config", saved])
+    assert end.value.code == 0
+    given = vars(parse(train_parser, ["-config", config, "-rnn_size", "64"]))
+    read = vars(parse(train_parser, ["-config", saved]))
+    assert {k: v for k, v in read.items() if given[k] != v} == {"config": saved}
+
+
 # ---- from options to objects ---------------------------------------------------------------------
 
 

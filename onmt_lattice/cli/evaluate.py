@@ -14,7 +14,7 @@ def parser() -> Parser:
         "segmented into words as its training text. All costs are in bits: a target token (end "
         "of sentence included), a whitespace word, a sentence. The rate is the length of the "
         "codeword of the real, quantized representation.",
-        epilog="example: onmt_lattice evaluate -model runs/demo/gaussian_step_6000.pt "
+        epilog="example: onmt_lattice evaluate -model runs/demo/gaussian/model_step_3000.pt "
         "-src data/grammar/test.en -output results/gaussian.json -reconstruct pred.txt",
     )
     p.option("model", required=True, metavar="FILE", help="checkpoint written by train")

@@ -197,8 +197,9 @@ def translate_parser() -> StrictParser:
     parser = StrictParser(
         prog="onmt_lattice translate",
         description="Decode every sentence from its quantized representation, as "
-        "onmt_translate does. The dither comes from -seed and the line number alone.",
-        epilog="example: onmt_lattice translate -model runs/demo/gaussian_step_6000.pt "
+        "onmt_translate does. The dither comes from -seed and the line number alone. Lengths are "
+        "in tokens, scores in nats.",
+        epilog="example: onmt_lattice translate -model runs/demo/gaussian/model_step_3000.pt "
         "-src data/grammar/test.en -output pred.txt -beam_size 1",
     )
     onmt.opts.config_opts(parser)
@@ -280,7 +281,13 @@ def parse(
         settings = read_config(path)
         valid = parser.names().union(*(make().names() for make in also_in_config))
         check_keys(path, settings, valid)
-        settings = {k: settings[k] for k in settings if k in parser.names() - not_of_config}
+        names = parser.names() - not_of_config
+        # YAML is read as if it stood on the command line, which has no way to say an empty list.
+        settings = {
+            k: v
+            for k, v in settings.items()
+            if k in names and not (v == [] == parser.get_default(k))
+        }
         # A flag that is false in YAML is not set; one that is true by default has to be told.
         parser.set_defaults(**{k: False for k, v in settings.items() if v is False})
     try:

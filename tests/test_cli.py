@@ -1,0 +1,177 @@
+"""The command line itself: help, exit statuses, and what reaches the terminal."""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import yaml
+from conftest import Corpus
+
+from onmt_lattice import __version__
+from onmt_lattice.cli import main
+from onmt_lattice.cli.main import COMMANDS, usage
+
+Mistake = Callable[..., str]
+Capture = pytest.CaptureFixture[str]
+ROOT = Path(__file__).parent.parent
+OURS = ["build_vocab", "train", "translate", "evaluate"]
+
+
+@pytest.mark.parametrize("flag", ["-h", "--help"])
+def test_usage_names_every_command(capsys: Capture, flag: str) -> None:
+    assert main([flag]) == 0
+    shown = capsys.readouterr().out
+    assert shown == usage() + "\n"
+    assert all(re.search(rf"^  {name} ", shown, flags=re.MULTILINE) for name in COMMANDS)
+    assert "bits" in shown and "example: onmt_lattice " in shown
+
+
+def test_without_words_usage_is_an_error(capsys: Capture) -> None:
+    assert main([]) == 2
+    assert usage() in capsys.readouterr().out
+
+
+def test_version(capsys: Capture) -> None:
+    assert main(["--version"]) == 0
+    assert capsys.readouterr().out == f"onmt_lattice {__version__}\n"
+
+
+def help_of(command: str, capsys: Capture, flag: str = "--help") -> str:
+    with pytest.raises(SystemExit) as end:
+        main([command, flag])
+    assert end.value.code == 0
+    shown, err = capsys.readouterr()
+    assert err == ""
+    return shown
+
+
+@pytest.mark.parametrize("command", OURS)
+def test_help_shows_units_and_an_example(command: str, capsys: Capture) -> None:
+    shown = help_of(command, capsys)
+    assert help_of(command, capsys, "-h") == shown
+    assert f"onmt_lattice {command}" in shown
+    units = {
+        "build_vocab": "'<token>\\t<count>' a line",
+        "train": "in bits a target token",
+        "translate": "Lengths are in tokens, scores in nats",
+        "evaluate": "in bits: a target token",
+    }
+    assert units[command] in " ".join(shown.split())
+    example = shlex.split(shown.split("example: ")[1].split("\n\n")[0])
+    assert example[:2] == ["onmt_lattice", command]
+    for option in example[2::2]:
+        assert re.search(rf"(^|[ ,]){option}\b", shown, flags=re.MULTILINE), option
+    for value in example[3::2]:
+        if value.startswith(("configs/", "data/")):
+            assert (ROOT / value).is_file()
+        if value.startswith("runs/demo/"):
+            config = yaml.safe_load((ROOT / "configs/demo/gaussian.yaml").read_text())
+            steps = yaml.safe_load((ROOT / "configs/demo/common.yaml").read_text())["train_steps"]
+            assert value == f"{config['save_model']}_step_{steps}.pt"
+
+
+def test_train_s_help_has_opennmt_s_options_and_ours(capsys: Capture) -> None:
+    shown = help_of("train", capsys)
+    for option in ("rnn_size", "max_generator_batches", "bottleneck", "lattice", "rate_weight"):
+        assert f"-{option}" in shown
+    assert "[ste_scalar, ste_vector]" in shown  # whose option it is
+
+
+def test_an_unknown_command(mistake: Mistake) -> None:
+    assert "unknown command 'trian'; did you mean 'train'?" in mistake("trian")
+    assert "unknown command 'xyzzy' (valid: build_vocab, " in mistake("xyzzy")
+
+
+def test_an_interrupt_is_no_traceback(monkeypatch: pytest.MonkeyPatch, capsys: Capture) -> None:
+    def interrupted(_: list[str]) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("onmt_lattice.cli.evaluate.run", interrupted)
+    assert main(["evaluate"]) == 130
+    assert capsys.readouterr().err == "onmt_lattice evaluate: interrupted\n"
+
+
+def test_a_file_that_cannot_be_used_is_a_mistake_but_a_bug_is_not(
+    monkeypatch: pytest.MonkeyPatch, mistake: Mistake
+) -> None:
+    def fails(error: Exception) -> Callable[[list[str]], None]:
+        def run(_: list[str]) -> None:
+            raise error
+
+        return run
+
+    denied = PermissionError(13, "Permission denied", "/some/file")
+    monkeypatch.setattr("onmt_lattice.cli.evaluate.run", fails(denied))
+    assert mistake("evaluate").endswith("error: /some/file: Permission denied")
+    for bug in (OSError("no file in it"), ValueError("a bug"), KeyError("a bug")):
+        monkeypatch.setattr("onmt_lattice.cli.evaluate.run", fails(bug))
+        with pytest.raises(type(bug)):
+            main(["evaluate"])
+
+
+# ---- in a process of its own ---------------------------------------------------------------------
+
+SESSION = """
+import sys, warnings
+from onmt_lattice.cli import main
+for words in {commands!r}:
+    assert main(words) == 0, words
+warnings.warn("mine, of the future", FutureWarning)
+warnings.warn("mine, deprecated", DeprecationWarning)
+warnings.warn("mine, plain")
+"""
+
+
+def run(*words: str) -> subprocess.CompletedProcess[str]:
+    environment = {k: v for k, v in os.environ.items() if k != "PYTHONWARNINGS"}
+    return subprocess.run(
+        [sys.executable, *words],
+        capture_output=True,
+        text=True,
+        timeout=300,
+        env={**environment, "OMP_NUM_THREADS": "1"},
+    )
+
+
+def test_only_the_user_s_own_warnings_are_shown(corpus: Corpus, tmp_path: Path) -> None:
+    config = corpus.yaml(
+        tmp_path / "a.yaml", save_model=str(tmp_path / "m"), train_steps=2, valid_steps=2
+    )
+    model = ["-model", str(tmp_path / "m_step_2.pt"), "-src", str(corpus.test)]
+    commands = [
+        ["train", "-config", str(config)],
+        ["train", "-config", str(config), "-train_from", str(tmp_path / "m_step_2.pt")],
+        ["evaluate", *model, "-reconstruct", str(tmp_path / "r")],
+        ["translate", *model, "-output", str(tmp_path / "t")],
+    ]
+    done = run("-c", SESSION.format(commands=commands))
+    assert done.returncode == 0, done.stderr
+    warned = [line for line in done.stderr.splitlines() if "Warning" in line]
+    assert [line.split("Warning: ")[1] for line in warned] == [
+        "mine, of the future",
+        "mine, deprecated",
+        "mine, plain",
+    ]
+
+
+def test_the_module_is_the_command_and_help_is_quick(tmp_path: Path) -> None:
+    shown = run("-m", "onmt_lattice", "--help")
+    assert (shown.returncode, shown.stderr) == (0, "")
+    assert shown.stdout == usage() + "\n"
+    refused = run("-m", "onmt_lattice", "evaluat")
+    assert refused.returncode == 2
+    assert refused.stderr.startswith("onmt_lattice evaluat: error: unknown command 'evaluat'; did")
+    # Neither torch nor OpenNMT-py is needed to say so.
+    imported = run(
+        "-c",
+        "import sys, onmt_lattice.cli as c; c.main(['--help']); c.main(['evaluat']);"
+        "sys.exit(any(name in sys.modules for name in ('torch', 'onmt')))",
+    )
+    assert imported.returncode == 0
