@@ -87,7 +87,7 @@ def test_probabilities_sum_to_one_over_the_lattice(code_name: str, name: str) ->
         u = 5 * torch.randn(lattice.dim, generator=generator(seed), dtype=F64)
         y = around(lattice, u, 2 * 25 * high**2)
         total = log_prob(code_with(code_name, lattice, log_s), y).exp().sum().item()
-        assert total == pytest.approx(1, abs=1e-7)
+        assert total == pytest.approx(1, abs=1e-6)  # the points left out
 
 
 @pytest.mark.parametrize("code_name", [CONVOLVED, DISCRETE])
