@@ -75,3 +75,8 @@ def test_the_registry_refuses_duplicates_and_strangers() -> None:
 def test_repr_names_the_lattice_and_its_scale() -> None:
     lattice: Lattice = make_lattice("D4").scaled(0.5)
     assert repr(lattice) == "D4(dim=4, scale=0.5)"
+
+
+def test_no_copies_is_an_error_of_the_name() -> None:
+    with pytest.raises(LatticeNameError, match=r"'E8\^0'.*at least 1"):
+        make_lattice("E8^0")

@@ -5,7 +5,12 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from onmt_lattice.bottlenecks.base import Bottleneck, Bottlenecked, register_bottleneck
+from onmt_lattice.bottlenecks.base import (
+    Bottleneck,
+    BottleneckConfig,
+    Bottlenecked,
+    register_bottleneck,
+)
 from onmt_lattice.noise import Noise
 
 
@@ -15,6 +20,10 @@ class IdentityBottleneck(Bottleneck):
 
     name = "none"
     summary = "the identity, rate 0: the unquantized upper bound"
+
+    def __init__(self, input_dim: int, config: BottleneckConfig) -> None:
+        super().__init__(input_dim, config)
+        self.reset_parameters()
 
     def relaxed(self, x: Tensor, noise: Noise) -> Bottlenecked:
         """See :meth:`Bottleneck.relaxed`."""

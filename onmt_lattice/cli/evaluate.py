@@ -51,4 +51,7 @@ def run(argv: list[str]) -> None:
         evaluation.write(output)
         print(f"written to {output}")
     if evaluation.entropy is not None and not evaluation.entropy.holds:
-        raise UserError("rate + NLL is below the entropy of the source: the accounting is wrong")
+        raise UserError(
+            "rate + NLL is below the entropy of the source: the accounting is wrong, "
+            "or the model was trained on this very text"
+        )

@@ -63,7 +63,11 @@ def make_lattice(name: str, **params: Any) -> Lattice:
             or not with these ``params``.
     """
     if power := _POWER.fullmatch(name):
-        return ProductLattice(make_lattice(power["factor"], **params), int(power["copies"]))
+        factor = make_lattice(power["factor"], **params)
+        try:
+            return ProductLattice(factor, int(power["copies"]))
+        except ValueError as error:
+            raise LatticeNameError(f"lattice {name!r}: {error}") from error
     key = name.strip().lower()
     if key not in _CLASSES and (match := _SHORTHAND.fullmatch(key)) and "n" not in params:
         key = match["family"] + match["dual"]
