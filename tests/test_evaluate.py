@@ -239,6 +239,15 @@ def test_options_that_cannot_be(trained: Trained, corpus: Corpus, mistake: Mista
     assert "-model/--model, -src/--src" in mistake("evaluate")
 
 
+def test_lines_are_those_of_training(measure: Measure, trained: Trained, tmp_path: Path) -> None:
+    """Carriage returns and other separators break no line: the index draws the dither."""
+    text = tmp_path / "text"
+    text.write_bytes("the dog\rsees the cat\r\n\r\na\u2028b\x0cthe man\n".encode())
+    e = measure(trained("lattice_z"), text, "-reconstruct", tmp_path / "out")
+    assert (e.sentences, e.empty_lines, e.words) == (2, 1, 9)
+    assert len((tmp_path / "out").read_bytes().split(b"\n")) == 4
+
+
 def test_one_sentence_has_no_standard_error(
     measure: Measure, trained: Trained, tmp_path: Path
 ) -> None:

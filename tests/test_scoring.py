@@ -135,6 +135,23 @@ def test_tokens_are_counted_without_padding(
     assert (scores.correct <= scores.tokens).all()
 
 
+def test_marks_in_the_text_are_words_like_any_other(loaded: LoadedAutoencoder) -> None:
+    """Training reads a literal mark as the mark; its cost is counted all the same."""
+    lines = ["the dog <blank> sees", "<blank>", "the <s> cat </s> <unk> \u2028 a\rb"]
+    sentences = read_sentences(lines, loaded)
+    scores = score(loaded, sentences)
+    assert scores.tokens.tolist() == [len(line.split()) + 1 for line in lines]
+    assert_same(score(loaded, sentences, 1), scores)
+    assert scores.nll_nats[1] > 1
+
+
+def test_filters_keep_every_line(trained: Trained) -> None:
+    loaded = load_autoencoder(trained("gaussian"))
+    loaded.opt.data = {"c": {"transforms": ["filtertoolong"]}}
+    loaded.opt.src_seq_length = loaded.opt.tgt_seq_length = 2
+    assert len(read_sentences(["a b c d", "a"], loaded)) == 2
+
+
 def test_few_logits_at_once_score_the_same(
     loaded: LoadedAutoencoder, sentences: list[Sentence], monkeypatch: pytest.MonkeyPatch
 ) -> None:

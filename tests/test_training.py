@@ -138,6 +138,22 @@ def test_another_objective_is_warned_about(corpus: Corpus, tmp_path: Path) -> No
     assert said.count("lambda: 2.0000") >= 2
 
 
+def test_another_bottleneck_is_refused(
+    corpus: Corpus, tmp_path: Path, trained: Trained, mistake: Mistake
+) -> None:
+    resumed = ("-train_from", trained("gaussian"), "-train_steps", 1000)
+    lattice = {"bottleneck_dim": None, **BOTTLENECKS["lattice_z"]}
+    for changes, then, now in (
+        (lattice, "bottleneck gaussian", "bottleneck lattice, lattice Z"),
+        ({"bottleneck_dim": 8}, "bottleneck_dim 16", "bottleneck_dim 8"),
+        ({"bottleneck_site": "all"}, "bottleneck_site top", "bottleneck_site all"),
+    ):
+        config = corpus.yaml(tmp_path / "a.yaml", **changes, save_model=str(tmp_path / "m"))
+        said = mistake("train", "-config", config, *resumed)
+        assert f"its bottleneck is {then}, not {now}" in said
+    assert not list(tmp_path.glob("m*"))
+
+
 def test_a_vocabulary_can_be_changed_on_the_way(corpus: Corpus, tmp_path: Path) -> None:
     config = corpus.yaml(tmp_path / "a.yaml", save_model=str(tmp_path / "m"), train_steps=2)
     train(config)
@@ -295,7 +311,14 @@ def test_a_subword_model_travels_in_the_checkpoint(
         )
         assert main(["build_vocab", "-config", str(config)]) == 0
         train(config)
-    (tmp_path / "pieces.model").unlink()
+    # Resumed with the model at another place, the run still takes it along.
+    moved = (tmp_path / "pieces.model").rename(tmp_path / "moved.model")
+    more = ("-src_subword_model", moved, "-save_model", tmp_path / "1", "-train_steps", 31)
+    train(config, "-train_from", tmp_path / "1_step_30.pt", *more)
+    before, after = (load(tmp_path / f"1_step_{n}.pt")["onmt_lattice"]["files"] for n in (30, 31))
+    assert_equal(before, after)
+    assert set(after) == {"src_subword_model", "tgt_subword_model"}
+    moved.unlink()
     said = mistake("train", "-config", config, "-train_from", tmp_path / "0_step_30.pt")
     assert "-src_subword_model" in said and "no such file" in said
     for number in range(2):

@@ -221,9 +221,15 @@ def forget_unknown(fields: dict[str, Any]) -> None:
 
 
 class CheckpointSaver(ModelSaver):
-    """OpenNMT-py's saver, writing each file aside and renaming it when whole."""
+    """OpenNMT-py's saver, writing each file aside and renaming it when whole.
+
+    Attributes:
+        progress: returns what a resumed run needs beside model and optimizer.
+        files: the files that the transforms of this run read; see :func:`embedded_files`.
+    """
 
     progress: Callable[[], dict[str, Any]] = staticmethod(dict)
+    files: dict[str, torch.Tensor]
 
     def _save(self, step: int, model: Autoencoder) -> tuple[dict[str, Any], str]:
         forget_unknown(self.fields)
@@ -239,7 +245,7 @@ class CheckpointSaver(ModelSaver):
                 "version": __version__,
                 "step": step,
                 "random_state": random_state(),
-                "files": embedded_files(self.model_opt),
+                "files": self.files,
                 **self.progress(),
             },
         }

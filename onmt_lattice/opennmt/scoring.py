@@ -139,8 +139,10 @@ class Scorer:
         self.model.decoder.init_state(src, memory, encoder.decoder_state(through.output))
         decoded, _ = self.model.decoder(tgt[:-1], memory, memory_lengths=lengths)
         target = tgt[1:, :, 0]
-        nll, guess = self._token_scores(decoded, target)
-        real = target != self.field.vocab.stoi[self.field.pad_token]
+        # By length, as a text may hold the very word that stands for padding.
+        steps = torch.arange(len(target), device=self.device).unsqueeze(1)
+        real = steps <= lengths.to(self.device)  # (tgt_len - 1, batch)
+        nll, guess = self._token_scores(decoded, target, real)
         unknown = target == self.field.vocab.stoi[self.field.unk_token]
         return SentenceScores(
             nll.sum(0).cpu(),
@@ -167,12 +169,11 @@ class Scorer:
         lengths = torch.tensor([len(sentence.tokens) for sentence in batch])
         return src.unsqueeze(-1).to(self.device), lengths, tgt.unsqueeze(-1).to(self.device)
 
-    def _token_scores(self, decoded: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
+    def _token_scores(self, decoded: Tensor, target: Tensor, real: Tensor) -> tuple[Tensor, Tensor]:
         """Return NLL (nats, float64; 0 at padding) and the decoder's first guess of each token.
 
-        Only real tokens meet the vocabulary, so many at a time that memory stays bounded.
+        Only ``real`` tokens meet the vocabulary, so many at a time that memory stays bounded.
         """
-        real = target != self.field.vocab.stoi[self.field.pad_token]
         nll = torch.zeros(target.shape, dtype=torch.double, device=target.device)
         guess = torch.zeros_like(target)
         linear = self.model.generator[0]

@@ -31,9 +31,11 @@ from onmt_lattice.opennmt.checkpoint import (
     OUR_KEY,
     CheckpointSaver,
     check_loaded,
+    embedded_files,
     set_random_state,
 )
 from onmt_lattice.opennmt.options import (
+    bottleneck_settings,
     build_vocab_parser,
     check_shapes,
     check_single_path,
@@ -190,6 +192,7 @@ def build(
     model_opt = _get_model_opts(opt, checkpoint=checkpoint)
     if checkpoint is not None:
         check_single_path(model_opt)
+        check_same_bottleneck(opt, model_opt)
     try:
         model = build_model(model_opt, opt, fields, checkpoint)
     except RuntimeError as error:
@@ -207,6 +210,7 @@ def build(
     optim = Optimizer.from_opt(model, opt, checkpoint=checkpoint)
     os.makedirs(os.path.dirname(os.path.abspath(opt.save_model)), exist_ok=True)
     saver = CheckpointSaver(opt.save_model, model, model_opt, fields, optim, opt.keep_checkpoint)
+    saver.files = embedded_files(opt)
     trainer = build_trainer(
         opt, device_id, model, fields, optim, model_saver=saver if rank == 0 else None
     )
@@ -232,6 +236,24 @@ def share_parameters(model: nn.Module, world_size: int) -> None:
     if world_size > 1:
         for tensor in [*model.parameters(), *model.buffers()]:
             torch.distributed.broadcast(tensor.data, 0)
+
+
+def check_same_bottleneck(opt: Namespace, before: Namespace) -> None:
+    """Refuse another bottleneck than the checkpoint's, which is the one that would be trained on.
+
+    Raises:
+        UserError: naming both.
+    """
+    now, then = ({"bottleneck": o.bottleneck, **bottleneck_settings(o)} for o in (opt, before))
+    if now != then:
+        raise UserError(
+            f"-train_from {opt.train_from}: its bottleneck is {_difference(then, now)}, not "
+            f"{_difference(now, then)}; a run goes on with the bottleneck that it began with"
+        )
+
+
+def _difference(of: dict[str, Any], other: dict[str, Any]) -> str:
+    return ", ".join(f"{k} {v}" for k, v in of.items() if k not in other or other[k] != v)
 
 
 def log_resumed_objective(opt: Namespace, before: Namespace) -> None:

@@ -95,7 +95,7 @@ def read_lines(path: str | os.PathLike[str], option: str = "src") -> list[str]:
         UserError: if it is missing, is not UTF-8, or holds nothing but empty lines.
     """
     try:
-        with open(path, encoding="utf-8") as file:
+        with open(path, encoding="utf-8", newline="\n") as file:  # lines as in training
             lines = file.read().split("\n")
     except OSError as error:
         raise UserError(f"-{option} {path}: cannot be read ({error.strerror})") from error
