@@ -78,5 +78,5 @@ def test_repr_names_the_lattice_and_its_scale() -> None:
 
 
 def test_no_copies_is_an_error_of_the_name() -> None:
-    with pytest.raises(LatticeNameError, match=r"'E8\^0'.*at least 1"):
+    with pytest.raises(UserError, match=r"'E8\^0'.*at least 1"):
         make_lattice("E8^0")
