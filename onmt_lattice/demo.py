@@ -52,7 +52,7 @@ def demo(options: DemoOptions) -> None:
 
 def prepare(options: DemoOptions) -> list[Run]:
     """Return the demo's runs, their folders claimed and the vocabulary built."""
-    from onmt_lattice.opennmt.options import read_config
+    from onmt_lattice.opennmt.parsing import read_config
     from onmt_lattice.opennmt.vocabulary import build_vocab
 
     paths = sorted(p for p in options.configs.glob("*.yaml") if p.name != "common.yaml")

@@ -31,7 +31,8 @@ from onmt.utils.optimizers import Optimizer
 
 from onmt_lattice.lattices import lattice_names
 from onmt_lattice.opennmt import plugin
-from onmt_lattice.opennmt.options import parse, train_parser
+from onmt_lattice.opennmt.options import train_parser
+from onmt_lattice.opennmt.parsing import parse
 from onmt_lattice.opennmt.training import check_options
 
 WORDS = 22

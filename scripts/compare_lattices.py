@@ -28,7 +28,7 @@ from onmt_lattice.evaluation import Evaluation
 from onmt_lattice.files import whole_file
 from onmt_lattice.lattices import make_lattice
 from onmt_lattice.opennmt.evaluate import EvaluateOptions, evaluate
-from onmt_lattice.opennmt.options import read_config
+from onmt_lattice.opennmt.parsing import read_config
 from onmt_lattice.opennmt.vocabulary import build_vocab
 from onmt_lattice.runs import Run, train_all
 

@@ -157,19 +157,19 @@ def build(corpus: Corpus, tmp_path: Path) -> Callable[..., Any]:
     """Return the trainer that the command line would start, with ``changes`` to the settings."""
     from onmt.utils.misc import set_random_seed
 
-    from onmt_lattice.opennmt import options, plugin, training
+    from onmt_lattice.opennmt import options, parsing, plugin, process, training
 
     def trainer(**changes: Any) -> Any:
         import onmt.bin.train
 
         config = corpus.yaml(tmp_path / "build.yaml", save_model=str(tmp_path / "m"), **changes)
         plugin.install()
-        opt = options.parse(options.train_parser, ["-config", str(config)])
+        opt = parsing.parse(options.train_parser, ["-config", str(config)])
         training.check_options(opt)
         set_random_seed(opt.seed, False)
         checkpoint, fields, _ = onmt.bin.train._init_train(opt)
         set_random_seed(opt.seed, False)
-        return training.build(opt, fields, checkpoint, -1, 0)
+        return process.build(opt, fields, checkpoint, -1, 0)
 
     return trainer
 

@@ -12,7 +12,8 @@ from onmt.inputters.fields import build_dynamic_fields
 from onmt.model_builder import build_model
 
 from onmt_lattice.opennmt import plugin
-from onmt_lattice.opennmt.options import parse, train_parser
+from onmt_lattice.opennmt.options import train_parser
+from onmt_lattice.opennmt.parsing import parse
 from onmt_lattice.opennmt.training import check_options
 
 CONFIGS = Path(__file__).parent.parent / "configs"

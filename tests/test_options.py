@@ -68,7 +68,8 @@ def test_a_stray_word_is_refused(refused: Mistake) -> None:
 def test_the_command_line_goes_before_yaml_and_dashes_are_alike(
     corpus: Corpus, tmp_path: Path
 ) -> None:
-    from onmt_lattice.opennmt.options import parse, train_parser
+    from onmt_lattice.opennmt.options import train_parser
+    from onmt_lattice.opennmt.parsing import parse
 
     config = str(corpus.yaml(tmp_path / "a.yaml", rnn_size=32, layers=2))
     for words in (["-rnn_size", "64"], ["--rnn_size", "64"], ["-rnn_size=64"]):
@@ -78,7 +79,8 @@ def test_the_command_line_goes_before_yaml_and_dashes_are_alike(
 
 
 def test_defaults_are_those_of_an_autoencoder(corpus: Corpus) -> None:
-    from onmt_lattice.opennmt.options import parse, train_parser
+    from onmt_lattice.opennmt.options import train_parser
+    from onmt_lattice.opennmt.parsing import parse
 
     opt = parse(train_parser, ["-data", "{}", "-src_vocab", "v"])
     assert (opt.encoder_type, opt.rnn_type, opt.input_feed) == ("bottleneck_brnn", "GRU", 0)
@@ -203,7 +205,9 @@ def test_another_target_is_refused(corpus: Corpus, refused: Mistake) -> None:
 
 
 def test_the_same_target_is_taken(corpus: Corpus) -> None:
-    from onmt_lattice.opennmt.options import parse, target_is_source, train_parser
+    from onmt_lattice.opennmt.corpora import target_is_source
+    from onmt_lattice.opennmt.options import train_parser
+    from onmt_lattice.opennmt.parsing import parse
 
     path, vocabulary = str(corpus.train), str(corpus.vocabulary)
     data = yaml.safe_dump({"c": {"path_src": path, "path_tgt": path}, "d": {"path_src": path}})
@@ -261,7 +265,7 @@ def test_a_config_that_cannot_be_read(tmp_path: Path, mistake: Mistake) -> None:
 
 
 def test_a_base_lies_beneath_the_file_that_names_it(tmp_path: Path) -> None:
-    from onmt_lattice.opennmt.options import read_config
+    from onmt_lattice.opennmt.parsing import read_config
 
     (tmp_path / "bases").mkdir()
     written(tmp_path / "bases/deep.yaml", "layers: 3\nrnn_size: 8\nseed: 4\n")
@@ -296,7 +300,8 @@ def test_one_file_serves_build_vocab_and_train(
 
 
 def test_a_saved_configuration_can_be_read(corpus: Corpus, tmp_path: Path) -> None:
-    from onmt_lattice.opennmt.options import parse, train_parser
+    from onmt_lattice.opennmt.options import train_parser
+    from onmt_lattice.opennmt.parsing import parse
 
     config = str(corpus.yaml(tmp_path / "a.yaml", transforms=[]))
     saved = str(tmp_path / "saved.yaml")
@@ -354,7 +359,8 @@ def test_every_declared_option_is_offered_by_its_name() -> None:
 
 
 def test_parse_raises_a_user_error() -> None:
-    from onmt_lattice.opennmt.options import parse, train_parser
+    from onmt_lattice.opennmt.options import train_parser
+    from onmt_lattice.opennmt.parsing import parse
 
     with pytest.raises(UserError, match="required"):
         parse(train_parser, [])

@@ -16,7 +16,7 @@ import onmt.utils.loss
 import pytest
 from conftest import Corpus
 
-from onmt_lattice.opennmt import options, plugin, training
+from onmt_lattice.opennmt import corpora, options, parsing, plugin, training
 from onmt_lattice.opennmt.encoder import BottleneckEncoder
 from onmt_lattice.opennmt.loss import RateLossCompute
 from onmt_lattice.opennmt.model import Autoencoder
@@ -100,10 +100,10 @@ def test_without_one_model_and_loss_are_opennmt_s_own(corpus: Corpus) -> None:
     plugin.install()
     data = f"{{c: {{path_src: {corpus.train}}}}}"
     words = ["-data", data, "-src_vocab", str(corpus.vocabulary), "-encoder_type", "brnn"]
-    opt = options.parse(
+    opt = parsing.parse(
         options.train_parser, [*words, "-rnn_size", "8", "-word_vec_size", "8", "-layers", "1"]
     )
-    options.target_is_source(opt)
+    corpora.target_is_source(opt)
     opt.global_attention = "general"
     opt.attention_dropout = opt.dropout
     training.ArgumentParser.update_model_opts(opt)

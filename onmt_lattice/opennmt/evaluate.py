@@ -17,12 +17,8 @@ from onmt_lattice.evaluation import Bits, Codebooks, Entropy, Evaluation, Mean, 
 from onmt_lattice.files import whole_file
 from onmt_lattice.opennmt import plugin
 from onmt_lattice.opennmt.checkpoint import LoadedAutoencoder, load_autoencoder
-from onmt_lattice.opennmt.options import (
-    bottleneck_label,
-    bottleneck_settings,
-    parse,
-    translate_parser,
-)
+from onmt_lattice.opennmt.options import bottleneck_label, bottleneck_settings, translate_parser
+from onmt_lattice.opennmt.parsing import parse
 from onmt_lattice.opennmt.scoring import Scorer, Sentence, SentenceScores, read_sentences
 from onmt_lattice.opennmt.translation import read_lines, reconstruct
 

@@ -1,22 +1,17 @@
-"""Options: OpenNMT-py's own plus ours, read strictly, and the door where they become objects."""
+"""Options: OpenNMT-py's own plus ours, and the door where they become objects."""
 
 from __future__ import annotations
 
 import dataclasses
-import os
 from argparse import Namespace
-from collections.abc import Callable, Iterable
-from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 import onmt.opts
-import yaml
-from onmt.constants import CorpusName
-from onmt.transforms import AVAILABLE_TRANSFORMS
 from onmt.utils.parse import ArgumentParser
 
 from onmt_lattice.bottlenecks import Bottleneck, bottleneck_class, bottlenecks, make_bottleneck
-from onmt_lattice.errors import UserError, unknown_name
+from onmt_lattice.errors import UserError
+from onmt_lattice.opennmt.parsing import StrictParser
 from onmt_lattice.schedules import SCHEDULES, RateWeight
 
 ENCODER_TYPE = "bottleneck_brnn"
@@ -40,21 +35,6 @@ TRAIN_DEFAULTS: dict[str, Any] = {
 BUILD_VOCAB_DEFAULTS: dict[str, Any] = {"share_vocab": True, "n_sample": -1}
 TRANSLATE_DEFAULTS: dict[str, Any] = {"seed": 0}
 
-# OpenNMT-py knows more: prefixes would make target and source differ, features and alignments are
-# no part of the text.
-CORPUS_KEYS = frozenset("path_src path_tgt transforms weight".split())
-
-# Options of subword segmentation, each for both sides, with OpenNMT-py's defaults.
-SEGMENTATION: dict[str, Any] = {
-    "subword_model": None,
-    "subword_vocab": "",
-    "vocab_threshold": 0,
-    "subword_nbest": 1,
-    "subword_alpha": 0,
-    "subword_type": "none",
-    "onmttok_kwargs": "{'mode': 'none'}",
-}
-
 # Every option that would let the decoder see more than the bottleneck's output, or that would
 # make the reported NLL something else than a code length: the one value allowed, and why.
 SINGLE_PATH: dict[str, tuple[Any, str]] = {
@@ -75,25 +55,6 @@ SINGLE_PATH: dict[str, tuple[Any, str]] = {
 
 
 DIM_HELP = "dimension d between the maps m -> d -> m; 0 for m, or for m/4 with -bottleneck lattice"
-
-
-class StrictParser(ArgumentParser):
-    """OpenNMT-py's parser whose errors are :class:`UserError`, and which takes no abbreviations."""
-
-    def __init__(self, **kwargs: Any) -> None:
-        super().__init__(allow_abbrev=False, **kwargs)
-
-    def error(self, message: str) -> NoReturn:
-        """Raise :class:`UserError` with ``message``."""
-        raise UserError(message)
-
-    def _get_option_tuples(self, option_string: str) -> list[Any]:
-        """Return no option for an abbreviation; ``allow_abbrev`` stops those of two dashes only."""
-        return []
-
-    def names(self) -> set[str]:
-        """Return every long option name, without dashes."""
-        return {s.lstrip("-") for a in self._actions for s in a.option_strings}
 
 
 def add_bottleneck_options(parser: ArgumentParser) -> None:
@@ -208,118 +169,6 @@ def translate_parser() -> StrictParser:
     return parser
 
 
-# ---- reading YAML and command line strictly ------------------------------------------------------
-
-
-def read_config(path: Path, above: tuple[Path, ...] = ()) -> dict[str, Any]:
-    """Return the settings of a YAML file, those of the file its ``base`` names beneath.
-
-    ``base`` is relative to the file that names it; ``above`` are the files that led here.
-
-    Raises:
-        UserError: if the file is missing, not YAML, not a mapping, or its own base.
-    """
-    if path.resolve() in above:
-        raise UserError(f"-config {path}: is its own 'base'")
-    try:
-        with open(path, encoding="utf-8") as file:
-            settings = yaml.safe_load(file)
-    except OSError as error:
-        raise UserError(f"-config {path}: cannot be read ({error.strerror})") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise UserError(f"-config {path}: not valid YAML: {error}") from error
-    if settings is None:
-        settings = {}
-    if not isinstance(settings, dict):
-        raise UserError(
-            f"-config {path}: expected 'option: value' lines, got a {type(settings).__name__}"
-        )
-    base = settings.pop("base", None)
-    if base is None:
-        return settings
-    if not isinstance(base, str):
-        raise UserError(f"-config {path}: base {base!r}: expected the path of one YAML file")
-    return {**read_config(path.parent / base, (*above, path.resolve())), **settings}
-
-
-def check_keys(path: Path, settings: dict[str, Any], valid: set[str]) -> None:
-    """Raise :class:`UserError` for the first key that is no option or has no value."""
-    for key, value in settings.items():
-        if key not in valid:
-            raise _unknown(f"option in {path}", str(key), valid)
-        if value is None:
-            raise UserError(f"{path}: {key}: expected a value; leave the line out for the default")
-
-
-def _unknown(kind: str, name: str, valid: Iterable[str]) -> UserError:
-    """Return the error for an unknown option; the hundreds of valid ones are in ``--help``."""
-    message = str(unknown_name(kind, name, valid)).split(" (valid:")[0]
-    return UserError(f"{message} (--help lists the options)")
-
-
-def parse(
-    make_parser: Callable[[], StrictParser],
-    argv: list[str],
-    also_in_config: Iterable[Callable[[], StrictParser]] = (),
-    not_of_config: frozenset[str] = frozenset(),
-) -> Namespace:
-    """Parse ``argv`` and the YAML file that its ``-config`` names.
-
-    Args:
-        make_parser: builds the parser.
-        argv: the words behind the subcommand.
-        also_in_config: parsers whose options may stand in the YAML file too, and are ignored.
-        not_of_config: options of ``make_parser`` that mean those of another parser in a YAML file.
-
-    Raises:
-        UserError: for an unknown option or key, or a value that is out of its range.
-    """
-    parser = make_parser()
-    path, rest = _take_config(argv)
-    settings: dict[str, Any] = {}
-    if path is not None and not {"-h", "--help"} & set(rest):
-        settings = read_config(path)
-        valid = parser.names().union(*(make().names() for make in also_in_config))
-        check_keys(path, settings, valid)
-        names = parser.names() - not_of_config
-        # YAML is read as if it stood on the command line, which has no way to say an empty list.
-        settings = {
-            k: v
-            for k, v in settings.items()
-            if k in names and not (v == [] == parser.get_default(k))
-        }
-        # A flag that is false in YAML is not set; one that is true by default has to be told.
-        parser.set_defaults(**{k: False for k, v in settings.items() if v is False})
-    try:
-        opt, unknown = parser.parse_known_args(
-            rest, config_file_contents=yaml.safe_dump(settings, sort_keys=False), env_vars={}
-        )
-    except AssertionError as error:  # such as for an optional package of OpenNMT-py's
-        raise UserError(str(error)) from error
-    for word in unknown:
-        if word.startswith("-"):
-            raise _unknown("option", word.split("=")[0].lstrip("-"), parser.names())
-        raise UserError(f"unexpected word {word!r} on the command line; options start with '-'")
-    opt.config = None if path is None else str(path)
-    return opt
-
-
-def _take_config(argv: list[str]) -> tuple[Path | None, list[str]]:
-    """Split ``-config FILE`` off ``argv``."""
-    path, rest, words = None, [], iter(argv)
-    for word in words:
-        name, equals, value = word.partition("=")
-        if name not in ("-config", "--config"):
-            rest.append(word)
-            continue
-        if path is not None:
-            raise UserError("-config is given twice; let one file name the other as its 'base'")
-        path = Path(value if equals else next(words, ""))
-        if path == Path(""):
-            raise UserError("-config: expected a path behind it")
-    return path, rest
-
-
 # ---- the door: options to objects ----------------------------------------------------------------
 
 
@@ -397,85 +246,3 @@ def check_shapes(opt: Namespace) -> None:
         )
     make_bottleneck_from_opt(opt, representation_dim(opt))
     rate_weight_from_opt(opt)
-
-
-def read_corpora(opt: Namespace) -> dict[str, dict[str, Any]]:
-    """Return what ``-data`` says of each corpus, transforms and weight filled in.
-
-    Raises:
-        UserError: naming the corpus and key that is wrong.
-    """
-    try:
-        corpora = yaml.safe_load(opt.data)
-    except yaml.YAMLError as error:
-        raise UserError(f"-data {opt.data!r}: not valid YAML: {error}") from error
-    if not isinstance(corpora, dict):
-        raise UserError(f"-data: expected corpora as 'name: {{path_src: FILE}}', got {opt.data!r}")
-    if not set(corpora) - {CorpusName.VALID}:
-        raise UserError(f"-data: expected a training corpus beside {CorpusName.VALID!r}")
-    for name, corpus in corpora.items():
-        if not isinstance(corpus, dict):
-            raise UserError(f"data.{name}: expected 'path_src: FILE', got {corpus!r}")
-        for key in corpus:
-            if key not in CORPUS_KEYS:
-                raise unknown_name(f"key of data.{name}", str(key), CORPUS_KEYS)
-        corpus.setdefault("transforms", opt.transforms)
-        corpus.setdefault("weight", 1)
-        _check_corpus(name, corpus)
-    return corpora
-
-
-def _check_corpus(name: str, corpus: dict[str, Any]) -> None:
-    source, transforms, weight = (corpus.get(k) for k in ("path_src", "transforms", "weight"))
-    if not isinstance(source, str):
-        raise UserError(f"data.{name}.path_src {source!r}: expected the path of a text")
-    if not os.path.isfile(source):
-        raise UserError(f"data.{name}.path_src {source}: no such file")
-    with open(source, "rb") as file:
-        if not any(line.split() for line in file):
-            raise UserError(f"data.{name}.path_src {source}: no sentence in it")
-    if corpus.get("path_tgt", source) != source:
-        raise UserError(
-            f"data.{name}.path_tgt {corpus['path_tgt']}: an autoencoder's target is its source, "
-            f"{source}; leave path_tgt out"
-        )
-    if not isinstance(weight, int) or weight < 1:
-        raise UserError(f"data.{name}.weight {weight!r}: expected a positive integer")
-    if not isinstance(transforms, list):
-        raise UserError(f"data.{name}.transforms {transforms!r}: expected a list of names")
-    for transform in transforms:
-        if transform not in AVAILABLE_TRANSFORMS:
-            raise unknown_name("transform", str(transform), AVAILABLE_TRANSFORMS)
-
-
-def target_is_source(opt: Namespace) -> None:
-    """Let every corpus' target be its source; refuse any other, and a vocabulary of its own.
-
-    Raises:
-        UserError: if a corpus is not as expected, or ``tgt_vocab`` differs from ``src_vocab``.
-    """
-    corpora = read_corpora(opt)
-    for corpus in corpora.values():
-        corpus["path_tgt"] = corpus["path_src"]
-    for name, default in SEGMENTATION.items():
-        given, source = getattr(opt, f"tgt_{name}"), getattr(opt, f"src_{name}")
-        if given not in (default, source):
-            raise UserError(
-                f"-tgt_{name} {given}: an autoencoder's target is segmented as its source, "
-                f"-src_{name} {source}; leave it out"
-            )
-        setattr(opt, f"tgt_{name}", source)
-    for corpus in corpora.values():
-        if {"bpe", "sentencepiece"} & set(corpus["transforms"]) and not opt.src_subword_model:
-            raise UserError(f"-src_subword_model: expected one for {corpus['transforms']}")
-    for name in ("src_subword_model", "src_subword_vocab"):
-        if getattr(opt, name) and not os.path.isfile(getattr(opt, name)):
-            raise UserError(f"-{name} {getattr(opt, name)}: no such file")
-    opt.data = yaml.safe_dump(corpora, sort_keys=False)
-    opt.transforms = []  # each corpus has its own now; OpenNMT-py fails on some of them here
-    if not opt.share_vocab or opt.tgt_vocab not in (None, opt.src_vocab):
-        raise UserError(
-            f"-share_vocab {opt.share_vocab}, -tgt_vocab {opt.tgt_vocab}: an autoencoder has one "
-            f"vocabulary, -src_vocab; leave both out"
-        )
-    opt.tgt_vocab = None

@@ -38,6 +38,7 @@ from onmt_lattice.opennmt.encoder import BottleneckEncoder
 from onmt_lattice.opennmt.loss import with_rate
 from onmt_lattice.opennmt.model import Autoencoder
 from onmt_lattice.opennmt.options import ENCODER_TYPE
+from onmt_lattice.opennmt.process import run_process
 from onmt_lattice.opennmt.statistics import RateStatistics
 from onmt_lattice.opennmt.trainer import RateTrainer
 
@@ -74,15 +75,19 @@ def all_gather_list(data: Any, max_size: int = 4096) -> list[Any]:
     return gathered
 
 
+def single_main(*args: Any, **kwargs: Any) -> None:
+    """Train in this process, which OpenNMT-py may just have started: install, then run."""
+    install()
+    run_process(*args, **kwargs)
+
+
 def install() -> None:
     """Replace the names above; calling it again changes nothing."""
-    from onmt_lattice.opennmt.training import run_process
-
     onmt.encoders.str2enc[ENCODER_TYPE] = BottleneckEncoder
     onmt.model_builder.build_task_specific_model = build_task_specific_model
     onmt.utils.Statistics = RateStatistics
     onmt.utils.loss.build_loss_compute = build_loss_compute
     onmt.Trainer = RateTrainer
-    onmt.bin.train.single_main = run_process
+    onmt.bin.train.single_main = single_main
     onmt.bin.train.load_checkpoint = load_checkpoint
     onmt.utils.distributed.all_gather_list = all_gather_list

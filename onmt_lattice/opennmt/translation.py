@@ -22,7 +22,8 @@ from onmt_lattice.files import whole_file
 from onmt_lattice.noise import SentenceNoise
 from onmt_lattice.opennmt import plugin
 from onmt_lattice.opennmt.checkpoint import LoadedAutoencoder, load_autoencoder
-from onmt_lattice.opennmt.options import parse, translate_parser
+from onmt_lattice.opennmt.options import translate_parser
+from onmt_lattice.opennmt.parsing import parse
 from onmt_lattice.opennmt.scoring import Sentence, read_sentences, trained_transforms
 
 

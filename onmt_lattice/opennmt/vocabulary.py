@@ -14,13 +14,9 @@ from onmt.utils.parse import ArgumentParser
 
 from onmt_lattice.errors import UserError
 from onmt_lattice.files import whole_file
-from onmt_lattice.opennmt.options import (
-    build_vocab_parser,
-    parse,
-    target_is_source,
-    train_parser,
-    translate_parser,
-)
+from onmt_lattice.opennmt.corpora import target_is_source
+from onmt_lattice.opennmt.options import build_vocab_parser, train_parser, translate_parser
+from onmt_lattice.opennmt.parsing import parse
 
 
 def build_vocab(argv: list[str]) -> None:

@@ -1,0 +1,110 @@
+"""What ``-data`` says of the corpora, checked; an autoencoder's target is its source."""
+
+from __future__ import annotations
+
+import os
+from argparse import Namespace
+from typing import Any
+
+import yaml
+from onmt.constants import CorpusName
+from onmt.transforms import AVAILABLE_TRANSFORMS
+
+from onmt_lattice.errors import UserError, unknown_name
+
+# OpenNMT-py knows more: prefixes would make target and source differ, features and alignments are
+# no part of the text.
+CORPUS_KEYS = frozenset("path_src path_tgt transforms weight".split())
+
+# Options of subword segmentation, each for both sides, with OpenNMT-py's defaults.
+SEGMENTATION: dict[str, Any] = {
+    "subword_model": None,
+    "subword_vocab": "",
+    "vocab_threshold": 0,
+    "subword_nbest": 1,
+    "subword_alpha": 0,
+    "subword_type": "none",
+    "onmttok_kwargs": "{'mode': 'none'}",
+}
+
+
+def read_corpora(opt: Namespace) -> dict[str, dict[str, Any]]:
+    """Return what ``-data`` says of each corpus, transforms and weight filled in.
+
+    Raises:
+        UserError: naming the corpus and key that is wrong.
+    """
+    try:
+        corpora = yaml.safe_load(opt.data)
+    except yaml.YAMLError as error:
+        raise UserError(f"-data {opt.data!r}: not valid YAML: {error}") from error
+    if not isinstance(corpora, dict):
+        raise UserError(f"-data: expected corpora as 'name: {{path_src: FILE}}', got {opt.data!r}")
+    if not set(corpora) - {CorpusName.VALID}:
+        raise UserError(f"-data: expected a training corpus beside {CorpusName.VALID!r}")
+    for name, corpus in corpora.items():
+        if not isinstance(corpus, dict):
+            raise UserError(f"data.{name}: expected 'path_src: FILE', got {corpus!r}")
+        for key in corpus:
+            if key not in CORPUS_KEYS:
+                raise unknown_name(f"key of data.{name}", str(key), CORPUS_KEYS)
+        corpus.setdefault("transforms", opt.transforms)
+        corpus.setdefault("weight", 1)
+        _check_corpus(name, corpus)
+    return corpora
+
+
+def _check_corpus(name: str, corpus: dict[str, Any]) -> None:
+    source, transforms, weight = (corpus.get(k) for k in ("path_src", "transforms", "weight"))
+    if not isinstance(source, str):
+        raise UserError(f"data.{name}.path_src {source!r}: expected the path of a text")
+    if not os.path.isfile(source):
+        raise UserError(f"data.{name}.path_src {source}: no such file")
+    with open(source, "rb") as file:
+        if not any(line.split() for line in file):
+            raise UserError(f"data.{name}.path_src {source}: no sentence in it")
+    if corpus.get("path_tgt", source) != source:
+        raise UserError(
+            f"data.{name}.path_tgt {corpus['path_tgt']}: an autoencoder's target is its source, "
+            f"{source}; leave path_tgt out"
+        )
+    if not isinstance(weight, int) or weight < 1:
+        raise UserError(f"data.{name}.weight {weight!r}: expected a positive integer")
+    if not isinstance(transforms, list):
+        raise UserError(f"data.{name}.transforms {transforms!r}: expected a list of names")
+    for transform in transforms:
+        if transform not in AVAILABLE_TRANSFORMS:
+            raise unknown_name("transform", str(transform), AVAILABLE_TRANSFORMS)
+
+
+def target_is_source(opt: Namespace) -> None:
+    """Let every corpus' target be its source; refuse any other, and a vocabulary of its own.
+
+    Raises:
+        UserError: if a corpus is not as expected, or ``tgt_vocab`` differs from ``src_vocab``.
+    """
+    corpora = read_corpora(opt)
+    for corpus in corpora.values():
+        corpus["path_tgt"] = corpus["path_src"]
+    for name, default in SEGMENTATION.items():
+        given, source = getattr(opt, f"tgt_{name}"), getattr(opt, f"src_{name}")
+        if given not in (default, source):
+            raise UserError(
+                f"-tgt_{name} {given}: an autoencoder's target is segmented as its source, "
+                f"-src_{name} {source}; leave it out"
+            )
+        setattr(opt, f"tgt_{name}", source)
+    for corpus in corpora.values():
+        if {"bpe", "sentencepiece"} & set(corpus["transforms"]) and not opt.src_subword_model:
+            raise UserError(f"-src_subword_model: expected one for {corpus['transforms']}")
+    for name in ("src_subword_model", "src_subword_vocab"):
+        if getattr(opt, name) and not os.path.isfile(getattr(opt, name)):
+            raise UserError(f"-{name} {getattr(opt, name)}: no such file")
+    opt.data = yaml.safe_dump(corpora, sort_keys=False)
+    opt.transforms = []  # each corpus has its own now; OpenNMT-py fails on some of them here
+    if not opt.share_vocab or opt.tgt_vocab not in (None, opt.src_vocab):
+        raise UserError(
+            f"-share_vocab {opt.share_vocab}, -tgt_vocab {opt.tgt_vocab}: an autoencoder has one "
+            f"vocabulary, -src_vocab; leave both out"
+        )
+    opt.tgt_vocab = None

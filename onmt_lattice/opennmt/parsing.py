@@ -1,0 +1,141 @@
+"""Reading YAML and command line strictly: nothing unknown, misspelled or abbreviated passes."""
+
+from __future__ import annotations
+
+from argparse import Namespace
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any, NoReturn
+
+import yaml
+from onmt.utils.parse import ArgumentParser
+
+from onmt_lattice.errors import UserError, unknown_name
+
+
+class StrictParser(ArgumentParser):
+    """OpenNMT-py's parser whose errors are :class:`UserError`, and which takes no abbreviations."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(allow_abbrev=False, **kwargs)
+
+    def error(self, message: str) -> NoReturn:
+        """Raise :class:`UserError` with ``message``."""
+        raise UserError(message)
+
+    def _get_option_tuples(self, option_string: str) -> list[Any]:
+        """Return no option for an abbreviation; ``allow_abbrev`` stops those of two dashes only."""
+        return []
+
+    def names(self) -> set[str]:
+        """Return every long option name, without dashes."""
+        return {s.lstrip("-") for a in self._actions for s in a.option_strings}
+
+
+def read_config(path: Path, above: tuple[Path, ...] = ()) -> dict[str, Any]:
+    """Return the settings of a YAML file, those of the file its ``base`` names beneath.
+
+    ``base`` is relative to the file that names it; ``above`` are the files that led here.
+
+    Raises:
+        UserError: if the file is missing, not YAML, not a mapping, or its own base.
+    """
+    if path.resolve() in above:
+        raise UserError(f"-config {path}: is its own 'base'")
+    try:
+        with open(path, encoding="utf-8") as file:
+            settings = yaml.safe_load(file)
+    except OSError as error:
+        raise UserError(f"-config {path}: cannot be read ({error.strerror})") from error
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise UserError(f"-config {path}: not valid YAML: {error}") from error
+    if settings is None:
+        settings = {}
+    if not isinstance(settings, dict):
+        raise UserError(
+            f"-config {path}: expected 'option: value' lines, got a {type(settings).__name__}"
+        )
+    base = settings.pop("base", None)
+    if base is None:
+        return settings
+    if not isinstance(base, str):
+        raise UserError(f"-config {path}: base {base!r}: expected the path of one YAML file")
+    return {**read_config(path.parent / base, (*above, path.resolve())), **settings}
+
+
+def check_keys(path: Path, settings: dict[str, Any], valid: set[str]) -> None:
+    """Raise :class:`UserError` for the first key that is no option or has no value."""
+    for key, value in settings.items():
+        if key not in valid:
+            raise _unknown(f"option in {path}", str(key), valid)
+        if value is None:
+            raise UserError(f"{path}: {key}: expected a value; leave the line out for the default")
+
+
+def _unknown(kind: str, name: str, valid: Iterable[str]) -> UserError:
+    """Return the error for an unknown option; the hundreds of valid ones are in ``--help``."""
+    message = str(unknown_name(kind, name, valid)).split(" (valid:")[0]
+    return UserError(f"{message} (--help lists the options)")
+
+
+def parse(
+    make_parser: Callable[[], StrictParser],
+    argv: list[str],
+    also_in_config: Iterable[Callable[[], StrictParser]] = (),
+    not_of_config: frozenset[str] = frozenset(),
+) -> Namespace:
+    """Parse ``argv`` and the YAML file that its ``-config`` names.
+
+    Args:
+        make_parser: builds the parser.
+        argv: the words behind the subcommand.
+        also_in_config: parsers whose options may stand in the YAML file too, and are ignored.
+        not_of_config: options of ``make_parser`` that mean those of another parser in a YAML file.
+
+    Raises:
+        UserError: for an unknown option or key, or a value that is out of its range.
+    """
+    parser = make_parser()
+    path, rest = _take_config(argv)
+    settings: dict[str, Any] = {}
+    if path is not None and not {"-h", "--help"} & set(rest):
+        settings = read_config(path)
+        valid = parser.names().union(*(make().names() for make in also_in_config))
+        check_keys(path, settings, valid)
+        names = parser.names() - not_of_config
+        # YAML is read as if it stood on the command line, which has no way to say an empty list.
+        settings = {
+            k: v
+            for k, v in settings.items()
+            if k in names and not (v == [] == parser.get_default(k))
+        }
+        # A flag that is false in YAML is not set; one that is true by default has to be told.
+        parser.set_defaults(**{k: False for k, v in settings.items() if v is False})
+    try:
+        opt, unknown = parser.parse_known_args(
+            rest, config_file_contents=yaml.safe_dump(settings, sort_keys=False), env_vars={}
+        )
+    except AssertionError as error:  # such as for an optional package of OpenNMT-py's
+        raise UserError(str(error)) from error
+    for word in unknown:
+        if word.startswith("-"):
+            raise _unknown("option", word.split("=")[0].lstrip("-"), parser.names())
+        raise UserError(f"unexpected word {word!r} on the command line; options start with '-'")
+    opt.config = None if path is None else str(path)
+    return opt
+
+
+def _take_config(argv: list[str]) -> tuple[Path | None, list[str]]:
+    """Split ``-config FILE`` off ``argv``."""
+    path, rest, words = None, [], iter(argv)
+    for word in words:
+        name, equals, value = word.partition("=")
+        if name not in ("-config", "--config"):
+            rest.append(word)
+            continue
+        if path is not None:
+            raise UserError("-config is given twice; let one file name the other as its 'base'")
+        path = Path(value if equals else next(words, ""))
+        if path == Path(""):
+            raise UserError("-config: expected a path behind it")
+    return path, rest

@@ -1,0 +1,199 @@
+"""One training process: OpenNMT-py's own flow, with our model, trainer and saver in it."""
+
+from __future__ import annotations
+
+import copy
+import itertools
+import os
+from argparse import Namespace
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+import torch
+from onmt.inputters.inputter import IterOnDevice
+from onmt.model_builder import build_model
+from onmt.train_single import (
+    _build_train_iter,
+    _build_valid_iter,
+    _get_model_opts,
+    configure_process,
+)
+from onmt.trainer import build_trainer
+from onmt.utils.logging import init_logger, logger
+from onmt.utils.optimizers import Optimizer
+from torch import nn
+
+from onmt_lattice.errors import UserError
+from onmt_lattice.opennmt.checkpoint import (
+    OUR_KEY,
+    CheckpointSaver,
+    check_loaded,
+    embedded_files,
+    set_random_state,
+)
+from onmt_lattice.opennmt.options import bottleneck_settings, check_single_path
+
+
+def run_process(
+    opt: Namespace,
+    fields: dict[str, Any],
+    transforms_cls: dict[str, type],
+    checkpoint: dict[str, Any] | None,
+    device_id: int,
+    batch_queue: Any = None,
+    semaphore: Any = None,
+) -> None:
+    """Train in this process; stands where OpenNMT-py has ``train_single.main``.
+
+    Args:
+        opt: the options, validated.
+        fields: vocabulary and numbering of the tokens.
+        transforms_cls: transforms of the text, by name.
+        checkpoint: what to go on from, or None.
+        device_id: index into ``opt.gpu_ranks``, or -1 for a single process on the CPU.
+        batch_queue: where batches come from if there are several processes.
+        semaphore: released for each batch taken from the queue.
+    """
+    rank = opt.gpu_ranks[device_id] if device_id >= 0 else 0
+    if device_id >= 0 and not torch.cuda.is_available():
+        opt, device_id = on_cpu(opt, rank), -1
+    configure_process(opt, device_id)
+    init_logger(opt.log_file)
+    done = 0 if checkpoint is None else checkpoint[OUR_KEY]["step"]
+    if done >= opt.train_steps:
+        logger.info("Step %d of %d: nothing left to train", done, opt.train_steps)
+        return
+
+    trainer = build(opt, fields, checkpoint, device_id, rank)
+    taken = 0 if checkpoint is None else checkpoint[OUR_KEY]["batches_taken"]
+    if batch_queue is None:
+        stream: Iterable[Any] = _build_train_iter(opt, fields, transforms_cls)
+    else:
+        stream = queued_batches(batch_queue, semaphore)
+    batches = itertools.islice(iter(stream), taken, None)
+    restore_or_split_noise(opt, checkpoint, rank)
+    valid = _build_valid_iter(opt, fields, transforms_cls)
+    trainer.train(
+        IterOnDevice(resumed(batches, checkpoint, rank), device_id),
+        opt.train_steps,
+        save_checkpoint_steps=opt.save_checkpoint_steps,
+        valid_iter=None if valid is None else IterOnDevice(valid, device_id),
+        valid_steps=opt.valid_steps,
+    )
+    if trainer.report_manager.tensorboard_writer is not None:
+        trainer.report_manager.tensorboard_writer.close()
+
+
+def build(
+    opt: Namespace,
+    fields: dict[str, Any],
+    checkpoint: dict[str, Any] | None,
+    device_id: int,
+    rank: int,
+) -> Any:
+    """Return the trainer of this process, its model and optimizer as in ``checkpoint``."""
+    model_opt = _get_model_opts(opt, checkpoint=checkpoint)
+    if checkpoint is not None:
+        check_single_path(model_opt)
+        check_same_bottleneck(opt, model_opt)
+    try:
+        model = build_model(model_opt, opt, fields, checkpoint)
+    except RuntimeError as error:
+        if checkpoint is None:
+            raise
+        raise UserError(f"-train_from {opt.train_from}: does not fit the model: {error}") from error
+    if checkpoint is None:
+        model.encoder.bottleneck.reset_parameters()
+    else:
+        if not opt.update_vocab:
+            check_loaded(model, checkpoint)
+        log_resumed_objective(opt, checkpoint["opt"])
+    share_parameters(model, opt.world_size)
+    model.count_parameters(log=logger.info)
+    optim = Optimizer.from_opt(model, opt, checkpoint=checkpoint)
+    os.makedirs(os.path.dirname(os.path.abspath(opt.save_model)), exist_ok=True)
+    saver = CheckpointSaver(opt.save_model, model, model_opt, fields, optim, opt.keep_checkpoint)
+    saver.files = embedded_files(opt)
+    trainer = build_trainer(
+        opt, device_id, model, fields, optim, model_saver=saver if rank == 0 else None
+    )
+    # On the CPU OpenNMT-py counts no device, and then skips validation and every metric.
+    trainer.n_gpu = opt.world_size
+    trainer.noise_seed = max(opt.seed, 0)
+    if checkpoint is not None:
+        trainer.batches_taken = checkpoint[OUR_KEY]["batches_taken"]
+    saver.progress = trainer.progress
+    return trainer
+
+
+def on_cpu(opt: Namespace, rank: int) -> Namespace:
+    """Return ``opt`` for one of several processes on the CPU: no GPU, one TensorBoard writer."""
+    opt = copy.copy(opt)
+    opt.gpu_ranks = []
+    opt.tensorboard = opt.tensorboard and rank == 0
+    return opt
+
+
+def share_parameters(model: nn.Module, world_size: int) -> None:
+    """Give every process the first one's parameters, as OpenNMT-py gives each its own."""
+    if world_size > 1:
+        for tensor in [*model.parameters(), *model.buffers()]:
+            torch.distributed.broadcast(tensor.data, 0)
+
+
+def check_same_bottleneck(opt: Namespace, before: Namespace) -> None:
+    """Refuse another bottleneck than the checkpoint's, which is the one that would be trained on.
+
+    Raises:
+        UserError: naming both.
+    """
+    now, then = ({"bottleneck": o.bottleneck, **bottleneck_settings(o)} for o in (opt, before))
+    if now != then:
+        raise UserError(
+            f"-train_from {opt.train_from}: its bottleneck is {_difference(then, now)}, not "
+            f"{_difference(now, then)}; a run goes on with the bottleneck that it began with"
+        )
+
+
+def _difference(of: dict[str, Any], other: dict[str, Any]) -> str:
+    return ", ".join(f"{k} {v}" for k, v in of.items() if k not in other or other[k] != v)
+
+
+def log_resumed_objective(opt: Namespace, before: Namespace) -> None:
+    """Say when a resumed run weighs the rate otherwise than the run it goes on from.
+
+    Model, optimizer and learning rate follow the checkpoint; λ, like the number of steps and
+    every option of the loss and the trainer, follows the command line.
+    """
+    for name in ("rate_weight", "rate_weight_schedule", "rate_weight_midpoint"):
+        now, then = getattr(opt, name), getattr(before, name)
+        if now != then:
+            logger.warning("-%s: the checkpoint had %s; going on with %s", name, then, now)
+
+
+def queued_batches(batch_queue: Any, semaphore: Any) -> Iterator[Any]:
+    """Yield the batches that a producer process makes."""
+    while True:
+        batch = batch_queue.get()
+        semaphore.release()
+        yield batch
+
+
+def restore_or_split_noise(opt: Namespace, checkpoint: dict[str, Any] | None, rank: int) -> None:
+    """Give every process but the first a noise stream of its own; all else keeps its seed."""
+    if rank > 0 and opt.seed > 0:
+        step = 0 if checkpoint is None else checkpoint[OUR_KEY]["step"]
+        torch.manual_seed(opt.seed + 1_000_003 * rank + step)
+
+
+def resumed(batches: Iterator[Any], checkpoint: dict[str, Any] | None, rank: int) -> Iterator[Any]:
+    """Yield ``batches``, setting the random state of ``checkpoint`` once the first is reached.
+
+    Skipping the batches that were taken before draws random numbers; the state as it was at the
+    checkpoint comes after it, and makes the resumed run the same, bit for bit, in one process.
+    """
+    if checkpoint is not None and rank == 0:
+        first = next(batches)
+        set_random_state(checkpoint[OUR_KEY]["random_state"])
+        yield first
+    yield from batches
