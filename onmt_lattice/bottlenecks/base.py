@@ -90,6 +90,7 @@ class Bottleneck(nn.Module, ABC):
     summary: ClassVar[str]
     Config: ClassVar[type[BottleneckConfig]] = BottleneckConfig
     always_maps: ClassVar[bool] = False
+    pays: ClassVar[bool] = True  # whether rate + NLL is the length of a code for the sentence
     alphabet: int | None = None  # number of values of each symbol, where finite
 
     def __init__(self, input_dim: int, config: BottleneckConfig) -> None:

@@ -83,7 +83,7 @@ def evaluate(options: EvaluateOptions) -> Evaluation:
         perplexity=2**nll.token,
         token_accuracy=float(scores.correct.sum()) / tokens,
         codebooks=_codebooks(loaded, scores),
-        entropy=_entropy(lines, sentences, scores),
+        entropy=_entropy(lines, sentences, loaded, scores),
         reconstruction=_reconstruction(lines, sentences, loaded, options),
     )
 
@@ -117,8 +117,12 @@ def _ideal_bits(lines: tuple[str, ...]) -> list[float] | None:
     return ideal_bits(lines)
 
 
-def _entropy(lines: list[str], sentences: list[Sentence], scores: SentenceScores) -> Entropy | None:
+def _entropy(
+    lines: list[str], sentences: list[Sentence], loaded: LoadedAutoencoder, scores: SentenceScores
+) -> Entropy | None:
     """Return the check of rate + NLL ≥ H if every sentence is one of the embedded grammar."""
+    if not loaded.model.encoder.bottleneck.pays:
+        return None
     ideal = _ideal_bits(tuple(lines[sentence.index] for sentence in sentences))
     if ideal is None:
         return None
