@@ -153,6 +153,19 @@ def mistake(capfd: pytest.CaptureFixture[str]) -> Callable[..., str]:
 
 
 @pytest.fixture
+def refused(corpus: Corpus, tmp_path: Path, mistake: Callable[..., str]) -> Callable[..., str]:
+    """Return how ``train`` refuses words behind a good YAML file, and changes to that file."""
+
+    def run(*words: object, **changes: Any) -> str:
+        changes.setdefault("save_model", str(tmp_path / "model"))
+        said = mistake("train", "-config", corpus.yaml(tmp_path / "a.yaml", **changes), *words)
+        assert list(tmp_path.glob("model*")) == []
+        return said
+
+    return run
+
+
+@pytest.fixture
 def build(corpus: Corpus, tmp_path: Path) -> Callable[..., Any]:
     """Return the trainer that the command line would start, with ``changes`` to the settings."""
     from onmt.utils.misc import set_random_seed

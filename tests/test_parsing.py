@@ -1,0 +1,145 @@
+"""YAML and command line are read strictly."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from conftest import Corpus
+
+from onmt_lattice.cli import main
+from onmt_lattice.errors import UserError
+
+Mistake = Callable[..., str]
+
+
+def written(path: Path, text: str) -> Path:
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+def test_a_misspelled_option_names_the_nearest(refused: Mistake) -> None:
+    assert "unknown option 'rnn_sise'; did you mean 'rnn_size'?" in refused("-rnn_sise", 3)
+    assert "unknown option 'rnn_sise'; did you mean 'rnn_size'?" in refused("--rnn_sise=3")
+    assert "unknown option 'xyzzy' (" in refused("-xyzzy")
+
+
+def test_a_misspelled_key_names_the_nearest_and_the_file(refused: Mistake) -> None:
+    said = refused(rate_wieght=1.0)
+    assert "a.yaml 'rate_wieght'; did you mean 'rate_weight'?" in said
+
+
+@pytest.mark.parametrize("dashes", ["-", "--"])
+@pytest.mark.parametrize("abbreviation", ["rnn_siz", "train_s", "bottleneck_s"])
+def test_abbreviations_are_refused(refused: Mistake, dashes: str, abbreviation: str) -> None:
+    assert f"unknown option '{abbreviation}'" in refused(dashes + abbreviation, "3")
+
+
+def test_a_stray_word_is_refused(refused: Mistake) -> None:
+    assert "unexpected word 'fast'" in refused("fast")
+
+
+def test_the_command_line_goes_before_yaml_and_dashes_are_alike(
+    corpus: Corpus, tmp_path: Path
+) -> None:
+    from onmt_lattice.opennmt.options import train_parser
+    from onmt_lattice.opennmt.parsing import parse
+
+    config = str(corpus.yaml(tmp_path / "a.yaml", rnn_size=32, layers=2))
+    for words in (["-rnn_size", "64"], ["--rnn_size", "64"], ["-rnn_size=64"]):
+        for argv in (["-config", config, *words], [*words, f"--config={config}"]):
+            opt = parse(train_parser, argv)
+            assert (opt.rnn_size, opt.layers) == (64, 2)
+
+
+@pytest.mark.parametrize("value", ["many", 3.5, [1, 2], {"a": 1}])
+def test_values_of_a_wrong_type(refused: Mistake, value: object) -> None:
+    assert "rnn_size" in refused(rnn_size=value)
+
+
+def test_a_key_without_a_value(tmp_path: Path, corpus: Corpus, mistake: Mistake) -> None:
+    config = corpus.yaml(tmp_path / "a.yaml", rnn_size=None)
+    config.write_text(config.read_text() + "rnn_size:\n")
+    assert "rnn_size: expected a value" in mistake("train", "-config", config)
+
+
+def test_choices_are_listed(refused: Mistake) -> None:
+    assert "'gaussian', 'lattice', 'none'" in refused(bottleneck="gausian")
+    assert "'top', 'all'" in refused("-bottleneck_site", "bottom")
+    assert "logistic" in refused("-rate_weight_schedule", "linear")
+    assert "A2" in refused(bottleneck="lattice", lattice="A_2")
+
+
+def test_parse_raises_a_user_error() -> None:
+    from onmt_lattice.opennmt.options import train_parser
+    from onmt_lattice.opennmt.parsing import parse
+
+    with pytest.raises(UserError, match="required"):
+        parse(train_parser, [])
+
+
+def test_a_config_that_cannot_be_read(tmp_path: Path, mistake: Mistake) -> None:
+    for path, said in (
+        (tmp_path / "missing.yaml", "cannot be read"),
+        (written(tmp_path / "a.yaml", "a: [1\nb: 2: 3\n"), "not valid YAML"),
+        (written(tmp_path / "b.yaml", "- 1\n"), "expected 'option: value' lines, got a list"),
+        (written(tmp_path / "c.yaml", "word"), "got a str"),
+        (written(tmp_path / "d.yaml", "base: missing.yaml\n"), "missing.yaml: cannot be read"),
+        (written(tmp_path / "e.yaml", "base: e.yaml\n"), "is its own 'base'"),
+        (written(tmp_path / "f.yaml", "base: [a, b]\n"), "expected the path of one YAML file"),
+    ):
+        assert said in mistake("train", "-config", path)
+    (tmp_path / "g.yaml").write_bytes(b"\xff\xfe\x00")
+    assert "not valid YAML" in mistake("train", "-config", tmp_path / "g.yaml")
+    assert "-config: expected a path" in mistake("train", "-config")
+    assert "-config is given twice" in mistake("train", "-config", "a.yaml", "--config=b.yaml")
+
+
+def test_a_base_lies_beneath_the_file_that_names_it(tmp_path: Path) -> None:
+    from onmt_lattice.opennmt.parsing import read_config
+
+    (tmp_path / "bases").mkdir()
+    written(tmp_path / "bases/deep.yaml", "layers: 3\nrnn_size: 8\nseed: 4\n")
+    written(tmp_path / "bases/mid.yaml", "base: deep.yaml\nrnn_size: 16\n")
+    top = written(tmp_path / "top.yaml", "base: bases/mid.yaml\nseed: 5\n")
+    assert read_config(top) == {"layers": 3, "rnn_size": 16, "seed": 5}
+    assert read_config(written(tmp_path / "empty.yaml", "")) == {}
+
+
+def test_keys_of_a_base_are_checked(tmp_path: Path, mistake: Mistake) -> None:
+    written(tmp_path / "base.yaml", "rnn_sise: 8\n")
+    said = mistake("train", "-config", written(tmp_path / "a.yaml", "base: base.yaml\n"))
+    assert "'rnn_sise'; did you mean 'rnn_size'?" in said
+
+
+def test_one_file_serves_build_vocab_and_train(
+    corpus: Corpus, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    config = corpus.yaml(
+        tmp_path / "both.yaml",
+        src_vocab=str(tmp_path / "vocab.txt"),
+        save_data=str(tmp_path / "samples"),
+        n_sample=-1,
+        overwrite=True,
+        save_model=str(tmp_path / "model"),
+        train_steps=1,
+        beam_size=2,  # of translate
+    )
+    assert main(["build_vocab", "-config", str(config)]) == 0
+    assert main(["train", "-config", str(config)]) == 0
+    assert (tmp_path / "model_step_1.pt").is_file()
+
+
+def test_a_saved_configuration_can_be_read(corpus: Corpus, tmp_path: Path) -> None:
+    from onmt_lattice.opennmt.options import train_parser
+    from onmt_lattice.opennmt.parsing import parse
+
+    config = str(corpus.yaml(tmp_path / "a.yaml", transforms=[]))
+    saved = str(tmp_path / "saved.yaml")
+    with pytest.raises(SystemExit) as end:
+        main(["train", "-config", config, "-rnn_size", "64", "-save_config", saved])
+    assert end.value.code == 0
+    given = vars(parse(train_parser, ["-config", config, "-rnn_size", "64"]))
+    read = vars(parse(train_parser, ["-config", saved]))
+    assert {k: v for k, v in read.items() if given[k] != v} == {"config": saved}
