@@ -64,6 +64,25 @@ class LatticeCode(nn.Module, ABC):
             ``(batch, blocks)`` float64, differentiable in ``y`` and the prior scales.
         """
 
+    @property
+    def coding_order(self) -> tuple[str, ...]:
+        """Names of the symbols of a point in the order they are coded in.
+
+        Unless a code says otherwise one, the whole point: on Z, the integer itself.
+        """
+        return ("point",)
+
+    def log_prob_steps(self, y: Tensor, noise: Noise) -> Tensor:
+        """Return log probabilities in nats of the symbols of z at y = z − u, in coding order.
+
+        Each is conditional on the symbols before it and the dither; they sum to :meth:`log_prob`,
+        whose arguments these are.
+
+        Returns:
+            ``(batch, blocks, steps)`` float64.
+        """
+        return self.log_prob(y, noise).unsqueeze(-1)
+
 
 _CODES: dict[str, type[LatticeCode]] = {}
 

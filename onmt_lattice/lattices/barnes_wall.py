@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from onmt_lattice.lattices.checkerboard import Checkerboard
+from onmt_lattice.lattices.coding import CosetOrder
 from onmt_lattice.lattices.convolution import CodeLattice, join
 from onmt_lattice.lattices.registry import register_lattice
 from onmt_lattice.lattices.trellis import MAX, Semiring
@@ -81,3 +82,6 @@ class BarnesWall16(CodeLattice):
         nearest = self._weigh(self._distances(x), MAX).max(0).indices
         word = self._tables(x.device)[0].index_select(1, nearest)
         return (word + 2 * self._checkerboard._decode((x - word) / 2)) * self.unit
+
+    def _order(self) -> CosetOrder:
+        return CosetOrder(reed_muller_words(4), self.unit, period=2, even=True)

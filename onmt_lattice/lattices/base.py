@@ -17,6 +17,8 @@ import torch
 from torch import Tensor
 from typing_extensions import Self
 
+from onmt_lattice.lattices.coding import CodingOrder
+
 
 class Lattice(ABC):
     """A lattice Λ of ``dim`` dimensions, times one ``scale`` factor.
@@ -174,15 +176,19 @@ class Lattice(ABC):
             ValueError: if the last dimension of ``y`` is not ``dim``, or that of ``log_s``
                 neither that nor 1.
         """
+        parts = self._split(*self._at_unit_scale(y, log_s))
+        theta = [self._log_theta(*part) for part in parts]
+        return (theta[0] if len(theta) == 1 else torch.cat(theta)).to(y.dtype)
+
+    def _at_unit_scale(self, y: Tensor, log_s: Tensor) -> tuple[Tensor, Tensor]:
+        """Return points and log scales ``(..., n)`` as the unit lattice sees them, checked."""
         self._check(y)
         work = _decodable(y)
         log_s = log_s.to(work)
         if log_s.dim() == 0 or log_s.shape[-1] == 1:
             log_s = log_s.expand(*log_s.shape[:-1], self.dim)
         self._check(log_s)
-        parts = self._split(work / self.scale, log_s - math.log(self.scale))
-        theta = [self._log_theta(*part) for part in parts]
-        return (theta[0] if len(theta) == 1 else torch.cat(theta)).to(y.dtype)
+        return work / self.scale, log_s - math.log(self.scale)
 
     def _split(self, y: Tensor, log_s: Tensor) -> Iterable[tuple[Tensor, Tensor]]:
         """Split the points along their first dimension into parts of about ``chunk`` points."""
@@ -197,6 +203,85 @@ class Lattice(ABC):
     @abstractmethod
     def _log_theta(self, y: Tensor, log_s: Tensor) -> Tensor:
         """Return :meth:`log_theta` of the unit lattice, ``y`` and ``log_s`` ``(..., n)``."""
+
+    # ---- reading by coordinates: the entropy coder's model -----------------------------------
+
+    @property
+    def coding_order(self) -> tuple[str, ...]:
+        """Names of the symbols of a point in coding order: the coset, if several; coordinates.
+
+        Raises:
+            NotImplementedError: if the lattice has no coding order. All those built in have one.
+        """
+        return self._order().names
+
+    def log_prob_steps(self, y: Tensor, log_s: Tensor) -> Tensor:
+        """Return ``(..., steps)``, log probabilities in nats of the symbols of z at y = z − u.
+
+        Each is that of one symbol of z given those before it and the dither u, for z with the
+        probability exp(−Σ_i (z_i − u_i)² / 2 s_i²) / Θ(u): exact, and their sum is its logarithm.
+        What another value of the next symbol costs is read at any point of the lattice with that
+        value and the same symbols before it; no step depends on later symbols.
+
+        Args:
+            y: ``(..., n)``, z − u.
+            log_s: log of the scales s, broadcastable with ``y``.
+
+        Raises:
+            ValueError: as :meth:`log_theta`.
+            NotImplementedError: as :attr:`coding_order`.
+        """
+        order = self._order()
+        work, scales = self._at_unit_scale(y, log_s)
+        rest = order.log_completions(work, scales)
+        steps = rest.diff(dim=-1) - 0.5 * (work * (-scales).exp()).square()
+        if order.cosets > 1:
+            coset = rest[..., 0] - self.log_theta(_decodable(y), log_s)
+            steps = torch.cat([coset.unsqueeze(-1), steps], -1)
+        return steps.to(y.dtype)
+
+    def symbols(self, point: Tensor) -> Tensor:
+        """Return ``(..., steps)`` int64, the symbols of lattice points in coding order.
+
+        Raises:
+            ValueError: if any of ``point`` is not in the lattice (see :meth:`contains`).
+            NotImplementedError: as :attr:`coding_order`.
+        """
+        return self._order().symbols(self._checked_points(point) / self.scale)
+
+    def point_of_symbols(self, symbols: Tensor) -> Tensor:
+        """Return ``(..., n)`` float64, the lattice points with ``symbols`` ``(..., steps)``.
+
+        Raises:
+            ValueError: if there is no such point.
+            NotImplementedError: as :attr:`coding_order`.
+        """
+        self._check_symbols(symbols)
+        return self._checked_points(self._order().point(symbols) * self.scale)
+
+    def _order(self) -> CodingOrder:
+        """Return the coding order of the unit lattice."""
+        raise NotImplementedError(
+            f"lattice {self.name} has no coding order; Z, D_n, D_n*, A_n, A_n*, E8, BW16, Leech "
+            f"and their products have one: use one of them, or define {type(self).__name__}._order"
+        )
+
+    def _check_symbols(self, symbols: Tensor) -> None:
+        steps = len(self.coding_order)
+        if symbols.shape[-1:] != (steps,):
+            raise ValueError(
+                f"a point of lattice {self.name} has {steps} symbols; "
+                f"got symbols of shape {tuple(symbols.shape)}, whose last dimension must be {steps}"
+            )
+
+    def _checked_points(self, x: Tensor) -> Tensor:
+        """Return ``x`` in float64 if all of it is in the lattice."""
+        if not (inside := self.contains(x)).all():
+            raise ValueError(
+                f"{x[~inside][0].tolist()} is no point of lattice {self.name} "
+                f"at scale {self.scale:g}: expected only points of it"
+            )
+        return x.double()
 
     # ------------------------------------------------------------------------------------------
 

@@ -12,6 +12,7 @@ from fractions import Fraction
 import torch
 from torch import Tensor
 
+from onmt_lattice.lattices.coding import CosetOrder
 from onmt_lattice.lattices.registry import register_lattice
 from onmt_lattice.lattices.trellis import Semiring, TrellisLattice
 
@@ -82,6 +83,10 @@ class Checkerboard(TrellisLattice):
         even, odd = over.classes(y, log_s, (0.0, 1.0), 2.0)
         return fold_parity(even, odd, over.add)[0]
 
+    def _order(self) -> CosetOrder:
+        zero = torch.zeros(1, self.dim, dtype=torch.int64)
+        return CosetOrder(zero, unit=1.0, period=1, even=True)
+
 
 @register_lattice("D*", "D4*")
 class DualCheckerboard(TrellisLattice):
@@ -107,6 +112,10 @@ class DualCheckerboard(TrellisLattice):
     def _fold(self, y: Tensor, log_s: Tensor, over: Semiring) -> Tensor:
         integers, halves = over.classes(y, log_s, (0.0, 0.5), 1.0)
         return over.add(integers.sum(-1), halves.sum(-1))
+
+    def _order(self) -> CosetOrder:
+        halves = torch.arange(2)[:, None].repeat(1, self.dim)
+        return CosetOrder(halves, unit=0.5, period=2, even=False)
 
 
 def uniform_sum_deviation(n: int) -> Fraction:

@@ -7,6 +7,7 @@ import math
 import torch
 from torch import Tensor
 
+from onmt_lattice.lattices.coding import CosetOrder
 from onmt_lattice.lattices.registry import register_lattice
 from onmt_lattice.lattices.trellis import Semiring, TrellisLattice
 
@@ -28,3 +29,7 @@ class Cubic(TrellisLattice):
 
     def _fold(self, y: Tensor, log_s: Tensor, over: Semiring) -> Tensor:
         return over.line(y, log_s).sum(-1)
+
+    def _order(self) -> CosetOrder:
+        zero = torch.zeros(1, self.dim, dtype=torch.int64)
+        return CosetOrder(zero, unit=1.0, period=1, even=False)

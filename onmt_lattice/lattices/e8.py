@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from onmt_lattice.lattices.checkerboard import fold_parity, mend_parity, parity
+from onmt_lattice.lattices.coding import CosetOrder
 from onmt_lattice.lattices.registry import register_lattice
 from onmt_lattice.lattices.trellis import Semiring, TrellisLattice
 
@@ -47,3 +48,7 @@ class E8(TrellisLattice):
         classes = over.classes(y, log_s, (0.0, 0.5, 1.0, 1.5), 2.0)
         cosets = fold_parity(classes[:2], classes[2:], over.add)[0]
         return over.add(cosets[0], cosets[1])
+
+    def _order(self) -> CosetOrder:
+        halves = torch.arange(2)[:, None].repeat(1, 8)
+        return CosetOrder(halves, unit=0.5, period=2, even=True)

@@ -19,6 +19,7 @@ import math
 import torch
 from torch import Tensor
 
+from onmt_lattice.lattices.coding import CosetOrder
 from onmt_lattice.lattices.convolution import CodeLattice, convolve, join
 from onmt_lattice.lattices.e8 import E8
 from onmt_lattice.lattices.golay import HAMMING, HAMMING_REVERSED, golay_generator, span
@@ -109,6 +110,12 @@ class Leech(CodeLattice):
         partners = torch.arange(16, device=c.device)[:, None] ^ c
         a = (first + second.gather(0, partners)).max(0).indices
         return torch.stack([a, a ^ c, c]) * 16 + t
+
+    def _order(self) -> CosetOrder:
+        """Code the coset of 4·D24 first: τ, then the word c of the Golay code."""
+        words = 2 * span(golay_generator())
+        odd = 1 + 4 * torch.eye(1, 24, dtype=torch.int64)
+        return CosetOrder(torch.cat([words, words + odd]), self.unit, period=4, even=True)
 
 
 def octet_cosets() -> Tensor:

@@ -21,8 +21,9 @@ from itertools import accumulate
 import torch
 from torch import Tensor
 
+from onmt_lattice.lattices.coding import CodingOrder
 from onmt_lattice.lattices.registry import register_lattice
-from onmt_lattice.lattices.trellis import Semiring, TrellisLattice
+from onmt_lattice.lattices.trellis import LOG_SUM, Semiring, TrellisLattice
 
 
 @cache
@@ -31,6 +32,13 @@ def section_classes(j: int, dtype: torch.dtype, device: torch.device) -> Tensor:
     rows, columns = torch.arange(j)[:, None], torch.arange(j + 1)[None, :]
     classes = ((j + 1) * rows - j * columns) % (j * (j + 1))
     return (classes.double() / (j * (j + 1))).to(device, dtype)
+
+
+def section_edges(y: Tensor, log_s: Tensor, j: int, over: Semiring) -> Tensor:
+    """Return ``(..., j, j + 1)``, the weights at coordinate j of each S_j and S_{j+1}."""
+    period = math.sqrt(j * (j + 1))
+    at = y[..., j - 1, None, None] / period - section_classes(j, y.dtype, y.device)
+    return over.line(at, log_s[..., j - 1, None, None] - math.log(period))
 
 
 def embed(x: Tensor) -> Tensor:
@@ -75,11 +83,47 @@ class _HelmertLattice(TrellisLattice):
         """Return ``(..., n + 1)``, the weight of the paths into each residue of S_{n+1}."""
         weights = y.new_zeros(1)
         for j in range(1, self.dim + 1):
-            period = math.sqrt(j * (j + 1))
-            at = y[..., j - 1, None, None] / period - section_classes(j, y.dtype, y.device)
-            edges = over.line(at, log_s[..., j - 1, None, None] - math.log(period))
-            weights = over.total(weights[..., :, None] + edges, -2)
+            weights = over.total(weights[..., :, None] + section_edges(y, log_s, j, over), -2)
         return weights
+
+
+class HelmertOrder(CodingOrder):
+    """The symbols of A_n and A_n*: the integers c_1, …, c_n, with no coset before them.
+
+    As c_{j−1} ≡ S_j ≡ c_j (mod j), the symbol before determines c_j mod j; in A_n the last one
+    is besides a multiple of n + 1.
+
+    Args:
+        n: the dimension.
+        closed: whether the trellis ends in S_{n+1} = 0.
+    """
+
+    def __init__(self, n: int, closed: bool):
+        self.dim, self.closed = n, closed
+
+    def log_completions(self, y: Tensor, log_s: Tensor) -> Tensor:
+        """See :meth:`CodingOrder.log_completions`: the fold from S_{n+1} back to S_1."""
+        edges = section_edges(y, log_s, self.dim, LOG_SUM)
+        weights = edges[..., 0] if self.closed else edges.logsumexp(-1)
+        rest = [torch.zeros_like(weights[..., 0]), weights[..., 0]]
+        for j in range(self.dim - 1, 0, -1):
+            edges = section_edges(y, log_s, j, LOG_SUM)
+            weights = (edges + weights[..., None, :]).logsumexp(-1)
+            rest.append(weights[..., 0])
+        return torch.stack(rest[::-1], -1)
+
+    def symbols(self, point: Tensor) -> Tensor:
+        """See :meth:`CodingOrder.symbols`."""
+        return (point.double() * self._lengths(point.device)).round().long()
+
+    def point(self, symbols: Tensor) -> Tensor:
+        """See :meth:`CodingOrder.point`."""
+        return symbols.double() / self._lengths(symbols.device)
+
+    def _lengths(self, device: torch.device) -> Tensor:
+        """Return ``(n,)`` float64, the √(j(j+1))."""
+        j = torch.arange(1, self.dim + 1, dtype=torch.float64, device=device)
+        return (j * (j + 1)).sqrt()
 
 
 @register_lattice("A", "A2", "A3")
@@ -116,6 +160,9 @@ class Simplex(_HelmertLattice):
         """Fold S_1 → S_2 → … → S_{n+1} = 0."""
         return self._residues(y, log_s, over)[..., 0]
 
+    def _order(self) -> HelmertOrder:
+        return HelmertOrder(self.dim, closed=True)
+
 
 @register_lattice("A*", "A3*")
 class DualSimplex(_HelmertLattice):
@@ -150,6 +197,9 @@ class DualSimplex(_HelmertLattice):
     def _fold(self, y: Tensor, log_s: Tensor, over: Semiring) -> Tensor:
         """Fold S_1 → S_2 → … → S_{n+1}, which may be anything."""
         return over.total(self._residues(y, log_s, over), -1)
+
+    def _order(self) -> HelmertOrder:
+        return HelmertOrder(self.dim, closed=False)
 
 
 @cache

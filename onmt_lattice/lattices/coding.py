@@ -1,0 +1,110 @@
+"""The order in which the symbols of a lattice point are coded, and the weights that condition them.
+
+A code that weighs the point z by exp(−Σ (z_i − u_i)²/2s_i²) gives the next symbol, after a prefix
+of symbols, the weight of all points that go on with it over the weight of all that go on at all.
+Those of z's own symbols depend on y = z − u alone: the points z′ that share its prefix are z − λ,
+λ in a sublattice, and so their weight is the sublattice's theta series at y. Coordinate by
+coordinate that is the fold of the whole theta series, run backwards from the last coordinate.
+"""
+
+from __future__ import annotations
+
+import math
+from abc import ABC, abstractmethod
+
+import torch
+from torch import Tensor
+from torch.nn.functional import one_hot
+
+from onmt_lattice.lattices.theta import log_theta_line, log_theta_parity
+
+
+class CodingOrder(ABC):
+    """The symbols of the points of a lattice at scale 1: a coset, if several, then coordinates.
+
+    Attributes:
+        dim: n, the number of coordinates.
+        cosets: number of values of the first symbol; with 1 there is no such symbol.
+    """
+
+    dim: int
+    cosets: int = 1
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Names of the steps, in coding order."""
+        coordinates = tuple(f"x{i}" for i in range(1, self.dim + 1))
+        return ("coset", *coordinates) if self.cosets > 1 else coordinates
+
+    @abstractmethod
+    def log_completions(self, y: Tensor, log_s: Tensor) -> Tensor:
+        """Return ``(..., n + 1)``, log weights at ``y = z − u`` of all that z may yet become.
+
+        The k-th is the sum of exp(−Σ_{i > k} (z′_i − u_i)²/2s_i²) over the points z′ that share
+        z's coset and its first k coordinates.
+        """
+
+    @abstractmethod
+    def symbols(self, point: Tensor) -> Tensor:
+        """Return ``(..., steps)`` int64, the symbols of ``point`` ``(..., n)``."""
+
+    @abstractmethod
+    def point(self, symbols: Tensor) -> Tensor:
+        """Return ``(..., n)`` float64, the point of ``symbols`` ``(..., steps)``."""
+
+
+class CosetOrder(CodingOrder):
+    """A union of cosets of a rectangular or checkerboard lattice: unit·(c + period·k).
+
+    The symbols are the index of c and the integers k, whose sum is even if ``even``: the last k
+    has then the parity that is left.
+
+    Args:
+        offsets: ``(cosets, n)`` int64, the c, distinct modulo ``period``.
+        unit: the length of 1 in them.
+        period: the distance, in units, of the numbers at a coordinate of one coset.
+        even: whether Σk has to be even.
+    """
+
+    def __init__(self, offsets: Tensor, unit: float, period: int, even: bool):
+        self.cosets, self.dim = offsets.shape
+        self.offsets, self.unit, self.period, self.even = offsets, unit, period, even
+
+    def log_completions(self, y: Tensor, log_s: Tensor) -> Tensor:
+        """See :meth:`CodingOrder.log_completions`."""
+        step = self.unit * self.period
+        y, log_s = y / step, log_s - math.log(step)
+        if not self.even:
+            weights = log_theta_line(y, log_s).unbind(-1)
+            rest = [torch.zeros_like(weights[0])]
+            for weight in reversed(weights):
+                rest.append(rest[-1] + weight)
+            return torch.stack(rest[::-1], -1)
+        *earlier, (even, odd) = zip(
+            *(w.unbind(-1) for w in log_theta_parity(y, log_s)), strict=True
+        )
+        rest = [torch.zeros_like(even), even]
+        for e, o in reversed(earlier):
+            even, odd = torch.logaddexp(e + even, o + odd), torch.logaddexp(e + odd, o + even)
+            rest.append(even)
+        return torch.stack(rest[::-1], -1)
+
+    def symbols(self, point: Tensor) -> Tensor:
+        """See :meth:`CodingOrder.symbols`."""
+        x = (point.double() / self.unit).round().long()
+        offsets = self.offsets.to(x.device)
+        agreeing = self._residues(x) @ self._residues(offsets).T  # at how many coordinates
+        coset = agreeing.argmax(-1)
+        k = torch.div(x - offsets[coset], self.period, rounding_mode="floor")
+        return torch.cat([coset[..., None], k], -1) if self.cosets > 1 else k
+
+    def point(self, symbols: Tensor) -> Tensor:
+        """See :meth:`CodingOrder.point`."""
+        coset, k = symbols[..., 0] * (self.cosets > 1), symbols[..., -self.dim :]
+        if (coset < 0).any() or (coset >= self.cosets).any():
+            raise ValueError(f"coset symbol outside 0 … {self.cosets - 1}: expected one of these")
+        return (self.offsets.to(symbols.device)[coset] + self.period * k).double() * self.unit
+
+    def _residues(self, x: Tensor) -> Tensor:
+        """Return ``(..., n·period)``, indicators of the residues of ``x`` ``(..., n)``."""
+        return one_hot(x % self.period, self.period).flatten(-2).float()
