@@ -22,6 +22,14 @@ class Parser(argparse.ArgumentParser):
         """Return no option for an abbreviation; ``allow_abbrev`` stops those of two dashes only."""
         return []
 
+    def names(self, parsed: argparse.Namespace) -> set[str]:
+        """Return every option name, without dashes; of the subcommand too that was ``parsed``."""
+        names = {s.lstrip("-") for a in self._actions for s in a.option_strings}
+        for action in self._actions:
+            if isinstance(action, argparse._SubParsersAction):
+                names |= action.choices[getattr(parsed, action.dest)].names(parsed)
+        return names
+
     def error(self, message: str) -> NoReturn:
         """Raise :class:`UserError` with ``message``."""
         raise UserError(message)
@@ -31,7 +39,6 @@ class Parser(argparse.ArgumentParser):
         parsed, unknown = self.parse_known_args(args, namespace)
         for word in unknown:
             if word.startswith("-") and len(word) > 1:
-                names = {s.lstrip("-") for a in self._actions for s in a.option_strings}
-                raise unknown_name("option", word.split("=")[0].lstrip("-"), names)
+                raise unknown_name("option", word.split("=")[0].lstrip("-"), self.names(parsed))
             raise UserError(f"unexpected word {word!r} on the command line")
         return parsed

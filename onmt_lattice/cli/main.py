@@ -16,8 +16,11 @@ COMMANDS = {
     "evaluate": "measure rate and NLL of a checkpoint on a text",
     "plot": "draw rate against NLL from evaluations",
     "theory": "check the paper's theory by experiment: tables and figures",
+    "prepare": "download and prepare the paper's data",
     "demo": "train, evaluate and plot every bottleneck on the embedded corpus",
 }
+
+RESUMED = ("prepare", "demo")  # commands that go on where they were stopped
 
 NOISY_MODULES = (
     "onmt.models.sru",
@@ -80,6 +83,7 @@ def main(argv: list[str] | None = None) -> int:
             raise
         return report(name, f"{error.filename}: {error.strerror}")
     except KeyboardInterrupt:
-        print(f"onmt_lattice {name}: interrupted", file=sys.stderr)
+        again = "; run again to go on" if name in RESUMED else ""
+        print(f"onmt_lattice {name}: interrupted{again}", file=sys.stderr)
         return 130
     return status or 0

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -115,8 +114,21 @@ def _option(parser: argparse.ArgumentParser, name: str, **how: Any) -> None:
     parser.add_argument(f"--{name}", f"-{name}", **how)
 
 
-def run(args: argparse.Namespace) -> None:
-    """Run the command that ``args`` were parsed for; raises :class:`UserError`."""
+def parser() -> Parser:
+    """Return the parser of this command."""
+    p = Parser(
+        prog="onmt_lattice prepare",
+        description="Prepare the paper's data: text, a sentence a line in subword units, and what "
+        "train needs to read it.",
+        epilog="example: onmt_lattice prepare wmt16 --out data/wmt16",
+    )
+    add_arguments(p)
+    return p
+
+
+def run(argv: list[str]) -> None:
+    """Prepare the data that ``argv`` names; raises :class:`UserError`."""
+    args = parser().parse_args(argv)
     run_newstest2014(args) if args.data == "newstest2014" else run_wmt16(args)
 
 
@@ -148,21 +160,6 @@ def run_newstest2014(args: argparse.Namespace) -> None:
     _check_folder(args.given)
     facts = newstest.prepare(args.out, args.given, args.subword_model)
     print(f"{args.out}: {facts['sentences']:,} sentences, {facts['units']:,} tokens")
-
-
-def main_wmt16(argv: list[str] | None = None) -> int:
-    """Run "wmt16" as a script; return 0, or 2 for a user's mistake, or 130 for Ctrl-C."""
-    parser = Parser(prog="prepare_wmt16", description=WMT16)
-    add_wmt16_arguments(parser)
-    try:
-        run_wmt16(parser.parse_args(argv))
-    except UserError as error:
-        print(f"prepare_wmt16: error: {error}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        print("prepare_wmt16: interrupted; run again to go on", file=sys.stderr)
-        return 130
-    return 0
 
 
 def _summary(manifest: Manifest) -> str:
