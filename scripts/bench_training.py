@@ -93,7 +93,9 @@ def main() -> None:
     choices = {"gaussian": ["-bottleneck", "gaussian"]}
     for name in LATTICES:
         if name in lattice_names():
-            choices[f"lattice {name}"] = ["-bottleneck", "lattice", "-lattice", name]
+            words = ["-bottleneck", "lattice", "-lattice", name]
+            choices[f"lattice {name}"] = words
+            choices[f"lattice {name}, d = m"] = [*words, "-bottleneck_dim", str(args.dim)]
     choices["ste_scalar M=2"] = ["-bottleneck", "ste_scalar"]
     choices["ste_vector M=4"] = ["-bottleneck", "ste_vector"]
     with tempfile.TemporaryDirectory() as folder:
@@ -104,10 +106,10 @@ def main() -> None:
             seconds = step.seconds()
             if number >= 2:
                 times[label].append(seconds)
-    print(f"{'bottleneck':<16}{'ms a step':>10}{'ratio to gaussian':>20}")
+    print(f"{'bottleneck':<22}{'ms a step':>10}{'ratio to gaussian':>20}")
     for label, taken in times.items():
         ratio = statistics.median(t / g for t, g in zip(taken, times["gaussian"], strict=True))
-        print(f"{label:<16}{1000 * statistics.median(taken):>10.1f}{ratio:>20.3f}")
+        print(f"{label:<22}{1000 * statistics.median(taken):>10.1f}{ratio:>20.3f}")
 
 
 if __name__ == "__main__":
