@@ -67,3 +67,8 @@ def test_the_same_target_is_taken(corpus: Corpus) -> None:
     opt = parse(train_parser, ["-data", data, "-src_vocab", vocabulary, "-tgt_vocab", vocabulary])
     target_is_source(opt)
     assert {c["path_tgt"] for c in yaml.safe_load(opt.data).values()} == {path}
+
+
+def test_sampled_segmentation_is_refused(refused: Mistake) -> None:
+    assert "-src_subword_nbest 5" in refused(src_subword_nbest=5)
+    assert "-src_subword_alpha 0.1" in refused(src_subword_alpha=0.1)

@@ -94,6 +94,12 @@ def target_is_source(opt: Namespace) -> None:
                 f"-src_{name} {source}; leave it out"
             )
         setattr(opt, f"tgt_{name}", source)
+    if opt.src_subword_nbest > 1 or opt.src_subword_alpha > 0:
+        raise UserError(
+            f"-src_subword_nbest {opt.src_subword_nbest}, -src_subword_alpha "
+            f"{opt.src_subword_alpha}: expected 1 and 0, as sampling would segment a sentence and "
+            f"its reconstruction apart"
+        )
     for corpus in corpora.values():
         if {"bpe", "sentencepiece"} & set(corpus["transforms"]) and not opt.src_subword_model:
             raise UserError(f"-src_subword_model: expected one for {corpus['transforms']}")
