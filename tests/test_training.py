@@ -340,3 +340,13 @@ def test_a_subword_model_travels_in_the_checkpoint(
     assert first.tokens > first.words + first.sentences
     assert first.nll.word * first.words == pytest.approx(first.nll.token * first.tokens)
     assert first.reconstruction is not None and first.reconstruction.bleu > 0
+
+
+def test_the_log_says_how_many_numbers_the_bottleneck_works_on(
+    corpus: Corpus, tmp_path: Path
+) -> None:
+    log = tmp_path / "train.log"
+    settings = {"bottleneck": "lattice", "lattice": "Leech", "bottleneck_dim": 30}
+    config = corpus.yaml(tmp_path / "a.yaml", **settings, save_model=str(tmp_path / "model"))
+    train(config, "-train_steps", 1, "-log_file", log)
+    assert "Bottleneck lattice Leech: X has 32 numbers, mapped to 48 inside" in log.read_text()

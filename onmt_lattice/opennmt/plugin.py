@@ -1,7 +1,7 @@
 """Everything of OpenNMT-py that is replaced, in one place.
 
-Two dictionaries are registries and only get an entry. The other names are looked up by
-OpenNMT-py's own functions at run time; each is replaced by a subclass or a wrapper. Models without
+The first is a registry and only gets an entry. The other names are looked up by OpenNMT-py's own
+functions at run time; each is replaced by a subclass or a wrapper. Models without
 a bottleneck are still built, and their loss is computed, as before; trained they no longer are.
 
 ==============================================  ===================================================

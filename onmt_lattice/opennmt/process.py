@@ -31,7 +31,12 @@ from onmt_lattice.opennmt.checkpoint import (
     embedded_files,
     set_random_state,
 )
-from onmt_lattice.opennmt.options import bottleneck_settings, check_single_path
+from onmt_lattice.opennmt.model import Autoencoder
+from onmt_lattice.opennmt.options import (
+    bottleneck_label,
+    bottleneck_settings,
+    check_single_path,
+)
 
 
 def run_process(
@@ -108,6 +113,7 @@ def build(
         if not opt.update_vocab:
             check_loaded(model, checkpoint)
         log_resumed_objective(opt, checkpoint["opt"])
+    log_bottleneck(model_opt, model)
     share_parameters(model, opt.world_size)
     model.count_parameters(log=logger.info)
     optim = Optimizer.from_opt(model, opt, checkpoint=checkpoint)
@@ -124,6 +130,18 @@ def build(
         trainer.batches_taken = checkpoint[OUR_KEY]["batches_taken"]
     saver.progress = trainer.progress
     return trainer
+
+
+def log_bottleneck(model_opt: Namespace, model: Autoencoder) -> None:
+    """Say how many numbers X has and how many the bottleneck works on, padding included."""
+    bottleneck = model.encoder.bottleneck
+    logger.info(
+        "Bottleneck %s: X has %d numbers, mapped to %d inside (-bottleneck_dim %d)",
+        bottleneck_label(model_opt),
+        bottleneck.input_dim,
+        bottleneck.dim,
+        bottleneck_settings(model_opt)["bottleneck_dim"],
+    )
 
 
 def on_cpu(opt: Namespace, rank: int) -> Namespace:
