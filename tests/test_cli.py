@@ -118,7 +118,7 @@ def test_a_file_that_cannot_be_used_is_a_mistake_but_a_bug_is_not(
 
 # ---- in a process of its own ---------------------------------------------------------------------
 
-SESSION = """
+SCRIPT = """
 import sys, warnings
 from onmt_lattice.cli import main
 for words in {commands!r}:
@@ -151,7 +151,7 @@ def test_only_the_user_s_own_warnings_are_shown(corpus: Corpus, tmp_path: Path) 
         ["evaluate", *model, "-reconstruct", str(tmp_path / "r")],
         ["translate", *model, "-output", str(tmp_path / "t")],
     ]
-    done = run("-c", SESSION.format(commands=commands))
+    done = run("-c", SCRIPT.format(commands=commands))
     assert done.returncode == 0, done.stderr
     warned = [line for line in done.stderr.splitlines() if "Warning" in line]
     assert [line.split("Warning: ")[1] for line in warned] == [
