@@ -87,9 +87,11 @@ def _draw_runs(axes: Any, evaluations: Sequence[Evaluation]) -> None:
 
 def _draw_entropy(axes: Any, evaluations: Sequence[Evaluation]) -> None:
     """Draw rate + NLL = H and shade what lies below, which no code can reach."""
-    axes.set_xlim(left=0)
-    axes.set_ylim(bottom=0)
-    for entropy in {e.entropy.bits_word for e in evaluations if e.entropy is not None}:
+    known = {e.entropy.bits_word for e in evaluations if e.entropy is not None}
+    if known:
+        axes.set_xlim(left=0)
+        axes.set_ylim(bottom=0)
+    for entropy in known:
         axes.plot([0, entropy], [entropy, 0], color="0.3", linestyle="--", linewidth=1)
         axes.fill_between([0, entropy], [entropy, 0], color="0.92", zorder=0)
         axes.annotate(
