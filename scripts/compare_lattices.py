@@ -87,11 +87,15 @@ def evaluated(run: Run, args: argparse.Namespace) -> Evaluation:
 
 
 def rate_at(nll: float, curve: list[Evaluation]) -> float:
-    """Return the rate of ``curve`` at ``nll`` (bits a token), linear between and beyond points."""
-    points = sorted((e.nll.token, e.rate.token) for e in curve)
+    """Return the rate of ``curve`` at ``nll`` (bits a token).
+
+    Its logarithm is taken as linear between and beyond points: the curve is convex, and a chord
+    of the rate itself would lie above it, in the lattices' favour.
+    """
+    points = sorted((e.nll.token, math.log(e.rate.token)) for e in curve)
     after = next((i for i, p in enumerate(points) if p[0] >= nll), len(points) - 1)
     (x0, y0), (x1, y1) = points[max(after, 1) - 1], points[max(after, 1)]
-    return y0 + (y1 - y0) * (nll - x0) / (x1 - x0)
+    return math.exp(y0 + (y1 - y0) * (nll - x0) / (x1 - x0))
 
 
 def report(results: dict[str, Evaluation], args: argparse.Namespace) -> str:
