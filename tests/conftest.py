@@ -1,6 +1,6 @@
 """A small corpus, models trained on it through the command line, and models fresh from the bridge.
 
-What costs seconds is made once a test run. OpenNMT-py is only imported by the fixtures that need it.
+What costs seconds is made once a run. Only the fixtures that need OpenNMT-py import it.
 """
 
 from __future__ import annotations
