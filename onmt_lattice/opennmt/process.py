@@ -76,7 +76,7 @@ def run_process(
     else:
         stream = queued_batches(batch_queue, semaphore)
     batches = itertools.islice(iter(stream), taken, None)
-    restore_or_split_noise(opt, checkpoint, rank)
+    split_noise(opt, checkpoint, rank)
     valid = _build_valid_iter(opt, fields, transforms_cls)
     trainer.train(
         IterOnDevice(resumed(batches, checkpoint, rank), device_id),
@@ -197,7 +197,7 @@ def queued_batches(batch_queue: Any, semaphore: Any) -> Iterator[Any]:
         yield batch
 
 
-def restore_or_split_noise(opt: Namespace, checkpoint: dict[str, Any] | None, rank: int) -> None:
+def split_noise(opt: Namespace, checkpoint: dict[str, Any] | None, rank: int) -> None:
     """Give every process but the first a noise stream of its own; all else keeps its seed."""
     if rank > 0 and opt.seed > 0:
         step = 0 if checkpoint is None else checkpoint[OUR_KEY]["step"]
