@@ -170,7 +170,7 @@ class Evaluation:
         if not isinstance(values, dict) or values.pop("format", None) != FORMAT:
             raise UserError(f"{path}: not an evaluation of format {FORMAT}; run evaluate again")
         try:
-            return typing.cast(Evaluation, _revive(cls, values))
+            return typing.cast(Evaluation, revive(cls, values))
         except TypeError as error:
             raise UserError(f"{path}: not an evaluation of format {FORMAT}: {error}") from error
 
@@ -229,17 +229,19 @@ def _mean(mean: Mean) -> str:
     return f"{mean.mean:.4f} ± {error}"
 
 
-def _revive(kind: Any, value: Any) -> Any:
+def revive(kind: Any, value: Any) -> Any:
     """Return the ``kind`` that ``dataclasses.asdict`` took apart to ``value``.
 
     Raises:
         TypeError: if ``value`` or a part of it is of another kind.
     """
     if isinstance(kind, types.UnionType):  # X | None
-        return None if value is None else _revive(typing.get_args(kind)[0], value)
+        return None if value is None else revive(typing.get_args(kind)[0], value)
     if dataclasses.is_dataclass(kind) and isinstance(kind, type) and isinstance(value, dict):
         kinds = typing.get_type_hints(kind)
-        return kind(**{k: _revive(kinds.get(k, object), v) for k, v in value.items()})
+        return kind(**{k: revive(kinds.get(k, object), v) for k, v in value.items()})
+    if typing.get_origin(kind) is list and isinstance(value, list):
+        return [revive(typing.get_args(kind)[0], item) for item in value]
     kind = typing.get_origin(kind) or kind
     if not isinstance(value, (int, float) if kind is float else kind):
         raise TypeError(f"{value!r} is no {kind.__name__}")

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+from pathlib import Path
+
 from onmt_lattice.cli.arguments import Parser
 from onmt_lattice.errors import UserError
 
@@ -17,14 +20,23 @@ def parser() -> Parser:
         epilog="example: onmt_lattice evaluate -model runs/demo/gaussian/model_step_3000.pt "
         "-src data/grammar/test.en -output results/gaussian.json -reconstruct pred.txt",
     )
-    p.option("model", required=True, metavar="FILE", help="checkpoint written by train")
+    p.option(
+        "model", required=True, nargs="+", metavar="FILE", help="checkpoints written by train"
+    )
     p.option("src", required=True, metavar="FILE", help="text to evaluate on, UTF-8")
-    p.option("output", metavar="FILE", help="write the numbers as JSON, for plot")
+    p.option(
+        "output",
+        metavar="PATH",
+        help="write the numbers as JSON, for plot: to this file, or for several checkpoints to "
+        "one of the checkpoint's name in this folder",
+    )
     p.option("seed", type=int, default=0, help="seed of the dither and noise (default: 0)")
     p.option("batch_size", type=int, default=64, help="sentences a batch (default: 64)")
     p.option("gpu", type=int, default=-1, help="CUDA device, or -1 for the CPU (default: -1)")
     p.option(
-        "reconstruct", metavar="FILE", help="decode every sentence, write the text and score it"
+        "reconstruct",
+        metavar="PATH",
+        help="decode every sentence, write the text to this file (or folder) and score it",
     )
     p.option("beam_size", type=int, default=1, help="1 is greedy (default: 1)")
     p.option(
@@ -41,17 +53,34 @@ def run(argv: list[str]) -> None:
             raise UserError(f"-{name} {getattr(args, name)}: expected at least {lowest}")
     if args.seed >= 2**32:
         raise UserError(f"-seed {args.seed}: expected less than 2^32")
-    output = vars(args).pop("output")
+    models, output, texts = args.model, args.output, args.reconstruct
+    for name, path in (("output", output), ("reconstruct", texts)):
+        if path is not None and len(models) > 1 and os.path.isfile(path):
+            raise UserError(f"-{name} {path}: expected a folder, for {len(models)} checkpoints")
 
     from onmt_lattice.opennmt.evaluate import EvaluateOptions, evaluate
 
-    evaluation = evaluate(EvaluateOptions(**vars(args), progress=True))
-    print(evaluation.table())
-    if output is not None:
-        evaluation.write(output)
-        print(f"written to {output}")
-    if evaluation.entropy is not None and not evaluation.entropy.holds:
-        raise UserError(
-            "rate + NLL is below the entropy of the source: the accounting is wrong, "
-            "or the model was trained on this very text"
+    shared = {k: v for k, v in vars(args).items() if k not in ("model", "output", "reconstruct")}
+    for model in models:
+        several = len(models) > 1
+        text = _place(texts, model, ".txt", several)
+        evaluation = evaluate(
+            EvaluateOptions(model=model, reconstruct=text, progress=True, **shared)
         )
+        print(evaluation.table())
+        result = _place(output, model, ".json", several)
+        if result is not None:
+            evaluation.write(result)
+            print(f"written to {result}")
+        if evaluation.entropy is not None and not evaluation.entropy.holds:
+            raise UserError(
+                f"{model}: rate + NLL is below the entropy of the source: the accounting is wrong, "
+                "or the model was trained on this very text"
+            )
+
+
+def _place(path: str | None, model: str, suffix: str, several: bool) -> str | None:
+    """Return the file to write for ``model``: ``path``, or in the folder ``path`` one like it."""
+    if path is None or not (several or os.path.isdir(path)):
+        return path
+    return str(Path(path) / Path(model).with_suffix(suffix).name)

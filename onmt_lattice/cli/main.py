@@ -14,13 +14,14 @@ COMMANDS = {
     "train": "train an autoencoder through a bottleneck",
     "translate": "decode sentences from their quantized representations",
     "evaluate": "measure rate and NLL of a checkpoint on a text",
+    "sweep": "train and evaluate a grid of models: Figure 3 with table and report",
     "plot": "draw rate against NLL from evaluations",
     "theory": "check the paper's theory by experiment: tables and figures",
-    "prepare": "download and prepare the paper's data",
+    "prepare": "prepare the paper's data, or a text that needs no large download",
     "demo": "train, evaluate and plot every bottleneck on the embedded corpus",
 }
 
-RESUMED = ("prepare", "demo")  # commands that go on where they were stopped
+RESUMED = ("prepare", "sweep", "demo")  # commands that go on where they were stopped
 
 NOISY_MODULES = (
     "onmt.models.sru",

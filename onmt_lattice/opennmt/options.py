@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 from argparse import Namespace
 from typing import Any
 
@@ -11,7 +12,7 @@ from onmt.utils.parse import ArgumentParser
 
 from onmt_lattice.bottlenecks import Bottleneck, bottleneck_class, bottlenecks, make_bottleneck
 from onmt_lattice.errors import UserError
-from onmt_lattice.opennmt.parsing import StrictParser
+from onmt_lattice.opennmt.parsing import StrictParser, parse
 from onmt_lattice.schedules import SCHEDULES, RateWeight
 
 ENCODER_TYPE = "bottleneck_brnn"
@@ -194,6 +195,13 @@ def make_bottleneck_from_opt(opt: Namespace, input_dim: int) -> Bottleneck:
             )
         given[name] = value
     return make_bottleneck(opt.bottleneck, input_dim, **given)
+
+
+def bottleneck_dim(config: str | os.PathLike[str]) -> int:
+    """Return d, the dimension between the linear maps of the bottleneck that a YAML file sets up."""
+    opt = parse(train_parser, ["-config", str(config)])
+    ArgumentParser.update_model_opts(opt)
+    return make_bottleneck_from_opt(opt, representation_dim(opt)).dim
 
 
 def bottleneck_settings(opt: Namespace) -> dict[str, Any]:

@@ -1,0 +1,131 @@
+"""What a sweep is to do and how far it is: one JSON file, rewritten at every change."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import platform
+import shlex
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from onmt_lattice import __version__
+from onmt_lattice.errors import UserError
+from onmt_lattice.files import whole_file
+from onmt_lattice.sweep.run import Run
+
+FORMAT = 1
+NAME = "manifest.json"
+WAITING, RUNNING, FINISHED, FAILED = "waiting", "running", "finished", "failed"
+LIBRARIES = ("OpenNMT-py", "torch", "numpy", "sacrebleu", "matplotlib")
+
+
+@dataclass(frozen=True)
+class Record:
+    """How far one run is.
+
+    Attributes:
+        status: ``waiting``, ``running``, ``finished`` or ``failed``.
+        attempts: how often it was started.
+        seconds: how long it was under way, all attempts together.
+        error: why it failed, with the end of its log.
+        job: its number on a cluster.
+        since: when it was started (seconds since 1970) while it runs.
+    """
+
+    status: str = WAITING
+    attempts: int = 0
+    seconds: float = 0.0
+    error: str | None = None
+    job: str | None = None
+    since: float | None = None
+
+
+class Manifest:
+    """The records of all runs, kept in ``<folder>/manifest.json``."""
+
+    def __init__(self, folder: Path, runs: Sequence[Run], settings: dict[str, Any]) -> None:
+        self.path = folder / NAME
+        self.settings = settings
+        self.runs = {run.name: run for run in runs}
+        held = self._read()
+        self.records = {name: held.get(name, Record()) for name in self.runs}
+        for name, record in self.records.items():
+            if record.status == RUNNING and record.job is None:  # its sweep was killed
+                self.records[name] = dataclasses.replace(record, status=WAITING, since=None)
+
+    def _read(self) -> dict[str, Record]:
+        if not self.path.exists():
+            return {}
+        try:
+            held = json.loads(self.path.read_text(encoding="utf-8"))
+            return {run["name"]: Record(**run["record"]) for run in held["runs"]}
+        except (ValueError, KeyError, TypeError) as error:
+            raise UserError(
+                f"{self.path}: damaged or of another version ({error}); remove it, and the sweep "
+                f"goes on from the checkpoints"
+            ) from error
+
+    def __getitem__(self, run: Run) -> Record:
+        """Return the record of ``run``."""
+        return self.records[run.name]
+
+    def record(
+        self, run: Run, status: str, error: str | None = None, job: str | None = None
+    ) -> None:
+        """Set the status of ``run`` and write the file, unless nothing has changed."""
+        old, now = self.records[run.name], time.time()
+        started = status == RUNNING and old.status != RUNNING
+        ended = old.since is not None and status != RUNNING
+        new = Record(
+            status=status,
+            attempts=old.attempts + started,
+            seconds=old.seconds + (now - old.since if ended and old.since is not None else 0.0),
+            error=error,
+            job=job or (old.job if status == RUNNING else None),
+            since=now if started else (None if ended else old.since),
+        )
+        if new != old:
+            self.records[run.name] = new
+            self.write()
+
+    def train_command(self, run: Run) -> str:
+        """Return the command line that trains ``run``, as typed by hand."""
+        return shlex.join(["onmt_lattice", "train", "-config", str(run.config)])
+
+    def failed(self) -> list[Run]:
+        """Return the runs that have failed."""
+        return [run for name, run in self.runs.items() if self.records[name].status == FAILED]
+
+    def write(self) -> None:
+        """Write the file, whole or not at all."""
+        held = {
+            "format": FORMAT,
+            **self.settings,
+            "versions": versions(),
+            "runs": [self._entry(run) for run in self.runs.values()],
+        }
+        with whole_file(self.path) as part:
+            part.write_text(json.dumps(held, indent=1) + "\n", encoding="utf-8")
+
+    def _entry(self, run: Run) -> dict[str, Any]:
+        return {
+            "name": run.name,
+            "curve": run.curve,
+            "reading": run.reading,
+            "point": run.point,
+            "seed": run.seed,
+            "steps": run.steps,
+            "command": self.train_command(run),
+            "record": dataclasses.asdict(self[run]),
+        }
+
+
+def versions() -> dict[str, str]:
+    """Return the version of everything that bears on the numbers."""
+    ours = {"onmt_lattice": __version__, "Python": platform.python_version()}
+    return {**ours, **{name: version(name) for name in LIBRARIES}}

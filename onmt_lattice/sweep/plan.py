@@ -1,0 +1,204 @@
+"""The grid of a sweep: from one YAML file to its training runs."""
+
+from __future__ import annotations
+
+import itertools
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from onmt_lattice.errors import UserError, unknown_name
+from onmt_lattice.opennmt.options import train_parser
+from onmt_lattice.opennmt.parsing import check_keys, read_config
+from onmt_lattice.sweep.run import FIXED, READINGS, Run
+
+REFERENCE = "gaussian"
+KEYS = frozenset("config test seeds curves reference evaluate_every reconstruct".split())
+TEXTS = ("train.en", "valid.en", "test.en")
+# What a sweep decides for its runs, and no file of options may.
+OWN = ("save_model", "train_from", "seed", "gpu_ranks", "world_size", "src_vocab", "data")
+
+
+@dataclass(frozen=True)
+class Plan:
+    """All that a sweep is to do.
+
+    Attributes:
+        path: the YAML file it was read from.
+        folder: where everything goes.
+        test: the text to evaluate on.
+        reference: name of the curve that the others are held against.
+        curves: the options of each curve, by name.
+        gpus_a_run: how many GPUs a run takes; 0 for the CPU.
+        runs: the runs of all curves, readings and seeds.
+    """
+
+    path: Path
+    folder: Path
+    test: Path
+    reference: str
+    curves: dict[str, dict[str, Any]]
+    gpus_a_run: int
+    runs: tuple[Run, ...]
+
+    @property
+    def vocabulary(self) -> Path:
+        """The vocabulary of all runs."""
+        return Path(self.runs[0].options["src_vocab"])
+
+
+def read_plan(path: Path, folder: Path, text: Path | None, seeds: list[int] | None) -> Plan:
+    """Return the plan of the sweep in the YAML file ``path``.
+
+    Args:
+        path: names the ``config`` that all runs share, ``seeds``, the readings ``fixed`` and
+            ``annealed``, and the ``curves``.
+        folder: where everything goes.
+        text: a folder of train.en, valid.en and test.en, in place of the file's own data.
+        seeds: in place of the file's own.
+
+    Raises:
+        UserError: naming the first thing in the file that is wrong.
+    """
+    sweep = read_config(path)
+    for key in sweep:
+        if key not in KEYS | set(READINGS):
+            raise unknown_name(f"key in {path}", str(key), KEYS | set(READINGS))
+    shared = _shared(path, sweep, folder, text)
+    gpus = int(shared.pop("world_size", 1)) if shared.get("gpu_ranks") else 0
+    shared.pop("gpu_ranks", None)
+    test = text / "test.en" if text is not None else Path(_text(path, sweep))
+    curves = _mapping(f"{path}: curves", sweep.get("curves"))
+    points = []
+    for name, curve in curves.items():
+        curve = _mapping(f"{path}: curve {name}", curve)
+        for options, reading, point in _points(path, name, curve, sweep):
+            _check_options(path, name, options)
+            points.append((str(name), {**shared, **options}, reading, point))
+    if not points:
+        raise UserError(f"{path}: expected 'fixed' or 'annealed', and curves to follow it")
+    runs = [
+        Run(
+            curve=name,
+            reading=reading,
+            point=point,
+            seed=seed,
+            folder=folder / f"{_slug(name)}_{_values(point) or reading}_seed{seed}",
+            options={**options, "seed": seed},
+            test=test,
+            evaluate_every=_count(path, sweep, "evaluate_every", 1),
+            reconstruct=_count(path, sweep, "reconstruct", 3),
+        )
+        for seed in seeds or _seeds(path, sweep)  # outermost: an early stop leaves whole curves
+        for name, options, reading, point in points
+    ]
+    _check_distinct(path, runs)
+    reference = str(sweep.get("reference", REFERENCE))
+    if reference not in curves:
+        raise unknown_name(f"reference in {path}", reference, map(str, curves))
+    options = {str(name): _own_options(curve) for name, curve in curves.items()}
+    return Plan(path, folder, test, reference, options, gpus, tuple(runs))
+
+
+def _shared(
+    path: Path, sweep: Mapping[str, Any], folder: Path, text: Path | None
+) -> dict[str, Any]:
+    """Return the options that every run has, with its data and vocabulary."""
+    name = sweep.get("config")
+    if not isinstance(name, str):
+        raise UserError(f"{path}: config {name!r}: expected the YAML file that all runs share")
+    shared = read_config(path.parent / name)
+    shared.pop("save_model", None)
+    if text is not None:
+        for part in TEXTS:
+            if not (text / part).is_file():
+                raise UserError(f"-text {text}: expected a folder of {', '.join(TEXTS)}; no {part}")
+        shared["data"] = {
+            "corpus": {"path_src": str(text / "train.en")},
+            "valid": {"path_src": str(text / "valid.en")},
+        }
+        shared.pop("src_vocab", None)
+    if "data" not in shared:
+        raise UserError(
+            f"{path.parent / name}: names no data; give -text, a folder of {', '.join(TEXTS)}"
+        )
+    shared.setdefault("src_vocab", str(folder / "vocab.txt"))
+    return shared
+
+
+def _text(path: Path, sweep: Mapping[str, Any]) -> str:
+    test = sweep.get("test")
+    if not isinstance(test, str):
+        raise UserError(f"{path}: test {test!r}: expected the path of the text to evaluate on")
+    if not Path(test).is_file():
+        raise UserError(f"{path}: test {test}: no such file")
+    return test
+
+
+def _points(
+    path: Path, name: str, curve: Mapping[str, Any], sweep: Mapping[str, Any]
+) -> Iterator[tuple[dict[str, Any], str, dict[str, Any]]]:
+    """Yield the options of each run of a curve, its reading, and the options that vary."""
+    for reading in READINGS:
+        above, own = sweep.get(reading, {}), curve.get(reading, {})
+        if own is False or not (above or own):
+            continue
+        settings = {
+            **(_mapping(f"{path}: {reading}", above) if above else {}),
+            **(_mapping(f"{path}: curve {name}: {reading}", own) if own else {}),
+        }
+        varied = {k: v for k, v in settings.items() if reading == FIXED and isinstance(v, list)}
+        if reading == FIXED and not varied:
+            raise UserError(f"{path}: curve {name}: fixed: expected a list of values of an option")
+        for values in itertools.product(*varied.values()):
+            point = dict(zip(varied, values, strict=True))
+            yield {**settings, **_own_options(curve), **point}, reading, point
+
+
+def _own_options(curve: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in curve.items() if key not in READINGS}
+
+
+def _check_options(path: Path, name: str, options: Mapping[str, Any]) -> None:
+    check_keys(path, dict(options), train_parser().names())
+    for key in OWN:
+        if key in options:
+            raise UserError(f"{path}: curve {name}: {key}: is set by the sweep; leave it out")
+
+
+def _mapping(what: str, value: Any) -> Mapping[str, Any]:
+    if not isinstance(value, Mapping) or not value:
+        raise UserError(f"{what}: expected 'option: value' lines, got {value!r}")
+    return value
+
+
+def _seeds(path: Path, sweep: Mapping[str, Any]) -> list[int]:
+    seeds = sweep.get("seeds")
+    if not isinstance(seeds, list) or not seeds or not all(isinstance(s, int) for s in seeds):
+        raise UserError(f"{path}: seeds {seeds!r}: expected a list of whole numbers, as [1, 2]")
+    return seeds
+
+
+def _count(path: Path, sweep: Mapping[str, Any], key: str, default: int) -> int:
+    value = sweep.get(key, default)
+    if not isinstance(value, int) or value < 0:
+        raise UserError(f"{path}: {key} {value!r}: expected a whole number of at least 0")
+    return value
+
+
+def _values(point: Mapping[str, Any]) -> str:
+    return "_".join(str(value) for value in point.values())
+
+
+def _slug(name: object) -> str:
+    return re.sub(r"[^\w.=+-]+", "_", str(name))
+
+
+def _check_distinct(path: Path, runs: list[Run]) -> None:
+    seen: set[Path] = set()
+    for run in runs:
+        if run.folder in seen:
+            raise UserError(f"{path}: two runs would be called {run.folder.name}; name them apart")
+        seen.add(run.folder)

@@ -1,0 +1,189 @@
+"""One training run of a sweep and the folder that holds all of it."""
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from onmt_lattice.errors import UserError
+from onmt_lattice.files import whole_file
+
+FIXED, ANNEALED = "fixed", "annealed"
+READINGS = (FIXED, ANNEALED)
+PLACES = ("save_model", "src_vocab")  # a sweep may move to another folder
+PROGRAM = (sys.executable, "-m", "onmt_lattice")
+
+
+@dataclass(frozen=True, eq=False)
+class Run:
+    """One training run: its place in the grid, its options and its folder.
+
+    The folder holds ``config.yaml``, ``model_step_N.pt``, the evaluation ``model_step_N.json`` and
+    reconstruction ``model_step_N.txt`` of checkpoints, and ``train.log``.
+
+    Attributes:
+        curve: name of the curve it belongs to.
+        reading: ``fixed``: its last checkpoint is a point of the curve; ``annealed``: each of its
+            checkpoints is.
+        point: the options in which it differs from the other runs of its curve and seed.
+        seed: of the training.
+        folder: holds all of it; its name is the run's.
+        options: of ``onmt_lattice train``.
+        test: the text to evaluate on.
+        evaluate_every: evaluate each checkpoint of an annealed run whose step this divides.
+        reconstruct: how many checkpoints of an annealed run to decode the text with.
+    """
+
+    curve: str
+    reading: str
+    point: dict[str, Any]
+    seed: int
+    folder: Path
+    options: dict[str, Any]
+    test: Path
+    evaluate_every: int = 1
+    reconstruct: int = 3
+
+    @property
+    def name(self) -> str:
+        """What progress and tables call it."""
+        return self.folder.name
+
+    @property
+    def steps(self) -> int:
+        """How many training steps it takes."""
+        return int(self.options["train_steps"])
+
+    @property
+    def log(self) -> Path:
+        """Where the output of its commands goes."""
+        return self.folder / "train.log"
+
+    @property
+    def config(self) -> Path:
+        """The options as YAML."""
+        return self.folder / "config.yaml"
+
+    def checkpoints(self) -> dict[int, Path]:
+        """Return the checkpoints on disk by their step, in order."""
+        found = {}
+        for path in self.folder.glob("model_step_*.pt"):
+            match = re.fullmatch(r"model_step_(\d+)\.pt", path.name)
+            if match:
+                found[int(match[1])] = path
+        return dict(sorted(found.items()))
+
+    @property
+    def trained(self) -> bool:
+        """Whether the last checkpoint is there."""
+        return self.steps in self.checkpoints()
+
+    @property
+    def finished(self) -> bool:
+        """Whether it is trained and every checkpoint asked for is evaluated."""
+        return self.trained and not any(self._waiting())
+
+    def evaluated(self) -> dict[int, Path]:
+        """Return the checkpoints to evaluate by their step, in order."""
+        if self.reading == FIXED:
+            return {step: path for step, path in self.checkpoints().items() if step == self.steps}
+        every = max(self.evaluate_every, 1)
+        return {
+            step: path
+            for step, path in self.checkpoints().items()
+            if step % every == 0 or step == self.steps
+        }
+
+    def decoded(self) -> dict[int, Path]:
+        """Return the checkpoints to decode the text with, by step: evenly spaced, the last too."""
+        steps = list(self.evaluated().items())
+        count = min(self.reconstruct, len(steps))
+        return dict(steps[-1 - i * len(steps) // count] for i in reversed(range(count)))
+
+    def _waiting(self) -> tuple[list[Path], list[Path]]:
+        """Return the checkpoints yet to evaluate: without decoding the text, and with."""
+        decoded = self.decoded()
+        evaluated = [path for step, path in self.evaluated().items() if step not in decoded]
+        return (
+            [path for path in evaluated if not path.with_suffix(".json").exists()],
+            [
+                path
+                for path in decoded.values()
+                if not (path.with_suffix(".json").exists() and path.with_suffix(".txt").exists())
+            ],
+        )
+
+    def command(self, devices: tuple[str, ...] = ()) -> list[str] | None:
+        """Return the next command that brings the run forward, or None if it is finished.
+
+        Args:
+            devices: options that say what to train on.
+        """
+        if not self.trained:
+            words = [*PROGRAM, "train", "-config", str(self.config), *devices]
+            checkpoints = self.checkpoints()
+            if checkpoints:
+                words += ["-train_from", str(checkpoints[max(checkpoints)])]
+            return words
+        plain, decoded = self._waiting()
+        gpu = ["-gpu", "0"] if devices else []
+        evaluate = [*PROGRAM, "evaluate", "-src", str(self.test), *gpu]
+        if plain:
+            return [*evaluate, "-output", str(self.folder), "-model", *map(str, plain)]
+        if decoded:
+            folder = str(self.folder)
+            words = ["-output", folder, "-reconstruct", folder, "-model", *map(str, decoded)]
+            return [*evaluate, *words]
+        return None
+
+    def commands(self, devices: tuple[str, ...] = ()) -> Iterator[list[str]]:
+        """Yield command after command until the run is finished, or one has not brought it forward.
+
+        The caller runs each before it asks for the next.
+        """
+        last = None
+        while (command := self.command(devices)) and command != last:
+            yield command
+            last = command
+
+    def step(self) -> int:
+        """Return the last step that the log reports, or that a checkpoint was written at."""
+        reported = re.findall(r"Step (\d+)/", _tail(self.log, 4096))
+        return int(reported[-1]) if reported else max(self.checkpoints(), default=0)
+
+    def log_end(self, lines: int = 15) -> str:
+        """Return the last lines of the log."""
+        return "\n".join(_tail(self.log, 8192).splitlines()[-lines:])
+
+    def claim(self) -> None:
+        """Make the folder, or check that what is in it was trained with the same options.
+
+        Raises:
+            UserError: if it holds a run of other options.
+        """
+        options = {**self.options, "save_model": str(self.folder / "model")}
+        if self.config.exists():
+            held = yaml.safe_load(self.config.read_text(encoding="utf-8"))
+            changed = [k for k in {*held, *options} if held.get(k) != options.get(k)]
+            if changed := sorted(set(changed) - set(PLACES)):
+                raise UserError(
+                    f"{self.folder}: holds a run of other options ({', '.join(changed)}; see "
+                    f"{self.config}); remove the folder, or name another -output"
+                )
+        with whole_file(self.config) as part:
+            part.write_text(yaml.safe_dump(options, sort_keys=True), encoding="utf-8")
+
+
+def _tail(path: Path, size: int) -> str:
+    if not path.exists():
+        return ""
+    with open(path, "rb") as file:
+        file.seek(max(0, os.path.getsize(path) - size))
+        return file.read().decode("utf-8", errors="replace")

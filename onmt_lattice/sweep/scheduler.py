@@ -1,0 +1,74 @@
+"""Bringing the runs of a sweep to their end, some at a time."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from typing import Protocol
+
+from onmt_lattice.sweep.manifest import FAILED, FINISHED, RUNNING, WAITING, Manifest
+from onmt_lattice.sweep.progress import Progress
+from onmt_lattice.sweep.run import Run
+
+POLL_SECONDS = 0.5
+
+
+class Job(Protocol):
+    """A run under way."""
+
+    def poll(self) -> int | None:
+        """Return its exit status, None while it goes on."""
+
+    def stop(self) -> None:
+        """End it, or let go of it where it goes on by itself."""
+
+
+class Workers(Protocol):
+    """Where runs are brought to their end."""
+
+    def start(self, run: Run) -> Job | None:
+        """Return the run under way, or None where it has to wait."""
+
+
+def bring_to_end(
+    runs: Sequence[Run], workers: Workers, manifest: Manifest, progress: Progress
+) -> None:
+    """Train and evaluate every run that is neither finished nor has failed before.
+
+    A run that was stopped goes on from its last checkpoint. One that fails is recorded and the
+    others go on. On any exception, an interruption included, those under way are stopped.
+    """
+    waiting = [run for run in runs if manifest[run].status != FAILED and not run.finished]
+    for run in runs:
+        if run.finished:
+            manifest.record(run, FINISHED)
+        elif run in waiting:
+            manifest.record(run, WAITING)
+    running: dict[Run, Job] = {}
+    try:
+        while waiting or running:
+            for run in list(waiting):
+                job = workers.start(run)
+                if job is not None:
+                    waiting.remove(run)
+                    running[run] = job
+                    manifest.record(run, RUNNING)
+            time.sleep(POLL_SECONDS)
+            for run, status in [(run, job.poll()) for run, job in running.items()]:
+                if status is not None:
+                    del running[run]
+                    _record_end(run, status, manifest, progress)
+            progress.show(list(running))
+    finally:
+        for run, job in running.items():
+            job.stop()
+            manifest.record(run, WAITING)
+
+
+def _record_end(run: Run, status: int, manifest: Manifest, progress: Progress) -> None:
+    if status == 0 and run.finished:
+        manifest.record(run, FINISHED)
+        return
+    why = f"exit status {status}" if status else f"ended before step {run.steps}"
+    manifest.record(run, FAILED, f"{why}; the end of {run.log}:\n{run.log_end()}")
+    progress.say(f"run {run.name} failed ({why}); see {run.log}; the others go on")
