@@ -1,9 +1,9 @@
 """The paper's theory as experiments: each a table, and where it helps a figure."""
 
+from onmt_lattice.tables import Table
 from onmt_lattice.theory.catalogue import EXPERIMENTS, paper_lattices
 from onmt_lattice.theory.estimates import Estimate, estimate
 from onmt_lattice.theory.experiments import Experiment, Outcome, Settings
-from onmt_lattice.theory.tables import Table
 
 __all__ = [
     "EXPERIMENTS",

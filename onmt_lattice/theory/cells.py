@@ -13,9 +13,9 @@ from matplotlib.patches import Circle
 
 from onmt_lattice.lattices import Lattice, make_lattice
 from onmt_lattice.plotting import COLOURS
+from onmt_lattice.tables import Column, Table
 from onmt_lattice.theory.experiments import Experiment, Outcome, Settings
 from onmt_lattice.theory.second_moments import CUBE
-from onmt_lattice.theory.tables import Column, Table
 
 HALF_WIDTH = 2.2  # of the part of the plane that is drawn
 

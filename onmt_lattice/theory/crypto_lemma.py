@@ -13,9 +13,9 @@ import torch
 from torch import Tensor
 
 from onmt_lattice.lattices import Lattice
+from onmt_lattice.tables import Column, Table
 from onmt_lattice.theory.estimates import Estimate, estimate
 from onmt_lattice.theory.experiments import Experiment, Outcome, Settings
-from onmt_lattice.theory.tables import Column, Table
 
 SIGNIFICANCE = 0.01  # of the whole table: that any KS distance in it passes its critical value
 

@@ -14,9 +14,9 @@ from torch import Tensor
 from torch.autograd.functional import hessian
 
 from onmt_lattice.lattices import Lattice
+from onmt_lattice.tables import Column, Table
 from onmt_lattice.theory.estimates import Estimate, estimate
 from onmt_lattice.theory.experiments import Experiment, Outcome, Settings
-from onmt_lattice.theory.tables import Column, Table
 
 Smooth = Callable[[Tensor], Tensor]  # (..., n) to (...)
 

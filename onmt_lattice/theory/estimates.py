@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -27,6 +27,16 @@ class Estimate(NamedTuple):
             if self.standard_error > 0
             else math.copysign(math.inf if apart else 0.0, apart)
         )
+
+    def text(self, form: str) -> str:
+        """Return mean ± standard error, to two digits of the error whatever ``form``."""
+        error = self.standard_error
+        decimals = max(0, 1 - int(f"{error:.1e}".split("e")[1])) if error > 0 else 4
+        return f"{self.mean:.{decimals}f} ± {error:.{decimals}f}"
+
+    def json(self) -> dict[str, Any]:
+        """Return both numbers by name."""
+        return self._asdict()
 
 
 def estimate(values: Tensor, controls: Tensor | None = None) -> Estimate:

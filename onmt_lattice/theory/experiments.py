@@ -15,7 +15,7 @@ from matplotlib.figure import Figure
 
 from onmt_lattice.files import whole_file
 from onmt_lattice.lattices import Lattice
-from onmt_lattice.theory.tables import Table
+from onmt_lattice.tables import Table
 
 FORMATS = ("png", "svg")
 LARGEST_BATCH = 65_536

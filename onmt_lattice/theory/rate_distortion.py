@@ -18,11 +18,11 @@ from torch import Tensor
 
 from onmt_lattice.lattices import Lattice
 from onmt_lattice.plotting import COLOURS, MARKERS
+from onmt_lattice.tables import Column, Table
 from onmt_lattice.theory.coding import codeword_bits, golden_section
 from onmt_lattice.theory.estimates import Estimate, estimate
 from onmt_lattice.theory.experiments import Experiment, Outcome, Settings, points_of_blocks
 from onmt_lattice.theory.second_moments import space_filling_loss
-from onmt_lattice.theory.tables import Column, Table
 
 SNRS_DB = (-10, -5, 0, 5, 10, 15, 20)
 PILOT = 250  # blocks that choose the prior's scale, none of which is coded after

@@ -8,9 +8,9 @@ from typing import NamedTuple
 import torch
 
 from onmt_lattice.lattices import Lattice
+from onmt_lattice.tables import Column, Table
 from onmt_lattice.theory.estimates import Estimate, estimate
 from onmt_lattice.theory.experiments import Experiment, Outcome, Settings, batches
-from onmt_lattice.theory.tables import Column, Table
 
 CUBE = 1 / 12
 LIMIT = 1 / (2 * math.pi * math.e)  # of the best lattices as n → ∞ (Zamir & Feder, 1996)

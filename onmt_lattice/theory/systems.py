@@ -12,10 +12,10 @@ from torch import Tensor
 
 from onmt_lattice.lattices import make_lattice
 from onmt_lattice.plotting import COLOURS
+from onmt_lattice.tables import Column, Table
 from onmt_lattice.theory.coding import codeword_bits
 from onmt_lattice.theory.estimates import Estimate, estimate
 from onmt_lattice.theory.experiments import Experiment, Outcome, Settings
-from onmt_lattice.theory.tables import Column, Table
 
 LATTICE, CODE = "E8", "discrete_gaussian"
 LOG_S = math.log(2) / 2  # of the variance of Y
