@@ -166,8 +166,8 @@ def test_reset_makes_the_maps_orthogonal(
 ) -> None:
     bottleneck = made(name, options | {"bottleneck_dim": bottleneck_dim})
     bottleneck.reset_parameters()
-    noisy = name in ("gaussian", "lattice")
-    for linear, gain in ((bottleneck.map_in, 3.0 if noisy else 1.0), (bottleneck.map_out, 1.0)):
+    first = {"gaussian": 3.0, "lattice": 3.0, "ste_scalar": 10.0, "ste_vector": 10.0, "none": 1.0}
+    for linear, gain in ((bottleneck.map_in, first[name]), (bottleneck.map_out, 1.0)):
         if not isinstance(linear, nn.Linear):
             assert bottleneck.dim == M and not bottleneck.always_maps
             continue
@@ -177,7 +177,7 @@ def test_reset_makes_the_maps_orthogonal(
         assert (linear.bias == 0).all()
 
 
-@pytest.mark.parametrize("name", ["gaussian", "lattice"])
+@pytest.mark.parametrize("name", ["gaussian", "lattice", "ste_scalar", "ste_vector"])
 def test_the_initial_gain_is_an_option(name: str) -> None:
     bottleneck = make_bottleneck(name, M, encoder_gain=0.5, bottleneck_dim=8)
     weight = torch.as_tensor(bottleneck.map_in.weight)

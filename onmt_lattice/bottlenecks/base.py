@@ -62,7 +62,10 @@ def option(default: Any, help: str, choices: Callable[[], list[str]] | None = No
 
 @dataclasses.dataclass(frozen=True)
 class ChannelConfig(BottleneckConfig):
-    """Options of the bottlenecks that add noise of unit size, a dither or a Gaussian's."""
+    """Options of the bottlenecks whose map to d numbers starts out with a gain.
+
+    Beside noise of unit size, a dither or a Gaussian's, a gain keeps X from being buried.
+    """
 
     encoder_gain: float = option(
         3.0,

@@ -12,6 +12,7 @@ from onmt_lattice.bottlenecks.base import (
     Bottleneck,
     BottleneckConfig,
     Bottlenecked,
+    ChannelConfig,
     option,
     register_bottleneck,
 )
@@ -66,9 +67,13 @@ def fit_entries(x: Tensor, count: int) -> Tensor:
 
 
 @dataclasses.dataclass(frozen=True)
-class ScalarConfig(BottleneckConfig):
-    """Options of the ``ste_scalar`` bottleneck."""
+class ScalarConfig(ChannelConfig):
+    """Options of the ``ste_scalar`` bottleneck.
 
+    With the small gain of 1 the decoder at first hardly sees the entries, which are fitted to X.
+    """
+
+    encoder_gain: float = option(10.0, "initial gain of A, where d is not m and there is an A")
     levels: int = option(2, "M, the number of levels or code vectors of each quantizer")
 
     def __post_init__(self) -> None:
