@@ -11,12 +11,12 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-import yaml
 from conftest import Corpus
 
 from onmt_lattice import __version__
 from onmt_lattice.cli import main
 from onmt_lattice.cli.main import COMMANDS, usage
+from onmt_lattice.sweep.plan import read_plan
 
 Mistake = Callable[..., str]
 Capture = pytest.CaptureFixture[str]
@@ -53,7 +53,10 @@ def help_of(command: str, capsys: Capture, flag: str = "--help") -> str:
 
 
 @pytest.mark.parametrize("command", OURS)
-def test_help_shows_units_and_an_example(command: str, capsys: Capture) -> None:
+def test_help_shows_units_and_an_example(
+    command: str, capsys: Capture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(ROOT)
     shown = help_of(command, capsys)
     assert help_of(command, capsys, "-h") == shown
     assert f"onmt_lattice {command}" in shown
@@ -64,6 +67,7 @@ def test_help_shows_units_and_an_example(command: str, capsys: Capture) -> None:
         "evaluate": "in bits: a target token",
     }
     assert units[command] in " ".join(shown.split())
+    demo = read_plan(Path("configs/demo/sweep.yaml"), Path("runs/demo"), None, None)
     example = shlex.split(shown.split("example: ")[1].split("\n\n")[0])
     assert example[:2] == ["onmt_lattice", command]
     for option in example[2::2]:
@@ -71,10 +75,8 @@ def test_help_shows_units_and_an_example(command: str, capsys: Capture) -> None:
     for value in example[3::2]:
         if value.startswith(("configs/", "data/")):
             assert (ROOT / value).is_file()
-        if value.startswith("runs/demo/"):
-            config = yaml.safe_load((ROOT / "configs/demo/gaussian.yaml").read_text())
-            steps = yaml.safe_load((ROOT / "configs/demo/common.yaml").read_text())["train_steps"]
-            assert value == f"{config['save_model']}_step_{steps}.pt"
+        if value.endswith(".pt"):
+            assert Path(value) in [model for run in demo.runs for model in run.evaluated().values()]
 
 
 def test_train_s_help_has_opennmt_s_options_and_ours(capsys: Capture) -> None:

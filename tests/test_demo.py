@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import shutil
 from pathlib import Path
 
 import pytest
+import yaml
 
 from onmt_lattice.cli import main
-from onmt_lattice.evaluation import Evaluation
+from onmt_lattice.sweep.results import Results
 
 ROOT = Path(__file__).parent.parent
 
@@ -17,41 +17,38 @@ ROOT = Path(__file__).parent.parent
 def words(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Return the words of a demo of two models, 40 steps each, on fifty sentences."""
     monkeypatch.chdir(ROOT)
-    configs = tmp_path / "configs"
-    configs.mkdir()
-    for name in ("common", "gaussian", "ste_vector"):
-        shutil.copy(ROOT / "configs/demo" / f"{name}.yaml", configs)
+    sweep = yaml.safe_load((ROOT / "configs/demo/sweep.yaml").read_text(encoding="utf-8"))
     test = tmp_path / "test.en"
-    lines = (ROOT / "data/grammar/test.en").read_text(encoding="utf-8").splitlines(keepends=True)
+    lines = (ROOT / sweep["test"]).read_text(encoding="utf-8").splitlines(keepends=True)
     test.write_text("".join(lines[:50]), encoding="utf-8")
-    return [
-        *("demo", "-configs", str(configs), "-output", str(tmp_path / "runs")),
-        *("-test", str(test), "-jobs", "2", "-train_steps", "40"),
-    ]
+    names = ("gaussian", "ste_vector M=4")
+    sweep |= {
+        "config": str(ROOT / "configs/demo/common.yaml"),
+        "test": str(test),
+        "annealed": {"train_steps": 40},
+        "curves": {name: sweep["curves"][name] for name in names},
+    }
+    config = tmp_path / "sweep.yaml"
+    config.write_text(yaml.safe_dump(sweep, sort_keys=False), encoding="utf-8")
+    return ["demo", "-config", str(config), "-output", str(tmp_path / "runs"), "-jobs", "2"]
 
 
-def test_it_leaves_figure_table_and_evaluations_and_goes_on(
+def test_it_leaves_figure_table_and_report(
     words: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(words) == 0
-    runs = tmp_path / "runs"
     shown = capsys.readouterr().out
-    assert (runs / "table.txt").read_text(encoding="utf-8") in shown + "\n"
-    for name in ("gaussian", "ste_vector"):
-        assert f"{name}  " in shown
-        e = Evaluation.read(runs / "results" / f"{name}_step_40.json")
+    runs = Results.read(tmp_path / "runs/results.json").runs
+    assert [run.curve for run in runs] == ["gaussian", "ste_vector M=4"]
+    for run in runs:
+        e = run.points[-1].evaluation
+        row = f"{e.nll.word:>8.3f}{e.rate.word:>8.3f}{e.total.word:>8.3f}"
+        assert f"{run.curve:<18}" in shown and row in shown
         assert e.sentences == 50 and e.entropy is not None and e.entropy.holds
-        assert e.reconstruction is not None
-    assert (runs / "rate_nll.png").read_bytes().startswith(b"\x89PNG")
-
-    before = {p: p.stat().st_mtime_ns for p in runs.glob("*/model_step_*.pt")}
-    (runs / "rate_nll.png").unlink()
-    assert main(words) == 0
-    assert {p: p.stat().st_mtime_ns for p in runs.glob("*/model_step_*.pt")} == before
-    assert (runs / "rate_nll.png").exists()
-
-    assert main([*words[:-1], "50"]) == 2
-    assert "other settings" in capsys.readouterr().err
+        assert run.points[-1].decoded is not None
+    assert "H = 4.543 bits a word" in shown and "\ninput " in shown
+    for name in ("figure3.png", "report.html"):
+        assert (tmp_path / "runs" / name).exists()
 
 
 def test_outside_of_the_repository(

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 from onmt_lattice.cli.arguments import Parser
-from onmt_lattice.demo import DemoOptions, demo
+from onmt_lattice.cli.sweep import stop_in_order
 from onmt_lattice.errors import UserError
 
 
@@ -21,18 +20,23 @@ def parser() -> Parser:
         epilog="example: onmt_lattice demo -jobs 2",
     )
     p.option("output", type=Path, default=Path("runs/demo"), help="folder (default: runs/demo)")
-    p.option("jobs", type=int, default=os.cpu_count() or 1, help="models trained at a time")
-    p.option("train_steps", type=int, help="training steps a model (default: as in configs/demo)")
-    p.option("configs", type=Path, default=Path("configs/demo"), help="folder of one YAML a model")
-    p.option("test", type=Path, default=Path("data/grammar/test.en"), help="text to evaluate on")
+    p.option("jobs", type=int, help="models trained at a time (default: one a core)")
+    p.option(
+        "config",
+        type=Path,
+        default=Path("configs/demo/sweep.yaml"),
+        help="sweep of one run a curve (default: configs/demo/sweep.yaml)",
+    )
     return p
 
 
 def run(argv: list[str]) -> None:
     """Run the demo with the options in ``argv``."""
     args = parser().parse_args(argv)
-    for name in ("jobs", "train_steps"):
-        value = getattr(args, name)
-        if value is not None and value < 1:
-            raise UserError(f"-{name} {value}: expected at least 1")
+    if args.jobs is not None and args.jobs < 1:
+        raise UserError(f"-jobs {args.jobs}: expected at least 1")
+    stop_in_order()
+
+    from onmt_lattice.demo import DemoOptions, demo
+
     demo(DemoOptions(**vars(args)))

@@ -2,35 +2,108 @@
 
 from __future__ import annotations
 
-import os
+import signal
+import sys
 from pathlib import Path
+from types import FrameType
+from typing import TYPE_CHECKING
 
 from onmt_lattice.cli.arguments import Parser
 from onmt_lattice.errors import UserError
+
+if TYPE_CHECKING:
+    from onmt_lattice.sweep.results import Results
 
 
 def parser() -> Parser:
     """Return the parser of this command."""
     p = Parser(
         prog="onmt_lattice sweep",
-        description="Train and evaluate a grid of models.",
-        epilog="example: onmt_lattice sweep -config configs/captions/sweep.yaml -text multi30k",
+        description="Train and evaluate the grid of models that a YAML file describes, and draw "
+        "Figure 3 of the paper, rate against NLL in bits a word, with table and report. Can be "
+        "interrupted, and goes on when run again. Leaves in -output: results.json, figure3.png, "
+        ".svg and .pdf, table.txt, report.html, manifest.json (the state of every run) and a "
+        "folder for each run.",
+        epilog="example: onmt_lattice sweep -config configs/captions/sweep.yaml -text multi30k "
+        "-output runs/captions",
     )
-    p.option("config", type=Path, required=True, metavar="FILE", help="YAML file of the grid")
-    p.option("output", type=Path, required=True, metavar="DIR", help="folder of everything")
-    p.option("text", type=Path, metavar="DIR", help="folder of train.en, valid.en and test.en")
-    p.option("seeds", type=int, nargs="+", help="in place of the file's own")
-    p.option("jobs", type=int, default=os.cpu_count() or 1, help="runs at a time")
-    p.option("retry_failed", action="store_true", help="start failed runs again")
+    p.option("config", type=Path, metavar="FILE", help="YAML file of the sweep")
+    p.option("output", type=Path, metavar="DIR", help="folder that everything goes to")
+    p.option(
+        "text",
+        type=Path,
+        metavar="DIR",
+        help="folder of train.en, valid.en and test.en, in place of the data of the configuration",
+    )
+    p.option("seeds", type=int, nargs="+", metavar="N", help="seeds, in place of the file's own")
+    p.option("jobs", type=int, metavar="N", help="runs at a time (default: one a core or GPU)")
+    p.option(
+        "gpus",
+        nargs="+",
+        metavar="GPU",
+        help="numbers of the GPUs that runs get in turn, or 'none' (default: if the "
+        "configuration has gpu_ranks, all that are visible)",
+    )
+    p.option("retry_failed", action="store_true", help="start runs again that have failed")
+    p.option(
+        "commands",
+        action="store_true",
+        help="train nothing: print the command lines that do by hand what is left",
+    )
+    p.option(
+        "draw_only", action="store_true", help="train nothing: draw what the runs are at by now"
+    )
+    p.option(
+        "results",
+        type=Path,
+        metavar="FILE",
+        help="train nothing: draw figure, table and report of this results.json into -output",
+    )
     return p
 
 
-def run(argv: list[str]) -> None:
-    """Run the sweep with the options in ``argv``."""
+def run(argv: list[str]) -> int:
+    """Run the sweep with the options in ``argv``; return 1 if runs have failed."""
     args = parser().parse_args(argv)
-    if args.jobs < 1:
+    if args.output is None or (args.config is None) == (args.results is None):
+        raise UserError("expected -output DIR, and either -config FILE or -results FILE")
+    if args.jobs is not None and args.jobs < 1:
         raise UserError(f"-jobs {args.jobs}: expected at least 1")
+    stop_in_order()
 
-    from onmt_lattice.sweep.sweep import SweepOptions, sweep
+    from onmt_lattice.sweep import sweep
 
-    sweep(SweepOptions(**vars(args)))
+    drawn, printed, results = args.draw_only, args.commands, args.results
+    for name in ("draw_only", "commands", "results"):
+        delattr(args, name)
+    if results is not None:
+        return _end(sweep.redraw(results, args.output), args.output)
+    options = sweep.SweepOptions(**vars(args))
+    if printed:
+        print("\n".join(sweep.commands(options)))
+        return 0
+    return _end(sweep.draw_now(options) if drawn else sweep.sweep(options), args.output)
+
+
+def _end(results: Results, output: Path) -> int:
+    """Print the table and where all is; return 1 if runs have failed."""
+    print((output / "table.txt").read_text(encoding="utf-8"))
+    for name in ("figure3.png", "report.html", "results.json"):
+        print(f"written to {output / name}")
+    failed = [run.name for run in results.runs if run.record.status == "failed"]
+    if failed:
+        print(
+            f"onmt_lattice sweep: {len(failed)} of {len(results.runs)} runs failed: "
+            f"{', '.join(failed)}; see the report, and start them again with -retry_failed",
+            file=sys.stderr,
+        )
+    return 1 if failed else 0
+
+
+def stop_in_order() -> None:
+    """Let SIGTERM be as Ctrl-C, on which the runs are stopped in order."""
+    signal.signal(signal.SIGTERM, _interrupt)
+
+
+def _interrupt(number: int, frame: FrameType | None) -> None:
+    raise KeyboardInterrupt

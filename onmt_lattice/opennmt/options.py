@@ -84,8 +84,20 @@ def add_bottleneck_options(parser: ArgumentParser) -> None:
             type=type(field.default),
             default=None,
             choices=choices() if choices else None,
-            help=f"{text}{owned} (default: {field.default})",
+            help=f"{text}{owned} (default: {_defaults(name)})",
         )
+
+
+def _defaults(option: str) -> str:
+    """Return the default of an option, and that of each bottleneck where they differ."""
+    owners: dict[Any, list[str]] = {}
+    for name, cls in bottlenecks().items():
+        for field in dataclasses.fields(cls.Config):
+            if field.name == option:
+                owners.setdefault(field.default, []).append(name)
+    if len(owners) == 1:
+        return str(next(iter(owners)))
+    return "; ".join(f"{default} for {', '.join(names)}" for default, names in owners.items())
 
 
 def declared_options() -> dict[str, tuple[dataclasses.Field[Any], list[str]]]:
@@ -129,7 +141,8 @@ def train_parser() -> StrictParser:
         prog="onmt_lattice train",
         description="Train a sentence autoencoder through a bottleneck. NLL, rate and their total "
         "are reported in bits a target token, end of sentence included.",
-        epilog="example: onmt_lattice train -config configs/demo/gaussian.yaml",
+        epilog="example: onmt_lattice train -config configs/demo/common.yaml "
+        "-src_vocab runs/demo/vocab.txt -bottleneck gaussian -save_model runs/gaussian/model",
     )
     onmt.opts.train_opts(parser)
     encoder_type = next(a for a in parser._actions if a.dest == "encoder_type")
@@ -146,7 +159,8 @@ def build_vocab_parser() -> StrictParser:
         prog="onmt_lattice build_vocab",
         description="Count the tokens of the training corpora, one '<token>\\t<count>' a line. "
         "Reads the same YAML as train.",
-        epilog="example: onmt_lattice build_vocab -config configs/demo/gaussian.yaml",
+        epilog="example: onmt_lattice build_vocab -config configs/demo/common.yaml "
+        "-src_vocab runs/demo/vocab.txt",
     )
     onmt.opts.dynamic_prepare_opts(parser, build_vocab_only=True)
     next(a for a in parser._actions if a.dest == "save_data").required = False
@@ -161,8 +175,8 @@ def translate_parser() -> StrictParser:
         description="Decode every sentence from its quantized representation, as "
         "onmt_translate does. The dither comes from -seed and the line number alone. Lengths are "
         "in tokens, scores in nats.",
-        epilog="example: onmt_lattice translate -model runs/demo/gaussian/model_step_3000.pt "
-        "-src data/grammar/test.en -output pred.txt -beam_size 1",
+        epilog="example: onmt_lattice translate -src data/grammar/test.en -output pred.txt "
+        "-model runs/demo/gaussian_annealed_seed1/model_step_3000.pt -beam_size 1",
     )
     onmt.opts.config_opts(parser)
     onmt.opts.translate_opts(parser)

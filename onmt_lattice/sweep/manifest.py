@@ -79,27 +79,28 @@ class Manifest:
     ) -> None:
         """Set the status of ``run`` and write the file, unless nothing has changed."""
         old, now = self.records[run.name], time.time()
-        started = status == RUNNING and old.status != RUNNING
+        started = status == RUNNING and (old.status, old.job) != (RUNNING, job)
         ended = old.since is not None and status != RUNNING
         new = Record(
             status=status,
             attempts=old.attempts + started,
             seconds=old.seconds + (now - old.since if ended and old.since is not None else 0.0),
             error=error,
-            job=job or (old.job if status == RUNNING else None),
+            job=job,
             since=now if started else (None if ended else old.since),
         )
         if new != old:
             self.records[run.name] = new
             self.write()
 
-    def train_command(self, run: Run) -> str:
-        """Return the command line that trains ``run``, as typed by hand."""
-        return shlex.join(["onmt_lattice", "train", "-config", str(run.config)])
-
     def failed(self) -> list[Run]:
         """Return the runs that have failed."""
         return [run for name, run in self.runs.items() if self.records[name].status == FAILED]
+
+    def forget_failures(self) -> None:
+        """Let failed runs wait for another attempt."""
+        for run in self.failed():
+            self.record(run, WAITING)
 
     def write(self) -> None:
         """Write the file, whole or not at all."""
@@ -120,7 +121,7 @@ class Manifest:
             "point": run.point,
             "seed": run.seed,
             "steps": run.steps,
-            "command": self.train_command(run),
+            "command": shlex.join(run.train_command()),
             "record": dataclasses.asdict(self[run]),
         }
 

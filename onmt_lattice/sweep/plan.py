@@ -12,7 +12,7 @@ from typing import Any
 from onmt_lattice.errors import UserError, unknown_name
 from onmt_lattice.opennmt.options import train_parser
 from onmt_lattice.opennmt.parsing import check_keys, read_config
-from onmt_lattice.sweep.run import FIXED, READINGS, Run
+from onmt_lattice.sweep.run import ANNEALED, FIXED, READINGS, Run
 
 REFERENCE = "gaussian"
 KEYS = frozenset("config test seeds curves reference evaluate_every reconstruct".split())
@@ -67,8 +67,7 @@ def read_plan(path: Path, folder: Path, text: Path | None, seeds: list[int] | No
         if key not in KEYS | set(READINGS):
             raise unknown_name(f"key in {path}", str(key), KEYS | set(READINGS))
     shared = _shared(path, sweep, folder, text)
-    gpus = int(shared.pop("world_size", 1)) if shared.get("gpu_ranks") else 0
-    shared.pop("gpu_ranks", None)
+    gpus = _take_gpus(shared)
     test = text / "test.en" if text is not None else Path(_text(path, sweep))
     curves = _mapping(f"{path}: curves", sweep.get("curves"))
     points = []
@@ -88,7 +87,7 @@ def read_plan(path: Path, folder: Path, text: Path | None, seeds: list[int] | No
             folder=folder / f"{_slug(name)}_{_values(point) or reading}_seed{seed}",
             options={**options, "seed": seed},
             test=test,
-            evaluate_every=_count(path, sweep, "evaluate_every", 1),
+            evaluate_every=_count(path, sweep, "evaluate_every", 1, lowest=1),
             reconstruct=_count(path, sweep, "reconstruct", 3),
         )
         for seed in seeds or _seeds(path, sweep)  # outermost: an early stop leaves whole curves
@@ -128,6 +127,14 @@ def _shared(
     return shared
 
 
+def _take_gpus(shared: dict[str, Any]) -> int:
+    """Return how many GPUs a run asks for; which ones is for the sweep to say."""
+    if shared.get("gpu_backend") == "gloo":  # several processes on the CPU: a matter of their own
+        return 0
+    ranks, processes = shared.pop("gpu_ranks", []), int(shared.pop("world_size", 1))
+    return processes if ranks else 0
+
+
 def _text(path: Path, sweep: Mapping[str, Any]) -> str:
     test = sweep.get("test")
     if not isinstance(test, str):
@@ -149,6 +156,11 @@ def _points(
             **(_mapping(f"{path}: {reading}", above) if above else {}),
             **(_mapping(f"{path}: curve {name}: {reading}", own) if own else {}),
         }
+        if reading == ANNEALED and int(settings.get("keep_checkpoint", -1)) > 0:
+            raise UserError(
+                f"{path}: keep_checkpoint {settings['keep_checkpoint']}: an annealed run needs all "
+                f"its checkpoints; leave it out"
+            )
         varied = {k: v for k, v in settings.items() if reading == FIXED and isinstance(v, list)}
         if reading == FIXED and not varied:
             raise UserError(f"{path}: curve {name}: fixed: expected a list of values of an option")
@@ -181,10 +193,12 @@ def _seeds(path: Path, sweep: Mapping[str, Any]) -> list[int]:
     return seeds
 
 
-def _count(path: Path, sweep: Mapping[str, Any], key: str, default: int) -> int:
+def _count(
+    path: Path, sweep: Mapping[str, Any], key: str, default: int, lowest: int = 0
+) -> int:
     value = sweep.get(key, default)
-    if not isinstance(value, int) or value < 0:
-        raise UserError(f"{path}: {key} {value!r}: expected a whole number of at least 0")
+    if not isinstance(value, int) or value < lowest:
+        raise UserError(f"{path}: {key} {value!r}: expected a whole number of at least {lowest}")
     return value
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import re
+import shlex
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import fmean
@@ -174,7 +175,7 @@ def _run_result(run: Run, manifest: Manifest) -> RunResult:
         reading=run.reading,
         values=run.point,
         seed=run.seed,
-        command=manifest.train_command(run),
+        command=shlex.join(run.train_command()),
         record=manifest[run],
         points=points,
         history=[[step, weight, nll, rate] for step, nll, rate, weight in reports.values()],

@@ -18,6 +18,7 @@ from onmt_lattice.files import whole_file
 FIXED, ANNEALED = "fixed", "annealed"
 READINGS = (FIXED, ANNEALED)
 PLACES = ("save_model", "src_vocab")  # a sweep may move to another folder
+SAVE_CHECKPOINT_STEPS = 5000  # as OpenNMT-py, where nothing else is said
 PROGRAM = (sys.executable, "-m", "onmt_lattice")
 
 
@@ -83,42 +84,51 @@ class Run:
     @property
     def trained(self) -> bool:
         """Whether the last checkpoint is there."""
-        return self.steps in self.checkpoints()
+        return (self.folder / f"model_step_{self.steps}.pt").exists()
 
     @property
     def finished(self) -> bool:
         """Whether it is trained and every checkpoint asked for is evaluated."""
-        return self.trained and not any(self._waiting())
+        return self.command() is None
 
     def evaluated(self) -> dict[int, Path]:
         """Return the checkpoints to evaluate by their step, in order."""
-        if self.reading == FIXED:
-            return {step: path for step, path in self.checkpoints().items() if step == self.steps}
-        every = max(self.evaluate_every, 1)
-        return {
-            step: path
-            for step, path in self.checkpoints().items()
-            if step % every == 0 or step == self.steps
-        }
+        every = int(self.options.get("save_checkpoint_steps", SAVE_CHECKPOINT_STEPS))
+        saved = [] if self.reading == FIXED else range(every, self.steps, every)
+        steps = [step for step in saved if step % self.evaluate_every == 0]
+        return {step: self.folder / f"model_step_{step}.pt" for step in [*steps, self.steps]}
 
     def decoded(self) -> dict[int, Path]:
         """Return the checkpoints to decode the text with, by step: evenly spaced, the last too."""
         steps = list(self.evaluated().items())
         count = min(self.reconstruct, len(steps))
-        return dict(steps[-1 - i * len(steps) // count] for i in reversed(range(count)))
+        return dict(steps[round((i + 1) * len(steps) / count) - 1] for i in range(count))
 
-    def _waiting(self) -> tuple[list[Path], list[Path]]:
-        """Return the checkpoints yet to evaluate: without decoding the text, and with."""
+    def train_command(self) -> list[str]:
+        """Return the command that trains from the start, as typed by hand."""
+        return ["onmt_lattice", "train", "-config", str(self.config)]
+
+    def evaluate_commands(self) -> list[list[str]]:
+        """Return the commands that evaluate the checkpoints: without decoding the text, and with.
+
+        Those whose results are there already are left out.
+        """
         decoded = self.decoded()
-        evaluated = [path for step, path in self.evaluated().items() if step not in decoded]
-        return (
-            [path for path in evaluated if not path.with_suffix(".json").exists()],
-            [
-                path
-                for path in decoded.values()
-                if not (path.with_suffix(".json").exists() and path.with_suffix(".txt").exists())
-            ],
-        )
+        plain = [path for step, path in self.evaluated().items() if step not in decoded]
+        return [
+            self._evaluate_command([path for path in plain if not _exist(path, ".json")], False),
+            self._evaluate_command(
+                [path for path in decoded.values() if not _exist(path, ".json", ".txt")], True
+            ),
+        ]
+
+    def _evaluate_command(self, models: list[Path], decode: bool) -> list[str]:
+        if not models:
+            return []
+        folder = str(self.folder)
+        texts = ["-reconstruct", folder] if decode else []
+        words = ["-src", str(self.test), "-output", folder, *texts, "-model", *map(str, models)]
+        return ["onmt_lattice", "evaluate", *words]
 
     def command(self, devices: tuple[str, ...] = ()) -> list[str] | None:
         """Return the next command that brings the run forward, or None if it is finished.
@@ -127,20 +137,11 @@ class Run:
             devices: options that say what to train on.
         """
         if not self.trained:
-            words = [*PROGRAM, "train", "-config", str(self.config), *devices]
             checkpoints = self.checkpoints()
-            if checkpoints:
-                words += ["-train_from", str(checkpoints[max(checkpoints)])]
-            return words
-        plain, decoded = self._waiting()
-        gpu = ["-gpu", "0"] if devices else []
-        evaluate = [*PROGRAM, "evaluate", "-src", str(self.test), *gpu]
-        if plain:
-            return [*evaluate, "-output", str(self.folder), "-model", *map(str, plain)]
-        if decoded:
-            folder = str(self.folder)
-            words = ["-output", folder, "-reconstruct", folder, "-model", *map(str, decoded)]
-            return [*evaluate, *words]
+            last = ["-train_from", str(checkpoints[max(checkpoints)])] if checkpoints else []
+            return [*PROGRAM, *self.train_command()[1:], *devices, *last]
+        for command in filter(None, self.evaluate_commands()):
+            return [*PROGRAM, *command[1:], *(("-gpu", "0") if devices else ())]
         return None
 
     def commands(self, devices: tuple[str, ...] = ()) -> Iterator[list[str]]:
@@ -179,6 +180,10 @@ class Run:
                 )
         with whole_file(self.config) as part:
             part.write_text(yaml.safe_dump(options, sort_keys=True), encoding="utf-8")
+
+
+def _exist(model: Path, *suffixes: str) -> bool:
+    return all(model.with_suffix(suffix).exists() for suffix in suffixes)
 
 
 def _tail(path: Path, size: int) -> str:

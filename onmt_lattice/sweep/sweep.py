@@ -5,18 +5,29 @@ from __future__ import annotations
 import fcntl
 import logging
 import os
+import shlex
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from onmt_lattice.errors import UserError
+from onmt_lattice.files import whole_file
 from onmt_lattice.opennmt.vocabulary import build_vocab
+from onmt_lattice.sweep.comparison import text
+from onmt_lattice.sweep.devices import gpus
+from onmt_lattice.sweep.figure import draw
 from onmt_lattice.sweep.manifest import Manifest
 from onmt_lattice.sweep.plan import Plan, read_plan
 from onmt_lattice.sweep.processes import LOCK, Processes, divide
 from onmt_lattice.sweep.progress import Progress
-from onmt_lattice.sweep.scheduler import bring_to_end
+from onmt_lattice.sweep.report import write_report
+from onmt_lattice.sweep.results import NAME as RESULTS
+from onmt_lattice.sweep.results import Results, collect
+from onmt_lattice.sweep.scheduler import Workers, bring_to_end
+
+FIGURES = ("figure3.png", "figure3.svg", "figure3.pdf")
+TABLE, REPORT = "table.txt", "report.html"
 
 
 @dataclass(frozen=True)
@@ -27,21 +38,90 @@ class SweepOptions:
     output: Path
     text: Path | None = None
     seeds: list[int] | None = None
-    jobs: int = 1
+    jobs: int | None = None
+    gpus: list[str] | None = None
     retry_failed: bool = False
 
 
-def sweep(options: SweepOptions) -> None:
-    """Run the sweep."""
+def sweep(options: SweepOptions) -> Results:
+    """Train and evaluate all runs, write what they come to, and return it.
+
+    Goes on where an earlier sweep stopped.
+
+    Raises:
+        UserError: if the file of the sweep, the text or the devices cannot be used, or if the
+            output holds other runs.
+    """
     plan = read_plan(options.config, options.output, options.text, options.seeds)
-    with only_sweep(options.output):
-        for run in plan.runs:
-            run.claim()
-        make_vocabulary(plan)
-        manifest = Manifest(plan.folder, plan.runs, {})
-        workers = Processes(divide(options.jobs, (), 0))
+    with only_sweep(plan.folder):
+        manifest = begin(plan)
+        if options.retry_failed:
+            manifest.forget_failures()
         with Progress(plan.runs, manifest) as progress:
-            bring_to_end(plan.runs, workers, manifest, progress)
+            bring_to_end(plan.runs, workers(plan, options), manifest, progress)
+        results = collect(plan, manifest)
+        write(results, plan.folder)
+    return results
+
+
+def draw_now(options: SweepOptions) -> Results:
+    """Write what the runs have come to so far, whether a sweep is at work there or not."""
+    plan = read_plan(options.config, options.output, options.text, options.seeds)
+    results = collect(plan, Manifest(plan.folder, plan.runs, _settings(plan)))
+    write(results, plan.folder)
+    return results
+
+
+def redraw(path: Path, folder: Path) -> Results:
+    """Write figure, table and report of the results at ``path`` to ``folder``."""
+    results = Results.read(path)
+    write(results, folder)
+    return results
+
+
+def begin(plan: Plan) -> Manifest:
+    """Claim the folders of all runs, count the vocabulary, and return the manifest."""
+    for run in plan.runs:
+        run.claim()
+    if not plan.vocabulary.exists():
+        build_vocab(["-config", str(plan.runs[0].config)])
+        logging.getLogger().setLevel(logging.WARNING)  # the progress says the rest
+    return Manifest(plan.folder, plan.runs, _settings(plan))
+
+
+def _settings(plan: Plan) -> dict[str, str]:
+    return {"config": str(plan.path), "test": str(plan.test)}
+
+
+def workers(plan: Plan, options: SweepOptions) -> Workers:
+    """Return where the runs are brought to their end."""
+    found = gpus(options.gpus, plan.gpus_a_run)
+    each = max(plan.gpus_a_run, 1) if found else 0
+    jobs = options.jobs or (len(found) // each if found else os.cpu_count() or 1)
+    return Processes(divide(jobs, found, each))
+
+
+def write(results: Results, folder: Path) -> None:
+    """Write the results as JSON, figure, table and report."""
+    results.write(folder / RESULTS)
+    for name in FIGURES:
+        draw(results, folder / name)
+    with whole_file(folder / TABLE) as part:
+        part.write_text(text(results) + "\n", encoding="utf-8")
+    write_report(results, folder / REPORT)
+
+
+def commands(options: SweepOptions) -> Iterator[str]:
+    """Yield the command lines by which the sweep could be run by hand; prepares their files."""
+    plan = read_plan(options.config, options.output, options.text, options.seeds)
+    for run in plan.runs:
+        run.claim()
+    if not plan.vocabulary.exists():
+        yield shlex.join(["onmt_lattice", "build_vocab", "-config", str(plan.runs[0].config)])
+    for run in plan.runs:
+        if not run.trained:
+            yield shlex.join(run.train_command())
+        yield from (shlex.join(command) for command in run.evaluate_commands() if command)
 
 
 @contextmanager
@@ -50,16 +130,10 @@ def only_sweep(folder: Path) -> Iterator[None]:
     folder.mkdir(parents=True, exist_ok=True)
     lock = os.open(folder / LOCK, os.O_CREAT | os.O_RDWR, 0o666)
     try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise UserError(f"-output {folder}: another sweep is at work there") from error
         yield
-    except BlockingIOError as error:
-        raise UserError(f"-output {folder}: another sweep is at work there; wait for it") from error
     finally:
         os.close(lock)
-
-
-def make_vocabulary(plan: Plan) -> None:
-    """Count the vocabulary of all runs, unless it is there."""
-    if not plan.vocabulary.exists():
-        build_vocab(["-config", str(plan.runs[0].config)])
-        logging.getLogger().setLevel(logging.WARNING)  # the progress says the rest

@@ -1,0 +1,145 @@
+"""The grid of a sweep, read from YAML."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from onmt_lattice.errors import UserError
+from onmt_lattice.sweep.plan import Plan, read_plan
+
+ROOT = Path(__file__).parent.parent
+SHARED = {"rnn_size": 8, "train_steps": 100, "save_model": "elsewhere"}
+SWEEP: dict[str, Any] = {
+    "config": "common.yaml",
+    "seeds": [1, 2],
+    "fixed": {"rate_weight": [0.1, 0.2], "train_steps": 20},
+    "annealed": {"rate_weight": 1.0, "train_steps": 40, "save_checkpoint_steps": 10},
+    "curves": {
+        "gaussian": {"bottleneck": "gaussian"},
+        "lattice A2": {"bottleneck": "lattice", "lattice": "A2", "annealed": False},
+        "ste": {"bottleneck": "ste_scalar", "fixed": {"rate_weight": 0.5, "levels": [2, 3, 4]}},
+    },
+}
+
+
+@pytest.fixture
+def text(tmp_path: Path) -> Path:
+    folder = tmp_path / "text"
+    folder.mkdir()
+    for name in ("train.en", "valid.en", "test.en"):
+        (folder / name).write_text("a b\n", encoding="utf-8")
+    return folder
+
+
+def plan_of(
+    tmp_path: Path, text: Path | None, shared: dict[str, Any] = SHARED, **changes: Any
+) -> Plan:
+    (tmp_path / "common.yaml").write_text(yaml.safe_dump(shared), encoding="utf-8")
+    path = tmp_path / "sweep.yaml"
+    path.write_text(yaml.safe_dump({**SWEEP, **changes}), encoding="utf-8")
+    return read_plan(path, tmp_path / "out", text, None)
+
+
+def test_every_curve_reading_value_and_seed_is_a_run(tmp_path: Path, text: Path) -> None:
+    runs = plan_of(tmp_path, text).runs
+    names = [run.name for run in runs]
+    assert len(set(names)) == len(names) == 2 * ((2 + 1) + 2 + (3 + 1))
+    assert names[:3] == ["gaussian_0.1_seed1", "gaussian_0.2_seed1", "gaussian_annealed_seed1"]
+    assert "lattice_A2_0.2_seed2" in names and "ste_4_seed1" in names
+    assert [run.seed for run in runs] == sorted(run.seed for run in runs)
+    assert "lattice_A2_annealed_seed1" not in names
+
+
+def test_the_nearer_option_goes_before(tmp_path: Path, text: Path) -> None:
+    runs = {run.name: run for run in plan_of(tmp_path, text).runs}
+    ste = runs["ste_3_seed2"]
+    assert ste.point == {"levels": 3}
+    assert ste.steps == 20  # of the reading, not of the shared configuration
+    assert ste.options["rate_weight"] == 0.5  # of the curve's own reading
+    assert ste.options["rnn_size"] == 8 and ste.options["seed"] == 2
+    assert "save_model" not in ste.options
+    assert runs["gaussian_annealed_seed1"].steps == 40
+    assert runs["gaussian_annealed_seed1"].point == {}
+
+
+def test_the_text_folder_is_the_data(tmp_path: Path, text: Path) -> None:
+    plan = plan_of(tmp_path, text)
+    options = plan.runs[0].options
+    assert options["data"]["corpus"]["path_src"] == str(text / "train.en")
+    assert options["data"]["valid"]["path_src"] == str(text / "valid.en")
+    assert plan.test == text / "test.en"
+    assert plan.vocabulary == tmp_path / "out" / "vocab.txt"
+
+
+def test_gpus_are_the_sweeps_to_give(tmp_path: Path, text: Path) -> None:
+    shared = {**SHARED, "gpu_ranks": [0, 1], "world_size": 2}
+    plan = plan_of(tmp_path, text, shared)
+    assert plan.gpus_a_run == 2
+    assert not {"gpu_ranks", "world_size"} & set(plan.runs[0].options)
+    gloo = plan_of(tmp_path, text, {**shared, "gpu_backend": "gloo"})
+    assert gloo.gpus_a_run == 0 and gloo.runs[0].options["world_size"] == 2
+    assert plan_of(tmp_path, text).gpus_a_run == 0
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"curve": {}}, "unknown key in .*'curve'; did you mean 'curves'"),
+        ({"config": None}, "config None: expected the YAML file"),
+        ({"curves": None}, "curves: expected 'option: value' lines"),
+        ({"curves": {"gaussian": {"bottlenek": "gaussian"}}}, "did you mean 'bottleneck'"),
+        ({"curves": {"gaussian": {"seed": 3}}}, "seed: is set by the sweep"),
+        ({"curves": {"Z": {"bottleneck": "lattice"}}}, "unknown reference .*'gaussian'"),
+        ({"seeds": 3}, "seeds 3: expected a list"),
+        ({"seeds": []}, "seeds .*: expected a list"),
+        ({"fixed": {"rate_weight": 0.1}}, "fixed: expected a list of values"),
+        ({"fixed": {"rate_weight": [0.1, 0.1]}}, "two runs would be called gaussian_0.1_seed1"),
+        ({"annealed": {"keep_checkpoint": 2}}, "keep_checkpoint .* annealed"),
+        ({"evaluate_every": 0}, "evaluate_every 0"),
+        ({"reconstruct": "yes"}, "reconstruct 'yes'"),
+    ],
+)
+def test_mistakes(tmp_path: Path, text: Path, changes: dict[str, Any], message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        plan_of(tmp_path, text, **changes)
+    assert not (tmp_path / "out").exists()
+
+
+def test_no_reading_at_all(tmp_path: Path, text: Path) -> None:
+    with pytest.raises(UserError, match="expected 'fixed' or 'annealed'"):
+        plan_of(
+            tmp_path, text, fixed={}, annealed={}, curves={"gaussian": {"bottleneck": "gaussian"}}
+        )
+
+
+def test_texts_that_are_not_there(tmp_path: Path, text: Path) -> None:
+    with pytest.raises(UserError, match="names no data; give -text"):
+        plan_of(tmp_path, None)
+    with pytest.raises(UserError, match=r"test None: expected the path"):
+        plan_of(tmp_path, None, {**SHARED, "data": {}})
+    with pytest.raises(UserError, match=r"test none.en: no such file"):
+        plan_of(tmp_path, None, {**SHARED, "data": {}}, test="none.en")
+    (text / "valid.en").unlink()
+    with pytest.raises(UserError, match=r"no valid.en"):
+        plan_of(tmp_path, text)
+
+
+def test_presets_are_in_order(
+    tmp_path: Path, text: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each preset names at least the Gaussian, a lattice and straight-through quantizers."""
+    shutil.copytree(ROOT / "configs", tmp_path / "configs")
+    (tmp_path / "data/wmt16").mkdir(parents=True)
+    (tmp_path / "data/wmt16/data.yaml").write_text("data: {}\n", encoding="utf-8")
+    monkeypatch.chdir(tmp_path)
+    paths = sorted(Path("configs").glob("*/sweep.yaml"))
+    assert {path.parent.name for path in paths} >= {"paper", "captions", "demo", "bible"}
+    for path in paths:
+        plan = read_plan(path, tmp_path / "out", text, None)
+        kinds = {str(run.options["bottleneck"]) for run in plan.runs}
+        assert {"gaussian", "lattice", "ste_scalar", "ste_vector"} <= kinds

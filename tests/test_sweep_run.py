@@ -1,0 +1,111 @@
+"""One run of a sweep: its folder, its checkpoints, its commands."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from onmt_lattice.errors import UserError
+from onmt_lattice.sweep.run import ANNEALED, FIXED, Run
+
+
+def run_in(folder: Path, reading: str = FIXED, **options: Any) -> Run:
+    options = {"train_steps": 20, "save_checkpoint_steps": 5, **options}
+    run = Run("c", reading, {}, 1, folder / "r", options, Path("test.en"))
+    run.claim()
+    return run
+
+
+def touch(run: Run, *names: str) -> None:
+    for name in names:
+        (run.folder / name).touch()
+
+
+def test_checkpoints_are_found_in_order_of_steps(tmp_path: Path) -> None:
+    run = run_in(tmp_path)
+    touch(run, "model_step_100.pt", "model_step_20.pt", "model_step_3.pt", "model_step_x.pt")
+    touch(run, ".model_step_999.pt.abc.part.pt")  # a write that was cut off
+    assert list(run.checkpoints()) == [3, 20, 100]
+    assert run.trained
+
+
+def test_training_goes_on_from_the_last_checkpoint(tmp_path: Path) -> None:
+    run = run_in(tmp_path)
+    words = run.command() or []
+    assert words[3:] == ["train", "-config", str(run.config)]
+    touch(run, "model_step_5.pt", "model_step_10.pt")
+    words = run.command(("-gpu_ranks", "0")) or []
+    assert words[6:] == [
+        *("-gpu_ranks", "0", "-train_from"),
+        str(run.folder / "model_step_10.pt"),
+    ]
+    assert not run.trained and run.step() == 10
+
+
+def test_a_fixed_run_is_judged_by_its_last_checkpoint(tmp_path: Path) -> None:
+    run = run_in(tmp_path)
+    assert list(run.evaluated()) == list(run.decoded()) == [20]
+    touch(run, "model_step_5.pt", "model_step_20.pt")
+    (command,) = run.commands()
+    folder = str(run.folder)
+    assert command[3:] == [
+        *("evaluate", "-src", "test.en", "-output", folder, "-reconstruct", folder),
+        *("-model", f"{folder}/model_step_20.pt"),
+    ]
+    touch(run, "model_step_20.json", "model_step_20.txt")
+    assert run.command() is None and run.finished
+
+
+def test_every_checkpoint_of_an_annealed_run_is_a_point(tmp_path: Path) -> None:
+    run = run_in(tmp_path, ANNEALED, train_steps=22)
+    assert list(run.evaluated()) == [5, 10, 15, 20, 22]
+    assert list(run.decoded()) == [10, 15, 22]  # three, evenly spaced, the last among them
+    touch(run, *(f"model_step_{step}.pt" for step in (5, 10, 15, 20, 22)))
+    plain, decoded = run.evaluate_commands()
+    models = [Path(word).name for word in plain if word.endswith(".pt")]
+    assert models == ["model_step_5.pt", "model_step_20.pt"]
+    assert "-reconstruct" in decoded and "-reconstruct" not in plain
+    touch(run, "model_step_5.json")
+    assert f"{run.folder}/model_step_5.pt" not in (run.command() or [])
+
+
+def test_evaluate_every_thins_the_checkpoints_out(tmp_path: Path) -> None:
+    options = {"train_steps": 22, "save_checkpoint_steps": 5}
+    run = Run("c", ANNEALED, {}, 1, tmp_path, options, Path("t"), evaluate_every=10, reconstruct=0)
+    assert list(run.evaluated()) == [10, 20, 22]
+    assert run.decoded() == {} and run.evaluate_commands()[1] == []
+
+
+def test_commands_stop_where_one_has_changed_nothing(tmp_path: Path) -> None:
+    run = run_in(tmp_path)
+    assert len(list(run.commands())) == 1 and not run.finished
+
+
+def test_a_folder_of_other_options_is_refused(tmp_path: Path) -> None:
+    run = run_in(tmp_path)
+    run.claim()
+    held = run.config.read_bytes()
+    with pytest.raises(UserError, match=r"other options \(train_steps"):
+        run_in(tmp_path, train_steps=30)
+    assert run.config.read_bytes() == held
+
+
+def test_a_run_may_move_to_another_folder(tmp_path: Path) -> None:
+    run = run_in(tmp_path, src_vocab="old/vocab.txt")
+    run.folder.parent.rename(tmp_path.with_name("moved"))
+    moved = run_in(tmp_path.with_name("moved"), src_vocab="new/vocab.txt")
+    assert yaml.safe_load(moved.config.read_text(encoding="utf-8")) == {
+        **moved.options,
+        "save_model": str(moved.folder / "model"),
+    }
+
+
+def test_the_log_gives_the_step(tmp_path: Path) -> None:
+    run = run_in(tmp_path)
+    assert run.step() == 0
+    run.log.write_text("Step 50/3000; acc: 1\nStep 100/3000; acc: 2\n", encoding="utf-8")
+    assert run.step() == 100
+    assert run.log_end(1) == "Step 100/3000; acc: 2"
