@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import signal
 import subprocess
 from dataclasses import dataclass
 
@@ -84,6 +85,8 @@ class Process:
     Each command inherits the lock on the run, and so holds it even if the sweep is killed.
     """
 
+    id = None
+
     def __init__(self, run: Run, slot: Slot, lock: int) -> None:
         self.run, self.slot, self.lock = run, slot, lock
         self.commands = run.commands(slot.options())
@@ -106,6 +109,7 @@ class Process:
                 stderr=subprocess.STDOUT,
                 env=self.slot.environment(),
                 pass_fds=(self.lock,),
+                start_new_session=True,  # so that its children are stopped with it
             )
 
     def poll(self) -> int | None:
@@ -124,7 +128,7 @@ class Process:
     def stop(self) -> None:
         """End the command under way; the run goes on from its last checkpoint another time."""
         if self.process is not None:
-            self.process.terminate()
+            os.killpg(self.process.pid, signal.SIGTERM)
             self.process.wait()
             self.process = None
             os.close(self.lock)

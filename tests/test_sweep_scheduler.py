@@ -1,0 +1,179 @@
+"""Runs brought to their end by processes of this machine: finished, stopped, failed, locked."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from onmt_lattice.sweep import scheduler
+from onmt_lattice.sweep.manifest import FAILED, FINISHED, WAITING, Manifest
+from onmt_lattice.sweep.processes import Process, Processes, Slot, divide, locked
+from onmt_lattice.sweep.progress import Progress, duration
+from onmt_lattice.sweep.run import FIXED, Run
+from onmt_lattice.sweep.scheduler import bring_to_end
+
+
+class Scripted(Run):
+    """A run whose commands are given: ``train`` first, then ``evaluate``."""
+
+    train = "touch model_step_20.pt"
+    evaluate = "touch model_step_20.json model_step_20.txt"
+
+    def command(self, devices: tuple[str, ...] = ()) -> list[str] | None:
+        """Return what brings the run forward, in the shell."""
+        if self.finished:
+            return None
+        return ["sh", "-c", f"cd {self.folder}; {self.evaluate if self.trained else self.train}"]
+
+    @property
+    def finished(self) -> bool:
+        """Whether both commands have done their work."""
+        return self.trained and (self.folder / "model_step_20.json").exists()
+
+
+class Failing(Scripted):
+    train = "echo out of luck; exit 3"
+
+
+class Idle(Scripted):
+    train = "true"
+
+
+class Endless(Scripted):
+    train = "sleep 600"
+
+
+@pytest.fixture(autouse=True)
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(scheduler, "POLL_SECONDS", 0.01)
+
+
+def made(folder: Path, kind: type[Run], name: str) -> Run:
+    run = kind("c", FIXED, {}, 1, folder / name, {"train_steps": 20}, Path("test.en"))
+    run.claim()
+    return run
+
+
+def swept(folder: Path, runs: list[Run], jobs: int = 2, retry: bool = False) -> Manifest:
+    manifest = Manifest(folder, runs, {})
+    if retry:
+        manifest.forget_failures()
+    with Progress(runs, manifest) as progress:
+        bring_to_end(runs, Processes(divide(jobs, (), 0)), manifest, progress)
+    return manifest
+
+
+def test_every_command_of_every_run_is_run(tmp_path: Path) -> None:
+    runs = [made(tmp_path, Scripted, name) for name in "abcde"]
+    (runs[0].folder / "model_step_20.pt").write_bytes(b"kept")
+    manifest = swept(tmp_path, runs)
+    assert all(run.finished for run in runs)
+    assert {manifest[run].status for run in runs} == {FINISHED}
+    assert (runs[0].folder / "model_step_20.pt").read_bytes() == b"kept"
+    again = swept(tmp_path, runs)
+    assert [again[run].attempts for run in runs] == [1] * 5
+
+
+def test_a_failure_is_kept_and_the_others_go_on(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    runs = [made(tmp_path, kind, kind.__name__) for kind in (Failing, Idle, Scripted)]
+    manifest = swept(tmp_path, runs, jobs=1)
+    failing, idle, good = (manifest[run] for run in runs)
+    assert (failing.status, idle.status, good.status) == (FAILED, FAILED, FINISHED)
+    assert "exit status 3" in str(failing.error) and "out of luck" in str(failing.error)
+    assert "ended before step 20" in str(idle.error)
+    assert "run Failing failed (exit status 3)" in capfd.readouterr().err
+    assert [run.name for run in manifest.failed()] == ["Failing", "Idle"]
+
+
+def test_a_failed_run_is_tried_again_on_request_only(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = made(tmp_path, Failing, "r")
+    swept(tmp_path, [run])
+    monkeypatch.setattr(Failing, "train", Scripted.train)
+    assert swept(tmp_path, [run])[run].status == FAILED
+    record = swept(tmp_path, [run], retry=True)[run]
+    assert (record.status, record.attempts, record.error) == (FINISHED, 2, None)
+
+
+def test_an_interruption_stops_the_processes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    runs = [made(tmp_path, Endless, name) for name in "abc"]
+    processes: list[Process] = []
+    start = Processes.start
+
+    def kept(self: Processes, run: Run) -> Process | None:
+        job = start(self, run)
+        processes.extend([job] if job else [])
+        return job
+
+    def interrupt(seconds: float) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Processes, "start", kept)
+    monkeypatch.setattr(scheduler.time, "sleep", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        swept(tmp_path, runs)
+    assert len(processes) == 2 and all(process.ended for process in processes)
+    manifest = Manifest(tmp_path, runs, {})
+    assert [manifest[run].status for run in runs] == [WAITING] * 3
+    assert all(locked(run) is not None for run in runs)
+
+
+def test_a_run_that_another_process_works_on_is_waited_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As when a sweep was killed and its trainings go on without it."""
+    run = made(tmp_path, Scripted, "r")
+    lock = locked(run)
+    assert lock is not None and locked(run) is None
+    slept = []
+
+    def wait(seconds: float) -> None:
+        assert not run.trained or len(slept) >= 3
+        slept.append(seconds)
+        if len(slept) == 3:
+            os.close(lock)
+
+    monkeypatch.setattr(scheduler.time, "sleep", wait)
+    assert swept(tmp_path, [run])[run].status == FINISHED
+    assert len(slept) > 3
+
+
+def test_threads_are_divided_and_gpus_given_out_in_turn(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "cpu_count", lambda: 8)
+    assert divide(3, (), 0) == [Slot(0, 2), Slot(1, 2), Slot(2, 2)]
+    assert [slot.gpus for slot in divide(3, ("0", "1"), 1)] == [("0",), ("1",), ("0",)]
+    assert [slot.gpus for slot in divide(2, ("4", "5", "6", "7"), 2)] == [("4", "5"), ("6", "7")]
+    slot = divide(2, ("4", "5", "6", "7"), 2)[1]
+    environment = slot.environment()
+    assert environment["CUDA_VISIBLE_DEVICES"] == "6,7"
+    assert environment["OMP_NUM_THREADS"] == "4"
+    assert slot.options()[:5] == ("-world_size", "2", "-gpu_ranks", "0", "1")
+    assert slot.options()[-1] != divide(2, ("4", "5", "6", "7"), 2)[0].options()[-1]  # the port
+    assert Slot(0, 1).options() == ()
+    assert "CUDA_VISIBLE_DEVICES" not in Slot(0, 1).environment() or os.environ.get(
+        "CUDA_VISIBLE_DEVICES"
+    )
+
+
+def test_time_left_is_by_the_pace_so_far(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    runs = [made(tmp_path, Scripted, name) for name in "ab"]
+    progress = Progress(runs, Manifest(tmp_path, runs, {}))
+    assert progress.seconds_left() is None
+    runs[0].log.write_text("Step 10/20; acc\n", encoding="utf-8")
+    monkeypatch.setattr("time.monotonic", lambda: progress.since + 60)
+    assert progress.seconds_left() == pytest.approx(180)  # 10 of 40 steps took 60 s
+    assert progress.line().startswith("0 of 2 runs finished")
+    assert progress.line().endswith("about 3 min left")
+    assert [duration(s) for s in (29, 31, 4000)] == ["0 min", "1 min", "1 h 7 min"]
+        "0 min",
+        "1 min",
+        "1 h 0 min",
+        "1 h 7 min",
+    ]
