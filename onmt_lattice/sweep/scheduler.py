@@ -16,6 +16,10 @@ POLL_SECONDS = 0.5
 class Job(Protocol):
     """A run under way."""
 
+    @property
+    def id(self) -> str | None:
+        """The number by which a later sweep finds it; None if it ends with this one."""
+
     def poll(self) -> int | None:
         """Return its exit status, None while it goes on."""
 
@@ -36,13 +40,14 @@ def bring_to_end(
     """Train and evaluate every run that is neither finished nor has failed before.
 
     A run that was stopped goes on from its last checkpoint. One that fails is recorded and the
-    others go on. On any exception, an interruption included, those under way are stopped.
+    others go on. On any exception, an interruption included, those under way are stopped, but for
+    jobs that go on by themselves.
     """
     waiting = [run for run in runs if manifest[run].status != FAILED and not run.finished]
     for run in runs:
         if run.finished:
             manifest.record(run, FINISHED)
-        elif run in waiting:
+        elif run in waiting and manifest[run].job is None:
             manifest.record(run, WAITING)
     running: dict[Run, Job] = {}
     try:
@@ -52,7 +57,7 @@ def bring_to_end(
                 if job is not None:
                     waiting.remove(run)
                     running[run] = job
-                    manifest.record(run, RUNNING)
+                    manifest.record(run, RUNNING, job=job.id)
             time.sleep(POLL_SECONDS)
             for run, status in [(run, job.poll()) for run, job in running.items()]:
                 if status is not None:
@@ -62,7 +67,8 @@ def bring_to_end(
     finally:
         for run, job in running.items():
             job.stop()
-            manifest.record(run, WAITING)
+            if job.id is None:
+                manifest.record(run, WAITING)
 
 
 def _record_end(run: Run, status: int, manifest: Manifest, progress: Progress) -> None:

@@ -1,0 +1,95 @@
+"""What a job of a cluster does; imported by it, so nothing heavy is imported here."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from types import FrameType
+from typing import TYPE_CHECKING, NoReturn
+
+from onmt_lattice.sweep.processes import FIRST_PORT, THREADS, device_options, locked
+from onmt_lattice.sweep.run import Run
+
+if TYPE_CHECKING:
+    import submitit
+
+PORTS = 20_000  # those above are the system's to give away
+LINGER_SECONDS = 2.0
+
+
+class Task:
+    """The commands of a run, one after the other.
+
+    It holds the lock on the run meanwhile. When submitit sees the job's end coming, it asks for the
+    task to go on with, and puts that into the queue.
+
+    Attributes:
+        run: the run.
+        gpus: how many GPUs the job has; 0 for the CPU.
+        threads: of the CPU; None for those that Slurm gives the job.
+    """
+
+    def __init__(self, run: Run, gpus: int, threads: int | None) -> None:
+        self.run, self.gpus, self.threads = run, gpus, threads
+        self.process: subprocess.Popen[bytes] | None = None
+
+    def __call__(self) -> int:
+        """Return the status of the command that ended the run's work."""
+        import submitit
+
+        signal.signal(signal.SIGINT, self._interrupt)
+        port = FIRST_PORT + int(submitit.JobEnvironment().raw_job_id) % PORTS
+        while (lock := locked(self.run)) is None:  # the job before this one is on its way out
+            time.sleep(1)
+        try:
+            for command in self.run.commands(device_options(self.gpus, port)):
+                if status := self._finish(command, lock):
+                    return status
+            return 0
+        finally:
+            os.close(lock)
+
+    def _finish(self, command: list[str], lock: int) -> int:
+        threads = self.threads or int(os.environ.get("SLURM_CPUS_ON_NODE", 1))
+        with open(self.run.log, "ab") as log:
+            self.process = subprocess.Popen(
+                command,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                env={**os.environ, **dict.fromkeys(THREADS, str(threads))},
+                pass_fds=(lock,),
+                start_new_session=True,
+            )
+        try:
+            status = self.process.wait()
+        finally:
+            self.end()
+        if status < 0:  # says nothing about the run; what ended it may be about to end the job
+            time.sleep(LINGER_SECONDS)
+            sys.exit(f"signal {-status} ended {' '.join(command)}")
+        return status
+
+    def end(self) -> None:
+        """End the command under way with all its processes; may be called by a signal's handler."""
+        if self.process is not None and self.process.returncode is None:
+            try:
+                os.killpg(self.process.pid, signal.SIGTERM)
+                # Popen.wait would wait for the Popen.wait that the signal has interrupted.
+                os.waitid(os.P_PID, self.process.pid, os.WEXITED | os.WNOWAIT)
+            except (ProcessLookupError, ChildProcessError):
+                pass  # it has ended by itself
+
+    def checkpoint(self) -> submitit.helpers.DelayedSubmission:
+        """End the command, and return what the job has to do when it is started again."""
+        from submitit.helpers import DelayedSubmission
+
+        self.end()
+        return DelayedSubmission(Task(self.run, self.gpus, self.threads))
+
+    def _interrupt(self, number: int, frame: FrameType | None) -> NoReturn:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # a terminal and submitit each send one
+        self.end()
+        sys.exit(f"signal {number} ended the job")
