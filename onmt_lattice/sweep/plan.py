@@ -6,6 +6,7 @@ import itertools
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -174,10 +175,15 @@ def _own_options(curve: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _check_options(path: Path, name: str, options: Mapping[str, Any]) -> None:
-    check_keys(path, dict(options), train_parser().names())
+    check_keys(path, dict(options), _train_options())
     for key in OWN:
         if key in options:
             raise UserError(f"{path}: curve {name}: {key}: is set by the sweep; leave it out")
+
+
+@lru_cache(maxsize=1)
+def _train_options() -> set[str]:
+    return train_parser().names()
 
 
 def _mapping(what: str, value: Any) -> Mapping[str, Any]:
