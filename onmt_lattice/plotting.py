@@ -47,19 +47,24 @@ def plot(evaluations: Sequence[Evaluation], path: str | os.PathLike[str]) -> Non
     check_format(path)
     if not evaluations:
         raise UserError("nothing to plot: expected at least one evaluation")
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(7.5, 5.2), dpi=150, layout="constrained")
+    axes = figure.add_subplot()
+    _draw_runs(axes, evaluations)
+    draw_entropy(axes, evaluations)
+    label_axes(axes, evaluations)
+    axes.legend(frameon=False)
+    save(figure, path)
+
+
+def save(figure: Any, path: str | os.PathLike[str]) -> None:
+    """Write a matplotlib ``figure``, whole or not at all; the same bytes for the same figure."""
     import matplotlib
 
-    with matplotlib.rc_context({"svg.hashsalt": "onmt_lattice", "font.size": 10}):
-        from matplotlib.figure import Figure
-
-        figure = Figure(figsize=(7.5, 5.2), dpi=150, layout="constrained")
-        axes = figure.add_subplot()
-        _draw_runs(axes, evaluations)
-        _draw_entropy(axes, evaluations)
-        _label(axes, evaluations)
-        metadata = {"Date": None} if Path(path).suffix.lower() == ".svg" else None
-        with whole_file(path) as part:
-            figure.savefig(part, metadata=metadata)
+    metadata = {"Date": None} if Path(path).suffix.lower() == ".svg" else None
+    with matplotlib.rc_context({"svg.hashsalt": "onmt_lattice"}), whole_file(path) as part:
+        figure.savefig(part, metadata=metadata)
 
 
 def check_format(path: str | os.PathLike[str]) -> None:
@@ -85,7 +90,7 @@ def _draw_runs(axes: Any, evaluations: Sequence[Evaluation]) -> None:
             )
 
 
-def _draw_entropy(axes: Any, evaluations: Sequence[Evaluation]) -> None:
+def draw_entropy(axes: Any, evaluations: Sequence[Evaluation]) -> None:
     """Draw rate + NLL = H and shade what lies below, which no code can reach."""
     known = {e.entropy.bits_word for e in evaluations if e.entropy is not None}
     if known:
@@ -105,10 +110,10 @@ def _draw_entropy(axes: Any, evaluations: Sequence[Evaluation]) -> None:
         )
 
 
-def _label(axes: Any, evaluations: Sequence[Evaluation]) -> None:
+def label_axes(axes: Any, evaluations: Sequence[Evaluation]) -> None:
+    """Say what runs across and up, and on which text."""
     texts = sorted({Path(e.text).name for e in evaluations})
     axes.set_xlabel("NLL (bits a word)")
     axes.set_ylabel("rate (bits a word)")
     axes.set_title(f"Rate against NLL on {', '.join(texts)}; lower left is better", fontsize=10)
     axes.grid(color="0.9", linewidth=0.6)
-    axes.legend(frameon=False)

@@ -1,0 +1,195 @@
+"""The figure of a sweep."""
+
+from __future__ import annotations
+
+import math
+import re
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sweep_curves import CURVES, annealed, fixed, sweep, unfinished
+
+from onmt_lattice.errors import UserError
+from onmt_lattice.evaluation import Entropy, Mean
+from onmt_lattice.sweep.figure import draw, figure, styles
+from onmt_lattice.sweep.results import Point, Results
+
+GRID = [(2.0, 8.0), (2.5, 4.0), (3.5, 1.0)]
+EARLY = [(11.0, 2.0), (4.0, 9.0)]
+
+
+@pytest.fixture
+def results() -> Results:
+    """Two seeds of every curve, fixed and annealed; a run that failed, one that waits."""
+    runs = [
+        run
+        for number, curve in enumerate(CURVES)
+        for seed in (1, 2)
+        for points in [[(n + number / 5 + seed / 20, r + seed / 10) for n, r in GRID]]
+        for run in [*fixed(curve, seed, points), annealed(curve, seed, [*EARLY, *points])]
+    ]
+    runs += [unfinished("Z", "Z_0.9_seed1", "failed"), unfinished("Z", "later", "waiting")]
+    return sweep(runs)
+
+
+def points(drawn: Any) -> dict[str, Any]:
+    """Return the artists of single points by gid."""
+    found = [line for line in drawn.axes[0].get_lines() if line.get_gid()]
+    assert len(found) == len({line.get_gid() for line in found})
+    return {line.get_gid(): line for line in found}
+
+
+def means(drawn: Any) -> list[Any]:
+    return [container.lines[0] for container in drawn.axes[0].containers]
+
+
+def legend(drawn: Any) -> list[str]:
+    return [text.get_text() for text in drawn.legends[0].get_texts()]
+
+
+def note(drawn: Any) -> str:
+    return drawn._supxlabel.get_text().replace("\n", " ") if drawn._supxlabel else ""
+
+
+def test_every_checkpoint_is_an_artist_of_its_own_where_it_belongs(results: Results) -> None:
+    found = points(figure(results))
+    expected = {
+        f"point-{run.name}-{point.step}": (point.evaluation.nll.word, point.evaluation.rate.word)
+        for run in results.runs
+        for point in run.points
+    }
+    assert {gid: tuple(line.get_xydata()[0]) for gid, line in found.items()} == expected
+
+
+def test_every_gid_is_in_the_svg_even_of_points_outside_of_the_view(
+    results: Results, tmp_path: Path
+) -> None:
+    path = tmp_path / "figure.svg"
+    draw(results, path)
+    ids = set(re.findall(r'id="(point-[^"]+)"', path.read_text()))
+    assert ids == set(points(figure(results)))
+
+
+def test_the_same_bytes_at_every_call(results: Results, tmp_path: Path) -> None:
+    for name in ("a.svg", "b.svg"):
+        draw(results, tmp_path / name)
+    assert (tmp_path / "a.svg").read_bytes() == (tmp_path / "b.svg").read_bytes()
+
+
+def test_readings_are_told_apart_and_a_curve_has_one_colour_and_marker(results: Results) -> None:
+    drawn = figure(results)
+    style = styles(results)["E8"]
+    full, hollow = (
+        points(drawn)[f"point-E8_{name}"] for name in ("1_seed1-400", "annealed_seed1-400")
+    )
+    assert (
+        (full.get_color(), full.get_marker()) == style == (hollow.get_color(), hollow.get_marker())
+    )
+    assert (full.get_markerfacecolor(), hollow.get_markerfacecolor()) == (style.colour, "white")
+    solid, dashed = (line for line in means(drawn) if line.get_color() == style.colour)
+    assert (solid.get_linestyle(), dashed.get_linestyle()) == ("-", "--")
+    assert legend(drawn)[-5:-3] == ["fixed λ", "annealed λ"]
+
+
+def test_the_mean_over_seeds_and_their_range(results: Results) -> None:
+    drawn = figure(results)
+    mean, _, (across, up) = drawn.axes[0].containers[0].lines  # the Gaussian, fixed
+    bars = zip(mean.get_xydata(), across.get_segments(), up.get_segments(), strict=True)
+    for (nll, rate), (middle, horizontal, vertical) in zip(GRID, bars, strict=True):
+        nll, rate = nll + 0.075, rate + 0.15
+        assert middle == pytest.approx([nll, rate])
+        assert horizontal.ravel() == pytest.approx([nll - 0.025, rate, nll + 0.025, rate])
+        assert vertical.ravel() == pytest.approx([nll, rate - 0.05, nll, rate + 0.05])
+    thin = [line for line in drawn.axes[0].get_lines() if len(line.get_xdata()) > 1]
+    assert len(thin) == 2 * len(means(drawn)) + len(means(drawn))  # two seeds and their mean
+    assert legend(drawn)[-3:] == ["one seed", "mean over seeds", "range of seeds"]
+
+
+def test_of_one_seed_there_is_no_mean(results: Results) -> None:
+    drawn = figure(replace(results, runs=[run for run in results.runs if run.seed == 1]))
+    assert means(drawn) == []
+    assert legend(drawn)[-1] == "annealed λ"
+    assert len(points(drawn)) == len(CURVES) * 8
+
+
+def test_only_curves_with_points_are_in_the_legend() -> None:
+    drawn = figure(sweep([*fixed("E8", 1, GRID), unfinished("Z", "a", "failed")]))
+    assert legend(drawn) == ["E8", " ", "fixed λ"]
+
+
+def test_thirty_curves_look_different_and_keep_their_look() -> None:
+    names = [f"{n}" for n in range(30)]
+    kinds = [CURVES["Z"], CURVES["ste_scalar M=2"], {"bottleneck": "another"}]
+    many = replace(sweep([]), curves={name: kinds[int(name) % 3] for name in names})
+    looks = styles(many)
+    assert len(set(looks.values())) == 30
+    colours = [{looks[n].colour for n in names if int(n) % 3 == kind} for kind in range(3)]
+    assert not (colours[0] & colours[1] or colours[0] & colours[2] or colours[1] & colours[2])
+
+
+def test_early_points_of_annealed_runs_are_out_of_view_and_counted(results: Results) -> None:
+    drawn = figure(results)
+    right = drawn.axes[0].get_xlim()[1]
+    last = max(run.points[-1].evaluation.nll.word for run in results.runs if run.points)
+    assert last < right < 6.0
+    total = len(points(drawn))
+    outside = sum(
+        point.evaluation.nll.word > right
+        or point.evaluation.rate.word > drawn.axes[0].get_ylim()[1]
+        for run in results.runs
+        for point in run.points
+    )
+    assert outside >= 2 * len(CURVES)
+    assert f"{outside} of {total} points lie outside of the view." in note(drawn)
+
+
+def test_failed_runs_are_named_and_others_counted(results: Results) -> None:
+    said = note(figure(results))
+    assert "1 of 42 runs failed: Z_0.9_seed1. 1 of 42 runs waiting." in said
+    assert "later" not in said
+    assert note(figure(sweep(fixed("Z", 1, GRID)))) == ""
+
+
+@pytest.mark.filterwarnings("error::RuntimeWarning")
+def test_a_diverged_run_is_outside_and_the_rest_is_drawn() -> None:
+    runs = [*fixed("Z", 1, [(math.nan, math.nan), *GRID]), *fixed("Z", 2, [(2.0, 8.0), *GRID])]
+    drawn = figure(sweep(runs))
+    assert note(drawn) == "1 of 8 points lie outside of the view."
+    assert len(means(drawn)[0].get_xdata()) == 3
+    assert all(map(math.isfinite, drawn.axes[0].get_xlim() + drawn.axes[0].get_ylim()))
+    only = figure(sweep(fixed("Z", 1, [(math.nan, math.nan)])))
+    assert note(only) == "1 of 1 points lie outside of the view."
+
+
+def test_the_entropy_line_where_it_is_known(results: Results) -> None:
+    def with_entropy(point: Point) -> Point:
+        known = Entropy(44.0, 4.5, Mean(1.0, 0.1), 10)
+        return replace(point, evaluation=replace(point.evaluation, entropy=known))
+
+    runs = [replace(run, points=[*map(with_entropy, run.points)]) for run in results.runs]
+    axes = figure(replace(results, runs=runs)).axes[0]
+    ends = [line.get_xydata().tolist() for line in axes.get_lines()]
+    assert [[0.0, 4.5], [4.5, 0.0]] in ends
+    assert axes.get_xlim()[0] == axes.get_ylim()[0] == 0
+    plain = [line.get_xydata().tolist() for line in figure(results).axes[0].get_lines()]
+    assert [[0.0, 4.5], [4.5, 0.0]] not in plain
+
+
+@pytest.mark.parametrize(
+    ("suffix", "magic"), [(".png", b"\x89PNG"), (".svg", b"<?xml"), (".pdf", b"%PDF")]
+)
+def test_formats(results: Results, tmp_path: Path, suffix: str, magic: bytes) -> None:
+    path = tmp_path / f"figure{suffix}"
+    draw(results, path)
+    assert path.read_bytes().startswith(magic)
+    assert [p.name for p in tmp_path.iterdir()] == [path.name]
+
+
+def test_another_format_or_nothing_to_draw(results: Results, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"\.png, \.svg, \.pdf"):
+        draw(results, tmp_path / "figure.gif")
+    with pytest.raises(UserError, match="no run of the sweep has an evaluated checkpoint"):
+        draw(sweep([unfinished("Z", "a", "failed")]), tmp_path / "figure.png")
+    assert not list(tmp_path.iterdir())
