@@ -1,0 +1,279 @@
+from __future__ import annotations
+
+import html
+import math
+import re
+from dataclasses import replace
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+from chromium import browser, opened
+from html_page import HtmlPage
+from made_up_results import CURVES, INPUTS, annealed, fixed, sweep
+from matplotlib.figure import Figure
+
+from onmt_lattice.evaluation import Bits
+from onmt_lattice.sweep.comparison import tables
+from onmt_lattice.sweep.manifest import FAILED, Record
+from onmt_lattice.sweep.report import hover, page, write_report
+from onmt_lattice.sweep.results import Results, RunResult
+from onmt_lattice.tables import Column, Table, show
+
+HEADINGS = [
+    *("Figure", "All points", "Reconstructions", "Codebook usage", "Training"),
+    "Settings",
+]
+
+
+class Row(NamedTuple):
+    curve: str
+    bits: float
+    seeds: int | None
+
+
+@pytest.fixture(scope="module")
+def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The report of a sweep with everything in it."""
+    path = tmp_path_factory.mktemp("report") / "report.html"
+    write_report(sweep(), path)
+    return path
+
+
+@pytest.fixture(scope="module")
+def found(report: Path) -> HtmlPage:
+    """The report taken apart, which checks that it is well-formed."""
+    return HtmlPage(report.read_text(encoding="utf-8"))
+
+
+def headings(found: HtmlPage) -> list[str]:
+    return [html.unescape(title) for title in re.findall(r"<h2>(.*?)</h2>", found.html)]
+
+
+def test_the_page_needs_nothing_else(found: HtmlPage) -> None:
+    """Whatever it refers to is a part of it, and it runs nothing."""
+    assert all(target.startswith("#") for target in found.references())
+    assert "http" not in found.html and "@import" not in found.html
+    names = {tag.name for tag in found.tags}
+    assert not names & {"script", "link", "base", "iframe", "object", "embed", "img", "image"}
+    assert not any(key.startswith("on") for tag in found.tags for key in tag.attributes)
+
+
+def test_ids_are_unique_and_references_resolve(found: HtmlPage) -> None:
+    ids = found.ids()
+    assert len(found.of_class("figure")) == 2
+    assert len(ids) == len(set(ids))
+    assert {target.removeprefix("#") for target in found.references()} <= set(ids)
+
+
+def test_sections(found: HtmlPage) -> None:
+    assert headings(found)[:2] == ["1 run failed", "1 run not finished"]
+    assert [heading for heading in headings(found) if heading in HEADINGS] == HEADINGS
+
+
+def test_what_was_swept(found: HtmlPage) -> None:
+    results = sweep()
+    facts = re.findall(r"<dd>(.*?)</dd>", found.html)
+    assert facts[:2] == [results.config, results.text]
+    assert facts[2:4] == [", ".join(CURVES), "1, 2"]
+    minutes = 42 * 1.5 + 31 / 60
+    assert facts[4] == f"44: 1 failed, 42 finished, 1 waiting; {minutes:.0f} minutes, all together"
+
+
+def test_every_point_says_its_values(found: HtmlPage) -> None:
+    points = {(run.name, point.step): (run, point) for run in sweep().runs for point in run.points}
+    assert len(points) == 48
+    for (name, step), (run, point) in points.items():
+        title = found.titles[f"rate-nll-point-{name}-{step}"]
+        assert title == hover(run, point)
+    hits = [tag for tag in found.of_class("hit") if tag.name == "circle"]
+    assert len(hits) == len(points)
+
+
+def test_values_of_a_point() -> None:
+    run = fixed("Z", 0.1, 2)
+    bits = run.points[0].evaluation
+    assert hover(run, run.points[0]).splitlines() == [
+        "Z, fixed λ, rate_weight 0.1, seed 2",
+        "step 400, λ 0.1",
+        f"NLL {bits.nll.word:.3f} + rate {bits.rate.word:.3f} = {bits.total.word:.3f} bits a word",
+        "BLEU 40.0",
+    ]
+    plain = annealed("gaussian", 1)
+    assert hover(plain, plain.points[0]).splitlines()[:2] == [
+        *("gaussian, annealed λ, seed 1", "step 100, λ 0.1"),
+    ]
+    assert "BLEU" not in hover(plain, plain.points[0])
+
+
+def test_lines_of_training_say_their_run(found: HtmlPage) -> None:
+    titles = [title for gid, title in found.titles.items() if gid.startswith("courses-history")]
+    finished = [run for run in sweep().runs if run.history]
+    assert len(titles) == 3 * len(finished)
+    assert sum("Z, fixed λ, rate_weight 0.1, seed 2\nstep 400: λ 0.1, " in t for t in titles) == 3
+
+
+def test_failed_and_unfinished_runs_come_first(found: HtmlPage) -> None:
+    box = found.of_class("alarm")
+    assert len(box) == 1
+    begin = found.html.index('class="alarm"')
+    text = HtmlPage(found.html[begin - 9 : found.html.index("</section>") + 10]).text
+    assert begin < found.html.index("<svg")
+    assert "Z_0.8_seed1: after 2 attempts, with 0 points" in text
+    assert "ValueError: <loss> & gradient are nan" in text  # as escaped: the parser undid it
+    assert "Z_0.9_seed1 (waiting)" in text
+
+
+def test_texts_are_escaped(found: HtmlPage) -> None:
+    assert not {tag.name for tag in found.tags} & {"b", "i", "loss"}
+    for line in INPUTS:
+        assert line in found.text
+
+
+def test_tables_of_the_comparison(found: HtmlPage) -> None:
+    results = sweep()
+    for made in tables(results):
+        assert made.title[0].upper() + made.title[1:] in headings(found)
+        for note in made.notes:
+            assert note in found.text
+        for row in made.rows:
+            cells = [show(getattr(row, field), made.columns[field].form) for field in made.columns]
+            assert "".join(cells) in found.text
+
+
+def test_columns_of_words_are_left(monkeypatch: pytest.MonkeyPatch) -> None:
+    columns = {"curve": Column("curve"), "bits": Column("bits a word", ".2f"), "seeds": Column("n")}
+    made = Table("bits <b>", columns, [Row("Z", 0.125, 2), Row("E8", -1.0, None)], ("a & b",))
+    monkeypatch.setattr("onmt_lattice.sweep.report.tables", lambda results: [made])
+    text = page(only(fixed("Z", 0.1, 1)))
+    assert '<tr><td class="l">E8</td><td class="r">-1.00</td><td class="r">–</td></tr>' in text
+    assert "<h2>Bits &lt;b&gt;</h2>" in text and ">a &amp; b</p>" in text
+
+
+def test_codebook_usage_is_a_share_of_the_entries(found: HtmlPage) -> None:
+    """M is 2 and the perplexity 1.9 less λ; the lowest 1.2; 5 % of the entries are unused."""
+    shares = [tag.attributes["style"] for tag in found.of_class("bar")]
+    weights = [0.05, 0.1, 0.2, 0.3, 0.4] * 2
+    expected = [(f"{50 * (1.9 - w):.1f}%", "60.0%") for w in weights]
+    assert shares == [f"--share: {share}" for pair in expected for share in pair]
+    assert found.html.count(">5.0\u00a0%</td>") == len(weights)
+
+
+def test_settings(found: HtmlPage) -> None:
+    results = sweep()
+    for run in results.runs:
+        assert f"<code>{html.escape(run.command)}</code>" in found.html
+    for name, options in results.curves.items():
+        line = ", ".join(f"{key}: {value}" for key, value in options.items())
+        assert f'<td class="l">{name}</td><td class="w">{line}</td>' in found.html
+    for software, number in results.versions.items():
+        assert f'<td class="l">{software}</td><td class="l">{number}</td>' in found.html
+
+
+def only(*runs: RunResult) -> Results:
+    """Return the results of a sweep of these runs alone."""
+    return replace(sweep(), runs=list(runs))
+
+
+def bare(run: RunResult) -> RunResult:
+    """Return ``run`` without decoded texts, without codebooks and without a history."""
+    points = [
+        replace(p, evaluation=replace(p.evaluation, reconstruction=None), decoded=None)
+        for p in run.points
+    ]
+    return replace(run, points=points, history=[])
+
+
+def diverged(run: RunResult) -> RunResult:
+    """Return ``run`` with an NLL that is no number."""
+    nan = Bits(math.nan, math.nan, math.nan)
+    points = [replace(p, evaluation=replace(p.evaluation, nll=nan, total=nan)) for p in run.points]
+    return replace(run, points=points)
+
+
+WITHOUT_POINTS = sweep().runs[-2:]
+
+
+@pytest.mark.parametrize(
+    ("results", "missing"),
+    [
+        pytest.param(only(fixed("Z", 0.1, 1)), {"Codebook usage"}, id="one point, no reference"),
+        pytest.param(only(annealed("gaussian", 1)), {"Codebook usage"}, id="nothing fixed"),
+        pytest.param(
+            only(bare(fixed("gaussian", 0.1, 1)), bare(fixed("gaussian", 0.2, 1))),
+            {"Codebook usage", "Reconstructions", "Training"},
+            id="nothing decoded, no history",
+        ),
+        pytest.param(
+            only(diverged(fixed("gaussian", 0.1, 1)), fixed("gaussian", 0.2, 1)),
+            {"Codebook usage"},
+            id="a diverged run",
+        ),
+        pytest.param(only(*WITHOUT_POINTS), {*HEADINGS} - {"Settings"}, id="no point"),
+        pytest.param(only(), {*HEADINGS} - {"Settings"}, id="no run"),
+    ],
+)
+def test_parts_without_anything_to_show_are_left_out(results: Results, missing: set[str]) -> None:
+    found = HtmlPage(page(results))
+    present = headings(found)
+    assert set(HEADINGS) - set(present) == missing
+    assert ("No points yet" in present) == ("Figure" in missing)
+    names = {"alarm"} if results.runs and not results.runs[0].points else set()
+    assert {name for name in ("alarm", "notice") if found.of_class(name)} == names
+
+
+def test_unfinished_runs_alone_are_no_alarm() -> None:
+    found = HtmlPage(page(only(bare(fixed("gaussian", 0.1, 1)), WITHOUT_POINTS[-1])))
+    assert not found.of_class("alarm") and len(found.of_class("notice")) == 1
+
+
+def test_a_partly_evaluated_run_that_failed_keeps_its_points() -> None:
+    run = replace(annealed("gaussian", 1), record=Record(FAILED, attempts=1, error="killed"))
+    found = HtmlPage(page(only(run)))
+    assert "gaussian_annealed_seed1: after 1 attempt, with 4 points" in found.text
+    assert len([gid for gid in found.titles if "point-" in gid]) == 4
+
+
+def test_the_same_results_make_the_same_page() -> None:
+    results = only(fixed("gaussian", 0.1, 1), fixed("ste_scalar M=2", 0.1, 1))
+    assert page(results) == page(results)
+
+
+def test_no_page_where_drawing_fails(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "report.html"
+    path.write_text("before")
+    run = fixed("gaussian", 0.1, 1)
+    monkeypatch.setattr("onmt_lattice.sweep.report.figure", lambda results: Figure())
+    with pytest.raises(ValueError, match=f"point-{run.name}-400"):
+        write_report(only(run), path)
+    assert path.read_text() == "before" and list(tmp_path.iterdir()) == [path]
+
+
+needs_chromium = pytest.mark.skipif(browser() is None, reason="no Chromium is installed")
+
+
+@needs_chromium
+@pytest.mark.parametrize("width", [1200, 500])
+def test_chromium_opens_it_without_a_word(report: Path, found: HtmlPage, width: int) -> None:
+    """Nothing is said to the console, nothing is wider than the window, the figures are there."""
+    status, console, dom = opened(report, width)
+    assert (status, console) == (0, [])
+    for name in ("figure", "hit", "bar"):
+        assert len(HtmlPage(dom).of_class(name)) == len(found.of_class(name)) > 0
+
+
+@needs_chromium
+@pytest.mark.parametrize(
+    ("body", "message"),
+    [
+        ("<script>throw new Error('broken')</script>", "broken"),
+        ("<img src='missing.png'>", "not loaded: file:.*missing.png"),
+        ("<link rel='stylesheet' href='missing.css'>", "not loaded: file:.*missing.css"),
+        ("<div style='width: 3000px'>wide</div>", "wider than the window: 30"),
+    ],
+)
+def test_chromium_tells_of_a_broken_page(tmp_path: Path, body: str, message: str) -> None:
+    path = tmp_path / "broken.html"
+    path.write_text(f"<!DOCTYPE html><html><head></head><body>{body}</body></html>")
+    status, console, _ = opened(path)
+    assert status == 0 and len(console) == 1 and re.search(message, console[0])
