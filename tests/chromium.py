@@ -45,7 +45,7 @@ def opened(page: Path, width: int = 1200) -> Opened:
     words += [f"--user-data-dir={page.parent / 'profile'}", f"--window-size={width},900"]
     words += ["--enable-logging=stderr", "--v=0", "--dump-dom", probed.resolve().as_uri()]
     done = subprocess.run(
-        [path, *words], capture_output=True, encoding="utf-8", errors="replace", timeout=60
+        [path, *words], capture_output=True, encoding="utf-8", errors="replace", timeout=120
     )
     console = [line for line in done.stderr.splitlines() if "CONSOLE" in line]
     return Opened(done.returncode, console, done.stdout)

@@ -27,7 +27,7 @@ def reconstructions(results: Results) -> Markup | None:
         details(
             element("span", sentence, class_="sentence"),
             table(
-                ["curve", "rates from low to high", *[""] * (columns - 1)],
+                ["curve", "low to high rate", *[""] * (columns - 1)],
                 [
                     [name, *(_cell(point, number, sentence) for point in chosen)]
                     + [""] * (columns - len(chosen))
