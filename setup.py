@@ -31,6 +31,7 @@ setup(
         "constriction",
         "matplotlib",
         "tqdm",
+        "rich",
     ],
     extras_require={
         "test": ["pytest", "hypothesis", "ruff==0.17.6", "mypy==2.4.1", "submitit>=1.5,<2"],

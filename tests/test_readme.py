@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shlex
+import shutil
 from pathlib import Path
 
 import pytest
@@ -39,7 +40,7 @@ def test_the_commands_on_ones_own_text(
         assert long in script, f"{long} is gone from the README; shorten what stands there now"
         config = config.replace(long, short)
     (tmp_path / "my.yaml").write_text(config, encoding="utf-8")
-    ours = [line for line in commands() if line.startswith("onmt_lattice ")]
+    ours = [line for line in commands() if re.match("onmt_lattice (?!sweep)", line)]
     names = [line.split()[1] for line in ours]
     assert names == ["build_vocab", "train", "evaluate", "translate", "plot"]
     for line in ours:
@@ -47,6 +48,22 @@ def test_the_commands_on_ones_own_text(
     assert (tmp_path / "rate_nll.png").exists()
     assert len((tmp_path / "decoded.txt").read_text(encoding="utf-8").splitlines()) == 60
     assert "bits a" in capfd.readouterr().out
+
+
+def test_the_sweep(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """An evening's work: what it would run is looked at, not done."""
+    (line,) = [line for line in commands() if line.startswith("onmt_lattice sweep")]
+    shutil.copytree(ROOT / "configs", tmp_path / "configs")
+    (tmp_path / "multi30k").mkdir()
+    for name in ("train", "valid", "test"):
+        (tmp_path / f"multi30k/{name}.en").write_text("a man .\n", encoding="utf-8")
+    monkeypatch.chdir(tmp_path)
+    assert main([*shlex.split(line)[1:], "-commands"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[1] == "onmt_lattice train -config runs/captions/gaussian_0.05_seed1/config.yaml"
+    assert (tmp_path / lines[1].split()[-1]).is_file()
 
 
 def test_the_python_example() -> None:

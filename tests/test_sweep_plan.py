@@ -129,9 +129,7 @@ def test_texts_that_are_not_there(tmp_path: Path, text: Path) -> None:
         plan_of(tmp_path, text)
 
 
-def test_presets_are_in_order(
-    tmp_path: Path, text: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_presets_are_in_order(tmp_path: Path, text: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Each can be read, and a preset has the Gaussian, lattices and straight-through quantizers."""
     shutil.copytree(ROOT / "configs", tmp_path / "configs")
     (tmp_path / "data/wmt16").mkdir(parents=True)

@@ -20,9 +20,7 @@ def parser() -> Parser:
         epilog="example: onmt_lattice evaluate -src data/grammar/test.en -reconstruct pred.txt "
         "-model runs/demo/gaussian_annealed_seed1/model_step_3000.pt -output gaussian.json",
     )
-    p.option(
-        "model", required=True, nargs="+", metavar="FILE", help="checkpoints written by train"
-    )
+    p.option("model", required=True, nargs="+", metavar="FILE", help="checkpoints written by train")
     p.option("src", required=True, metavar="FILE", help="text to evaluate on, UTF-8")
     p.option(
         "output",

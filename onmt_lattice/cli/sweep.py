@@ -36,13 +36,30 @@ def parser() -> Parser:
         help="folder of train.en, valid.en and test.en, in place of the data of the configuration",
     )
     p.option("seeds", type=int, nargs="+", metavar="N", help="seeds, in place of the file's own")
-    p.option("jobs", type=int, metavar="N", help="runs at a time (default: one a core or GPU)")
+    p.option(
+        "jobs",
+        type=int,
+        metavar="N",
+        help="runs at a time (default: one a core or GPU; on Slurm all)",
+    )
     p.option(
         "gpus",
         nargs="+",
         metavar="GPU",
         help="numbers of the GPUs that runs get in turn, or 'none' (default: if the "
         "configuration has gpu_ranks, all that are visible)",
+    )
+    p.option(
+        "cluster",
+        choices=["slurm", "local"],
+        help="make each run a job of Slurm, through submitit (or of submitit's stand-in for it); "
+        "jobs of Slurm go on when the sweep is stopped, and are found when it is run again",
+    )
+    p.option(
+        "cluster_options",
+        nargs="+",
+        metavar="KEY=VALUE",
+        help="for submitit, such as slurm_partition=gpu timeout_min=4320 cpus_per_task=4 mem_gb=16",
     )
     p.option("retry_failed", action="store_true", help="start runs again that have failed")
     p.option(
@@ -69,6 +86,10 @@ def run(argv: list[str]) -> int:
         raise UserError("expected -output DIR, and either -config FILE or -results FILE")
     if args.jobs is not None and args.jobs < 1:
         raise UserError(f"-jobs {args.jobs}: expected at least 1")
+    if args.cluster_options and not args.cluster:
+        raise UserError("-cluster_options: need -cluster")
+    if args.cluster and args.gpus not in (None, ["none"]):
+        raise UserError(f"-gpus {' '.join(args.gpus)}: a cluster gives out its GPUs; leave it out")
     stop_in_order()
 
     from onmt_lattice.sweep import sweep
@@ -89,7 +110,8 @@ def _end(results: Results, output: Path) -> int:
     """Print the table and where all is; return 1 if runs have failed."""
     print((output / "table.txt").read_text(encoding="utf-8"))
     for name in ("figure3.png", "report.html", "results.json"):
-        print(f"written to {output / name}")
+        if (output / name).exists():
+            print(f"written to {output / name}")
     failed = [run.name for run in results.runs if run.record.status == "failed"]
     if failed:
         print(

@@ -212,7 +212,7 @@ def make_bottleneck_from_opt(opt: Namespace, input_dim: int) -> Bottleneck:
 
 
 def bottleneck_dim(config: str | os.PathLike[str]) -> int:
-    """Return d, the dimension between the linear maps of the bottleneck that a YAML file sets up."""
+    """Return d, the numbers between the linear maps of the bottleneck that a YAML file sets up."""
     opt = parse(train_parser, ["-config", str(config)])
     ArgumentParser.update_model_opts(opt)
     return make_bottleneck_from_opt(opt, representation_dim(opt)).dim

@@ -199,9 +199,7 @@ def _seeds(path: Path, sweep: Mapping[str, Any]) -> list[int]:
     return seeds
 
 
-def _count(
-    path: Path, sweep: Mapping[str, Any], key: str, default: int, lowest: int = 0
-) -> int:
+def _count(path: Path, sweep: Mapping[str, Any], key: str, default: int, lowest: int = 0) -> int:
     value = sweep.get(key, default)
     if not isinstance(value, int) or value < lowest:
         raise UserError(f"{path}: {key} {value!r}: expected a whole number of at least {lowest}")

@@ -11,7 +11,6 @@ import re
 import shlex
 from dataclasses import dataclass
 from pathlib import Path
-from statistics import fmean
 from typing import Any, cast
 
 from onmt_lattice.errors import UserError
@@ -20,7 +19,7 @@ from onmt_lattice.files import whole_file
 from onmt_lattice.opennmt.options import bottleneck_dim
 from onmt_lattice.sweep.manifest import Manifest, Record, versions
 from onmt_lattice.sweep.plan import Plan
-from onmt_lattice.sweep.run import FIXED, Run
+from onmt_lattice.sweep.run import Run
 
 FORMAT = 1
 NAME = "results.json"
@@ -90,35 +89,6 @@ class Results:
     versions: dict[str, str]
     inputs: list[str]
     runs: list[RunResult]
-
-    def curve(self, name: str, reading: str) -> dict[int, list[Point]]:
-        """Return the points of one curve by seed, each seed's in the order of their NLL.
-
-        A ``fixed`` curve takes the last checkpoint of each run; an ``annealed`` one every
-        checkpoint, in the order of their steps.
-        """
-        seeds: dict[int, list[Point]] = {}
-        for run in self.runs:
-            if (run.curve, run.reading) == (name, reading) and run.points:
-                seeds.setdefault(run.seed, []).extend(run.points)
-        for points in seeds.values():
-            points.sort(key=lambda p: p.evaluation.nll.word if reading == FIXED else p.step)
-        return seeds
-
-    def places(self, name: str, reading: str) -> list[list[Point]]:
-        """Return the points of one curve by their place on it: those of all seeds together.
-
-        The place is the run's values and the step; places are in the order of :meth:`curve`.
-        """
-        places: dict[tuple[Any, ...], list[Point]] = {}
-        for run in self.runs:
-            if (run.curve, run.reading) == (name, reading):
-                for point in run.points:
-                    key = (*sorted(run.values.items()), point.step)
-                    places.setdefault(key, []).append(point)
-        if reading == FIXED:
-            return sorted(places.values(), key=lambda ps: fmean(p.evaluation.nll.word for p in ps))
-        return sorted(places.values(), key=lambda ps: ps[0].step)
 
     def write(self, path: Path) -> None:
         """Write as JSON, whole or not at all."""

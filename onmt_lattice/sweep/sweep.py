@@ -14,8 +14,9 @@ from pathlib import Path
 from onmt_lattice.errors import UserError
 from onmt_lattice.files import whole_file
 from onmt_lattice.opennmt.vocabulary import build_vocab
+from onmt_lattice.sweep.cluster import SLURM, cluster_options, cluster_workers
 from onmt_lattice.sweep.comparison import text
-from onmt_lattice.sweep.devices import gpus
+from onmt_lattice.sweep.devices import NONE, gpus
 from onmt_lattice.sweep.figure import draw
 from onmt_lattice.sweep.manifest import Manifest
 from onmt_lattice.sweep.plan import Plan, read_plan
@@ -41,6 +42,8 @@ class SweepOptions:
     jobs: int | None = None
     gpus: list[str] | None = None
     retry_failed: bool = False
+    cluster: str | None = None
+    cluster_options: list[str] | None = None
 
 
 def sweep(options: SweepOptions) -> Results:
@@ -58,7 +61,7 @@ def sweep(options: SweepOptions) -> Results:
         if options.retry_failed:
             manifest.forget_failures()
         with Progress(plan.runs, manifest) as progress:
-            bring_to_end(plan.runs, workers(plan, options), manifest, progress)
+            bring_to_end(plan.runs, workers(plan, options, manifest), manifest, progress)
         results = collect(plan, manifest)
         write(results, plan.folder)
     return results
@@ -93,8 +96,13 @@ def _settings(plan: Plan) -> dict[str, str]:
     return {"config": str(plan.path), "test": str(plan.test)}
 
 
-def workers(plan: Plan, options: SweepOptions) -> Workers:
-    """Return where the runs are brought to their end."""
+def workers(plan: Plan, options: SweepOptions, manifest: Manifest) -> Workers:
+    """Return where the runs are brought to their end: this machine, or a cluster."""
+    if options.cluster is not None:
+        each = 0 if options.gpus == [NONE] else plan.gpus_a_run
+        given = cluster_options(options.cluster_options or ())
+        jobs = options.jobs or (len(plan.runs) if options.cluster == SLURM else os.cpu_count() or 1)
+        return cluster_workers(options.cluster, plan.folder, jobs, each, given, manifest)
     found = gpus(options.gpus, plan.gpus_a_run)
     each = max(plan.gpus_a_run, 1) if found else 0
     jobs = options.jobs or (len(found) // each if found else os.cpu_count() or 1)
@@ -102,10 +110,11 @@ def workers(plan: Plan, options: SweepOptions) -> Workers:
 
 
 def write(results: Results, folder: Path) -> None:
-    """Write the results as JSON, figure, table and report."""
+    """Write the results as JSON, table and report, and as figure once there is a point."""
     results.write(folder / RESULTS)
-    for name in FIGURES:
-        draw(results, folder / name)
+    if any(run.points for run in results.runs):
+        for name in FIGURES:
+            draw(results, folder / name)
     with whole_file(folder / TABLE) as part:
         part.write_text(text(results) + "\n", encoding="utf-8")
     write_report(results, folder / REPORT)
