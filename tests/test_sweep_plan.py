@@ -67,6 +67,15 @@ def test_the_nearer_option_goes_before(tmp_path: Path, text: Path) -> None:
     assert runs["gaussian_annealed_seed1"].point == {}
 
 
+def test_a_value_that_is_a_path_is_part_of_the_name(tmp_path: Path, text: Path) -> None:
+    """A folder in between would leave runs of several curves with one name, and one record."""
+    fixed = {"pre_word_vecs_enc": ["a/x.pt", "b/x.pt"]}
+    runs = plan_of(tmp_path, text, fixed=fixed, annealed={}).runs
+    assert {run.folder.parent for run in runs} == {tmp_path / "out"}
+    assert len({run.name for run in runs}) == len(runs)
+    assert runs[0].name == "gaussian_a_x.pt_seed1"
+
+
 def test_the_text_folder_is_the_data(tmp_path: Path, text: Path) -> None:
     plan = plan_of(tmp_path, text)
     options = plan.runs[0].options

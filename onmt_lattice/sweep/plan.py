@@ -85,7 +85,7 @@ def read_plan(path: Path, folder: Path, text: Path | None, seeds: list[int] | No
             reading=reading,
             point=point,
             seed=seed,
-            folder=folder / f"{_slug(name)}_{_values(point) or reading}_seed{seed}",
+            folder=folder / _slug(f"{name}_{_values(point) or reading}_seed{seed}"),
             options={**options, "seed": seed},
             test=test,
             evaluate_every=_count(path, sweep, "evaluate_every", 1, lowest=1),
