@@ -107,6 +107,7 @@ def test_gpus_are_the_sweeps_to_give(tmp_path: Path, text: Path) -> None:
         ({"seeds": 3}, "seeds 3: expected a list"),
         ({"seeds": []}, "seeds .*: expected a list"),
         ({"fixed": {"rate_weight": 0.1}}, "fixed: expected a list of values"),
+        ({"fixed": {"rate_weight": [0.1], "levels": []}}, "gaussian: fixed: .* not an empty one"),
         ({"fixed": {"rate_weight": [0.1, 0.1]}}, "two runs would be called gaussian_0.1_seed1"),
         ({"annealed": {"keep_checkpoint": 2}}, "keep_checkpoint .* annealed"),
         ({"evaluate_every": 0}, "evaluate_every 0"),

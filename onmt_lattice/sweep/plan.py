@@ -163,8 +163,11 @@ def _points(
                 f"its checkpoints; leave it out"
             )
         varied = {k: v for k, v in settings.items() if reading == FIXED and isinstance(v, list)}
-        if reading == FIXED and not varied:
-            raise UserError(f"{path}: curve {name}: fixed: expected a list of values of an option")
+        if reading == FIXED and not (varied and all(varied.values())):
+            raise UserError(
+                f"{path}: curve {name}: fixed: expected a list of values of an option, not an "
+                f"empty one"
+            )
         for values in itertools.product(*varied.values()):
             point = dict(zip(varied, values, strict=True))
             yield {**settings, **_own_options(curve), **point}, reading, point
