@@ -13,7 +13,7 @@ from typing import Any
 from onmt_lattice.errors import UserError, unknown_name
 from onmt_lattice.opennmt.options import train_parser
 from onmt_lattice.opennmt.parsing import check_keys, read_config
-from onmt_lattice.sweep.run import ANNEALED, FIXED, READINGS, Run
+from onmt_lattice.sweep.run import ANNEALED, FIXED, READINGS, SAVE_CHECKPOINT_STEPS, Run
 
 REFERENCE = "gaussian"
 KEYS = frozenset("config test seeds curves reference evaluate_every reconstruct".split())
@@ -76,7 +76,9 @@ def read_plan(path: Path, folder: Path, text: Path | None, seeds: list[int] | No
         curve = _mapping(f"{path}: curve {name}", curve)
         for options, reading, point in _points(path, name, curve, sweep):
             _check_options(path, name, options)
-            points.append((str(name), {**shared, **options}, reading, point))
+            options = {**shared, **options}
+            _check_checkpoints(path, reading, options)
+            points.append((str(name), options, reading, point))
     if not points:
         raise UserError(f"{path}: expected 'fixed' or 'annealed', and curves to follow it")
     runs = [
@@ -157,11 +159,6 @@ def _points(
             **(_mapping(f"{path}: {reading}", above) if above else {}),
             **(_mapping(f"{path}: curve {name}: {reading}", own) if own else {}),
         }
-        if reading == ANNEALED and int(settings.get("keep_checkpoint", -1)) > 0:
-            raise UserError(
-                f"{path}: keep_checkpoint {settings['keep_checkpoint']}: an annealed run needs all "
-                f"its checkpoints; leave it out"
-            )
         varied = {k: v for k, v in settings.items() if reading == FIXED and isinstance(v, list)}
         if reading == FIXED and not (varied and all(varied.values())):
             raise UserError(
@@ -184,6 +181,20 @@ def _check_options(path: Path, name: str, options: Mapping[str, Any]) -> None:
             raise UserError(f"{path}: curve {name}: {key}: is set by the sweep; leave it out")
 
 
+def _check_checkpoints(path: Path, reading: str, options: Mapping[str, Any]) -> None:
+    """Refuse what would train a run to its end and leave it without a point."""
+    _count(path, options, "train_steps", None, lowest=1)
+    lowest = 1 if reading == ANNEALED else 0
+    _count(path, options, "save_checkpoint_steps", SAVE_CHECKPOINT_STEPS, lowest)
+    kept = options.get("keep_checkpoint", -1)
+    if kept == 0 or (reading == ANNEALED and kept != -1):
+        needed = "all its checkpoints" if reading == ANNEALED else "its last checkpoint"
+        raise UserError(
+            f"{path}: keep_checkpoint {kept!r}: a run of the reading {reading} needs {needed}; "
+            f"leave it out, or set it to -1 there"
+        )
+
+
 @lru_cache(maxsize=1)
 def _train_options() -> set[str]:
     return train_parser().names()
@@ -197,16 +208,22 @@ def _mapping(what: str, value: Any) -> Mapping[str, Any]:
 
 def _seeds(path: Path, sweep: Mapping[str, Any]) -> list[int]:
     seeds = sweep.get("seeds")
-    if not isinstance(seeds, list) or not seeds or not all(isinstance(s, int) for s in seeds):
+    if not isinstance(seeds, list) or not seeds or not all(map(_is_whole, seeds)):
         raise UserError(f"{path}: seeds {seeds!r}: expected a list of whole numbers, as [1, 2]")
     return seeds
 
 
-def _count(path: Path, sweep: Mapping[str, Any], key: str, default: int, lowest: int = 0) -> int:
-    value = sweep.get(key, default)
-    if not isinstance(value, int) or value < lowest:
+def _count(
+    path: Path, given: Mapping[str, Any], key: str, default: int | None, lowest: int = 0
+) -> int:
+    value = given.get(key, default)
+    if not _is_whole(value) or value < lowest:
         raise UserError(f"{path}: {key} {value!r}: expected a whole number of at least {lowest}")
-    return value
+    return int(value)
+
+
+def _is_whole(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
 
 
 def _values(point: Mapping[str, Any]) -> str:
