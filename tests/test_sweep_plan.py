@@ -93,6 +93,13 @@ def test_gpus_are_the_sweeps_to_give(tmp_path: Path, text: Path) -> None:
     gloo = plan_of(tmp_path, text, {**shared, "gpu_backend": "gloo"})
     assert gloo.gpus_a_run == 0 and gloo.runs[0].options["world_size"] == 2
     assert plan_of(tmp_path, text).gpus_a_run == 0
+    assert plan_of(tmp_path, text, {**SHARED, "gpu_ranks": []}).gpus_a_run == 0
+    assert plan_of(tmp_path, text, {**SHARED, "gpu_ranks": 0}).gpus_a_run == 1
+
+
+def test_a_number_may_be_the_name_of_a_curve(tmp_path: Path, text: Path) -> None:
+    plan = plan_of(tmp_path, text, curves={2: {"bottleneck": "gaussian"}}, reference=2)
+    assert plan.reference == "2" and set(plan.curves) == {run.curve for run in plan.runs} == {"2"}
 
 
 @pytest.mark.parametrize(
@@ -115,6 +122,7 @@ def test_gpus_are_the_sweeps_to_give(tmp_path: Path, text: Path) -> None:
         ({"curves": {"gaussian": {"keep_checkpoint": 2}}}, "keep_checkpoint 2: .* annealed needs"),
         ({"shared": {**SHARED, "keep_checkpoint": 2}}, "keep_checkpoint 2: .* annealed needs"),
         ({"curves": {"gaussian": {"keep_checkpoint": 0}}, "annealed": {}}, "0: .* its last"),
+        ({"shared": {**SHARED, "world_size": "two"}}, "world_size 'two': expected a whole number"),
         ({"annealed": {"save_checkpoint_steps": 0}}, "save_checkpoint_steps 0: expected a whole"),
         ({"fixed": {"rate_weight": [1], "train_steps": "1e3"}}, "train_steps '1e3': expected a"),
         (

@@ -68,9 +68,9 @@ def read_plan(path: Path, folder: Path, text: Path | None, seeds: list[int] | No
         if key not in KEYS | set(READINGS):
             raise unknown_name(f"key in {path}", str(key), KEYS | set(READINGS))
     shared = _shared(path, sweep, folder, text)
-    gpus = _take_gpus(shared)
+    gpus = _take_gpus(path, shared)
     test = text / "test.en" if text is not None else Path(_text(path, sweep))
-    curves = _mapping(f"{path}: curves", sweep.get("curves"))
+    curves = {str(k): v for k, v in _mapping(f"{path}: curves", sweep.get("curves")).items()}
     points = []
     for name, curve in curves.items():
         curve = _mapping(f"{path}: curve {name}", curve)
@@ -78,7 +78,7 @@ def read_plan(path: Path, folder: Path, text: Path | None, seeds: list[int] | No
             _check_options(path, name, options)
             options = {**shared, **options}
             _check_checkpoints(path, reading, options)
-            points.append((str(name), options, reading, point))
+            points.append((name, options, reading, point))
     if not points:
         raise UserError(f"{path}: expected 'fixed' or 'annealed', and curves to follow it")
     runs = [
@@ -99,8 +99,8 @@ def read_plan(path: Path, folder: Path, text: Path | None, seeds: list[int] | No
     _check_distinct(path, runs)
     reference = str(sweep.get("reference", REFERENCE))
     if reference not in curves:
-        raise unknown_name(f"reference in {path}", reference, map(str, curves))
-    options = {str(name): _own_options(curve) for name, curve in curves.items()}
+        raise unknown_name(f"reference in {path}", reference, curves)
+    options = {name: _own_options(curve) for name, curve in curves.items()}
     return Plan(path, folder, test, reference, options, gpus, tuple(runs))
 
 
@@ -130,12 +130,13 @@ def _shared(
     return shared
 
 
-def _take_gpus(shared: dict[str, Any]) -> int:
+def _take_gpus(path: Path, shared: dict[str, Any]) -> int:
     """Return how many GPUs a run asks for; which ones is for the sweep to say."""
     if shared.get("gpu_backend") == "gloo":  # several processes on the CPU: a matter of their own
         return 0
-    ranks, processes = shared.pop("gpu_ranks", []), int(shared.pop("world_size", 1))
-    return processes if ranks else 0
+    processes = _count(path, shared, "world_size", 1, lowest=1)
+    shared.pop("world_size", None)
+    return 0 if shared.pop("gpu_ranks", None) in (None, []) else processes  # the rank may be a 0
 
 
 def _text(path: Path, sweep: Mapping[str, Any]) -> str:
