@@ -93,6 +93,15 @@ def test_a_folder_of_other_options_is_refused(tmp_path: Path) -> None:
     assert run.config.read_bytes() == held
 
 
+@pytest.mark.parametrize("content", ["", "- a", "a: [", "\x00"])
+def test_options_that_cannot_be_read_are_said_to_be_damaged(tmp_path: Path, content: str) -> None:
+    run = run_in(tmp_path)
+    run.config.write_text(content, encoding="utf-8")
+    with pytest.raises(UserError, match=r"config.yaml: damaged; remove"):
+        run.claim()
+    assert run.config.read_text(encoding="utf-8") == content
+
+
 def test_a_run_may_move_to_another_folder(tmp_path: Path) -> None:
     run = run_in(tmp_path, src_vocab="old/vocab.txt")
     run.folder.parent.rename(tmp_path.with_name("moved"))

@@ -167,11 +167,11 @@ class Run:
         """Make the folder, or check that what is in it was trained with the same options.
 
         Raises:
-            UserError: if it holds a run of other options.
+            UserError: if it holds a run of other options, or what they are cannot be read.
         """
         options = {**self.options, "save_model": str(self.folder / "model")}
         if self.config.exists():
-            held = yaml.safe_load(self.config.read_text(encoding="utf-8"))
+            held = self._held()
             changed = [k for k in {*held, *options} if held.get(k) != options.get(k)]
             if changed := sorted(set(changed) - set(PLACES)):
                 raise UserError(
@@ -180,6 +180,18 @@ class Run:
                 )
         with whole_file(self.config) as part:
             part.write_text(yaml.safe_dump(options, sort_keys=True), encoding="utf-8")
+
+    def _held(self) -> dict[str, Any]:
+        try:
+            held = yaml.safe_load(self.config.read_text(encoding="utf-8"))
+        except (yaml.YAMLError, UnicodeDecodeError):
+            held = None
+        if not isinstance(held, dict):
+            raise UserError(
+                f"{self.config}: damaged; remove the folder, or if the options of the run have "
+                f"not changed, this file alone"
+            )
+        return held
 
 
 def _exist(model: Path, *suffixes: str) -> bool:
