@@ -46,24 +46,34 @@ class Record:
 
 
 class Manifest:
-    """The records of all runs, kept in ``<folder>/manifest.json``."""
+    """The records of all runs, kept in ``<folder>/manifest.json``.
+
+    Those of runs that are not of this sweep, but were of one before, are kept there too.
+    """
 
     def __init__(self, folder: Path, runs: Sequence[Run], settings: dict[str, Any]) -> None:
         self.path = folder / NAME
         self.settings = settings
         self.runs = {run.name: run for run in runs}
         held = self._read()
-        self.records = {name: held.get(name, Record()) for name in self.runs}
+        self.others = [entry for name, entry in held.items() if name not in self.runs]
+        self.records = {
+            name: Record(**held[name]["record"]) if name in held else Record() for name in self.runs
+        }
         for name, record in self.records.items():
             if record.status == RUNNING and record.job is None:  # its sweep was killed
                 self.records[name] = dataclasses.replace(record, status=WAITING, since=None)
 
-    def _read(self) -> dict[str, Record]:
+    def _read(self) -> dict[str, dict[str, Any]]:
+        """Return what the file holds of each run, by its name."""
         if not self.path.exists():
             return {}
         try:
             held = json.loads(self.path.read_text(encoding="utf-8"))
-            return {run["name"]: Record(**run["record"]) for run in held["runs"]}
+            return {
+                run["name"]: {**run, "record": dataclasses.asdict(Record(**run["record"]))}
+                for run in held["runs"]
+            }
         except (ValueError, KeyError, TypeError) as error:
             raise UserError(
                 f"{self.path}: damaged or of another version ({error}); remove it, and the sweep "
@@ -108,7 +118,7 @@ class Manifest:
             "format": FORMAT,
             **self.settings,
             "versions": versions(),
-            "runs": [self._entry(run) for run in self.runs.values()],
+            "runs": [*(self._entry(run) for run in self.runs.values()), *self.others],
         }
         with whole_file(self.path) as part:
             part.write_text(json.dumps(held, indent=1) + "\n", encoding="utf-8")
