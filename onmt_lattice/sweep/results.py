@@ -17,6 +17,7 @@ from onmt_lattice.errors import UserError
 from onmt_lattice.evaluation import Evaluation, revive
 from onmt_lattice.files import whole_file
 from onmt_lattice.opennmt.options import bottleneck_dim
+from onmt_lattice.opennmt.translation import read_lines
 from onmt_lattice.sweep.manifest import Manifest, Record, versions
 from onmt_lattice.sweep.plan import Plan
 from onmt_lattice.sweep.run import Run
@@ -119,14 +120,13 @@ class Results:
 
 def collect(plan: Plan, manifest: Manifest) -> Results:
     """Return what the runs of ``plan`` have come to so far."""
-    lines = plan.test.read_text(encoding="utf-8").splitlines()
     return Results(
         config=str(plan.path),
         text=str(plan.test),
         reference=plan.reference,
         curves=plan.curves,
         versions=versions(),
-        inputs=lines[:SHOWN_SENTENCES],
+        inputs=read_lines(plan.test, "text")[:SHOWN_SENTENCES],
         runs=[_run_result(run, manifest) for run in plan.runs],
     )
 
