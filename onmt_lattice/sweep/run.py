@@ -164,22 +164,29 @@ class Run:
         return "\n".join(_tail(self.log, 8192).splitlines()[-lines:])
 
     def claim(self) -> None:
-        """Make the folder, or check that what is in it was trained with the same options.
+        """Make the folder with the options in it, after a :meth:`check`."""
+        self.check()
+        with whole_file(self.config) as part:
+            part.write_text(yaml.safe_dump(self._wanted(), sort_keys=True), encoding="utf-8")
+
+    def check(self) -> None:
+        """Check that what is in the folder, if anything, was trained with the same options.
 
         Raises:
             UserError: if it holds a run of other options, or what they are cannot be read.
         """
-        options = {**self.options, "save_model": str(self.folder / "model")}
-        if self.config.exists():
-            held = self._held()
-            changed = [k for k in {*held, *options} if held.get(k) != options.get(k)]
-            if changed := sorted(set(changed) - set(PLACES)):
-                raise UserError(
-                    f"{self.folder}: holds a run of other options ({', '.join(changed)}; see "
-                    f"{self.config}); remove the folder, or name another -output"
-                )
-        with whole_file(self.config) as part:
-            part.write_text(yaml.safe_dump(options, sort_keys=True), encoding="utf-8")
+        if not self.config.exists():
+            return
+        held, wanted = self._held(), self._wanted()
+        changed = {k for k in {*held, *wanted} - set(PLACES) if held.get(k) != wanted.get(k)}
+        if changed:
+            raise UserError(
+                f"{self.folder}: holds a run of other options ({', '.join(sorted(changed))}; see "
+                f"{self.config}); remove the folder, or name another -output"
+            )
+
+    def _wanted(self) -> dict[str, Any]:
+        return {**self.options, "save_model": str(self.folder / "model")}
 
     def _held(self) -> dict[str, Any]:
         try:

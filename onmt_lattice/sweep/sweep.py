@@ -68,8 +68,14 @@ def sweep(options: SweepOptions) -> Results:
 
 
 def draw_now(options: SweepOptions) -> Results:
-    """Write what the runs have come to so far, whether a sweep is at work there or not."""
+    """Write what the runs have come to so far, whether a sweep is at work there or not.
+
+    Raises:
+        UserError: as :func:`sweep`.
+    """
     plan = read_plan(options.config, options.output, options.text, options.seeds)
+    for run in plan.runs:
+        run.check()
     results = collect(plan, Manifest(plan.folder, plan.runs, _settings(plan)))
     write(results, plan.folder)
     return results
