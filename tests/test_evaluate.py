@@ -115,8 +115,13 @@ def test_foreign_text_has_no_known_entropy(
 
 
 def test_a_broken_law_is_an_error(
-    trained: Trained, corpus: Corpus, mistake: Mistake, monkeypatch: pytest.MonkeyPatch
+    trained: Trained,
+    corpus: Corpus,
+    mistake: Mistake,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
 ) -> None:
+    """And leaves no numbers that a sweep would take for a finished evaluation."""
     from onmt_lattice.opennmt.scoring import Scorer
 
     score = Scorer.score
@@ -126,8 +131,10 @@ def test_a_broken_law_is_an_error(
         return scores._replace(nll_nats=scores.nll_nats * 0.1, rate_nats=scores.rate_nats * 0.1)
 
     monkeypatch.setattr(Scorer, "score", too_cheap)
-    said = mistake("evaluate", "-model", trained("gaussian"), "-src", corpus.valid)
+    words = ["-model", trained("gaussian"), "-src", corpus.valid]
+    said = mistake("evaluate", *words, "-output", tmp_path / "e.json")
     assert "below the entropy of the source" in said
+    assert not (tmp_path / "e.json").exists()
 
 
 def test_the_table_says_what_the_json_says(

@@ -66,15 +66,15 @@ def run(argv: list[str]) -> None:
             EvaluateOptions(model=model, reconstruct=text, progress=True, **shared)
         )
         print(evaluation.table())
-        result = _place(output, model, ".json", several)
-        if result is not None:
-            evaluation.write(result)
-            print(f"written to {result}")
         if evaluation.entropy is not None and not evaluation.entropy.holds:
             raise UserError(
                 f"{model}: rate + NLL is below the entropy of the source: the accounting is wrong, "
                 "or the model was trained on this very text"
             )
+        result = _place(output, model, ".json", several)
+        if result is not None:
+            evaluation.write(result)
+            print(f"written to {result}")
 
 
 def _place(path: str | None, model: str, suffix: str, several: bool) -> str | None:
