@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 from typing import Any
 
@@ -100,6 +101,25 @@ def test_options_that_cannot_be_read_are_said_to_be_damaged(tmp_path: Path, cont
     with pytest.raises(UserError, match=r"config.yaml: damaged; remove"):
         run.claim()
     assert run.config.read_text(encoding="utf-8") == content
+
+
+def test_evaluations_of_another_text_or_training_are_removed(tmp_path: Path) -> None:
+    run = run_in(tmp_path)
+    touch(run, "model_step_20.pt", "model_step_5.txt", "model_step_20.txt", "model_step_10.json")
+    (run.folder / "model_step_20.json").write_text('{"text": "test.en"}', encoding="utf-8")
+    run.claim()
+    left = {path.name for path in run.folder.glob("model_step_*")}
+    assert left == {"model_step_20.pt", "model_step_20.json", "model_step_20.txt"}
+    assert run.finished
+    other = dataclasses.replace(run, test=Path("other.en"))
+    other.check()
+    assert other.finished
+    other.claim()
+    assert [path.name for path in run.folder.glob("model_step_*")] == ["model_step_20.pt"]
+    (run.folder / "model_step_20.json").write_text('{"text": "test.en"}', encoding="utf-8")
+    (run.folder / "model_step_20.pt").unlink()
+    run.claim()
+    assert [path.name for path in run.folder.glob("model_step_*")] == []
 
 
 def test_a_run_may_move_to_another_folder(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import sys
@@ -164,8 +165,16 @@ class Run:
         return "\n".join(_tail(self.log, 8192).splitlines()[-lines:])
 
     def claim(self) -> None:
-        """Make the folder with the options in it, after a :meth:`check`."""
+        """Make the folder with the options in it, after a :meth:`check`.
+
+        Evaluations there of another text, or of a training that is to start anew, are removed.
+        """
         self.check()
+        untrained = not self.checkpoints()
+        for suffix in (".txt", ".json"):
+            for path in self.folder.glob(f"model_step_*{suffix}"):
+                if untrained or _text(path.with_suffix(".json")) != str(self.test):
+                    path.unlink()
         with whole_file(self.config) as part:
             part.write_text(yaml.safe_dump(self._wanted(), sort_keys=True), encoding="utf-8")
 
@@ -203,6 +212,14 @@ class Run:
 
 def _exist(model: Path, *suffixes: str) -> bool:
     return all(model.with_suffix(suffix).exists() for suffix in suffixes)
+
+
+def _text(evaluation: Path) -> Any:
+    """Return the path of the text that an evaluation is of, None if it does not say."""
+    try:
+        return json.loads(evaluation.read_text(encoding="utf-8"))["text"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
 
 
 def _tail(path: Path, size: int) -> str:
