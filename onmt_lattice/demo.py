@@ -7,6 +7,7 @@ from pathlib import Path
 
 from onmt_lattice.errors import UserError
 from onmt_lattice.evaluation import Evaluation
+from onmt_lattice.sweep.manifest import FAILED
 from onmt_lattice.sweep.results import Results
 from onmt_lattice.sweep.sweep import REPORT, SweepOptions, sweep
 
@@ -23,7 +24,7 @@ class DemoOptions:
 
 
 def demo(options: DemoOptions) -> Results:
-    """Train, evaluate and draw every bottleneck; go on where an earlier demo stopped.
+    """Train, evaluate and draw every bottleneck; go on where an earlier demo stopped or failed.
 
     Raises:
         UserError: if the configuration or the corpus is not there, or a run fails.
@@ -32,8 +33,10 @@ def demo(options: DemoOptions) -> Results:
         raise UserError(
             f"{options.config}: not found; run the demo in the top folder of the repository"
         )
-    results = sweep(SweepOptions(options.config, options.output, jobs=options.jobs))
-    failed = [run for run in results.runs if not run.points]
+    results = sweep(
+        SweepOptions(options.config, options.output, jobs=options.jobs, retry_failed=True)
+    )
+    failed = [run for run in results.runs if run.record.status == FAILED]
     if failed:
         raise UserError(f"run {failed[0].name} failed: {failed[0].record.error}")
     print(f"\n{summary(results, options.output)}\n\n{reconstructions(results)}\n")

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import yaml
+from made_up_results import annealed
 
 from onmt_lattice.cli import main
+from onmt_lattice.sweep.manifest import FAILED, Record
 from onmt_lattice.sweep.results import Results
+from onmt_lattice.sweep.sweep import SweepOptions
 
 ROOT = Path(__file__).parent.parent
 
@@ -49,6 +53,22 @@ def test_it_leaves_figure_table_and_report(
     assert "H = 4.543 bits a word" in shown and "\ninput " in shown
     for name in ("figure3.png", "report.html"):
         assert (tmp_path / "runs" / name).exists()
+
+
+def test_a_failed_run_is_said_to_be_and_started_again(
+    words: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Whatever its earlier checkpoints came to."""
+    failed = replace(annealed("gaussian", 1), record=Record(FAILED, error="out of luck"))
+    asked = []
+
+    def swept(options: SweepOptions) -> Results:
+        asked.append(options.retry_failed)
+        return Results("", "", "", {}, {}, [], [failed])
+
+    monkeypatch.setattr("onmt_lattice.demo.sweep", swept)
+    assert main(words) == 2 and asked == [True]
+    assert "run gaussian_annealed_seed1 failed: out of luck" in capsys.readouterr().err
 
 
 def test_outside_of_the_repository(
