@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import replace
 from statistics import fmean
 
@@ -10,8 +11,16 @@ import pytest
 from sweep_curves import DIM, SENTENCES, WORDS, annealed, fixed, sweep, unfinished
 
 from onmt_lattice.evaluation import Codebooks, Reconstruction
-from onmt_lattice.sweep.comparison import compare, comparison_table, point_table, tables, text
-from onmt_lattice.sweep.equal_nll import space_filling_loss
+from onmt_lattice.lattices import make_lattice
+from onmt_lattice.sweep.comparison import (
+    Comparison,
+    compare,
+    comparison_table,
+    point_table,
+    tables,
+    text,
+)
+from onmt_lattice.sweep.curves import Spread
 from onmt_lattice.sweep.results import Results, RunResult
 
 GRID = [(2.0, 8.0), (2.5, 4.0), (3.5, 1.0)]
@@ -35,17 +44,24 @@ def results() -> Results:
     return sweep(runs)
 
 
-def test_mean_and_range_over_seeds_of_the_mean_over_points(results: Results) -> None:
-    z = next(row for row in compare(results) if row.curve == "Z")
-    assert (z.points, z.compared, z.early, z.outside, z.unmatched) == (9, 9, 0, 0, 0)
-    assert z.over is not None and z.over.seeds == pytest.approx(EXTRA)
-    assert z.over.mean == pytest.approx(fmean(EXTRA.values()))
-    assert (z.over.lowest, z.over.highest) == pytest.approx((0.1, 0.75))
+def at(results: Results, curve: str, nll: float) -> Comparison:
+    (row,) = [row for row in compare(results) if (row.curve, row.nll) == (curve, nll)]
+    return row
+
+
+def test_mean_and_range_over_seeds_at_one_nll(results: Results) -> None:
+    for nll, rate in GRID:
+        z = at(results, "Z", nll)
+        assert z.over is not None and z.over.seeds == pytest.approx(EXTRA)
+        assert z.over.mean == pytest.approx(fmean(EXTRA.values()))
+        assert (z.over.lowest, z.over.highest) == pytest.approx((0.1, 0.75))
+        assert z.rate is not None
+        assert z.rate.seeds == pytest.approx({seed: rate + extra for seed, extra in EXTRA.items()})
 
 
 def test_bits_a_dimension_and_share_of_a_lattice(results: Results) -> None:
-    z = next(row for row in compare(results) if row.curve == "Z")
-    loss = space_filling_loss("Z")
+    z = at(results, "Z", 2.5)
+    loss = 0.5 * math.log2(2 * math.pi * math.e * make_lattice("Z").nsm)
     each = {seed: extra * WORDS / SENTENCES / DIM for seed, extra in EXTRA.items()}
     assert z.over_dimension is not None and z.share is not None
     assert z.loss == pytest.approx(loss)
@@ -53,34 +69,57 @@ def test_bits_a_dimension_and_share_of_a_lattice(results: Results) -> None:
     assert z.share.seeds == pytest.approx({seed: 100 * e / loss for seed, e in each.items()})
 
 
-def test_points_outside_of_the_reference_are_counted(results: Results) -> None:
-    e8 = next(row for row in compare(results) if row.curve == "E8")
-    assert (e8.points, e8.compared, e8.outside) == (3, 1, 2)
-    assert e8.over is not None and e8.over.seeds == {1: 0.25}
+def test_only_a_lattice_of_one_dimension_has_a_loss() -> None:
+    reference = fixed("gaussian", 1, GRID)
+    ste = at(sweep([*reference, *fixed("ste_scalar M=2", 1, shifted(1.0))]), "ste_scalar M=2", 2.5)
+    assert ste.over is not None and (ste.loss, ste.share) == (None, None)
+    runs = fixed("Z", 1, shifted(1.0))
+    z = at(sweep([*reference, replace(runs[0], dim=2 * DIM), *runs[1:]]), "Z", 2.5)
+    assert z.over is not None and (z.loss, z.share) == (None, None)
+
+
+def test_points_without_a_reference_are_told(results: Results) -> None:
+    (note,) = [n for n in comparison_table(results).notes if n.startswith("Points where gaussian")]
+    assert note.endswith("2 of 3 of E8 (fixed).")
+    assert [row.nll for row in compare(results) if row.curve == "E8"] == [
+        2.0,
+        2.25,
+        2.5,
+        2.75,
+        3.0,
+        3.25,
+        3.5,
+    ]
 
 
 def test_the_order_is_the_files_and_the_reference_is_not_held_against_itself() -> None:
     runs = [annealed("E8", 1, GRID), *fixed("E8", 1, GRID), *fixed("Z", 1, GRID)]
     found = compare(sweep([*runs, *fixed("gaussian", 1, GRID)]))
-    assert [(row.curve, row.reading) for row in found] == [
+    assert list(dict.fromkeys((row.curve, row.reading) for row in found)) == [
         ("Z", "fixed"),
         ("E8", "fixed"),
         ("E8", "annealed"),
     ]
-    assert [row.unmatched for row in found] == [0, 0, 3]
-    assert [row.over is None for row in found] == [False, False, True]
+    (last,) = [row for row in found if row.reading == "annealed"]
+    assert (last.nll, last.over) == (None, None)  # it keeps a line
 
 
 def test_a_curve_without_a_point_keeps_its_line() -> None:
     (row,) = compare(sweep([*fixed("gaussian", 1, GRID), unfinished("Z", "a", "failed")]))
-    assert (row.curve, row.points, row.over, row.loss) == ("Z", 0, None, None)
+    assert (row.curve, row.nll, row.over, row.loss) == ("Z", None, None, None)
+
+
+def test_single_points_show_the_spread_of_their_nll() -> None:
+    runs = [run for seed in (1, 2) for run in fixed("gaussian", seed, GRID)]
+    (row,) = compare(sweep([*runs, *fixed("Z", 1, [(2.5, 4.5)]), *fixed("Z", 2, [(3.5, 1.5)])]))
+    assert isinstance(row.nll, Spread) and row.nll.seeds == {1: 2.5, 2: 3.5}
+    assert row.over is not None and row.over.seeds == {1: 0.5, 2: 0.5}
 
 
 def test_any_curve_may_be_the_reference(results: Results) -> None:
-    found = compare(replace(results, reference="Z"))
-    assert [row.curve for row in found] == ["gaussian", "E8"]
-    assert found[0].over is not None
-    assert found[0].over.seeds == pytest.approx({seed: -extra for seed, extra in EXTRA.items()})
+    turned = at(replace(results, reference="Z"), "gaussian", 2.5)
+    assert turned.over is not None
+    assert turned.over.seeds == pytest.approx({seed: -extra for seed, extra in EXTRA.items()})
 
 
 def test_a_line_for_each_place_with_the_spread_over_seeds(results: Results) -> None:
@@ -142,10 +181,10 @@ def test_a_reference_point_that_has_collapsed_is_said(results: Results) -> None:
 
 def test_json_keeps_every_seed_and_survives_results_of_json(results: Results) -> None:
     found = json.loads(json.dumps([table.json() for table in tables(results)]))
-    z = found[0]["rows"][0]
+    z = next(row for row in found[0]["rows"] if (row["curve"], row["nll"]) == ("Z", 2.5))
     assert z["over"]["seeds"] == pytest.approx({str(s): e for s, e in EXTRA.items()})
     assert z["over"]["lowest"] <= z["over"]["mean"] <= z["over"]["highest"]
-    assert [row["curve"] for row in found[0]["rows"]] == ["Z", "E8"]
+    assert list(dict.fromkeys(row["curve"] for row in found[0]["rows"])) == ["Z", "E8"]
     assert len(found[1]["rows"]) == 9
 
 

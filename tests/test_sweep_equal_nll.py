@@ -8,19 +8,17 @@ from itertools import pairwise
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from sweep_curves import DIM, SENTENCES, WORDS, annealed, fixed, sweep
+from sweep_curves import annealed, fixed, sweep
 
-from onmt_lattice.lattices import make_lattice
 from onmt_lattice.sweep.curves import by_seed
 from onmt_lattice.sweep.equal_nll import (
     COLLAPSED,
-    COMPARED,
-    EARLY,
-    OUTSIDE,
-    UNMATCHED,
-    held,
+    Cost,
+    Curve,
+    costs,
+    front,
+    levels,
     rate_at,
-    reference_curve,
     space_filling_loss,
 )
 from onmt_lattice.sweep.results import RunResult
@@ -29,12 +27,12 @@ from onmt_lattice.sweep.run import ANNEALED, FIXED
 GRID = [(2.0, 8.0), (2.5, 4.0), (3.5, 1.0), (4.0, 0.5)]  # halves in half a bit of NLL, but once
 
 
-def outcomes(runs: list[RunResult], curve: str, reading: str = FIXED) -> list[str]:
-    return [point.outcome for point in held(sweep(runs), curve, reading)]
+def of(runs: list[RunResult], curve: str, reading: str = FIXED) -> list[list[Cost]]:
+    return costs(sweep(runs), curve, reading)
 
 
-def over(runs: list[RunResult], curve: str, reading: str = FIXED) -> list[float | None]:
-    return [point.over for point in held(sweep(runs), curve, reading)]
+def curve_of(run: list[RunResult], reading: str = FIXED) -> Curve:
+    return front(by_seed(sweep(run), "gaussian", reading)[1])
 
 
 # ---- interpolation ------------------------------------------------------------------------------
@@ -68,75 +66,102 @@ def test_nothing_is_extrapolated() -> None:
     assert rate_at(2.0, []) is None
 
 
-def test_of_equal_nll_the_cheapest_counts_and_what_has_collapsed_does_not() -> None:
+# ---- the front of a curve ------------------------------------------------------------------------
+
+
+def test_what_is_beaten_in_both_is_no_part_of_a_curve() -> None:
     points = [(4.5, 0.0), (2.5, 4.0), (2.0, 8.0), (2.5, 3.0), (4.2, COLLAPSED / 2), (math.nan, 1.0)]
-    runs = fixed("gaussian", 1, points)
-    marks = by_seed(sweep(runs), "gaussian", FIXED)[1]
-    assert reference_curve(marks, FIXED) == [(2.0, 8.0), (2.5, 3.0)]
-    runs += fixed("Z", 1, [(2.5, 3.5), (4.2, 0.5)])
-    assert over(runs, "Z") == [0.5, None]
-    assert outcomes(runs, "Z") == [COMPARED, OUTSIDE]
+    points += [(3.0, 3.5), (3.0, 1.0)]
+    assert curve_of(fixed("gaussian", 1, points)) == [(2.0, 8.0), (2.5, 3.0), (3.0, 1.0)]
 
 
-def test_an_annealed_reference_is_its_trade_off_in_the_order_of_the_nll() -> None:
-    run = annealed("gaussian", 1, [(9.0, 0.1), (2.5, 9.0), (2.0, 8.0), (3.0, 2.0), (2.5, 4.0)])
-    marks = by_seed(sweep([run]), "gaussian", ANNEALED)[1]
-    assert reference_curve(marks, ANNEALED) == [(2.0, 8.0), (2.5, 4.0), (3.0, 2.0)]
+def test_an_annealed_curve_begins_where_training_has_brought_the_nll_down() -> None:
+    run = annealed("gaussian", 1, [(9.0, 2.5), (2.5, 9.0), (2.0, 8.0), (3.0, 2.0), (2.5, 4.0)])
+    assert curve_of([run], ANNEALED) == [(2.0, 8.0), (2.5, 4.0), (3.0, 2.0)]
 
 
-# ---- points held against it ---------------------------------------------------------------------
+@given(
+    st.lists(st.tuples(st.floats(1.0, 4.0), st.floats(0.1, 9.0)), min_size=1, max_size=9),
+)
+def test_a_front_falls_and_no_point_beats_it(points: list[tuple[float, float]]) -> None:
+    curve = curve_of(fixed("gaussian", 1, points))
+    assert all(nll0 < nll1 and rate0 > rate1 for (nll0, rate0), (nll1, rate1) in pairwise(curve))
+    assert set(curve) <= set(points)
+    for nll, rate in points:
+        assert any(x <= nll and y <= rate for x, y in curve)
+
+
+# ---- against the reference ----------------------------------------------------------------------
+
+
+def test_levels_are_round_and_within_the_reference() -> None:
+    assert levels({1: GRID}) == [2.0, 2.25, 2.5, 2.75, 3.0, 3.25, 3.5, 3.75, 4.0]
+    assert levels({1: [(2.94, 3.0), (3.42, 1.0)]}) == [
+        2.95,
+        3.0,
+        3.05,
+        3.1,
+        3.15,
+        3.2,
+        3.25,
+        3.3,
+        3.35,
+        3.4,
+    ]
+    assert levels({1: [(2.1, 3.0)], 2: [(7.9, 1.0)]}) == [3.0, 4.0, 5.0, 6.0, 7.0]
+    assert levels({}) == []
 
 
 @pytest.mark.parametrize("extra", [0.0, 0.75, -0.25])
-def test_a_curve_that_costs_so_much_more_costs_just_that(extra: float) -> None:
+def test_a_curve_that_costs_so_much_more_costs_just_that_where_it_has_points(extra: float) -> None:
     runs = [*fixed("gaussian", 1, GRID), *fixed("Z", 1, [(n, r + extra) for n, r in GRID])]
-    assert over(runs, "Z") == [extra] * len(GRID)
-    assert over(runs, "gaussian") == [0.0] * len(GRID)
+    found = {cost.nll: cost for (cost,) in of(runs, "Z")}
+    assert list(found) == levels({1: GRID})
+    for nll, rate in GRID:
+        assert found[nll].over == pytest.approx(extra)
+        assert found[nll].rate == pytest.approx(rate + extra)
 
 
-def test_each_seed_has_its_own_reference() -> None:
+def test_a_curve_is_held_against_the_reference_where_both_reach_and_nowhere_else() -> None:
+    runs = [*fixed("gaussian", 1, GRID), *fixed("Z", 1, [(1.9, 9.0), (2.6, 5.0)])]
+    assert [cost.nll for (cost,) in of(runs, "Z")] == [2.0, 2.25, 2.5]
+    runs = [*fixed("gaussian", 1, GRID), *fixed("Z", 1, [(4.1, 9.0), (4.6, 5.0)])]
+    assert of(runs, "Z") == []
+
+
+def test_each_seed_has_its_own_reference_and_may_reach_less_far() -> None:
     runs = [
         *fixed("gaussian", 1, GRID),
         *fixed("gaussian", 2, [(n, r + 1) for n, r in GRID]),
-        *(run for seed in (1, 2, 3) for run in fixed("Z", seed, [(2.5, 5.0)])),
+        *fixed("Z", 1, [(2.0, 9.0), (2.5, 5.0)]),
+        *fixed("Z", 2, [(2.0, 9.0), (3.5, 2.0)]),
+        *fixed("Z", 3, [(2.0, 9.0), (3.5, 2.0)]),  # without a reference
     ]
-    assert over(runs, "Z") == [1.0, 0.0, None]
-    assert outcomes(runs, "Z") == [COMPARED, COMPARED, UNMATCHED]
+    found = {group[0].nll: {cost.seed: cost.over for cost in group} for group in of(runs, "Z")}
+    assert found[2.0] == pytest.approx({1: 1.0, 2: 0.0})
+    assert found[3.5] == pytest.approx({2: 0.0})
+    assert all(3 not in seeds for seeds in found.values())
+
+
+def test_single_points_are_held_against_the_reference_at_their_own_nll() -> None:
+    runs = [
+        *(run for seed in (1, 2) for run in fixed("gaussian", seed, GRID)),
+        *fixed("Z", 1, [(2.5, 4.5)]),
+        *fixed("Z", 2, [(3.5, 1.25)]),
+    ]
+    (group,) = of(runs, "Z")
+    assert [(cost.seed, cost.nll, cost.over) for cost in group] == [(1, 2.5, 0.5), (2, 3.5, 0.25)]
 
 
 def test_each_reading_has_its_own_reference() -> None:
     runs = [*fixed("gaussian", 1, GRID), annealed("Z", 1, GRID)]
-    assert outcomes(runs, "Z", ANNEALED) == [UNMATCHED] * len(GRID)
+    assert of(runs, "Z", ANNEALED) == []
     runs.append(annealed("gaussian", 1, [(n, r - 0.25) for n, r in GRID]))
-    assert over(runs, "Z", ANNEALED) == [0.25] * len(GRID)
-
-
-def test_no_point_is_lost() -> None:
-    early = [(9.0, 1.0), (3.0, 7.0)]  # the second within the reference, yet untrained
-    late = [(1.9, 9.0), (2.5, 4.5), (4.5, 0.4), (4.0, 1.0)]
-    runs = [annealed("gaussian", 1, [(8.0, 5.0), *GRID]), annealed("Z", 1, [*early, *late])]
-    assert outcomes(runs, "Z", ANNEALED) == [EARLY, EARLY, OUTSIDE, COMPARED, OUTSIDE, COMPARED]
-    assert over(runs, "Z", ANNEALED) == [None, None, None, 0.5, None, 0.5]
+    assert of(runs, "Z", ANNEALED)[0][0].over == pytest.approx(0.25)
 
 
 def test_what_has_no_code_is_not_held_against_one_that_has() -> None:
-    runs = [*fixed("gaussian", 1, GRID), *fixed("none", 1, [(2.5, 0.0)])]
-    assert outcomes(runs, "none") == [UNMATCHED]
-
-
-def test_bits_a_dimension_and_their_share_of_the_loss() -> None:
-    runs = [*fixed("gaussian", 1, GRID), *fixed("E8", 1, [(2.5, 4.5)])]
-    (point,) = held(sweep(runs), "E8", FIXED)
-    loss = 0.5 * math.log2(2 * math.pi * math.e * make_lattice("E8").nsm)
-    assert point.loss == pytest.approx(loss) == space_filling_loss("E8")
-    assert point.over_dimension == pytest.approx(0.5 * WORDS / SENTENCES / DIM)
-    assert point.share == pytest.approx(100 * 0.5 * WORDS / SENTENCES / DIM / loss)
-
-
-def test_only_lattices_have_a_space_filling_loss() -> None:
-    runs = [*fixed("gaussian", 1, GRID), *fixed("ste_scalar M=2", 1, [(2.5, 4.5)])]
-    (point,) = held(sweep(runs), "ste_scalar M=2", FIXED)
-    assert (point.over, point.loss, point.over_dimension, point.share) == (0.5, None, None, None)
+    assert of([*fixed("gaussian", 1, GRID), *fixed("none", 1, [(2.5, 0.5)])], "none") == []
 
 
 def test_the_loss_of_the_cube() -> None:

@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from statistics import fmean
 from textwrap import wrap
 
-from onmt_lattice.sweep.curves import Mark, Spread, by_place, by_seed, shortfall, trade_off
+from onmt_lattice.sweep.curves import Mark, Spread, by_place, by_seed, shortfall
 from onmt_lattice.sweep.equal_nll import (
     COLLAPSED,
-    COMPARED,
-    EARLY,
-    OUTSIDE,
-    UNMATCHED,
-    Held,
+    Cost,
     collapsed,
-    held,
+    costs,
+    fronts,
+    rate_at,
+    space_filling_loss,
 )
 from onmt_lattice.sweep.results import Results
 from onmt_lattice.sweep.run import ANNEALED, READINGS
@@ -29,12 +26,9 @@ WIDTH = 100  # of the notes, as text
 COMPARISON_COLUMNS = {
     "curve": Column("curve"),
     "reading": Column("reading"),
-    "points": Column("points"),
-    "compared": Column("compared"),
-    "early": Column("early"),
-    "outside": Column("outside"),
-    "unmatched": Column("unmatched"),
-    "over": Column("bits a word", "+.2f"),
+    "nll": Column("at NLL", ".2f"),
+    "rate": Column("rate", ".2f"),
+    "over": Column("bits a word over", "+.2f"),
     "over_dimension": Column("bits a dimension", "+.3f"),
     "loss": Column("loss", ".3f"),
     "share": Column("share (%)", ".0f"),
@@ -77,92 +71,116 @@ def _lines(note: str) -> list[str]:
 
 @dataclass(frozen=True)
 class Comparison:
-    """A curve held against the reference.
+    """A curve held against the reference at one NLL.
 
     Attributes:
         curve: its name; ``reading``: ``fixed`` or ``annealed``.
-        points: how many it has, all seeds together; of these ``compared``, ``early``, ``outside``
-            and ``unmatched`` as in :class:`~onmt_lattice.sweep.equal_nll.Held`.
-        over: bits a word over the reference at equal NLL: of each seed the mean over its points.
-        over_dimension: of a lattice the same in bits a dimension.
+        nll: the level, or of a curve that is a single point its own NLL.
+        rate: of the curve there; ``over``: that less the reference's. Bits a word, of each seed.
+        over_dimension: of a lattice ``over`` in bits a dimension of the d between the linear maps.
         loss: ½ log2(2πe G) of the lattice, in bits a dimension.
         share: ``over_dimension`` in percent of ``loss``.
     """
 
     curve: str
     reading: str
-    points: int
-    compared: int
-    early: int
-    outside: int
-    unmatched: int
-    over: Spread | None
-    over_dimension: Spread | None
-    loss: float | None
-    share: Spread | None
+    nll: float | Spread | None = None
+    rate: Spread | None = None
+    over: Spread | None = None
+    over_dimension: Spread | None = None
+    loss: float | None = None
+    share: Spread | None = None
 
 
 def compare(results: Results) -> list[Comparison]:
-    """Return all curves but the reference, in each reading that has runs, in the file's order."""
+    """Return all curves but the reference at each NLL, in each reading that has runs.
+
+    A curve that is nowhere to be compared keeps a line without numbers.
+    """
     present = {(run.curve, run.reading) for run in results.runs}
-    return [
-        _comparison(curve, reading, held(results, curve, reading))
-        for curve in results.curves
-        for reading in READINGS
-        if curve != results.reference and (curve, reading) in present
-    ]
+    rows = []
+    for curve in results.curves:
+        for reading in READINGS:
+            if curve != results.reference and (curve, reading) in present:
+                found = costs(results, curve, reading)
+                rows += [_comparison(results, curve, reading, group) for group in found]
+                rows += [] if found else [Comparison(curve, reading)]
+    return rows
 
 
-def _comparison(curve: str, reading: str, points: list[Held]) -> Comparison:
-    counts = Counter(point.outcome for point in points)
-    losses = [point.loss for point in points if point.loss is not None]
-
-    def spread(value: Callable[[Held], float | None]) -> Spread | None:
-        return Spread.of((point.mark.run.seed, value(point)) for point in points)
-
-    return Comparison(
+def _comparison(results: Results, curve: str, reading: str, group: Sequence[Cost]) -> Comparison:
+    level = {cost.nll for cost in group}
+    over = {cost.seed: cost.over for cost in group}
+    row = Comparison(
         curve=curve,
         reading=reading,
-        points=len(points),
-        compared=counts[COMPARED],
-        early=counts[EARLY],
-        outside=counts[OUTSIDE],
-        unmatched=counts[UNMATCHED],
-        over=spread(lambda point: point.over),
-        over_dimension=spread(lambda point: point.over_dimension),
-        loss=fmean(losses) if losses else None,
-        share=spread(lambda point: point.share),
+        nll=level.pop() if len(level) == 1 else Spread({cost.seed: cost.nll for cost in group}),
+        rate=Spread({cost.seed: cost.rate for cost in group}),
+        over=Spread(over),
+    )
+    scale = _dimensions_a_word(results, curve, reading)
+    if scale is None:
+        return row
+    dims, lattice = scale
+    loss = space_filling_loss(lattice)
+    return replace(
+        row,
+        over_dimension=Spread({seed: value / dims for seed, value in over.items()}),
+        loss=loss,
+        share=Spread({seed: 100 * value / dims / loss for seed, value in over.items()}),
     )
 
 
+def _dimensions_a_word(results: Results, curve: str, reading: str) -> tuple[float, str] | None:
+    """Return d over the words of a sentence, and the lattice, where a curve has one of each."""
+    found = {
+        (run.dim * e.sentences / e.words, str(e.settings["lattice"]))
+        for run in results.runs
+        for e in (point.evaluation for point in run.points)
+        if (run.curve, run.reading) == (curve, reading) and run.dim and e.bottleneck == "lattice"
+    }
+    return found.pop() if len(found) == 1 else None
+
+
 def comparison_table(results: Results) -> Table:
-    """Return a line for each curve and reading, with notes that say how to read it."""
+    """Return a line for each curve, reading and level of NLL, with notes on how to read it."""
     rows, reference = compare(results), results.reference
     notes = [
-        f"bits a word: each point's rate less that of {reference} at the same NLL, seed and "
-        "reading, whose logarithm is interpolated between neighbouring points and never beyond "
-        f"them; what is positive costs more than {reference}. It is the mean over a seed's "
-        "points, then the mean over seeds with, in brackets, the lowest and the highest seed: "
-        "a range, no confidence interval.",
-        f"outside: points beyond the NLL that {reference} spans. unmatched: points of a seed "
-        f"without {reference}, or without a code.",
+        f"over: the rate of a curve less that of {reference} at the same NLL, of the same seed and "
+        f"reading; what is positive costs more than {reference}. Between neighbouring points of a "
+        "curve the logarithm of the rate is interpolated, beyond them nothing; points that "
+        "another of the same curve and seed beats in both NLL and rate are left out. Mean over "
+        "seeds with, in brackets, the lowest and the highest: a range, no confidence interval.",
     ]
     if any(row.loss is not None for row in rows):
         notes.append(
             "loss: the space-filling loss of the lattice, 1/2 log2(2 pi e G) bits a dimension. "
-            "share: bits a dimension in percent of it; noise and training can take it below 0 "
-            "and above 100."
+            "share: bits a dimension in percent of it. Less than 100 means that not all of the d "
+            "dimensions are at work; more, that something else than the shape of the cell costs "
+            "bits, such as having only d numbers, the prior, or training."
         )
     if any(row.reading == ANNEALED for row in rows):
         notes.append(
             "annealed: lambda and training time grow together, so that part of a difference may "
-            "be training. early: points before the lowest NLL of their run, where training still "
-            "brings it down."
+            "be training."
         )
-    notes += _collapsed_note(results)
+    notes += [*_uncompared(results), *_collapsed_note(results)]
     notes += [f"{missing.summary}; named below the points." for missing in shortfall(results)]
     title = f"cost over {reference} at equal NLL, {Path(results.text).name}"
     return Table(title, COMPARISON_COLUMNS, rows, tuple(notes))
+
+
+def _uncompared(results: Results) -> list[str]:
+    """Return a note on the points at whose NLL their seed has no reference."""
+    found = []
+    for row in {(row.curve, row.reading): row for row in compare(results)}.values():
+        over = _over(results, row.curve, row.reading)
+        outside = sum(value is None for value in over.values())
+        if outside:
+            found.append(f"{outside} of {len(over)} of {row.curve} ({row.reading})")
+    if not found:
+        return []
+    return [f"Points where {results.reference} has no rate at their NLL: {'; '.join(found)}."]
 
 
 def _collapsed_note(results: Results) -> list[str]:
@@ -170,7 +188,7 @@ def _collapsed_note(results: Results) -> list[str]:
         collapsed(mark)
         for reading in READINGS
         for marks in by_seed(results, results.reference, reading).values()
-        for mark in trade_off(marks, reading)
+        for mark in marks
     )
     if not count:
         return []
@@ -214,7 +232,7 @@ def point_table(results: Results) -> Table:
     rows = []
     for curve in results.curves:
         for reading in READINGS:
-            over = _over(results, curve, reading)
+            over = {} if curve == results.reference else _over(results, curve, reading)
             rows += [_place(marks, over) for marks in by_place(results, curve, reading)]
     notes = [
         "NLL, rate and total in bits a word: mean over seeds [lowest, highest]. over: rate less "
@@ -227,10 +245,16 @@ def point_table(results: Results) -> Table:
 
 def _over(results: Results, curve: str, reading: str) -> dict[tuple[str, int], float | None]:
     """Return what each point costs over the reference, by the name of its run and its step."""
-    if curve == results.reference:
-        return {}
-    points = held(results, curve, reading)
-    return {(p.mark.run.name, p.mark.point.step): p.over for p in points}
+    references = fronts(results, results.reference, reading)
+    found = {}
+    for seed, marks in by_seed(results, curve, reading).items():
+        for mark in marks:
+            least = rate_at(mark.nll, references.get(seed, []))
+            if mark.point.evaluation.bottleneck == "none":
+                least = None
+            over = None if least is None else mark.rate - least
+            found[(mark.run.name, mark.point.step)] = over
+    return found
 
 
 def _place(marks: Sequence[Mark], over: dict[tuple[str, int], float | None]) -> Place:

@@ -1,19 +1,22 @@
-"""Each point of a curve held against the reference at equal NLL, in bits."""
+"""What a curve costs over the reference at equal NLL, in bits."""
 
 from __future__ import annotations
 
 import math
 from bisect import bisect_left
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
+from typing import NamedTuple
 
 from onmt_lattice.lattices import make_lattice
-from onmt_lattice.sweep.curves import Mark, by_seed, trade_off
+from onmt_lattice.sweep.curves import Mark, by_seed
 from onmt_lattice.sweep.results import Results
 
-COMPARED, EARLY, OUTSIDE, UNMATCHED = "compared", "early", "outside", "unmatched"
 COLLAPSED = 0.01  # bits a word: less carries nothing, and its logarithm pulls towards -inf
+STEPS = (1.0, 0.5, 0.25, 0.1, 0.05, 0.02, 0.01)  # between levels of NLL, in bits a word
+LEVELS = 5  # at least so many steps from one end of the reference to the other
+
+Curve = list[tuple[float, float]]  # (NLL, rate), sorted by the NLL
 
 
 def rate_at(nll: float, curve: Sequence[tuple[float, float]]) -> float | None:
@@ -33,18 +36,18 @@ def rate_at(nll: float, curve: Sequence[tuple[float, float]]) -> float | None:
     return rate0 ** (1 - share) * rate1**share
 
 
-def reference_curve(marks: Sequence[Mark], reading: str) -> list[tuple[float, float]]:
-    """Return the curve of one seed's reference, for :func:`rate_at`.
+def front(marks: Iterable[Mark]) -> Curve:
+    """Return one seed's curve: its points but for those that another beats in NLL and rate.
 
-    Neighbours on it are neighbours in the NLL, dearer ones too, where noise or training has left
-    some: a reference picked at its best would be held against others that are not. Only of points
-    with the same NLL the cheapest counts. Those that are :func:`collapsed` are no part of it.
+    Of an annealed run this is where λ trades the one for the other: what it was before training
+    had brought the NLL down is beaten by what came after. Points that are :func:`collapsed` are
+    no part of it.
     """
-    rates: dict[float, float] = {}
-    for mark in trade_off(marks, reading):
-        if not collapsed(mark):
-            rates[mark.nll] = min(mark.rate, rates.get(mark.nll, math.inf))
-    return sorted(rates.items())
+    curve: Curve = []
+    for mark in sorted(marks, key=lambda mark: (mark.nll, mark.rate)):
+        if not collapsed(mark) and (not curve or mark.rate < curve[-1][1]):
+            curve.append((mark.nll, mark.rate))
+    return curve
 
 
 def collapsed(mark: Mark) -> bool:
@@ -52,73 +55,64 @@ def collapsed(mark: Mark) -> bool:
     return not (math.isfinite(mark.nll) and mark.rate >= COLLAPSED)
 
 
-@dataclass(frozen=True)
-class Held:
-    """A point held against the reference of its seed and reading.
+def fronts(results: Results, curve: str, reading: str) -> dict[int, Curve]:
+    """Return the :func:`front` of each seed of a curve that has a code and any point on it."""
+    seeds = {
+        seed: front(mark for mark in marks if mark.point.evaluation.bottleneck != "none")
+        for seed, marks in by_seed(results, curve, reading).items()
+    }
+    return {seed: points for seed, points in seeds.items() if points}
+
+
+class Cost(NamedTuple):
+    """What a curve of one seed costs at an NLL.
 
     Attributes:
-        mark: the point.
-        outcome: ``compared``; ``early``: before the lowest NLL of its annealed run; ``outside``
-            of the NLL that the reference spans; ``unmatched``: without a reference, or without a
-            code whose rate could be held against it.
-        over: rate less that of the reference at the same NLL, in bits a word, if compared.
+        seed: of the training; ``nll``, ``rate``: of the curve, in bits a word.
+        over: ``rate`` less the rate of the reference of that seed at the same NLL.
     """
 
-    mark: Mark
-    outcome: str
-    over: float | None = None
+    seed: int
+    nll: float
+    rate: float
+    over: float
 
-    @property
-    def loss(self) -> float | None:
-        """The space-filling loss of its lattice, in bits a dimension."""
-        evaluation = self.mark.point.evaluation
-        if evaluation.bottleneck != "lattice":
-            return None
-        return space_filling_loss(evaluation.settings["lattice"])
 
-    @property
-    def over_dimension(self) -> float | None:
-        """``over`` of a lattice in bits a dimension of the d between the linear maps."""
-        dim, evaluation = self.mark.run.dim, self.mark.point.evaluation
-        if self.over is None or self.loss is None or not dim:
-            return None
-        return self.over * evaluation.words / evaluation.sentences / dim
+def costs(results: Results, curve: str, reading: str) -> list[list[Cost]]:
+    """Return what a curve costs at each level of NLL that it and the reference reach, by seed.
 
-    @property
-    def share(self) -> float | None:
-        """``over_dimension`` in percent of ``loss``."""
-        if self.over_dimension is None or self.loss is None:
-            return None
-        return 100 * self.over_dimension / self.loss
+    Both are interpolated between their points, and never beyond. The levels are round numbers, the
+    same for all curves and seeds, so that curves can be held against each other too. A curve of
+    which every seed is a single point is held against the reference at its own NLL.
+    """
+    references = fronts(results, results.reference, reading)
+    mine = {s: points for s, points in fronts(results, curve, reading).items() if s in references}
+    if all(len(points) == 1 for points in mine.values()):
+        found = [[_cost(s, points[0][0], points, references[s]) for s, points in mine.items()]]
+    else:
+        found = [
+            [_cost(seed, level, points, references[seed]) for seed, points in mine.items()]
+            for level in levels(references)
+        ]
+    return [there for group in found if (there := [cost for cost in group if cost is not None])]
+
+
+def _cost(seed: int, nll: float, curve: Curve, reference: Curve) -> Cost | None:
+    rate, least = rate_at(nll, curve), rate_at(nll, reference)
+    return None if rate is None or least is None else Cost(seed, nll, rate, rate - least)
+
+
+def levels(references: Mapping[int, Curve]) -> list[float]:
+    """Return round levels of NLL from one end of the reference's curves to the other."""
+    ends = [nll for curve in references.values() for nll, _ in (curve[0], curve[-1])]
+    if not ends:
+        return []
+    low, high = min(ends), max(ends)
+    step = next((step for step in STEPS if high - low >= LEVELS * step), STEPS[-1])
+    return [round(n * step, 2) for n in range(math.ceil(low / step), math.floor(high / step) + 1)]
 
 
 @cache
 def space_filling_loss(lattice: str) -> float:
     """Return ½ log2(2πe G), in bits a dimension: what a lattice costs over the ball."""
     return 0.5 * math.log2(2 * math.pi * math.e * make_lattice(lattice).nsm)
-
-
-def held(results: Results, curve: str, reading: str) -> list[Held]:
-    """Return every point of a curve, held against the reference.
-
-    Nothing is extrapolated: a point outside of the reference stays without a number. The points
-    that come before the lowest NLL of an annealed run, be it this curve's or the reference's, are
-    no trade-off and not compared.
-    """
-    references = {
-        seed: reference_curve(marks, reading)
-        for seed, marks in by_seed(results, results.reference, reading).items()
-    }
-    found = []
-    for seed, marks in by_seed(results, curve, reading).items():
-        late = trade_off(marks, reading)
-        found += [Held(mark, EARLY) for mark in marks[: len(marks) - len(late)]]
-        found += [_held(mark, references.get(seed)) for mark in late]
-    return found
-
-
-def _held(mark: Mark, reference: Sequence[tuple[float, float]] | None) -> Held:
-    if reference is None or mark.point.evaluation.bottleneck == "none":
-        return Held(mark, UNMATCHED)
-    rate = rate_at(mark.nll, reference)
-    return Held(mark, OUTSIDE) if rate is None else Held(mark, COMPARED, mark.rate - rate)
