@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import yaml
 
 from onmt_lattice.errors import UserError
 from onmt_lattice.sweep.plan import Plan, read_plan
+from onmt_lattice.sweep.sweep import SweepOptions, commands
 
 ROOT = Path(__file__).parent.parent
 SHARED = {"rnn_size": 8, "train_steps": 100, "save_model": "elsewhere"}
@@ -95,6 +97,15 @@ def test_gpus_are_the_sweeps_to_give(tmp_path: Path, text: Path) -> None:
     assert plan_of(tmp_path, text).gpus_a_run == 0
     assert plan_of(tmp_path, text, {**SHARED, "gpu_ranks": []}).gpus_a_run == 0
     assert plan_of(tmp_path, text, {**SHARED, "gpu_ranks": 0}).gpus_a_run == 1
+
+
+def test_commands_by_hand_take_the_gpus(tmp_path: Path, text: Path) -> None:
+    plan_of(tmp_path, text, {**SHARED, "gpu_ranks": [0, 1], "world_size": 2})
+    options = SweepOptions(tmp_path / "sweep.yaml", tmp_path / "out", text)
+    _, training, evaluation, *_ = commands(options)
+    assert "-world_size 2 -gpu_ranks 0 1 -master_port" in training
+    assert evaluation.endswith("-gpu 0")
+    assert not any("-gpu" in line for line in commands(replace(options, gpus=["none"])))
 
 
 def test_a_number_may_be_the_name_of_a_curve(tmp_path: Path, text: Path) -> None:

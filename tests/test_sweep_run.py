@@ -85,6 +85,18 @@ def test_commands_stop_where_one_has_changed_nothing(tmp_path: Path) -> None:
     assert len(list(run.commands())) == 1 and not run.finished
 
 
+def test_the_commands_left_are_as_typed_by_hand(tmp_path: Path) -> None:
+    run = run_in(tmp_path)
+    touch(run, "model_step_5.pt")
+    training, evaluation = run.commands_left(("-gpu_ranks", "0"))
+    last = str(run.folder / "model_step_5.pt")
+    assert training == [*run.train_command(), "-gpu_ranks", "0", "-train_from", last]
+    assert evaluation[:2] == ["onmt_lattice", "evaluate"] and evaluation[-2:] == ["-gpu", "0"]
+    assert "-gpu" not in run.commands_left()[1]
+    touch(run, "model_step_20.pt", "model_step_20.json", "model_step_20.txt")
+    assert run.commands_left() == []
+
+
 def test_a_folder_of_other_options_is_refused(tmp_path: Path) -> None:
     run = run_in(tmp_path)
     run.claim()

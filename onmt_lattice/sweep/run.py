@@ -137,13 +137,18 @@ class Run:
         Args:
             devices: options that say what to train on.
         """
+        left = self.commands_left(devices)
+        return [*PROGRAM, *left[0][1:]] if left else None
+
+    def commands_left(self, devices: tuple[str, ...] = ()) -> list[list[str]]:
+        """Return the commands that bring the run to its end, as typed by hand."""
+        training = []
         if not self.trained:
             checkpoints = self.checkpoints()
             last = ["-train_from", str(checkpoints[max(checkpoints)])] if checkpoints else []
-            return [*PROGRAM, *self.train_command()[1:], *devices, *last]
-        for command in filter(None, self.evaluate_commands()):
-            return [*PROGRAM, *command[1:], *(("-gpu", "0") if devices else ())]
-        return None
+            training = [[*self.train_command(), *devices, *last]]
+        gpu = ["-gpu", "0"] if devices else []
+        return [*training, *([*command, *gpu] for command in self.evaluate_commands() if command)]
 
     def commands(self, devices: tuple[str, ...] = ()) -> Iterator[list[str]]:
         """Yield command after command until the run is finished, or one has not brought it forward.

@@ -20,7 +20,7 @@ from onmt_lattice.sweep.devices import NONE, gpus
 from onmt_lattice.sweep.figure import draw
 from onmt_lattice.sweep.manifest import Manifest
 from onmt_lattice.sweep.plan import Plan, read_plan
-from onmt_lattice.sweep.processes import LOCK, Processes, divide
+from onmt_lattice.sweep.processes import FIRST_PORT, LOCK, Processes, device_options, divide
 from onmt_lattice.sweep.progress import Progress
 from onmt_lattice.sweep.report import write_report
 from onmt_lattice.sweep.results import NAME as RESULTS
@@ -133,10 +133,10 @@ def commands(options: SweepOptions) -> Iterator[str]:
         run.claim()
     if not plan.vocabulary.exists():
         yield shlex.join(["onmt_lattice", "build_vocab", "-config", str(plan.runs[0].config)])
+    each = 0 if options.gpus == [NONE] else plan.gpus_a_run
     for run in plan.runs:
-        if not run.trained:
-            yield shlex.join(run.train_command())
-        yield from (shlex.join(command) for command in run.evaluate_commands() if command)
+        for command in run.commands_left(device_options(each, FIRST_PORT)):
+            yield shlex.join(command)
 
 
 @contextmanager
