@@ -153,6 +153,17 @@ def train_parser() -> StrictParser:
     return parser
 
 
+def parse_train(argv: list[str]) -> Namespace:
+    """Return the options in ``argv``; its YAML file may hold those of the other commands too."""
+    return parse(
+        train_parser,
+        argv,
+        also_in_config=(build_vocab_parser, translate_parser),
+        # How many lines build_vocab counts; to train it means: write samples and stop.
+        not_of_config=frozenset({"n_sample"}),
+    )
+
+
 def build_vocab_parser() -> StrictParser:
     """Return the parser of ``onmt_lattice build_vocab``."""
     parser = StrictParser(
@@ -213,7 +224,7 @@ def make_bottleneck_from_opt(opt: Namespace, input_dim: int) -> Bottleneck:
 
 def bottleneck_dim(config: str | os.PathLike[str]) -> int:
     """Return d, the numbers between the linear maps of the bottleneck that a YAML file sets up."""
-    opt = parse(train_parser, ["-config", str(config)])
+    opt = parse_train(["-config", str(config)])
     ArgumentParser.update_model_opts(opt)
     return make_bottleneck_from_opt(opt, representation_dim(opt)).dim
 

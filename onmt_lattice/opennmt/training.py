@@ -13,14 +13,7 @@ from onmt.utils.parse import ArgumentParser
 from onmt_lattice.errors import UserError
 from onmt_lattice.opennmt import plugin
 from onmt_lattice.opennmt.corpora import target_is_source
-from onmt_lattice.opennmt.options import (
-    build_vocab_parser,
-    check_shapes,
-    check_single_path,
-    train_parser,
-    translate_parser,
-)
-from onmt_lattice.opennmt.parsing import parse
+from onmt_lattice.opennmt.options import check_shapes, check_single_path, parse_train
 
 
 def train(argv: list[str]) -> None:
@@ -29,13 +22,7 @@ def train(argv: list[str]) -> None:
     Raises:
         UserError: for any mistake in the options, before anything is written.
     """
-    opt = parse(
-        train_parser,
-        argv,
-        also_in_config=(build_vocab_parser, translate_parser),
-        # How many lines build_vocab counts; to train it means: write samples and stop.
-        not_of_config=frozenset({"n_sample"}),
-    )
+    opt = parse_train(argv)
     plugin.install()
     check_options(opt)
     onmt.bin.train.train(opt)
