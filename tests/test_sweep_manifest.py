@@ -28,7 +28,9 @@ def test_records_are_those_of_the_manifest_before(tmp_path: Path) -> None:
     manifest.record(two, RUNNING, job="77")
     manifest.record(three, FAILED, "out of luck")
     again = Manifest(tmp_path, runs, {})
-    assert again[one].status == WAITING  # its sweep was killed
+    assert again[one].status == RUNNING  # as far as one can tell who looks on
+    again.take_over()  # its sweep was killed
+    assert again[one].status == WAITING
     assert again[two] == manifest[two] and again[three] == manifest[three]
 
 
@@ -46,6 +48,17 @@ def test_runs_of_other_seeds_keep_their_records(tmp_path: Path) -> None:
     assert (again[two], again[three]) == (whole[two], whole[three])
     names = [run["name"] for run in json.loads(part.path.read_text(encoding="utf-8"))["runs"]]
     assert sorted(names) == [run.name for run in runs]
+
+
+def test_failures_of_some_runs_are_forgotten(tmp_path: Path) -> None:
+    one, two, three = runs = runs_in(tmp_path)
+    manifest = Manifest(tmp_path, runs, {})
+    manifest.record(one, FAILED, "out of luck")
+    manifest.record(two, FAILED, "out of luck")
+    manifest.forget_failures([two, three])
+    assert [manifest[run].status for run in runs] == [FAILED, WAITING, WAITING]
+    manifest.forget_failures()
+    assert Manifest(tmp_path, runs, {}).failed() == []
 
 
 @pytest.mark.parametrize("content", ["", "[]", "{}", '{"runs": null}', '{"runs": [{"name": "a"}]}'])

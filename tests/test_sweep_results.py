@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import pytest
 import yaml
 
 from onmt_lattice.errors import UserError
-from onmt_lattice.sweep.manifest import Manifest
+from onmt_lattice.sweep.manifest import FAILED, RUNNING, WAITING, Manifest
 from onmt_lattice.sweep.plan import Plan, read_plan
 from onmt_lattice.sweep.results import collect
-from onmt_lattice.sweep.sweep import SweepOptions, draw_now
+from onmt_lattice.sweep.sweep import SweepOptions, begin, draw_now
 
 
 def test_sentences_are_the_lines_that_are_evaluated(tmp_path: Path) -> None:
@@ -23,7 +24,9 @@ def test_sentences_are_the_lines_that_are_evaluated(tmp_path: Path) -> None:
     assert results.inputs == ["a\u2028b\x0cc\rd", "", "e f"]
 
 
-def test_runs_of_other_options_are_not_drawn_as_the_sweeps_own(tmp_path: Path) -> None:
+@pytest.fixture
+def options(tmp_path: Path) -> SweepOptions:
+    """Return a sweep of one run."""
     text, output = tmp_path / "text", tmp_path / "out"
     text.mkdir()
     for name in ("train.en", "valid.en", "test.en"):
@@ -37,8 +40,37 @@ def test_runs_of_other_options_are_not_drawn_as_the_sweeps_own(tmp_path: Path) -
     }
     (tmp_path / "common.yaml").write_text(yaml.safe_dump(shared), encoding="utf-8")
     (tmp_path / "sweep.yaml").write_text(yaml.safe_dump(sweep), encoding="utf-8")
-    options = SweepOptions(tmp_path / "sweep.yaml", output, text)
-    (run,) = read_plan(options.config, output, text, None).runs
+    return SweepOptions(tmp_path / "sweep.yaml", output, text)
+
+
+def plan_of(options: SweepOptions) -> Plan:
+    return read_plan(options.config, options.output, options.text, None)
+
+
+def test_the_failure_of_a_folder_that_was_removed_is_forgotten(options: SweepOptions) -> None:
+    plan = plan_of(options)
+    (run,) = plan.runs
+    plan.vocabulary.parent.mkdir()
+    plan.vocabulary.touch()
+    begin(plan).record(run, FAILED, "out of luck")
+    assert begin(plan)[run].status == FAILED
+    shutil.rmtree(run.folder)
+    assert begin(plan)[run].status == WAITING
+
+
+def test_a_run_under_way_is_drawn_as_such(options: SweepOptions) -> None:
+    plan = plan_of(options)
+    (run,) = plan.runs
+    run.claim()
+    Manifest(plan.folder, plan.runs, {}).record(run, RUNNING)
+    assert draw_now(options).runs[0].record.status == RUNNING
+
+
+def test_runs_of_other_options_are_not_drawn_as_the_sweeps_own(
+    options: SweepOptions, tmp_path: Path
+) -> None:
+    (run,) = plan_of(options).runs
+    output = options.output
     run.claim()
     assert [found.name for found in draw_now(options).runs] == [run.name]
     left = (output / "results.json").read_bytes()

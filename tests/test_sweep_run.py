@@ -99,7 +99,7 @@ def test_the_commands_left_are_as_typed_by_hand(tmp_path: Path) -> None:
 
 def test_a_folder_of_other_options_is_refused(tmp_path: Path) -> None:
     run = run_in(tmp_path)
-    run.claim()
+    assert not run.claim()  # it is no new one
     held = run.config.read_bytes()
     with pytest.raises(UserError, match=r"other options \(train_steps"):
         run_in(tmp_path, train_steps=30)

@@ -7,7 +7,7 @@ import json
 import platform
 import shlex
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -60,9 +60,6 @@ class Manifest:
         self.records = {
             name: Record(**held[name]["record"]) if name in held else Record() for name in self.runs
         }
-        for name, record in self.records.items():
-            if record.status == RUNNING and record.job is None:  # its sweep was killed
-                self.records[name] = dataclasses.replace(record, status=WAITING, since=None)
 
     def _read(self) -> dict[str, dict[str, Any]]:
         """Return what the file holds of each run, by its name."""
@@ -107,9 +104,19 @@ class Manifest:
         """Return the runs that have failed."""
         return [run for name, run in self.runs.items() if self.records[name].status == FAILED]
 
-    def forget_failures(self) -> None:
-        """Let failed runs wait for another attempt."""
-        for run in self.failed():
+    def take_over(self) -> None:
+        """Let runs wait that were under way when their sweep was killed.
+
+        For the sweep that holds the output's lock: another's may be under way now.
+        """
+        for name, record in self.records.items():
+            if record.status == RUNNING and record.job is None:
+                self.records[name] = dataclasses.replace(record, status=WAITING, since=None)
+
+    def forget_failures(self, runs: Iterable[Run] | None = None) -> None:
+        """Let those of ``runs`` that have failed, all by default, wait for another attempt."""
+        wanted = self.runs.values() if runs is None else runs
+        for run in set(self.failed()).intersection(wanted):
             self.record(run, WAITING)
 
     def write(self) -> None:

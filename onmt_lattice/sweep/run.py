@@ -169,12 +169,13 @@ class Run:
         """Return the last lines of the log."""
         return "\n".join(_tail(self.log, 8192).splitlines()[-lines:])
 
-    def claim(self) -> None:
-        """Make the folder with the options in it, after a :meth:`check`.
+    def claim(self) -> bool:
+        """Make the folder with the options in it, after a :meth:`check`; return whether it is new.
 
         Evaluations there of another text, or of a training that is to start anew, are removed.
         """
         self.check()
+        new = not self.config.exists()
         untrained = not self.checkpoints()
         for suffix in (".txt", ".json"):
             for path in self.folder.glob(f"model_step_*{suffix}"):
@@ -182,6 +183,7 @@ class Run:
                     path.unlink()
         with whole_file(self.config) as part:
             part.write_text(yaml.safe_dump(self._wanted(), sort_keys=True), encoding="utf-8")
+        return new
 
     def check(self) -> None:
         """Check that what is in the folder, if anything, was trained with the same options.

@@ -89,13 +89,18 @@ def redraw(path: Path, folder: Path) -> Results:
 
 
 def begin(plan: Plan) -> Manifest:
-    """Claim the folders of all runs, count the vocabulary, and return the manifest."""
-    for run in plan.runs:
-        run.claim()
+    """Claim the folders of all runs, count the vocabulary, and return the manifest.
+
+    A failure that was recorded of a folder which is no longer there is forgotten.
+    """
+    new = [run for run in plan.runs if run.claim()]
+    manifest = Manifest(plan.folder, plan.runs, _settings(plan))
+    manifest.take_over()
+    manifest.forget_failures(new)
     if not plan.vocabulary.exists():
         build_vocab(["-config", str(plan.runs[0].config)])
         logging.getLogger().setLevel(logging.WARNING)  # the progress says the rest
-    return Manifest(plan.folder, plan.runs, _settings(plan))
+    return manifest
 
 
 def _settings(plan: Plan) -> dict[str, str]:
