@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from pathlib import Path
 
 import pytest
 
+from onmt_lattice.errors import UserError
 from onmt_lattice.sweep import scheduler
 from onmt_lattice.sweep.manifest import FAILED, FINISHED, WAITING, Manifest
 from onmt_lattice.sweep.processes import Process, Processes, Slot, divide, locked
@@ -122,16 +124,16 @@ def test_an_interruption_stops_the_processes(
     assert len(processes) == 2 and all(process.ended for process in processes)
     manifest = Manifest(tmp_path, runs, {})
     assert [manifest[run].status for run in runs] == [WAITING] * 3
-    assert all(locked(run) is not None for run in runs)
+    assert all(locked(run.folder) is not None for run in runs)
 
 
 def test_a_run_that_another_process_works_on_is_waited_for(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     """As when a sweep was killed and its trainings go on without it."""
     run = made(tmp_path, Scripted, "r")
-    lock = locked(run)
-    assert lock is not None and locked(run) is None
+    lock = locked(run.folder)
+    assert lock is not None and locked(run.folder) is None
     slept = []
 
     def wait(seconds: float) -> None:
@@ -143,6 +145,16 @@ def test_a_run_that_another_process_works_on_is_waited_for(
     monkeypatch.setattr(scheduler.time, "sleep", wait)
     assert swept(tmp_path, [run])[run].status == FINISHED
     assert len(slept) > 3
+    assert capfd.readouterr().err.count("run r: waits for another process") == 1
+
+
+def test_a_file_system_without_locks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(file: int, how: int) -> None:
+        raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
+
+    monkeypatch.setattr("fcntl.flock", refuse)
+    with pytest.raises(UserError, match=r"cannot be locked \(No locks.*another -output"):
+        locked(tmp_path)
 
 
 def test_threads_are_divided_and_gpus_given_out_in_turn(monkeypatch: pytest.MonkeyPatch) -> None:

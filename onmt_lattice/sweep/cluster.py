@@ -155,6 +155,7 @@ class ClusterWorkers:
         self.queue = Queue()
         self.found = self._found(manifest)
         self.under_way: list[LocalJob | SlurmJob] = list(self.found.values())
+        self.held: set[Run] = set()
 
     def _found(self, manifest: Manifest) -> dict[Run, SlurmJob]:
         import submitit
@@ -179,7 +180,10 @@ class ClusterWorkers:
         if run in self.found:
             return self.found.pop(run)
         self.under_way = [job for job in self.under_way if job.poll() is None]
-        if len(self.under_way) >= self.jobs or _at_work(run):
+        if len(self.under_way) >= self.jobs:
+            return None
+        if _at_work(run):
+            self.held.add(run)
             return None
         self.under_way.append(self._submit(run))
         return self.under_way[-1]
@@ -202,7 +206,7 @@ class ClusterWorkers:
 
 
 def _at_work(run: Run) -> bool:
-    lock = locked(run)
+    lock = locked(run.folder)
     if lock is not None:
         os.close(lock)
     return lock is None

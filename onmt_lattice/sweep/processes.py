@@ -7,7 +7,9 @@ import os
 import signal
 import subprocess
 from dataclasses import dataclass
+from pathlib import Path
 
+from onmt_lattice.errors import UserError
 from onmt_lattice.sweep.run import Run
 
 THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS")
@@ -63,6 +65,7 @@ class Processes:
 
     def __init__(self, slots: list[Slot]) -> None:
         self.jobs: dict[Slot, Process | None] = dict.fromkeys(slots)
+        self.held: set[Run] = set()
 
     def start(self, run: Run) -> Process | None:
         """Start ``run`` in a free slot.
@@ -71,8 +74,9 @@ class Processes:
         """
         for slot, job in self.jobs.items():
             if job is None or job.ended:
-                lock = locked(run)
+                lock = locked(run.folder)
                 if lock is None:
+                    self.held.add(run)
                     return None
                 self.jobs[slot] = Process(run, slot, lock)
                 return self.jobs[slot]
@@ -134,12 +138,22 @@ class Process:
             os.close(self.lock)
 
 
-def locked(run: Run) -> int | None:
-    """Return a file descriptor that holds the lock on ``run``, None if another process has it."""
-    lock = os.open(run.folder / LOCK, os.O_CREAT | os.O_RDWR, 0o666)
+def locked(folder: Path) -> int | None:
+    """Return a file descriptor that holds the lock on ``folder``, None if another process has it.
+
+    Raises:
+        UserError: if the file system has no locks.
+    """
+    lock = os.open(folder / LOCK, os.O_CREAT | os.O_RDWR, 0o666)
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         os.close(lock)
         return None
+    except OSError as error:
+        os.close(lock)
+        raise UserError(
+            f"{folder}: cannot be locked ({error.strerror}), so that two sweeps might work on it; "
+            f"name another -output, on a file system that has locks"
+        ) from error
     return lock

@@ -28,7 +28,13 @@ class Job(Protocol):
 
 
 class Workers(Protocol):
-    """Where runs are brought to their end."""
+    """Where runs are brought to their end.
+
+    Attributes:
+        held: the runs that could not be started, as another process works on them.
+    """
+
+    held: set[Run]
 
     def start(self, run: Run) -> Job | None:
         """Return the run under way, or None where it has to wait."""
@@ -50,6 +56,7 @@ def bring_to_end(
         elif run in waiting and manifest[run].job is None:
             manifest.record(run, WAITING)
     running: dict[Run, Job] = {}
+    said: set[Run] = set()
     try:
         while waiting or running:
             for run in list(waiting):
@@ -58,6 +65,9 @@ def bring_to_end(
                     waiting.remove(run)
                     running[run] = job
                     manifest.record(run, RUNNING, job=job.id)
+            for run in workers.held - said:
+                said.add(run)
+                progress.say(f"run {run.name}: waits for another process that works on it")
             time.sleep(POLL_SECONDS)
             for run, status in [(run, job.poll()) for run, job in running.items()]:
                 if status is not None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import logging
 import os
 import shlex
@@ -20,7 +19,7 @@ from onmt_lattice.sweep.devices import NONE, gpus
 from onmt_lattice.sweep.figure import draw
 from onmt_lattice.sweep.manifest import Manifest
 from onmt_lattice.sweep.plan import Plan, read_plan
-from onmt_lattice.sweep.processes import FIRST_PORT, LOCK, Processes, device_options, divide
+from onmt_lattice.sweep.processes import FIRST_PORT, Processes, device_options, divide, locked
 from onmt_lattice.sweep.progress import Progress
 from onmt_lattice.sweep.report import write_report
 from onmt_lattice.sweep.results import NAME as RESULTS
@@ -148,12 +147,10 @@ def commands(options: SweepOptions) -> Iterator[str]:
 def only_sweep(folder: Path) -> Iterator[None]:
     """Hold the lock on ``folder`` that one sweep at a time may have."""
     folder.mkdir(parents=True, exist_ok=True)
-    lock = os.open(folder / LOCK, os.O_CREAT | os.O_RDWR, 0o666)
+    lock = locked(folder)
+    if lock is None:
+        raise UserError(f"-output {folder}: another sweep is at work there")
     try:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise UserError(f"-output {folder}: another sweep is at work there") from error
         yield
     finally:
         os.close(lock)
