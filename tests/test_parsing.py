@@ -107,6 +107,27 @@ def test_a_base_lies_beneath_the_file_that_names_it(tmp_path: Path) -> None:
     assert read_config(written(tmp_path / "empty.yaml", "")) == {}
 
 
+def test_a_key_given_twice(tmp_path: Path, mistake: Mistake) -> None:
+    for text, said in (
+        ("seed: 1\nlayers: 2\nseed: 3\n", "seed is given twice in one place, again in line 3"),
+        ("data:\n  a: {weight: 1, 'weight': 2}\n", "weight is given twice"),
+    ):
+        path = written(tmp_path / "a.yaml", text)
+        assert f"-config {path}: {said}" in mistake("train", "-config", path)
+
+
+def test_yamls_own_merge_is_no_repetition(tmp_path: Path) -> None:
+    from onmt_lattice.opennmt.parsing import read_config
+
+    text = "a: &a {x: 1, y: 1}\nb: &b {<<: *a, x: 2}\n<<: *b\ny: 3\n"
+    assert read_config(written(tmp_path / "a.yaml", text)) == {
+        "a": {"x": 1, "y": 1},
+        "b": {"x": 2, "y": 1},
+        "x": 2,
+        "y": 3,
+    }
+
+
 def test_keys_of_a_base_are_checked(tmp_path: Path, mistake: Mistake) -> None:
     written(tmp_path / "base.yaml", "rnn_sise: 8\n")
     said = mistake("train", "-config", written(tmp_path / "a.yaml", "base: base.yaml\n"))

@@ -32,19 +32,39 @@ class StrictParser(ArgumentParser):
         return {s.lstrip("-") for a in self._actions for s in a.option_strings}
 
 
+class _Loader(yaml.SafeLoader):
+    """YAML's safe loader, which would let the last of two equal keys win, and here refuses them.
+
+    It looks at the keys as written, before those of a ``<<`` are merged in.
+    """
+
+    def compose_mapping_node(self, anchor: Any) -> yaml.MappingNode:
+        """Return the mapping, after a look at its keys."""
+        node = super().compose_mapping_node(anchor)
+        keys = [key for key, _ in node.value if isinstance(key, yaml.ScalarNode)]
+        for number, key in enumerate(keys):
+            if key.value in [other.value for other in keys[:number]]:
+                raise UserError(
+                    f"-config {self.name}: {key.value} is given twice in one place, again in line "
+                    f"{key.start_mark.line + 1}; keep one of them"
+                )
+        return node
+
+
 def read_config(path: Path, above: tuple[Path, ...] = ()) -> dict[str, Any]:
     """Return the settings of a YAML file, those of the file its ``base`` names beneath.
 
     ``base`` is relative to the file that names it; ``above`` are the files that led here.
 
     Raises:
-        UserError: if the file is missing, not YAML, not a mapping, or its own base.
+        UserError: if the file is missing, not YAML, not a mapping, or its own base, or if a key is
+            given twice.
     """
     if path.resolve() in above:
         raise UserError(f"-config {path}: is its own 'base'")
     try:
         with open(path, encoding="utf-8") as file:
-            settings = yaml.safe_load(file)
+            settings = yaml.load(file, _Loader)
     except OSError as error:
         raise UserError(f"-config {path}: cannot be read ({error.strerror})") from error
     except (yaml.YAMLError, UnicodeDecodeError) as error:
