@@ -158,7 +158,8 @@ def test_a_file_system_without_locks(tmp_path: Path, monkeypatch: pytest.MonkeyP
 
 
 def test_threads_are_divided_and_gpus_given_out_in_turn(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(os, "cpu_count", lambda: 8)
+    monkeypatch.setattr(os, "cpu_count", lambda: 64)
+    monkeypatch.setattr(os, "sched_getaffinity", lambda pid: set(range(8)), raising=False)
     assert divide(3, (), 0) == [Slot(0, 2), Slot(1, 2), Slot(2, 2)]
     assert [slot.gpus for slot in divide(3, ("0", "1"), 1)] == [("0",), ("1",), ("0",)]
     assert [slot.gpus for slot in divide(2, ("4", "5", "6", "7"), 2)] == [("4", "5"), ("6", "7")]

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from onmt_lattice.errors import UserError, unknown_name
+from onmt_lattice.prepare.parallel import cores
 from onmt_lattice.sweep.manifest import RUNNING, Manifest
 from onmt_lattice.sweep.processes import locked
 from onmt_lattice.sweep.run import Run
@@ -255,7 +256,7 @@ def cluster_workers(
         executor.update_parameters(**_parameters(name, gpus_a_run, options))
     except (NameError, AssertionError, TypeError, ValueError) as error:
         raise UserError(f"-cluster_options: {error}") from error
-    threads = max(1, (os.cpu_count() or 1) // jobs) if name == LOCAL else None
+    threads = max(1, cores() // jobs) if name == LOCAL else None
     return ClusterWorkers(executor, jobs, gpus_a_run, threads, manifest)
 
 

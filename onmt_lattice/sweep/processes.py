@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from onmt_lattice.errors import UserError
+from onmt_lattice.prepare.parallel import cores
 from onmt_lattice.sweep.run import Run
 
 THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS")
@@ -52,7 +53,7 @@ def device_options(gpus: int, port: int) -> tuple[str, ...]:
 
 def divide(jobs: int, gpus: tuple[str, ...], gpus_a_run: int) -> list[Slot]:
     """Return the slots of ``jobs`` runs at a time, threads divided and GPUs given out in turn."""
-    threads = max(1, (os.cpu_count() or 1) // jobs)
+    threads = max(1, cores() // jobs)
     turns = [
         tuple(gpus[(slot * gpus_a_run + i) % len(gpus)] for i in range(gpus_a_run))
         for slot in range(jobs)

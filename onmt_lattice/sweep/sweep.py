@@ -13,6 +13,7 @@ from pathlib import Path
 from onmt_lattice.errors import UserError
 from onmt_lattice.files import whole_file
 from onmt_lattice.opennmt.vocabulary import build_vocab
+from onmt_lattice.prepare.parallel import cores
 from onmt_lattice.sweep.cluster import SLURM, cluster_options, cluster_workers
 from onmt_lattice.sweep.comparison import text
 from onmt_lattice.sweep.devices import NONE, gpus
@@ -111,11 +112,11 @@ def workers(plan: Plan, options: SweepOptions, manifest: Manifest) -> Workers:
     if options.cluster is not None:
         each = 0 if options.gpus == [NONE] else plan.gpus_a_run
         given = cluster_options(options.cluster_options or ())
-        jobs = options.jobs or (len(plan.runs) if options.cluster == SLURM else os.cpu_count() or 1)
+        jobs = options.jobs or (len(plan.runs) if options.cluster == SLURM else cores())
         return cluster_workers(options.cluster, plan.folder, jobs, each, given, manifest)
     found = gpus(options.gpus, plan.gpus_a_run)
     each = max(plan.gpus_a_run, 1) if found else 0
-    jobs = options.jobs or (len(found) // each if found else os.cpu_count() or 1)
+    jobs = options.jobs or (len(found) // each if found else cores())
     return Processes(divide(jobs, found, each))
 
 

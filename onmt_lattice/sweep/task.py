@@ -42,9 +42,7 @@ class Task:
 
         signal.signal(signal.SIGINT, self._interrupt)
         port = FIRST_PORT + int(submitit.JobEnvironment().raw_job_id) % PORTS
-        while (
-            lock := locked(self.run.folder)
-        ) is None:  # the job before this one is on its way out
+        while (lock := locked(self.run.folder)) is None:  # the job before this one is about to end
             time.sleep(1)
         try:
             for command in self.run.commands(device_options(self.gpus, port)):
