@@ -150,7 +150,8 @@ def comparison_table(results: Results) -> Table:
         f"reading; what is positive costs more than {reference}. Between neighbouring points of a "
         "curve the logarithm of the rate is interpolated, beyond them nothing; points that "
         "another of the same curve and seed beats in both NLL and rate are left out. Mean over "
-        "seeds with, in brackets, the lowest and the highest: a range, no confidence interval.",
+        "seeds with, in brackets, the lowest and the highest: a range, no confidence interval; "
+        "without brackets, one seed alone reaches that NLL.",
     ]
     if any(row.loss is not None for row in rows):
         notes.append(
