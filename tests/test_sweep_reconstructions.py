@@ -14,9 +14,9 @@ from onmt_lattice.sweep.results import Results
 @pytest.mark.parametrize(
     ("sentence", "decoded", "expected"),
     [
-        ("a man in a hat", "a man in a hat", "a man in a hat"),
-        ("a man in a hat", "a man in an orange hat", "a man in <mark>an orange</mark> hat"),
-        ("a man in a hat", "a man", "a man"),
+        ("the old cat sat", "the old cat sat", "the old cat sat"),
+        ("the old cat sat", "the old and grey cat sat", "the old <mark>and grey</mark> cat sat"),
+        ("the old cat sat", "the old", "the old"),
         ("a man", "two dogs", "<mark>two dogs</mark>"),
         ("", "the <end>", "<mark>the &lt;end&gt;</mark>"),
         ("x & y", "x & z", "x &amp; <mark>z</mark>"),

@@ -61,8 +61,8 @@ def decoded_points(results: Results, curve: str) -> list[Point]:
 def marked(sentence: str, decoded: str) -> Markup:
     """Return ``decoded`` with the words marked that ``sentence`` does not have in their place.
 
-    >>> marked("a man in a hat", "a man in an orange hat")
-    'a man in <mark>an orange</mark> hat'
+    >>> marked("the cat sat there", "the old cat sat here")
+    'the <mark>old</mark> cat sat <mark>here</mark>'
     """
     here, there = decoded.split(), sentence.split()
     matcher = SequenceMatcher(None, there, here, autojunk=False)
