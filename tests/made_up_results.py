@@ -5,12 +5,13 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from onmt_lattice.evaluation import Bits, Codebooks, Evaluation, Mean, Reconstruction
+from made_up_evaluation import made_up_evaluation
+
+from onmt_lattice.evaluation import Codebooks, Evaluation, Reconstruction
 from onmt_lattice.sweep.manifest import FAILED, FINISHED, WAITING, Record
 from onmt_lattice.sweep.results import Point, Results, RunResult
 from onmt_lattice.sweep.run import ANNEALED, FIXED
 
-WORDS_A_SENTENCE = 11.0
 INPUTS = [
     "the gardener wore a green coat in the old garden .",
     'the sign says <b>fish & "chips"</b> only',
@@ -102,31 +103,16 @@ def evaluation(curve: str, step: int, weight: float, seed: int) -> Evaluation:
     nll = 1.5 + 4 * weight + 200 / step + 0.05 * seed
     rate = 0.4 / (weight + 0.02) + excess - 0.04 * seed
     codebooks = Codebooks(2, 1.9 - weight, 1.2, 0.05) if LEVELS in settings else None
-    return Evaluation(
-        model=f"model_step_{step}.pt",
-        run="model",
-        step=step,
+    return made_up_evaluation(
+        curve,
+        step,
+        nll,
+        rate,
+        sentences=100,
+        words=1100,
         rate_weight=weight,
         bottleneck=settings["bottleneck"],
         settings=settings,
-        label=curve,
-        text="text/test.en",
-        sentences=100,
-        empty_lines=0,
-        words=1100,
-        tokens=1200,
         unknown_tokens=3,
-        seed=0,
-        nll=_bits(nll),
-        rate=_bits(rate),
-        total=_bits(nll + rate),
-        relaxed_rate=_bits(rate),
-        rate_difference_bits_sentence=Mean(0.0, 0.01),
-        perplexity=4.0,
-        token_accuracy=0.5,
         codebooks=codebooks,
     )
-
-
-def _bits(word: float) -> Bits:
-    return Bits(word * 1100 / 1200, word, word * WORDS_A_SENTENCE)

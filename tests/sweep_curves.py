@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from onmt_lattice.evaluation import Bits, Evaluation, Mean
+from made_up_evaluation import made_up_evaluation
+
+from onmt_lattice.evaluation import Evaluation
 from onmt_lattice.sweep.manifest import FINISHED, Record
 from onmt_lattice.sweep.results import Point, Results, RunResult
 from onmt_lattice.sweep.run import ANNEALED, FIXED
@@ -62,31 +64,14 @@ def run(
 
 def evaluation(curve: str, step: int, nll: float, rate: float) -> Evaluation:
     """Return an evaluation of those numbers."""
-    return Evaluation(
-        model=f"model_step_{step}.pt",
-        run="model",
-        step=step,
+    return made_up_evaluation(
+        curve,
+        step,
+        nll,
+        rate,
+        SENTENCES,
+        WORDS,
         rate_weight=step / 1000,
         bottleneck=CURVES[curve]["bottleneck"],
         settings=CURVES[curve],
-        label=curve,
-        text="text/test.en",
-        sentences=SENTENCES,
-        empty_lines=0,
-        words=WORDS,
-        tokens=WORDS + SENTENCES,
-        unknown_tokens=0,
-        seed=0,
-        nll=bits(nll),
-        rate=bits(rate),
-        total=bits(nll + rate),
-        relaxed_rate=bits(rate),
-        rate_difference_bits_sentence=Mean(0.0, 0.1),
-        perplexity=4.0,
-        token_accuracy=0.5,
     )
-
-
-def bits(word: float) -> Bits:
-    """Return a cost by all three measures."""
-    return Bits(word * WORDS / (WORDS + SENTENCES), word, word * WORDS / SENTENCES)

@@ -6,38 +6,18 @@ import dataclasses
 from pathlib import Path
 
 import pytest
+from made_up_evaluation import made_up_evaluation
 from matplotlib.figure import Figure
 
 from onmt_lattice import plotting
 from onmt_lattice.cli import main
 from onmt_lattice.errors import UserError
-from onmt_lattice.evaluation import Bits, Entropy, Evaluation, Mean
+from onmt_lattice.evaluation import Entropy, Evaluation, Mean
 
 
 def evaluation(label: str, run: str, step: int, nll: float, rate: float) -> Evaluation:
-    return Evaluation(
-        model=f"{run}_step_{step}.pt",
-        run=run,
-        step=step,
-        rate_weight=0.5,
-        bottleneck=label.split()[0],
-        settings={},
-        label=label,
-        text="data/test.en",
-        sentences=10,
-        empty_lines=0,
-        words=100,
-        tokens=110,
-        unknown_tokens=0,
-        seed=0,
-        nll=Bits(nll * 100 / 110, nll, nll * 10),
-        rate=Bits(rate * 100 / 110, rate, rate * 10),
-        total=Bits((nll + rate) * 100 / 110, nll + rate, (nll + rate) * 10),
-        relaxed_rate=Bits(rate * 100 / 110, rate, rate * 10),
-        rate_difference_bits_sentence=Mean(0.0, 0.1),
-        perplexity=2**nll,
-        token_accuracy=0.5,
-    )
+    model = f"{run}_step_{step}.pt"
+    return made_up_evaluation(label, step, nll, rate, 10, 100, model=model, run=run)
 
 
 @pytest.fixture
