@@ -161,12 +161,7 @@ class Evaluation:
         Raises:
             UserError: if the file is missing or is no evaluation of this format.
         """
-        try:
-            values = json.loads(Path(path).read_text(encoding="utf-8"))
-        except OSError as error:
-            raise UserError(f"{path}: cannot be read ({error.strerror})") from error
-        except ValueError as error:
-            raise UserError(f"{path}: not JSON; expected the output of evaluate") from error
+        values = read_json(path, "the output of evaluate")
         if not isinstance(values, dict) or values.pop("format", None) != FORMAT:
             raise UserError(f"{path}: not an evaluation of format {FORMAT}; run evaluate again")
         try:
@@ -227,6 +222,20 @@ def _row(name: str, bits: Bits) -> str:
 def _mean(mean: Mean) -> str:
     error = "?" if mean.standard_error is None else f"{mean.standard_error:.4f}"
     return f"{mean.mean:.4f} ± {error}"
+
+
+def read_json(path: str | os.PathLike[str], expected: str) -> Any:
+    """Return what the JSON file at ``path`` holds.
+
+    Raises:
+        UserError: if it cannot be read, or is not JSON where that of ``expected`` was.
+    """
+    try:
+        return json.loads(Path(path).read_text(encoding="utf-8"))
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read ({error.strerror})") from error
+    except ValueError as error:
+        raise UserError(f"{path}: not JSON; expected {expected}") from error
 
 
 def revive(kind: Any, value: Any) -> Any:

@@ -80,7 +80,12 @@ class Mark(NamedTuple):
         """Where on its curve it is: the options that vary, or of an annealed run the step."""
         if self.run.reading == ANNEALED or not self.run.values:
             return f"step {self.point.step}"
-        return ", ".join(f"{option} {value}" for option, value in self.run.values.items())
+        return self.run.varied
+
+    @property
+    def gid(self) -> str:
+        """The id of its artist in the figure."""
+        return f"point-{self.run.name}-{self.point.step}"
 
 
 def by_seed(results: Results, curve: str, reading: str) -> dict[int, list[Mark]]:

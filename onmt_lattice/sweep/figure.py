@@ -145,9 +145,8 @@ def _draw_curve(axes: Any, results: Results, name: str, reading: str, style: Sty
     for marks in seeds.values():
         look = {"markersize": 3.0, "alpha": 0.5} if several else {"markersize": 6.0}
         for mark in marks:
-            gid = f"point-{mark.run.name}-{mark.point.step}"
-            at = [mark.nll], [mark.rate]
-            axes.plot(*at, linestyle="", **_marker(style, reading), **look, gid=gid, zorder=3)
+            at, drawn = ([mark.nll], [mark.rate]), _marker(style, reading)
+            axes.plot(*at, linestyle="", **drawn, **look, gid=mark.gid, zorder=3)
 
 
 def _draw_means(axes: Any, places: Sequence[Sequence[Mark]], style: Style, reading: str) -> None:

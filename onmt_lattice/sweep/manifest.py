@@ -9,6 +9,7 @@ import shlex
 import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import cache
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -143,6 +144,7 @@ class Manifest:
         }
 
 
+@cache
 def versions() -> dict[str, str]:
     """Return the version of everything that bears on the numbers."""
     ours = {"onmt_lattice": __version__, "Python": platform.python_version()}

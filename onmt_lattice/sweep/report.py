@@ -9,6 +9,7 @@ from string import Template
 
 from onmt_lattice.files import whole_file
 from onmt_lattice.sweep.comparison import tables
+from onmt_lattice.sweep.curves import Mark
 from onmt_lattice.sweep.figure import figure
 from onmt_lattice.sweep.inline_svg import inline_svg
 from onmt_lattice.sweep.manifest import FAILED, FINISHED
@@ -106,9 +107,7 @@ def _failure(run: RunResult) -> Markup:
 
 def _figure(results: Results) -> Markup:
     titles = {
-        f"point-{run.name}-{point.step}": hover(run, point)
-        for run in results.runs
-        for point in run.points
+        Mark(run, point).gid: hover(run, point) for run in results.runs for point in run.points
     }
     svg = Markup(inline_svg(figure(results), "rate-nll", FIGURE, titles))
     caption = (
@@ -257,15 +256,11 @@ def _ordered(results: Results) -> list[RunResult]:
 
 
 def _name(run: RunResult) -> list[str]:
-    return [run.curve, run.reading, _values(run) or "–", str(run.seed)]
+    return [run.curve, run.reading, run.varied or "–", str(run.seed)]
 
 
 def _way(run: RunResult) -> str:
-    return f"{run.reading} λ" + (f", {_values(run)}" if run.values else "")
-
-
-def _values(run: RunResult) -> str:
-    return ", ".join(f"{option} {value}" for option, value in run.values.items())
+    return f"{run.reading} λ" + (f", {run.varied}" if run.values else "")
 
 
 def _count(number: int, noun: str) -> str:

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from onmt_lattice.errors import UserError
-from onmt_lattice.evaluation import Evaluation, revive
+from onmt_lattice.evaluation import Evaluation, read_json, revive
 from onmt_lattice.files import whole_file
 from onmt_lattice.opennmt.options import bottleneck_dim
 from onmt_lattice.opennmt.translation import read_lines
@@ -69,6 +69,11 @@ class RunResult:
     history: list[list[float]]
     dim: int | None = None
 
+    @property
+    def varied(self) -> str:
+        """What its ``values`` are, in words."""
+        return ", ".join(f"{option} {value}" for option, value in self.values.items())
+
 
 @dataclass(frozen=True)
 class Results:
@@ -104,12 +109,7 @@ class Results:
         Raises:
             UserError: if the file is missing or holds no results of this format.
         """
-        try:
-            values = json.loads(path.read_text(encoding="utf-8"))
-        except OSError as error:
-            raise UserError(f"{path}: cannot be read ({error.strerror})") from error
-        except ValueError as error:
-            raise UserError(f"{path}: not JSON; expected the results of a sweep") from error
+        values = read_json(path, "the results of a sweep")
         if not isinstance(values, dict) or values.pop("format", None) != FORMAT:
             raise UserError(f"{path}: no results of a sweep, or of another version")
         try:

@@ -82,10 +82,13 @@ class Run:
                 found[int(match[1])] = path
         return dict(sorted(found.items()))
 
+    def _checkpoint(self, step: int) -> Path:
+        return self.folder / f"model_step_{step}.pt"
+
     @property
     def trained(self) -> bool:
         """Whether the last checkpoint is there."""
-        return (self.folder / f"model_step_{self.steps}.pt").exists()
+        return self._checkpoint(self.steps).exists()
 
     @property
     def finished(self) -> bool:
@@ -97,7 +100,7 @@ class Run:
         every = int(self.options.get("save_checkpoint_steps", SAVE_CHECKPOINT_STEPS))
         saved = [] if self.reading == FIXED else range(every, self.steps, every)
         steps = [step for step in saved if step % self.evaluate_every == 0]
-        return {step: self.folder / f"model_step_{step}.pt" for step in [*steps, self.steps]}
+        return {step: self._checkpoint(step) for step in [*steps, self.steps]}
 
     def decoded(self) -> dict[int, Path]:
         """Return the checkpoints to decode the text with, by step: evenly spaced, the last too."""

@@ -49,12 +49,14 @@ def bring_to_end(
     others go on. On any exception, an interruption included, those under way are stopped, but for
     jobs that go on by themselves.
     """
-    waiting = [run for run in runs if manifest[run].status != FAILED and not run.finished]
+    waiting = []
     for run in runs:
         if run.finished:
             manifest.record(run, FINISHED)
-        elif run in waiting and manifest[run].job is None:
-            manifest.record(run, WAITING)
+        elif manifest[run].status != FAILED:
+            waiting.append(run)
+            if manifest[run].job is None:
+                manifest.record(run, WAITING)
     running: dict[Run, Job] = {}
     said: set[Run] = set()
     try:
