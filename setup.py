@@ -16,7 +16,7 @@ setup(
     license="MIT",
     python_requires=">=3.10,<3.13",
     packages=find_packages(include=["onmt_lattice", "onmt_lattice.*"]),
-    package_data={"onmt_lattice": ["py.typed", "sweep/report.html"]},
+    package_data={"onmt_lattice": ["py.typed", "report/page.html"]},
     install_requires=[
         "OpenNMT-py==2.3.0",
         # From 2.6 every torch.load reads weights only unless told otherwise, so that no

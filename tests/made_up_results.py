@@ -8,8 +8,8 @@ from typing import Any
 from made_up_evaluation import made_up_evaluation
 
 from onmt_lattice.evaluation import Codebooks, Evaluation, Reconstruction
+from onmt_lattice.report.results import Point, Results, RunResult
 from onmt_lattice.sweep.manifest import FAILED, FINISHED, WAITING, Record
-from onmt_lattice.sweep.results import Point, Results, RunResult
 from onmt_lattice.sweep.run import ANNEALED, FIXED
 
 INPUTS = [

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from onmt_lattice.cli.arguments import Parser
 from onmt_lattice.evaluation import Evaluation
-from onmt_lattice.plotting import check_format, plot
+from onmt_lattice.report.plotting import check_format, plot
 
 
 def parser() -> Parser:

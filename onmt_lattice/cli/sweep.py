@@ -12,7 +12,7 @@ from onmt_lattice.cli.arguments import Parser
 from onmt_lattice.errors import UserError
 
 if TYPE_CHECKING:
-    from onmt_lattice.sweep.results import Results
+    from onmt_lattice.report.results import Results
 
 
 def parser() -> Parser:

@@ -1,1 +1,1 @@
-"""Grids of training runs: Figure 3 of the paper, with table and report."""
+"""Grids of training runs, from a YAML file to their results."""

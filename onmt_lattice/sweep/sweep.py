@@ -14,17 +14,17 @@ from onmt_lattice.errors import UserError
 from onmt_lattice.files import whole_file
 from onmt_lattice.opennmt.vocabulary import build_vocab
 from onmt_lattice.prepare.parallel import cores
+from onmt_lattice.report.comparison import text
+from onmt_lattice.report.figure import draw
+from onmt_lattice.report.page import write_report
+from onmt_lattice.report.results import NAME as RESULTS
+from onmt_lattice.report.results import Results, collect
 from onmt_lattice.sweep.cluster import SLURM, cluster_options, cluster_workers
-from onmt_lattice.sweep.comparison import text
 from onmt_lattice.sweep.devices import NONE, gpus
-from onmt_lattice.sweep.figure import draw
 from onmt_lattice.sweep.manifest import Manifest
 from onmt_lattice.sweep.plan import Plan, read_plan
 from onmt_lattice.sweep.processes import FIRST_PORT, Processes, device_options, divide, locked
 from onmt_lattice.sweep.progress import Progress
-from onmt_lattice.sweep.report import write_report
-from onmt_lattice.sweep.results import NAME as RESULTS
-from onmt_lattice.sweep.results import Results, collect
 from onmt_lattice.sweep.scheduler import Workers, bring_to_end
 
 FIGURES = ("figure3.png", "figure3.svg", "figure3.pdf")

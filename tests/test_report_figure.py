@@ -9,12 +9,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sweep_curves import CURVES, annealed, fixed, sweep, unfinished
+from made_up_curves import CURVES, annealed, fixed, sweep, unfinished
 
 from onmt_lattice.errors import UserError
 from onmt_lattice.evaluation import Entropy, Mean
-from onmt_lattice.sweep.figure import draw, figure, styles
-from onmt_lattice.sweep.results import Point, Results
+from onmt_lattice.report.figure import draw, figure, styles
+from onmt_lattice.report.results import Point, Results
 
 GRID = [(2.0, 8.0), (2.5, 4.0), (3.5, 1.0)]
 EARLY = [(11.0, 2.0), (4.0, 9.0)]

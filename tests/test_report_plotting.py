@@ -9,10 +9,10 @@ import pytest
 from made_up_evaluation import made_up_evaluation
 from matplotlib.figure import Figure
 
-from onmt_lattice import plotting
 from onmt_lattice.cli import main
 from onmt_lattice.errors import UserError
 from onmt_lattice.evaluation import Entropy, Evaluation, Mean
+from onmt_lattice.report import plotting
 
 
 def evaluation(label: str, run: str, step: int, nll: float, rate: float) -> Evaluation:

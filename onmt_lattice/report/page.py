@@ -8,16 +8,16 @@ from pathlib import Path
 from string import Template
 
 from onmt_lattice.files import whole_file
-from onmt_lattice.sweep.comparison import tables
-from onmt_lattice.sweep.curves import Mark
-from onmt_lattice.sweep.figure import figure
-from onmt_lattice.sweep.inline_svg import inline_svg
+from onmt_lattice.report.comparison import tables
+from onmt_lattice.report.curves import Mark
+from onmt_lattice.report.figure import figure
+from onmt_lattice.report.inline_svg import inline_svg
+from onmt_lattice.report.markup import Markup, details, element, joined, markup, section, table
+from onmt_lattice.report.reconstructions import reconstructions
+from onmt_lattice.report.results import Point, Results, RunResult
+from onmt_lattice.report.trajectories import gids, of_curve, trajectories
 from onmt_lattice.sweep.manifest import FAILED, FINISHED
-from onmt_lattice.sweep.markup import Markup, details, element, joined, markup, section, table
-from onmt_lattice.sweep.reconstructions import reconstructions
-from onmt_lattice.sweep.results import Point, Results, RunResult
 from onmt_lattice.sweep.run import FIXED
-from onmt_lattice.sweep.trajectories import gids, of_curve, trajectories
 from onmt_lattice.tables import Cell, Table, show
 
 READING = (
@@ -45,7 +45,7 @@ def write_report(results: Results, path: Path) -> None:
 
 def page(results: Results) -> str:
     """Return the whole page."""
-    template = (resources.files("onmt_lattice.sweep") / "report.html").read_text(encoding="utf-8")
+    template = (resources.files("onmt_lattice.report") / "page.html").read_text(encoding="utf-8")
     sections = [_troubles(results)]
     if any(run.points for run in results.runs):
         sections += [

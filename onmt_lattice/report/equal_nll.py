@@ -9,8 +9,8 @@ from functools import cache
 from typing import NamedTuple
 
 from onmt_lattice.lattices import make_lattice
-from onmt_lattice.sweep.curves import Mark, by_seed
-from onmt_lattice.sweep.results import Results
+from onmt_lattice.report.curves import Mark, by_seed
+from onmt_lattice.report.results import Results
 
 COLLAPSED = 0.01  # bits a word: less carries nothing, and its logarithm pulls towards -inf
 STEPS = (1.0, 0.5, 0.25, 0.1, 0.05, 0.02, 0.01)  # between levels of NLL, in bits a word

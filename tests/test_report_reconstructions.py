@@ -6,9 +6,9 @@ import pytest
 from html_page import HtmlPage
 from made_up_results import INPUTS, annealed, fixed, sweep
 
-from onmt_lattice.sweep.curves import by_seed
-from onmt_lattice.sweep.reconstructions import POINTS, decoded_points, marked, reconstructions
-from onmt_lattice.sweep.results import Results
+from onmt_lattice.report.curves import by_seed
+from onmt_lattice.report.reconstructions import POINTS, decoded_points, marked, reconstructions
+from onmt_lattice.report.results import Results
 
 
 @pytest.mark.parametrize(

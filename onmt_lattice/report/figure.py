@@ -13,10 +13,10 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from onmt_lattice.errors import UserError
-from onmt_lattice.plotting import check_format, draw_entropy, label_axes, save
-from onmt_lattice.sweep.curves import Mark, Spread, by_place, by_seed, shortfall, trade_off
+from onmt_lattice.report.curves import Mark, Spread, by_place, by_seed, shortfall, trade_off
+from onmt_lattice.report.plotting import check_format, draw_entropy, label_axes, save
+from onmt_lattice.report.results import Results
 from onmt_lattice.sweep.manifest import FAILED
-from onmt_lattice.sweep.results import Results
 from onmt_lattice.sweep.run import ANNEALED, FIXED, READINGS
 
 SIZE = (8.0, 5.4)  # inches

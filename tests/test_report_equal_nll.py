@@ -8,10 +8,10 @@ from itertools import pairwise
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from sweep_curves import annealed, fixed, sweep
+from made_up_curves import annealed, fixed, sweep
 
-from onmt_lattice.sweep.curves import by_seed
-from onmt_lattice.sweep.equal_nll import (
+from onmt_lattice.report.curves import by_seed
+from onmt_lattice.report.equal_nll import (
     COLLAPSED,
     Cost,
     Curve,
@@ -21,7 +21,7 @@ from onmt_lattice.sweep.equal_nll import (
     rate_at,
     space_filling_loss,
 )
-from onmt_lattice.sweep.results import RunResult
+from onmt_lattice.report.results import RunResult
 from onmt_lattice.sweep.run import ANNEALED, FIXED
 
 GRID = [(2.0, 8.0), (2.5, 4.0), (3.5, 1.0), (4.0, 0.5)]  # halves in half a bit of NLL, but once

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from difflib import SequenceMatcher
 
-from onmt_lattice.sweep.curves import by_seed
-from onmt_lattice.sweep.markup import Markup, details, element, joined, table
-from onmt_lattice.sweep.results import Point, Results
+from onmt_lattice.report.curves import by_seed
+from onmt_lattice.report.markup import Markup, details, element, joined, table
+from onmt_lattice.report.results import Point, Results
 from onmt_lattice.sweep.run import READINGS
 
 POINTS = 4  # of a curve

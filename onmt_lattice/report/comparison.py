@@ -7,8 +7,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from textwrap import wrap
 
-from onmt_lattice.sweep.curves import Mark, Spread, by_place, by_seed, shortfall
-from onmt_lattice.sweep.equal_nll import (
+from onmt_lattice.report.curves import Mark, Spread, by_place, by_seed, shortfall
+from onmt_lattice.report.equal_nll import (
     COLLAPSED,
     Cost,
     collapsed,
@@ -17,7 +17,7 @@ from onmt_lattice.sweep.equal_nll import (
     rate_at,
     space_filling_loss,
 )
-from onmt_lattice.sweep.results import Results
+from onmt_lattice.report.results import Results
 from onmt_lattice.sweep.run import ANNEALED, READINGS
 from onmt_lattice.tables import Column, Table
 

@@ -8,11 +8,11 @@ from dataclasses import replace
 from statistics import fmean
 
 import pytest
-from sweep_curves import DIM, SENTENCES, WORDS, annealed, fixed, sweep, unfinished
+from made_up_curves import DIM, SENTENCES, WORDS, annealed, fixed, sweep, unfinished
 
 from onmt_lattice.evaluation import Codebooks, Reconstruction
 from onmt_lattice.lattices import make_lattice
-from onmt_lattice.sweep.comparison import (
+from onmt_lattice.report.comparison import (
     Comparison,
     compare,
     comparison_table,
@@ -20,8 +20,8 @@ from onmt_lattice.sweep.comparison import (
     tables,
     text,
 )
-from onmt_lattice.sweep.curves import Spread
-from onmt_lattice.sweep.results import Results, RunResult
+from onmt_lattice.report.curves import Spread
+from onmt_lattice.report.results import Results, RunResult
 
 GRID = [(2.0, 8.0), (2.5, 4.0), (3.5, 1.0)]
 EXTRA = {1: 0.5, 2: 0.75, 3: 0.1}  # bits a word of each seed of Z over the Gaussian

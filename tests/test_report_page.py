@@ -14,10 +14,10 @@ from made_up_results import CURVES, INPUTS, annealed, fixed, sweep
 from matplotlib.figure import Figure
 
 from onmt_lattice.evaluation import Bits
-from onmt_lattice.sweep.comparison import tables
+from onmt_lattice.report.comparison import tables
+from onmt_lattice.report.page import hover, page, write_report
+from onmt_lattice.report.results import Results, RunResult
 from onmt_lattice.sweep.manifest import FAILED, Record
-from onmt_lattice.sweep.report import hover, page, write_report
-from onmt_lattice.sweep.results import Results, RunResult
 from onmt_lattice.tables import Column, Table, show
 
 HEADINGS = [
@@ -144,7 +144,7 @@ def test_tables_of_the_comparison(found: HtmlPage) -> None:
 def test_columns_of_words_are_left(monkeypatch: pytest.MonkeyPatch) -> None:
     columns = {"curve": Column("curve"), "bits": Column("bits a word", ".2f"), "seeds": Column("n")}
     made = Table("bits <b>", columns, [Row("Z", 0.125, 2), Row("E8", -1.0, None)], ("a & b",))
-    monkeypatch.setattr("onmt_lattice.sweep.report.tables", lambda results: [made])
+    monkeypatch.setattr("onmt_lattice.report.page.tables", lambda results: [made])
     text = page(only(fixed("Z", 0.1, 1)))
     assert '<tr><td class="l">E8</td><td class="r">-1.00</td><td class="r">–</td></tr>' in text
     assert "<h2>Bits &lt;b&gt;</h2>" in text and ">a &amp; b</p>" in text
@@ -243,7 +243,7 @@ def test_no_page_where_drawing_fails(tmp_path: Path, monkeypatch: pytest.MonkeyP
     path = tmp_path / "report.html"
     path.write_text("before")
     run = fixed("gaussian", 0.1, 1)
-    monkeypatch.setattr("onmt_lattice.sweep.report.figure", lambda results: Figure())
+    monkeypatch.setattr("onmt_lattice.report.page.figure", lambda results: Figure())
     with pytest.raises(ValueError, match=f"point-{run.name}-400"):
         write_report(only(run), path)
     assert path.read_text() == "before" and list(tmp_path.iterdir()) == [path]

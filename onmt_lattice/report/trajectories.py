@@ -7,8 +7,8 @@ from typing import Any
 import matplotlib
 from matplotlib.figure import Figure
 
-from onmt_lattice.sweep.figure import styles
-from onmt_lattice.sweep.results import Results, RunResult
+from onmt_lattice.report.figure import styles
+from onmt_lattice.report.results import Results, RunResult
 from onmt_lattice.sweep.run import FIXED
 
 QUANTITIES = ("λ", "NLL (bits a token)", "rate (bits a token)")

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 from html_page import HtmlPage
 
-from onmt_lattice.sweep.markup import Markup, details, element, joined, markup, section, table
+from onmt_lattice.report.markup import Markup, details, element, joined, markup, section, table
 
 
 def test_text_is_escaped_once() -> None:
