@@ -116,16 +116,46 @@ def test_a_key_given_twice(tmp_path: Path, mistake: Mistake) -> None:
         assert f"-config {path}: {said}" in mistake("train", "-config", path)
 
 
-def test_yamls_own_merge_is_no_repetition(tmp_path: Path) -> None:
+def merged(path: Path, text: str) -> dict[str, object]:
+    """Return the settings that ``text`` has at its top behind the mappings named a, b and c."""
     from onmt_lattice.opennmt.parsing import read_config
 
-    text = "a: &a {x: 1, y: 1}\nb: &b {<<: *a, x: 2}\n<<: *b\ny: 3\n"
-    assert read_config(written(tmp_path / "a.yaml", text)) == {
-        "a": {"x": 1, "y": 1},
-        "b": {"x": 2, "y": 1},
-        "x": 2,
-        "y": 3,
-    }
+    read = read_config(written(path / "a.yaml", text))
+    return {key: value for key, value in read.items() if key not in ("a", "b", "c")}
+
+
+@pytest.mark.parametrize("key", ["x", "a_long_key"])  # some readers tell apart what is interned
+def test_a_merged_key_lies_beneath_the_nearer_one(tmp_path: Path, key: str) -> None:
+    """YAML's own merge is no repetition: a key goes before those merged beside it, on all levels.
+
+    So in every release of PyYAML, though 6.0.3 and 6.0.4 disagree.
+    """
+    text = f"a: &a {{{key}: 1, y: 1}}\nb: &b {{<<: *a, {key}: 2}}\n"
+    assert merged(tmp_path, f"{text}<<: *b\ny: 3\n") == {key: 2, "y": 3}
+    assert merged(tmp_path, f"{text}y: 3\n<<: *b\n") == {key: 2, "y": 3}
+    assert merged(tmp_path, f"{text}c: &c {{<<: *b, {key}: 4}}\n<<: *c\n") == {key: 4, "y": 1}
+    assert merged(tmp_path, f"{text}<<: {{{key}: 5}}\n") == {key: 5}
+
+
+@pytest.mark.parametrize("key", ["x", "a_long_key"])
+def test_of_several_merged_mappings_the_first_goes_before(tmp_path: Path, key: str) -> None:
+    text = f"a: &a {{{key}: 1, y: 1}}\nb: &b {{{key}: 2, z: 2}}\n"
+    assert merged(tmp_path, f"{text}<<: [*a, *b]\n") == {key: 1, "y": 1, "z": 2}
+    assert merged(tmp_path, f"{text}<<: [*b, *a]\n") == {key: 2, "y": 1, "z": 2}
+    assert merged(tmp_path, f"{text}<<: [*b, *a]\n{key}: 3\n") == {key: 3, "y": 1, "z": 2}
+    assert merged(tmp_path, f"{text}<<: []\n") == {}
+
+
+def test_what_cannot_be_merged_is_refused(tmp_path: Path, mistake: Mistake) -> None:
+    for text, said in (
+        ("a: &a {x: 1}\n<<: *a\n<<: *a\n", "<< is given twice in one place, again in line 3"),
+        ("<<: 1\n", "not valid YAML"),
+        ("a: &a {x: 1}\n<<: [*a, 1]\n", "not valid YAML"),
+        ("a: &a {x: 1, <<: *a}\n", "line 1 merges a mapping into itself"),
+        ("a: &a {x: 1, b: {<<: *a}}\n", "line 1 merges a mapping into itself"),
+    ):
+        path = written(tmp_path / "a.yaml", text)
+        assert f"-config {path}: {said}" in mistake("train", "-config", path)
 
 
 def test_keys_of_a_base_are_checked(tmp_path: Path, mistake: Mistake) -> None:

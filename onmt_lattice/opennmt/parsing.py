@@ -33,14 +33,35 @@ class StrictParser(ArgumentParser):
 
 
 class _Loader(yaml.SafeLoader):
-    """YAML's safe loader, which would let the last of two equal keys win, and here refuses them.
+    """YAML's safe loader, strict about keys and with one rule for ``<<`` whatever its version.
 
-    It looks at the keys as written, before those of a ``<<`` are merged in.
+    Of two equal keys in one place it would let the last win, and here refuses them. A key written
+    beside ``<<`` goes before a merged one, and an earlier mapping of a list before a later one, as
+    YAML's merge key has it; releases of PyYAML differ in that, so it is settled before they see it.
     """
 
     def compose_mapping_node(self, anchor: Any) -> yaml.MappingNode:
-        """Return the mapping, after a look at its keys."""
+        """Return the mapping, after a look at its keys, with what it merges written out."""
         node = super().compose_mapping_node(anchor)
+        self._refuse_repetition(node)
+        merged: list[tuple[yaml.Node, yaml.Node]] = []
+        own = []
+        for key, value in node.value:
+            sources = _sources(value) if key.tag == _MERGE else None
+            if sources is None:
+                own.append((key, value))
+            elif any(source is node or source.end_mark is None for source in sources):
+                raise UserError(
+                    f"-config {self.name}: line {key.start_mark.line + 1} merges a mapping into "
+                    f"itself; merge one that is complete before it"
+                )
+            else:  # of equal keys the last is read
+                merged += [pair for source in reversed(sources) for pair in source.value]
+        node.value = merged + own
+        return node
+
+    def _refuse_repetition(self, node: yaml.MappingNode) -> None:
+        """Raise :class:`UserError` for a key that is written twice."""
         keys = [key for key, _ in node.value if isinstance(key, yaml.ScalarNode)]
         for number, key in enumerate(keys):
             if key.value in [other.value for other in keys[:number]]:
@@ -48,7 +69,15 @@ class _Loader(yaml.SafeLoader):
                     f"-config {self.name}: {key.value} is given twice in one place, again in line "
                     f"{key.start_mark.line + 1}; keep one of them"
                 )
-        return node
+
+
+_MERGE = "tag:yaml.org,2002:merge"
+
+
+def _sources(value: yaml.Node) -> list[yaml.MappingNode] | None:
+    """Return the mappings that a ``<<`` names, or None for what PyYAML will refuse."""
+    nodes = value.value if isinstance(value, yaml.SequenceNode) else [value]
+    return nodes if all(isinstance(node, yaml.MappingNode) for node in nodes) else None
 
 
 def read_config(path: Path, above: tuple[Path, ...] = ()) -> dict[str, Any]:
