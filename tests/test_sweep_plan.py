@@ -176,7 +176,7 @@ def test_presets_are_in_order(tmp_path: Path, text: Path, monkeypatch: pytest.Mo
     (tmp_path / "data/wmt16/data.yaml").write_text("data: {}\n", encoding="utf-8")
     monkeypatch.chdir(tmp_path)
     paths = sorted(Path("configs").glob("*/sweep*.yaml"))
-    assert {path.parent.name for path in paths} >= {"paper", "captions", "demo", "bible"}
+    assert {path.parent.name for path in paths} >= {"paper", "captions", "demo"}
     for path in paths:
         plan = read_plan(path, tmp_path / "out", text, None)
         kinds = {str(run.options["bottleneck"]) for run in plan.runs}

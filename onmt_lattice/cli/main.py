@@ -17,7 +17,7 @@ COMMANDS = {
     "sweep": "train and evaluate a grid of models: Figure 3 with table and report",
     "plot": "draw rate against NLL from evaluations",
     "theory": "check the paper's theory by experiment: tables and figures",
-    "prepare": "prepare the paper's data, or a text that needs no large download",
+    "prepare": "prepare the paper's data, from its archives to subword units",
     "demo": "train, evaluate and plot every bottleneck on the embedded corpus",
 }
 

