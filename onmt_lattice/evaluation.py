@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 import math
 import os
 import types
 import typing
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from onmt_lattice.errors import UserError
-from onmt_lattice.files import whole_file
+from onmt_lattice.files import read_json, write_json
 
 FORMAT = 1
 LAW_STANDARD_ERRORS = 4.0
@@ -150,9 +148,7 @@ class Evaluation:
 
     def write(self, path: str | os.PathLike[str]) -> None:
         """Write this evaluation as JSON, whole or not at all."""
-        with whole_file(path) as part:
-            text = json.dumps({"format": FORMAT, **dataclasses.asdict(self)}, indent=2)
-            part.write_text(text + "\n", encoding="utf-8")
+        write_json(path, {"format": FORMAT, **dataclasses.asdict(self)})
 
     @classmethod
     def read(cls, path: str | os.PathLike[str]) -> Evaluation:
@@ -222,20 +218,6 @@ def _row(name: str, bits: Bits) -> str:
 def _mean(mean: Mean) -> str:
     error = "?" if mean.standard_error is None else f"{mean.standard_error:.4f}"
     return f"{mean.mean:.4f} ± {error}"
-
-
-def read_json(path: str | os.PathLike[str], expected: str) -> Any:
-    """Return what the JSON file at ``path`` holds.
-
-    Raises:
-        UserError: if it cannot be read, or is not JSON where that of ``expected`` was.
-    """
-    try:
-        return json.loads(Path(path).read_text(encoding="utf-8"))
-    except OSError as error:
-        raise UserError(f"{path}: cannot be read ({error.strerror})") from error
-    except ValueError as error:
-        raise UserError(f"{path}: not JSON; expected {expected}") from error
 
 
 def revive(kind: Any, value: Any) -> Any:

@@ -1,12 +1,19 @@
-"""Files that appear whole or not at all."""
+"""Files that are written whole or not at all: text, lines and JSON, and how they are read."""
 
 from __future__ import annotations
 
+import hashlib
+import json
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
+
+from onmt_lattice.errors import UserError
+
+_BLOCK = 1 << 20  # bytes
 
 
 @contextmanager
@@ -31,3 +38,67 @@ def whole_file(path: str | os.PathLike[str]) -> Iterator[Path]:
         os.replace(part, target)
     finally:
         part.unlink(missing_ok=True)
+
+
+def write_text(path: str | os.PathLike[str], text: str) -> None:
+    """Write ``text`` to ``path`` as UTF-8, whole or not at all."""
+    with whole_file(path) as part:
+        part.write_text(text, encoding="utf-8")
+
+
+def write_lines(path: str | os.PathLike[str], lines: Iterable[str]) -> None:
+    """Write ``lines``, each with a line feed, to ``path`` as UTF-8, whole or not at all."""
+    write_text(path, "".join(f"{line}\n" for line in lines))
+
+
+def read_lines(path: str | os.PathLike[str], option: str = "src") -> list[str]:
+    """Return the lines of a UTF-8 text that ``option`` names; a line feed alone ends a line.
+
+    Raises:
+        UserError: if it is missing, is not UTF-8, or holds nothing but empty lines.
+    """
+    try:
+        with open(path, encoding="utf-8", newline="\n") as file:  # lines as in training
+            lines = file.read().split("\n")
+    except OSError as error:
+        raise UserError(f"-{option} {path}: cannot be read ({error.strerror})") from error
+    except UnicodeDecodeError as error:
+        raise UserError(
+            f"-{option} {path}: not UTF-8 text ({error.reason} at byte {error.start})"
+        ) from error
+    if lines[-1] == "":
+        lines.pop()
+    if not any(line.split() for line in lines):
+        raise UserError(f"-{option} {path}: no sentence in it; expected text, one sentence a line")
+    return lines
+
+
+def write_json(path: str | os.PathLike[str], value: Any, indent: int | None = 2) -> None:
+    """Write ``value`` to ``path`` as JSON, whole or not at all; on one line if ``indent`` is None.
+
+    Numbers that are not finite become Python's NaN and Infinity, which :func:`read_json` takes.
+    """
+    write_text(path, json.dumps(value, indent=indent) + "\n")
+
+
+def read_json(path: str | os.PathLike[str], expected: str) -> Any:
+    """Return what the JSON file at ``path`` holds.
+
+    Raises:
+        UserError: if it cannot be read, or is not JSON where that of ``expected`` was.
+    """
+    try:
+        return json.loads(Path(path).read_text(encoding="utf-8"))
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read ({error.strerror})") from error
+    except ValueError as error:
+        raise UserError(f"{path}: not JSON; expected {expected}") from error
+
+
+def sha256(path: str | os.PathLike[str]) -> str:
+    """Return the SHA-256 of a file in hexadecimal digits."""
+    digest = hashlib.sha256()
+    with open(path, "rb") as stream:
+        while block := stream.read(_BLOCK):
+            digest.update(block)
+    return digest.hexdigest()

@@ -17,10 +17,10 @@ from pathlib import Path
 
 from sacremoses import MosesDetokenizer
 
+from onmt_lattice.environment import cores
 from onmt_lattice.prepare.manifest import Manifest
 from onmt_lattice.prepare.merges import learn_merges
 from onmt_lattice.prepare.options import Options
-from onmt_lattice.prepare.parallel import cores
 from onmt_lattice.prepare.sources import TESTS, TRAINING, VALIDATION
 from onmt_lattice.prepare.subword import BpeSegmenter
 from onmt_lattice.prepare.wmt16 import prepare

@@ -1,13 +1,27 @@
-"""Files appear whole or not at all."""
+"""Files appear whole or not at all, and what was written is read."""
 
 from __future__ import annotations
 
+import hashlib
+import math
 import os
 from pathlib import Path
+from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from onmt_lattice.files import whole_file
+from onmt_lattice.errors import UserError
+from onmt_lattice.files import (
+    read_json,
+    read_lines,
+    sha256,
+    whole_file,
+    write_json,
+    write_lines,
+    write_text,
+)
 
 
 @pytest.fixture
@@ -96,3 +110,70 @@ def test_a_body_may_remove_the_part_itself_and_fail(target: Path) -> None:
         part.unlink()
         raise RuntimeError("mine")
     assert os.listdir(target.parent) == []
+
+
+WORDS = st.text(st.characters(exclude_characters="\n", exclude_categories=["Cs"]))
+
+
+@given(st.lists(WORDS))
+def test_lines_that_were_written_are_read(tmp_path_factory: Any, lines: list[str]) -> None:
+    path = tmp_path_factory.mktemp("lines") / "text"
+    write_lines(path, [*lines, "end"])
+    assert read_lines(path) == [*lines, "end"]
+
+
+def test_a_last_line_needs_no_line_feed(target: Path) -> None:
+    target.write_bytes(b"a\r\n\nb")
+    assert read_lines(target) == ["a\r", "", "b"]
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [(b"\n \n", "no sentence in it"), (b"a\xff\n", "not UTF-8"), (None, "cannot be read")],
+)
+def test_what_is_no_text_is_refused(target: Path, content: bytes | None, said: str) -> None:
+    if content is not None:
+        target.write_bytes(content)
+    with pytest.raises(UserError, match=f"-test {target}: {said}"):
+        read_lines(target, "test")
+
+
+LEAVES = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | WORDS
+VALUES = st.recursive(LEAVES, lambda inner: st.lists(inner) | st.dictionaries(WORDS, inner))
+
+
+@given(VALUES, st.sampled_from([None, 1, 2]))
+def test_json_that_was_written_is_read(
+    tmp_path_factory: Any, value: Any, indent: int | None
+) -> None:
+    path = tmp_path_factory.mktemp("json") / "x.json"
+    write_json(path, value, indent)
+    assert read_json(path, "a value") == value
+    assert indent is not None or path.read_text().count("\n") == 1
+
+
+def test_numbers_that_are_not_finite_stay_what_they_are(target: Path) -> None:
+    write_json(target, [math.nan, math.inf, -math.inf])
+    nan, *infinite = read_json(target, "numbers")
+    assert math.isnan(nan) and infinite == [math.inf, -math.inf]
+
+
+@pytest.mark.parametrize("content", [None, b"{", b"\xff"])
+def test_what_is_no_json_is_refused(target: Path, content: bytes | None) -> None:
+    if content is not None:
+        target.write_bytes(content)
+    said = "cannot be read" if content is None else "not JSON; expected a menu"
+    with pytest.raises(UserError, match=f"{target}: {said}"):
+        read_json(target, "a menu")
+
+
+@pytest.mark.parametrize("size", [0, 1, (1 << 20) + 1])
+def test_sha256_is_the_standard_one(target: Path, size: int) -> None:
+    content = bytes(i % 251 for i in range(size))
+    target.write_bytes(content)
+    assert sha256(target) == hashlib.sha256(content).hexdigest()
+
+
+def test_text_is_utf8(target: Path) -> None:
+    write_text(target, "Λ\n")
+    assert target.read_bytes() == "Λ\n".encode()

@@ -1,4 +1,3 @@
-import hashlib
 import json
 import random
 import shutil
@@ -9,7 +8,7 @@ import pytest
 
 from onmt_lattice.errors import UserError
 from onmt_lattice.prepare import download
-from onmt_lattice.prepare.download import Retries, fetch, sha256
+from onmt_lattice.prepare.download import Retries, fetch
 
 CONTENT = random.Random(1).randbytes(100_000)
 NAME = "a.tgz"
@@ -188,8 +187,3 @@ def test_a_full_disk_is_told_before_downloading(get, monkeypatch):
         pytest.raises(UserError, match=r"has 99,999 bytes free, 100,000 are needed"),
     ):
         get(server)
-
-
-def test_sha256_is_the_standard_one(tmp_path):
-    (tmp_path / "x").write_bytes(CONTENT)
-    assert sha256(tmp_path / "x") == hashlib.sha256(CONTENT).hexdigest()

@@ -8,7 +8,7 @@ from itertools import count, islice
 import pytest
 
 from onmt_lattice.errors import UserError
-from onmt_lattice.prepare.parallel import batches, cores, ordered_map
+from onmt_lattice.prepare.parallel import batches, ordered_map
 
 
 def square(x):
@@ -88,7 +88,3 @@ def running(pid):
 def test_batches_hold_everything_once():
     assert list(batches(iter(range(7)), 3)) == [[0, 1, 2], [3, 4, 5], [6]]
     assert list(batches([], 3)) == []
-
-
-def test_there_is_a_core():
-    assert 1 <= cores() <= (os.cpu_count() or 1)

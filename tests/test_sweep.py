@@ -188,7 +188,7 @@ def test_one_sweep_at_a_time_in_a_folder(
 ) -> None:
     with only_sweep(swept):
         assert main(words(place, "whole")) == 2
-    assert "another sweep is at work" in capsys.readouterr().err
+    assert "another run is at work" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

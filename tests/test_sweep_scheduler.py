@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import errno
 import os
 from pathlib import Path
 
 import pytest
 
-from onmt_lattice.errors import UserError
+from onmt_lattice.locks import locked
 from onmt_lattice.sweep import scheduler
 from onmt_lattice.sweep.manifest import FAILED, FINISHED, WAITING, Manifest
-from onmt_lattice.sweep.processes import Process, Processes, Slot, divide, locked
+from onmt_lattice.sweep.processes import Process, Processes, Slot, divide
 from onmt_lattice.sweep.progress import Progress, duration
 from onmt_lattice.sweep.run import FIXED, Run
 from onmt_lattice.sweep.scheduler import bring_to_end
@@ -146,15 +145,6 @@ def test_a_run_that_another_process_works_on_is_waited_for(
     assert swept(tmp_path, [run])[run].status == FINISHED
     assert len(slept) > 3
     assert capfd.readouterr().err.count("run r: waits for another process") == 1
-
-
-def test_a_file_system_without_locks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def refuse(file: int, how: int) -> None:
-        raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
-
-    monkeypatch.setattr("fcntl.flock", refuse)
-    with pytest.raises(UserError, match=r"cannot be locked \(No locks.*another -output"):
-        locked(tmp_path)
 
 
 def test_threads_are_divided_and_gpus_given_out_in_turn(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,12 +9,12 @@ from pathlib import Path
 from typing import Any
 
 from onmt_lattice.cli.arguments import Parser
+from onmt_lattice.environment import cores
 from onmt_lattice.errors import UserError
 from onmt_lattice.prepare import newstest, wmt16
 from onmt_lattice.prepare.download import Retries
 from onmt_lattice.prepare.manifest import Manifest
 from onmt_lattice.prepare.options import Options
-from onmt_lattice.prepare.parallel import cores
 from onmt_lattice.prepare.subword import MODEL_FILES
 
 WMT16 = """\

@@ -14,13 +14,13 @@ from onmt_lattice.codebook import CodebookUsage
 from onmt_lattice.corpus import english_grammar, ideal_bits
 from onmt_lattice.errors import UserError
 from onmt_lattice.evaluation import Bits, Codebooks, Entropy, Evaluation, Mean, Reconstruction
-from onmt_lattice.files import whole_file
+from onmt_lattice.files import read_lines, write_lines
 from onmt_lattice.opennmt import plugin
 from onmt_lattice.opennmt.checkpoint import LoadedAutoencoder, load_autoencoder
 from onmt_lattice.opennmt.options import bottleneck_label, bottleneck_settings, translate_parser
 from onmt_lattice.opennmt.parsing import parse
 from onmt_lattice.opennmt.scoring import Scorer, Sentence, SentenceScores, read_sentences
-from onmt_lattice.opennmt.translation import read_lines, reconstruct
+from onmt_lattice.opennmt.translation import reconstruct
 
 BITS_PER_NAT = 1 / math.log(2)
 FOREIGN_SHARE = 0.5  # of the tokens unknown: not the kind of text the model was trained on
@@ -153,8 +153,7 @@ def _reconstruction(
     ])  # fmt: skip
     for sentence, best in zip(sentences, reconstruct(loaded, sentences, opt), strict=True):
         decoded[sentence.index] = best[0]
-    with whole_file(options.reconstruct) as part:
-        part.write_text("".join(f"{line}\n" for line in decoded), encoding="utf-8")
+    write_lines(options.reconstruct, decoded)
     inputs = [" ".join(lines[sentence.index].split()) for sentence in sentences]
     outputs = [decoded[sentence.index] for sentence in sentences]
     # The text is tokenised already and goes as it is, so that the score depends on nothing else.

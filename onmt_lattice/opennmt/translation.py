@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import os
 import re
 from argparse import Namespace
 from typing import Any
@@ -18,7 +17,7 @@ from onmt.utils.parse import ArgumentParser
 from torch import Tensor
 
 from onmt_lattice.errors import UserError
-from onmt_lattice.files import whole_file
+from onmt_lattice.files import read_lines, write_lines
 from onmt_lattice.noise import SentenceNoise
 from onmt_lattice.opennmt import plugin
 from onmt_lattice.opennmt.checkpoint import LoadedAutoencoder, load_autoencoder
@@ -89,28 +88,6 @@ def undo(pipe: TransformPipe, line: str) -> str:
     return text + tab + score
 
 
-def read_lines(path: str | os.PathLike[str], option: str = "src") -> list[str]:
-    """Return the lines of a UTF-8 text.
-
-    Raises:
-        UserError: if it is missing, is not UTF-8, or holds nothing but empty lines.
-    """
-    try:
-        with open(path, encoding="utf-8", newline="\n") as file:  # lines as in training
-            lines = file.read().split("\n")
-    except OSError as error:
-        raise UserError(f"-{option} {path}: cannot be read ({error.strerror})") from error
-    except UnicodeDecodeError as error:
-        raise UserError(
-            f"-{option} {path}: not UTF-8 text ({error.reason} at byte {error.start})"
-        ) from error
-    if lines[-1] == "":
-        lines.pop()
-    if not any(line.split() for line in lines):
-        raise UserError(f"-{option} {path}: no sentence in it; expected text, one sentence a line")
-    return lines
-
-
 LOWEST = {"batch_size": 1, "beam_size": 1, "max_length": 1, "n_best": 1, "shard_size": 0}
 
 
@@ -174,6 +151,5 @@ def translate(argv: list[str]) -> None:
         logger.info("Decoding lines %d to %d", shard[0].index + 1, shard[-1].index + 1)
         for sentence, best in zip(shard, reconstruct(loaded, shard, opt), strict=True):
             output[sentence.index] = best
-    with whole_file(opt.output) as part:
-        part.write_text("".join(f"{line}\n" for best in output for line in best), encoding="utf-8")
+    write_lines(opt.output, (line for best in output for line in best))
     logger.info("%d lines written to %s", len(output), opt.output)

@@ -13,7 +13,7 @@ from onmt.utils.misc import set_random_seed
 from onmt.utils.parse import ArgumentParser
 
 from onmt_lattice.errors import UserError
-from onmt_lattice.files import whole_file
+from onmt_lattice.files import write_lines
 from onmt_lattice.opennmt.corpora import target_is_source
 from onmt_lattice.opennmt.options import build_vocab_parser, train_parser, translate_parser
 from onmt_lattice.opennmt.parsing import parse
@@ -35,9 +35,7 @@ def build_vocab(argv: list[str]) -> None:
         raise UserError(
             f"-data: no token was found in {corpora(opt)}; expected text, a sentence a line"
         )
-    with whole_file(opt.src_vocab) as part:
-        lines = (f"{token}\t{count}\n" for token, count in counter.most_common())
-        part.write_text("".join(lines), encoding="utf-8")
+    write_lines(opt.src_vocab, (f"{token}\t{count}" for token, count in counter.most_common()))
     logger.info("%d tokens written to %s", len(counter), opt.src_vocab)
 
 

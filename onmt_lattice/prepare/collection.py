@@ -6,9 +6,9 @@ import re
 from pathlib import Path
 
 from onmt_lattice.errors import UserError
-from onmt_lattice.files import whole_file
+from onmt_lattice.files import sha256, write_lines
 from onmt_lattice.prepare.archive import survey
-from onmt_lattice.prepare.download import Retries, fetch, sha256
+from onmt_lattice.prepare.download import Retries, fetch
 from onmt_lattice.prepare.manifest import Facts, Manifest, Step, key
 from onmt_lattice.prepare.sources import ARCHIVES
 
@@ -78,9 +78,8 @@ class Collection:
         lines = survey(path, members)
         sums = self._folder / SUMS
         recorded = read_sums(sums) if sums.exists() else {}
-        with whole_file(sums) as part:
-            entries = sorted((recorded | {name: digest}).items())
-            part.write_text("".join(f"{d}  {n}\n" for n, d in entries), encoding="utf-8")
+        entries = sorted((recorded | {name: digest}).items())
+        write_lines(sums, (f"{d}  {n}" for n, d in entries))
         return {"sha256": digest, "bytes": path.stat().st_size, "lines": lines}
 
     def _verify(self, name: str, digest: str, path: Path | None) -> None:

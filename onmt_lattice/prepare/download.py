@@ -8,7 +8,6 @@ changed since (HTTP/1.1, RFC 9110, sections 13 and 14: If-Range, Range, Content-
 from __future__ import annotations
 
 import errno
-import hashlib
 import http.client
 import json
 import re
@@ -24,7 +23,7 @@ from typing import NamedTuple
 from tqdm import tqdm
 
 from onmt_lattice.errors import UserError
-from onmt_lattice.files import whole_file
+from onmt_lattice.files import write_json
 
 _BLOCK = 1 << 20  # bytes
 _LONGEST_WAIT = 60.0  # seconds
@@ -92,15 +91,6 @@ def fetch(
     _notes(part).unlink(missing_ok=True)
 
 
-def sha256(path: Path) -> str:
-    """Return the SHA-256 of a file in hexadecimal digits."""
-    digest = hashlib.sha256()
-    with path.open("rb") as stream:
-        while block := stream.read(_BLOCK):
-            digest.update(block)
-    return digest.hexdigest()
-
-
 def _attempt(url: str, part: Path, timeout: float) -> None:
     known = _known(part, url)
     start = _size(part) if known else 0
@@ -143,8 +133,7 @@ def _place(
     length = answer.headers.get("Content-Length", "")
     served = _Served(url, _validator(answer), int(length) if length.isdigit() else None)
     part.write_bytes(b"")
-    with whole_file(_notes(part)) as notes:
-        notes.write_text(json.dumps(served._asdict()), encoding="utf-8")
+    write_json(_notes(part), served._asdict())
     return served, 0
 
 

@@ -2,23 +2,19 @@
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import json
 import os
-import platform
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from functools import cache
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from onmt_lattice import __version__
+from onmt_lattice import environment
 from onmt_lattice.errors import UserError
-from onmt_lattice.files import whole_file
-from onmt_lattice.prepare.download import sha256
+from onmt_lattice.files import sha256, write_text
+from onmt_lattice.locks import only_user
 
 NAME = "manifest.json"
 WORK, DOWNLOADS = "work", "downloads"  # the folders beside it
@@ -33,11 +29,9 @@ def key(*ingredients: object) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
-@cache
 def versions() -> dict[str, str]:
     """Return the versions of this package, of Python and of the packages that make the data."""
-    own = {"onmt_lattice": __version__, "python": platform.python_version()}
-    return own | {package: version(package) for package in PACKAGES}
+    return environment.versions(*PACKAGES)
 
 
 class Step(NamedTuple):
@@ -141,14 +135,7 @@ class Manifest:
 @contextmanager
 def sole_user(folder: Path) -> Iterator[None]:
     """Keep other runs out of ``folder``, and sweep away what a killed one left half written."""
-    folder.mkdir(parents=True, exist_ok=True)
-    with (folder / ".lock").open("w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise UserError(
-                f"another run is at work in {folder}; wait for it or choose another --out"
-            ) from error
+    with only_user(folder):
         for place in (folder, folder / WORK, folder / DOWNLOADS):
             for stray in place.glob(".*.part*"):
                 stray.unlink()
@@ -159,8 +146,7 @@ def write_changed(path: Path, text: str) -> None:
     """Write a text file whole, unless it holds this ``text`` already."""
     if path.exists() and path.read_text(encoding="utf-8") == text:
         return
-    with whole_file(path) as part:
-        part.write_text(text, encoding="utf-8")
+    write_text(path, text)
 
 
 def _cpu_seconds() -> float:

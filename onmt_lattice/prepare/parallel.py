@@ -25,13 +25,6 @@ Map = Callable[[Callable[[Item], Result], Iterable[Item]], Iterator[Result]]
 _AHEAD = 3  # items that wait for each worker
 
 
-def cores() -> int:
-    """Return the number of cores this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
-
-
 def batches(items: Iterable[Item], size: int) -> Iterator[list[Item]]:
     """Yield ``items`` in lists of ``size``, the last one shorter."""
     source = iter(items)

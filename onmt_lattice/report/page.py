@@ -7,7 +7,7 @@ from importlib import resources
 from pathlib import Path
 from string import Template
 
-from onmt_lattice.files import whole_file
+from onmt_lattice.files import write_text
 from onmt_lattice.report.comparison import tables
 from onmt_lattice.report.curves import Mark
 from onmt_lattice.report.figure import figure
@@ -39,8 +39,7 @@ def write_report(results: Results, path: Path) -> None:
     The page loads nothing and runs nothing. Where no run has been evaluated yet it says so, and
     shows what is known of the runs.
     """
-    with whole_file(path) as part:
-        part.write_text(page(results), encoding="utf-8")
+    write_text(path, page(results))
 
 
 def page(results: Results) -> str:

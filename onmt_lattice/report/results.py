@@ -6,19 +6,18 @@ Figure, table and report are drawn from this alone.
 from __future__ import annotations
 
 import dataclasses
-import json
 import re
 import shlex
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
+from onmt_lattice.environment import versions
 from onmt_lattice.errors import UserError
-from onmt_lattice.evaluation import Evaluation, read_json, revive
-from onmt_lattice.files import whole_file
+from onmt_lattice.evaluation import Evaluation, revive
+from onmt_lattice.files import read_json, read_lines, write_json
 from onmt_lattice.opennmt.options import bottleneck_dim
-from onmt_lattice.opennmt.translation import read_lines
-from onmt_lattice.sweep.manifest import Manifest, Record, versions
+from onmt_lattice.sweep.manifest import LIBRARIES, Manifest, Record
 from onmt_lattice.sweep.plan import Plan
 from onmt_lattice.sweep.run import Run
 
@@ -98,9 +97,7 @@ class Results:
 
     def write(self, path: Path) -> None:
         """Write as JSON, whole or not at all."""
-        with whole_file(path) as part:
-            text = json.dumps({"format": FORMAT, **dataclasses.asdict(self)}, indent=1)
-            part.write_text(text + "\n", encoding="utf-8")
+        write_json(path, {"format": FORMAT, **dataclasses.asdict(self)}, indent=1)
 
     @classmethod
     def read(cls, path: Path) -> Results:
@@ -125,7 +122,7 @@ def collect(plan: Plan, manifest: Manifest) -> Results:
         text=str(plan.test),
         reference=plan.reference,
         curves=plan.curves,
-        versions=versions(),
+        versions=versions(*LIBRARIES),
         inputs=read_lines(plan.test, "text")[:SHOWN_SENTENCES],
         runs=[_run_result(run, manifest) for run in plan.runs],
     )

@@ -11,10 +11,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from onmt_lattice.environment import cores
 from onmt_lattice.errors import UserError, unknown_name
-from onmt_lattice.prepare.parallel import cores
+from onmt_lattice.locks import locked
 from onmt_lattice.sweep.manifest import RUNNING, Manifest
-from onmt_lattice.sweep.processes import locked
 from onmt_lattice.sweep.run import Run
 from onmt_lattice.sweep.task import Task
 

@@ -4,19 +4,16 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import platform
 import shlex
 import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from functools import cache
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from onmt_lattice import __version__
+from onmt_lattice.environment import versions
 from onmt_lattice.errors import UserError
-from onmt_lattice.files import whole_file
+from onmt_lattice.files import write_json
 from onmt_lattice.sweep.run import Run
 
 FORMAT = 1
@@ -125,11 +122,10 @@ class Manifest:
         held = {
             "format": FORMAT,
             **self.settings,
-            "versions": versions(),
+            "versions": versions(*LIBRARIES),
             "runs": [*(self._entry(run) for run in self.runs.values()), *self.others],
         }
-        with whole_file(self.path) as part:
-            part.write_text(json.dumps(held, indent=1) + "\n", encoding="utf-8")
+        write_json(self.path, held, indent=1)
 
     def _entry(self, run: Run) -> dict[str, Any]:
         return {
@@ -142,10 +138,3 @@ class Manifest:
             "command": shlex.join(run.train_command()),
             "record": dataclasses.asdict(self[run]),
         }
-
-
-@cache
-def versions() -> dict[str, str]:
-    """Return the version of everything that bears on the numbers."""
-    ours = {"onmt_lattice": __version__, "Python": platform.python_version()}
-    return {**ours, **{name: version(name) for name in LIBRARIES}}

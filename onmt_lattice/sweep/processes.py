@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 import signal
 import subprocess
 from dataclasses import dataclass
-from pathlib import Path
 
-from onmt_lattice.errors import UserError
-from onmt_lattice.prepare.parallel import cores
+from onmt_lattice.environment import cores
+from onmt_lattice.locks import locked
 from onmt_lattice.sweep.run import Run
 
 THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS")
 FIRST_PORT = 10_000
-LOCK = ".lock"
 
 
 @dataclass(frozen=True)
@@ -137,24 +134,3 @@ class Process:
             self.process.wait()
             self.process = None
             os.close(self.lock)
-
-
-def locked(folder: Path) -> int | None:
-    """Return a file descriptor that holds the lock on ``folder``, None if another process has it.
-
-    Raises:
-        UserError: if the file system has no locks.
-    """
-    lock = os.open(folder / LOCK, os.O_CREAT | os.O_RDWR, 0o666)
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        os.close(lock)
-        return None
-    except OSError as error:
-        os.close(lock)
-        raise UserError(
-            f"{folder}: cannot be locked ({error.strerror}), so that two sweeps might work on it; "
-            f"name another -output, on a file system that has locks"
-        ) from error
-    return lock

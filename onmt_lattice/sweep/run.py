@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import sys
@@ -14,7 +13,7 @@ from typing import Any
 import yaml
 
 from onmt_lattice.errors import UserError
-from onmt_lattice.files import whole_file
+from onmt_lattice.files import read_json, write_text
 
 FIXED, ANNEALED = "fixed", "annealed"
 READINGS = (FIXED, ANNEALED)
@@ -184,8 +183,7 @@ class Run:
             for path in self.folder.glob(f"model_step_*{suffix}"):
                 if untrained or _text(path.with_suffix(".json")) != str(self.test):
                     path.unlink()
-        with whole_file(self.config) as part:
-            part.write_text(yaml.safe_dump(self._wanted(), sort_keys=True), encoding="utf-8")
+        write_text(self.config, yaml.safe_dump(self._wanted(), sort_keys=True))
         return new
 
     def check(self) -> None:
@@ -227,8 +225,8 @@ def _exist(model: Path, *suffixes: str) -> bool:
 def _text(evaluation: Path) -> Any:
     """Return the path of the text that an evaluation is of, None if it does not say."""
     try:
-        return json.loads(evaluation.read_text(encoding="utf-8"))["text"]
-    except (OSError, ValueError, KeyError, TypeError):
+        return read_json(evaluation, "the output of evaluate")["text"]
+    except (UserError, KeyError, TypeError):
         return None
 
 

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import logging
-import os
 import shlex
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from onmt_lattice.errors import UserError
-from onmt_lattice.files import whole_file
+from onmt_lattice.environment import cores
+from onmt_lattice.files import write_text
+from onmt_lattice.locks import only_user
 from onmt_lattice.opennmt.vocabulary import build_vocab
-from onmt_lattice.prepare.parallel import cores
 from onmt_lattice.report.comparison import text
 from onmt_lattice.report.figure import draw
 from onmt_lattice.report.page import write_report
@@ -23,7 +21,7 @@ from onmt_lattice.sweep.cluster import SLURM, cluster_options, cluster_workers
 from onmt_lattice.sweep.devices import NONE, gpus
 from onmt_lattice.sweep.manifest import Manifest
 from onmt_lattice.sweep.plan import Plan, read_plan
-from onmt_lattice.sweep.processes import FIRST_PORT, Processes, device_options, divide, locked
+from onmt_lattice.sweep.processes import FIRST_PORT, Processes, device_options, divide
 from onmt_lattice.sweep.progress import Progress
 from onmt_lattice.sweep.scheduler import Workers, bring_to_end
 
@@ -56,7 +54,7 @@ def sweep(options: SweepOptions) -> Results:
             output holds other runs.
     """
     plan = read_plan(options.config, options.output, options.text, options.seeds)
-    with only_sweep(plan.folder):
+    with only_user(plan.folder):
         manifest = begin(plan)
         if options.retry_failed:
             manifest.forget_failures()
@@ -126,8 +124,7 @@ def write(results: Results, folder: Path) -> None:
     if any(run.points for run in results.runs):
         for name in FIGURES:
             draw(results, folder / name)
-    with whole_file(folder / TABLE) as part:
-        part.write_text(text(results) + "\n", encoding="utf-8")
+    write_text(folder / TABLE, text(results) + "\n")
     write_report(results, folder / REPORT)
 
 
@@ -142,16 +139,3 @@ def commands(options: SweepOptions) -> Iterator[str]:
     for run in plan.runs:
         for command in run.commands_left(device_options(each, FIRST_PORT)):
             yield shlex.join(command)
-
-
-@contextmanager
-def only_sweep(folder: Path) -> Iterator[None]:
-    """Hold the lock on ``folder`` that one sweep at a time may have."""
-    folder.mkdir(parents=True, exist_ok=True)
-    lock = locked(folder)
-    if lock is None:
-        raise UserError(f"-output {folder}: another sweep is at work there")
-    try:
-        yield
-    finally:
-        os.close(lock)

@@ -10,7 +10,8 @@ import time
 from types import FrameType
 from typing import TYPE_CHECKING, NoReturn
 
-from onmt_lattice.sweep.processes import FIRST_PORT, THREADS, device_options, locked
+from onmt_lattice.locks import locked
+from onmt_lattice.sweep.processes import FIRST_PORT, THREADS, device_options
 from onmt_lattice.sweep.run import Run
 
 if TYPE_CHECKING:

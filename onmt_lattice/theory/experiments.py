@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -13,7 +12,7 @@ import matplotlib
 import torch
 from matplotlib.figure import Figure
 
-from onmt_lattice.files import whole_file
+from onmt_lattice.files import whole_file, write_json, write_text
 from onmt_lattice.lattices import Lattice
 from onmt_lattice.tables import Table
 
@@ -130,10 +129,8 @@ class Result:
     def write(self, directory: Path, image: str = "png") -> list[Path]:
         """Write NAME.txt, NAME.json and, where there is a figure, NAME.``image``; return them."""
         paths = [directory / f"{self.experiment.name}.{kind}" for kind in ("txt", "json", image)]
-        with whole_file(paths[0]) as part:
-            part.write_text(self.text(), encoding="utf-8")
-        with whole_file(paths[1]) as part:
-            part.write_text(json.dumps(self.json(), indent=1) + "\n", encoding="utf-8")
+        write_text(paths[0], self.text())
+        write_json(paths[1], self.json(), indent=1)
         if self.outcome.figure is None:
             return paths[:2]
         with matplotlib.rc_context(STYLE), whole_file(paths[2]) as part:
