@@ -24,8 +24,7 @@ and log_theta without gradients, one scale a coordinate:
   MiB        peak extra memory in the call, its result included
 
 Times are medians of runs in turn, so that a busy machine slows all alike; it has to be one thread
-for them to mean anything on a shared one. nearest_point (compiled), with --compile, is
-Lattice.compiled(), its compilation not counted.
+for them to mean anything on a shared one.
 """
 
 Task = Callable[[], torch.Tensor]
@@ -42,7 +41,6 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--threads", type=int, default=1, help="default: 1")
     parser.add_argument("--seconds", type=float, default=1.0, help="spent on a group of lines")
-    parser.add_argument("--compile", action="store_true", help="time compiled decoders, too")
     return parser.parse_args()
 
 
@@ -111,14 +109,11 @@ def main() -> None:
     )
     for name in args.lattices:
         lattice = make_lattice(name).with_second_moment(1.0)
-        compiled = lattice.compiled() if args.compile else None
         for count in args.points:
             x = (3 * torch.randn(count, lattice.dim)).to(device, dtype)
             log_s = torch.zeros(lattice.dim, dtype=dtype, device=device)
             tasks: dict[str, Task] = {"copy": x.clone}
             tasks["nearest_point"] = lambda lattice=lattice, x=x: lattice.nearest_point(x)
-            if compiled is not None:
-                tasks["nearest_point (compiled)"] = lambda c=compiled, x=x: c.nearest_point(x)
             tasks["log_theta"] = lambda lattice=lattice, x=x, s=log_s: lattice.log_theta(x, s)
             memory = {call: peak_mebibytes(task, x, log_s) for call, task in tasks.items()}
             seconds = median_seconds(tasks, device, args.seconds)

@@ -1,7 +1,5 @@
 import itertools
-import shutil
 
-import pytest
 import torch
 
 from onmt_lattice.lattices import make_lattice
@@ -21,13 +19,3 @@ def test_the_240_shortest_vectors() -> None:
     assert len(roots) == 240
     assert make_lattice("E8").contains(roots).all()
     assert not make_lattice("E8").contains(signs[signs.prod(-1) < 0] / 2).any()
-
-
-@pytest.mark.skipif(not shutil.which("g++"), reason="torch.compile needs a C++ compiler")
-def test_compiled_decoders_give_the_same_points() -> None:
-    generator = torch.Generator().manual_seed(0)
-    for lattice in (make_lattice("E8").scaled(0.7), make_lattice("E8^2")):
-        compiled = lattice.compiled()
-        for count in (5000, 3):
-            x = 5 * torch.randn(count, lattice.dim, generator=generator)
-            assert torch.equal(compiled.nearest_point(x), lattice.nearest_point(x))

@@ -19,7 +19,6 @@ from onmt_lattice.report.equal_nll import (
     front,
     levels,
     rate_at,
-    space_filling_loss,
 )
 from onmt_lattice.report.results import RunResult
 from onmt_lattice.sweep.run import ANNEALED, FIXED
@@ -162,7 +161,3 @@ def test_each_reading_has_its_own_reference() -> None:
 
 def test_what_has_no_code_is_not_held_against_one_that_has() -> None:
     assert of([*fixed("gaussian", 1, GRID), *fixed("none", 1, [(2.5, 0.5)])], "none") == []
-
-
-def test_the_loss_of_the_cube() -> None:
-    assert space_filling_loss("Z") == pytest.approx(0.5 * math.log2(2 * math.pi * math.e / 12))

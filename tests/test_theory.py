@@ -212,11 +212,6 @@ def gaussian_rate(name: str, log2_snr: float, scales: list[float]) -> float:
     return torch.stack(rates).min().item() / math.log(2)
 
 
-def space_filling_loss(name: str) -> float:
-    """Return ½ log2 2πeG, in bits a dimension."""
-    return 0.5 * math.log2(2 * math.pi * math.e * make_lattice(name).nsm)
-
-
 def test_the_space_filling_losses() -> None:
     expected = {
         "Z": 0.2546,
@@ -226,7 +221,7 @@ def test_the_space_filling_losses() -> None:
         "BW16": 0.1110,
         "Leech": 0.0839,
     }
-    got = {name: space_filling_loss(name) for name in NAMES}
+    got = {name: make_lattice(name).space_filling_loss for name in NAMES}
     assert got == pytest.approx({name: expected[name] for name in NAMES}, abs=5e-4)
 
 
@@ -235,7 +230,7 @@ def test_at_fine_resolution_the_excess_is_the_space_filling_loss(name: str) -> N
     """Over R(D) = ½ log2 σ²/D of the Gaussian source, D = 1."""
     for log2_snr in (10.0, 16.0):
         excess = gaussian_rate(name, log2_snr, [1.0]) - 0.5 * log2_snr
-        assert excess == pytest.approx(space_filling_loss(name), abs=2e-3)
+        assert excess == pytest.approx(make_lattice(name).space_filling_loss, abs=2e-3)
 
 
 @pytest.mark.parametrize("log2_snr", [-5.0, -2.0, 0.0, 2.0, 5.0])
@@ -250,7 +245,7 @@ def test_no_code_beats_the_mutual_information_and_a_fitted_one_comes_near(
     """
     information = 0.5 * math.log2(1 + 2.0**log2_snr)
     rate = gaussian_rate(name, log2_snr, [0.4, 0.55, 0.7, 0.85, 1.0])
-    assert information < rate < information + space_filling_loss(name) + 0.005
+    assert information < rate < information + make_lattice(name).space_filling_loss + 0.005
 
 
 @pytest.mark.parametrize("log2_snr", [-2.0, 1.0])

@@ -13,8 +13,8 @@ import torch
 from torch import Tensor
 
 from onmt_lattice.lattices.checkerboard import Checkerboard
-from onmt_lattice.lattices.coding import CosetOrder
 from onmt_lattice.lattices.convolution import CodeLattice, join
+from onmt_lattice.lattices.order import CosetOrder
 from onmt_lattice.lattices.registry import register_lattice
 from onmt_lattice.lattices.trellis import MAX, Semiring
 

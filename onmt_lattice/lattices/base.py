@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 from typing_extensions import Self
 
-from onmt_lattice.lattices.coding import CodingOrder
+from onmt_lattice.lattices.order import CodingOrder
 
 
 class Lattice(ABC):
@@ -67,6 +67,11 @@ class Lattice(ABC):
         return self.nsm * self.volume ** (2 / self.dim)
 
     @property
+    def space_filling_loss(self) -> float:
+        """½ log2(2πe G), in bits a dimension: what it costs, at fine resolution, over the ball."""
+        return space_filling_loss(self.nsm)
+
+    @property
     def covering_radius(self) -> float | None:
         """Largest distance of any point of space to the lattice, or None where unknown."""
         return None if self.unit_covering_radius is None else self.unit_covering_radius * self.scale
@@ -107,15 +112,6 @@ class Lattice(ABC):
     @abstractmethod
     def _nearest(self, x: Tensor) -> Tensor:
         """Return the points of the unit lattice nearest to ``x`` ``(N, n)``."""
-
-    def compiled(self) -> Self:
-        """Return this lattice with its decoder fused by ``torch.compile``: the same points, faster.
-
-        The first call takes some seconds to compile, and needs a C++ compiler on the CPU.
-        """
-        compiled = copy.copy(self)
-        compiled._nearest = torch.compile(self._nearest, dynamic=True)  # type: ignore[method-assign]
-        return compiled
 
     def coordinates(self, point: Tensor) -> Tensor:
         """Return the integers ``(..., n)`` (int64) of ``point`` in the rows of ``basis``."""
@@ -301,6 +297,11 @@ class Lattice(ABC):
 
     def __repr__(self) -> str:
         return f"{self.name}(dim={self.dim}, scale={self.scale:g})"
+
+
+def space_filling_loss(nsm: float) -> float:
+    """Return ½ log2(2πe G), in bits a dimension: what a lattice of that G costs over the ball."""
+    return 0.5 * math.log2(2 * math.pi * math.e * nsm)
 
 
 def _decodable(x: Tensor) -> Tensor:

@@ -12,7 +12,7 @@ from fractions import Fraction
 import torch
 from torch import Tensor
 
-from onmt_lattice.lattices.coding import CosetOrder
+from onmt_lattice.lattices.order import CosetOrder
 from onmt_lattice.lattices.registry import register_lattice
 from onmt_lattice.lattices.trellis import Semiring, TrellisLattice
 

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from onmt_lattice.lattices.checkerboard import fold_parity, mend_parity, parity
-from onmt_lattice.lattices.coding import CosetOrder
+from onmt_lattice.lattices.order import CosetOrder
 from onmt_lattice.lattices.registry import register_lattice
 from onmt_lattice.lattices.trellis import Semiring, TrellisLattice
 

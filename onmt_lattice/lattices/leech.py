@@ -19,10 +19,10 @@ import math
 import torch
 from torch import Tensor
 
-from onmt_lattice.lattices.coding import CosetOrder
 from onmt_lattice.lattices.convolution import CodeLattice, convolve, join
 from onmt_lattice.lattices.e8 import E8
 from onmt_lattice.lattices.golay import HAMMING, HAMMING_REVERSED, golay_generator, span
+from onmt_lattice.lattices.order import CosetOrder
 from onmt_lattice.lattices.registry import register_lattice
 from onmt_lattice.lattices.trellis import MAX, Semiring
 

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import copy
 import math
 
 import torch
 from torch import Tensor
-from typing_extensions import Self
 
 from onmt_lattice.lattices.base import Lattice
 
@@ -38,12 +36,6 @@ class ProductLattice(Lattice):
         """See :meth:`Lattice.dither`."""
         self._check(uniforms)
         return self.factor.dither(self._blocks(uniforms)).flatten(-2) * self.scale
-
-    def compiled(self) -> Self:
-        """See :meth:`Lattice.compiled`."""
-        compiled = copy.copy(self)
-        compiled.factor = self.factor.compiled()
-        return compiled
 
     def _nearest(self, x: Tensor) -> Tensor:
         return self.factor.nearest_point(self._blocks(x)).flatten(-2)

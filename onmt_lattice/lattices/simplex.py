@@ -21,7 +21,7 @@ from itertools import accumulate
 import torch
 from torch import Tensor
 
-from onmt_lattice.lattices.coding import CodingOrder
+from onmt_lattice.lattices.order import CodingOrder
 from onmt_lattice.lattices.registry import register_lattice
 from onmt_lattice.lattices.trellis import LOG_SUM, Semiring, TrellisLattice
 

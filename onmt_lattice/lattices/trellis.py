@@ -8,7 +8,6 @@ largest term, which is the weighted distance to the nearest point.
 
 from __future__ import annotations
 
-import copy
 import math
 from abc import abstractmethod
 from collections.abc import Callable
@@ -16,7 +15,6 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor
-from typing_extensions import Self
 
 from onmt_lattice.lattices.base import Lattice
 from onmt_lattice.lattices.theta import log_peak_line, log_theta_line
@@ -56,12 +54,6 @@ class TrellisLattice(Lattice):
 
     def _nearest(self, x: Tensor) -> Tensor:
         return self._decode(x.T.contiguous()).T
-
-    def compiled(self) -> Self:
-        """See :meth:`Lattice.compiled`."""
-        compiled = copy.copy(self)
-        compiled._decode = torch.compile(self._decode, dynamic=True)  # type: ignore[method-assign]
-        return compiled
 
     @abstractmethod
     def _fold(self, y: Tensor, log_s: Tensor, over: Semiring) -> Tensor:

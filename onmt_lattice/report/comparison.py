@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from textwrap import wrap
 
+from onmt_lattice.lattices import make_lattice
 from onmt_lattice.report.curves import Mark, Spread, by_place, by_seed, shortfall
 from onmt_lattice.report.equal_nll import (
     COLLAPSED,
@@ -15,7 +16,6 @@ from onmt_lattice.report.equal_nll import (
     costs,
     fronts,
     rate_at,
-    space_filling_loss,
 )
 from onmt_lattice.report.results import Results
 from onmt_lattice.sweep.run import ANNEALED, READINGS
@@ -122,7 +122,7 @@ def _comparison(results: Results, curve: str, reading: str, group: Sequence[Cost
     if scale is None:
         return row
     dims, lattice = scale
-    loss = space_filling_loss(lattice)
+    loss = make_lattice(lattice).space_filling_loss
     return replace(
         row,
         over_dimension=Spread({seed: value / dims for seed, value in over.items()}),

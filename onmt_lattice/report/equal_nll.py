@@ -5,10 +5,8 @@ from __future__ import annotations
 import math
 from bisect import bisect_left
 from collections.abc import Iterable, Mapping, Sequence
-from functools import cache
 from typing import NamedTuple
 
-from onmt_lattice.lattices import make_lattice
 from onmt_lattice.report.curves import Mark, by_seed
 from onmt_lattice.report.results import Results
 
@@ -110,9 +108,3 @@ def levels(references: Mapping[int, Curve]) -> list[float]:
     low, high = min(ends), max(ends)
     step = next((step for step in STEPS if high - low >= LEVELS * step), STEPS[-1])
     return [round(n * step, 2) for n in range(math.ceil(low / step), math.floor(high / step) + 1)]
-
-
-@cache
-def space_filling_loss(lattice: str) -> float:
-    """Return ½ log2(2πe G), in bits a dimension: what a lattice costs over the ball."""
-    return 0.5 * math.log2(2 * math.pi * math.e * make_lattice(lattice).nsm)

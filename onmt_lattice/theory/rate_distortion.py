@@ -19,10 +19,9 @@ from torch import Tensor
 from onmt_lattice.lattices import Lattice
 from onmt_lattice.report.plotting import COLOURS, MARKERS
 from onmt_lattice.tables import Column, Table
-from onmt_lattice.theory.coding import codeword_bits, golden_section
+from onmt_lattice.theory.codewords import codeword_bits, golden_section
 from onmt_lattice.theory.estimates import Estimate, estimate
 from onmt_lattice.theory.experiments import Experiment, Outcome, Settings, points_of_blocks
-from onmt_lattice.theory.second_moments import space_filling_loss
 
 SNRS_DB = (-10, -5, 0, 5, 10, 15, 20)
 PILOT = 250  # blocks that choose the prior's scale, none of which is coded after
@@ -114,7 +113,7 @@ def points(lattice: Lattice, snr_db: int, settings: Settings) -> list[Point]:
                 distortion=estimate(error / snr, controls),
                 rate=rate,
                 shannon=shannon,
-                ecdq=shannon + space_filling_loss(lattice.nsm),
+                ecdq=shannon + lattice.space_filling_loss,
                 excess=rate.affine(1.0, -shannon),
             )
         )

@@ -14,7 +14,7 @@ from torch import Tensor
 from onmt_lattice.codes import code_names
 from onmt_lattice.lattices import Lattice
 from onmt_lattice.tables import Column, Table
-from onmt_lattice.theory.coding import codeword_bits
+from onmt_lattice.theory.codewords import codeword_bits
 from onmt_lattice.theory.estimates import Estimate, estimate
 from onmt_lattice.theory.experiments import Experiment, Outcome, Settings, points_of_blocks
 

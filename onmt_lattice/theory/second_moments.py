@@ -8,6 +8,7 @@ from typing import NamedTuple
 import torch
 
 from onmt_lattice.lattices import Lattice
+from onmt_lattice.lattices.base import space_filling_loss
 from onmt_lattice.tables import Column, Table
 from onmt_lattice.theory.estimates import Estimate, estimate
 from onmt_lattice.theory.experiments import Experiment, Outcome, Settings, batches
@@ -48,11 +49,6 @@ def normalized_second_moment(
         lattice.sample_dither((size,), generator).square().mean(-1) for size in batches(samples)
     ]
     return estimate(torch.cat(squares)).affine(lattice.volume ** (-2 / lattice.dim))
-
-
-def space_filling_loss(nsm: float) -> float:
-    """Return ½ log2(2πe G), in bits a dimension: what a lattice of that G costs over the ball."""
-    return 0.5 * math.log2(nsm / LIMIT)
 
 
 def _row(lattice: Lattice, settings: Settings) -> Row:

@@ -13,7 +13,7 @@ from torch import Tensor
 from onmt_lattice.lattices import make_lattice
 from onmt_lattice.report.plotting import COLOURS
 from onmt_lattice.tables import Column, Table
-from onmt_lattice.theory.coding import codeword_bits
+from onmt_lattice.theory.codewords import codeword_bits
 from onmt_lattice.theory.estimates import Estimate, estimate
 from onmt_lattice.theory.experiments import Experiment, Outcome, Settings
 
