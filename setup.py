@@ -1,10 +1,33 @@
-"""Packaging of onmt_lattice; tool settings live in pyproject.toml."""
+"""Packaging of onmt_lattice; tool settings live in pyproject.toml.
+
+Ranges for people who install into an environment of their own; requirements.lock holds one exact
+version of each. A bound above stands where the code leans on what a package does not promise.
+"""
 
 from pathlib import Path
 
 from setuptools import find_packages, setup
 
 ROOT = Path(__file__).parent
+RUN = [
+    "OpenNMT-py==2.3.0",  # plugin.py lists what is replaced in it
+    "ConfigArgParse>=1.7,<2",  # OpenNMT-py's parser, whose actions are changed
+    # From 2.6 every torch.load reads weights only unless told otherwise, so that no
+    # checkpoint can run code; the upper bound is the last line tried.
+    "torch>=2.6,<2.14",
+    "numpy",
+    "pyyaml>=6,<7",  # its loader composes mappings our way
+    "sentencepiece",
+    "sacrebleu>=2.3,<3",  # its list of test sets is read
+    "sacremoses>=0.2,<0.3",  # its tables and rules are widened from within
+    "subword-nmt>=0.3.8,<0.4",  # its merges are compared with ours, line by line
+    "constriction>=0.4,<0.6",  # what it writes has no version of its own
+    "matplotlib>=3.8,<4",
+    "tqdm",
+    "rich",
+]
+CLUSTER = ["submitit>=1.5,<2"]  # the files of its jobs are looked at
+TEST = [*CLUSTER, "pytest", "hypothesis", "ruff==0.17.6", "mypy==2.4.1", "build"]
 
 setup(
     name="onmt-lattice",
@@ -17,26 +40,8 @@ setup(
     python_requires=">=3.10,<3.13",
     packages=find_packages(include=["onmt_lattice", "onmt_lattice.*"]),
     package_data={"onmt_lattice": ["py.typed", "report/page.html"]},
-    install_requires=[
-        "OpenNMT-py==2.3.0",
-        # From 2.6 every torch.load reads weights only unless told otherwise, so that no
-        # checkpoint can run code; the upper bound is the last line tried.
-        "torch>=2.6,<2.14",
-        "numpy",
-        "pyyaml",
-        "sentencepiece",
-        "sacrebleu",
-        "sacremoses>=0.2,<0.3",  # its tables and rules are widened from within
-        "subword-nmt>=0.3.8",
-        "constriction",
-        "matplotlib",
-        "tqdm",
-        "rich",
-    ],
-    extras_require={
-        "test": ["pytest", "hypothesis", "ruff==0.17.6", "mypy==2.4.1", "submitit>=1.5,<2"],
-        "cluster": ["submitit>=1.5,<2"],
-    },
+    install_requires=RUN,
+    extras_require={"cluster": CLUSTER, "test": TEST},
     entry_points={"console_scripts": ["onmt_lattice=onmt_lattice.cli:main"]},
     classifiers=[
         "Programming Language :: Python :: 3.10",

@@ -1,0 +1,55 @@
+"""requirements.lock: one exact version of everything, in setup.py's ranges, for any index."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+import setuptools  # noqa: F401  brings distutils where Python no longer does
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
+ROOT = Path(__file__).parent.parent
+LINES = [
+    line
+    for line in (ROOT / "requirements.lock").read_text(encoding="utf-8").splitlines()
+    if not line.startswith("#")
+]
+PYTHONS = ("3.10.0", "3.11.9", "3.12.0", "3.12.12")
+
+
+def asked() -> list[Requirement]:
+    """Return what setup.py asks for, to run and to be tested."""
+    from distutils.core import run_setup
+
+    setup = run_setup(str(ROOT / "setup.py"), stop_after="init")
+    return [Requirement(line) for line in setup.install_requires + setup.extras_require["test"]]
+
+
+def environment(python: str) -> dict[str, str]:
+    return {
+        **{"python_full_version": python, "python_version": ".".join(python.split(".")[:2])},
+        **{"sys_platform": "linux", "platform_python_implementation": "CPython"},
+    }
+
+
+def test_a_line_is_one_version_without_label_hash_or_host() -> None:
+    form = re.compile(r"[a-z0-9-]+==[0-9][0-9a-z.]*( ; [a-z_]+ [^@:/]+)?")
+    assert [line for line in LINES if not form.fullmatch(line)] == []
+
+
+@pytest.mark.parametrize("python", PYTHONS)
+def test_every_python_gets_one_version_that_setup_py_admits(python: str) -> None:
+    locked = [Requirement(line) for line in LINES]
+    here = [r for r in locked if r.marker is None or r.marker.evaluate(environment(python))]
+    version = {r.name: next(iter(r.specifier)).version for r in here}
+    assert len(version) == len(here)
+    for requirement in asked():
+        chosen = version.get(canonicalize_name(requirement.name))
+        assert chosen in requirement.specifier if chosen else False, f"{requirement}: make lock"
+
+
+def test_it_downloads_nothing_for_gpus() -> None:
+    """The build of torch that is installed says itself what it needs, and exactly."""
+    assert not [line for line in LINES if re.match("cuda|nvidia|triton", line)]
