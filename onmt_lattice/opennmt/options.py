@@ -149,6 +149,14 @@ def train_parser() -> StrictParser:
     encoder_type.choices = [*encoder_type.choices, ENCODER_TYPE]
     add_bottleneck_options(parser)
     add_objective_options(parser)
+    parser.add_argument_group("History").add(
+        "-log_json",
+        "--log_json",
+        default="",
+        metavar="FILE",
+        help="write every report and validation to this file too, a JSON object a line; a resumed "
+        "run goes on in it",
+    )
     parser.set_defaults(**TRAIN_DEFAULTS)
     return parser
 
