@@ -16,8 +16,7 @@ import yaml
 
 from onmt_lattice.cli import main
 from onmt_lattice.corpus import corpus_text
-from onmt_lattice.report.results import Results
-from onmt_lattice.sweep.manifest import FAILED, FINISHED
+from onmt_lattice.report.results import FAILED, FINISHED, Results
 from onmt_lattice.sweep.run import PROGRAM
 from onmt_lattice.sweep.sweep import only_sweep
 

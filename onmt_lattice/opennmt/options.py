@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import os
 from argparse import Namespace
 from typing import Any
 
@@ -228,13 +227,6 @@ def make_bottleneck_from_opt(opt: Namespace, input_dim: int) -> Bottleneck:
             )
         given[name] = value
     return make_bottleneck(opt.bottleneck, input_dim, **given)
-
-
-def bottleneck_dim(config: str | os.PathLike[str]) -> int:
-    """Return d, the numbers between the linear maps of the bottleneck that a YAML file sets up."""
-    opt = parse_train(["-config", str(config)])
-    ArgumentParser.update_model_opts(opt)
-    return make_bottleneck_from_opt(opt, representation_dim(opt)).dim
 
 
 def bottleneck_settings(opt: Namespace) -> dict[str, Any]:
