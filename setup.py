@@ -20,7 +20,9 @@ RUN = [
     "sentencepiece",
     "sacrebleu>=2.3,<3",  # its list of test sets is read
     "sacremoses>=0.2,<0.3",  # its tables and rules are widened from within
-    "subword-nmt>=0.3.8,<0.4",  # its merges are compared with ours, line by line
+    "subword-nmt>=0.3.8,<0.4",  # the function is called that its command learns merges with
+    "joblib>=1.4,<2",  # the error is caught by which its pool says that a worker has died
+    "requests>=2.31,<3",
     "constriction>=0.4,<0.6",  # what it writes has no version of its own
     "matplotlib>=3.8,<4",
     "tqdm",

@@ -16,10 +16,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from sacremoses import MosesDetokenizer
+from subword_nmt.learn_bpe import learn_bpe
 
-from onmt_lattice.environment import cores
 from onmt_lattice.prepare.manifest import Manifest
-from onmt_lattice.prepare.merges import learn_merges
 from onmt_lattice.prepare.options import Options
 from onmt_lattice.prepare.sources import TESTS, TRAINING, VALIDATION
 from onmt_lattice.prepare.subword import BpeSegmenter
@@ -28,12 +27,11 @@ from onmt_lattice.prepare.wmt16 import prepare
 DESCRIPTION = """\
 Prepare archives of the layout of WMT16 whose sentences, on both sides, are TEXT's (Moses tokens, a
 sentence a line; they are put together again first), repeated. Print the time of each step, its
-pairs a second, the peak memory, and what the whole of WMT16 would take at that rate. CPU seconds
-are those of all processes together; on an idle machine divide them by the number of workers.
+pairs a second, the peak memory, and what the whole of WMT16 would take at that rate.
 
 A repeated text has fewer different words than WMT16, on which the time and the memory of learning
 merges depend and, by its cache of words, that of segmenting. So both are also measured on
---types made-up words, with as many merges as asked for.
+-types made-up words, with as many merges as asked for.
 """
 
 PAIRS = 4_562_102  # in Europarl v7, Common Crawl and News Commentary v11
@@ -45,14 +43,14 @@ def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=DESCRIPTION,
         formatter_class=argparse.RawDescriptionHelpFormatter,
-        epilog="example: scripts/bench_prepare.py text.en --lines 200000 --types 900000",
+        epilog="example: scripts/bench_prepare.py text.en -lines 200000 -types 900000",
     )
     parser.add_argument("text", type=Path, nargs="+", help="tokenised sentences, one a line")
-    parser.add_argument("--lines", type=int, default=200_000, help="pairs (default: 200000)")
-    parser.add_argument("--merges", type=int, default=32_000, help="of BPE (default: 32000)")
-    parser.add_argument("--types", type=int, default=0, help="made-up words (default: none)")
-    parser.add_argument("--workers", type=int, default=cores(), help="processes (default: cores)")
-    parser.add_argument("--joint-bpe", action="store_true", help="as prepare wmt16 has it")
+    parser.add_argument("-lines", type=int, default=200_000, help="pairs (default: 200000)")
+    parser.add_argument("-merges", type=int, default=32_000, help="of BPE (default: 32000)")
+    parser.add_argument("-types", type=int, default=0, help="made-up words (default: none)")
+    parser.add_argument("-workers", type=int, default=1, help="processes (default: 1)")
+    parser.add_argument("-joint_bpe", action="store_true", help="as prepare wmt16 has it")
     return parser.parse_args()
 
 
@@ -64,7 +62,7 @@ def main() -> None:
         archives, out = Path(folder, "archives"), Path(folder, "out")
         write_archives(archives, sentences, args.lines)
         options = Options(
-            out, merges=args.merges, given=archives, workers=args.workers, joint=args.joint_bpe
+            out, merges=args.merges, given=archives, workers=args.workers, joint_bpe=args.joint_bpe
         )
         report_steps(prepare(options), args.lines, args.workers)
         report_memory()
@@ -76,18 +74,17 @@ def report_steps(manifest: Manifest, pairs: int, workers: int) -> None:
     """Print what each kind of step took, and what it would take for all pairs of WMT16."""
     steps = json.loads(manifest.path.read_text("utf-8"))["steps"]
     kinds = {"archive": "look through archives", "tokens": "tokenise and clean", "train": "segment"}
-    wall, cpu = Counter[str](), Counter[str]()
+    seconds = Counter[str]()
     for name, entry in steps.items():
         kind = kinds.get(name.split("/")[0])
         if kind:
-            wall[kind] += entry["seconds"]
-            cpu[kind] += entry["cpu_seconds"]
+            seconds[kind] += entry["seconds"]
     print(f"\n{pairs:,} pairs, {workers} workers; WMT16 has {PAIRS:,}")
-    print(f"{'':22} {'wall':>8} {'CPU':>8} {'pairs a CPU second':>19} {'WMT16, CPU':>12}")
+    print(f"{'':22} {'time':>8} {'pairs a second':>15} {'WMT16':>10}")
     for kind in kinds.values():
-        minutes = cpu[kind] * PAIRS / pairs / 60
-        rate = pairs / max(cpu[kind], 1e-3)
-        print(f"{kind:22} {wall[kind]:6.1f} s {cpu[kind]:6.1f} s {rate:19,.0f} {minutes:8.1f} min")
+        minutes = seconds[kind] * PAIRS / pairs / 60
+        rate = pairs / max(seconds[kind], 1e-3)
+        print(f"{kind:22} {seconds[kind]:6.1f} s {rate:15,.0f} {minutes:6.1f} min")
 
 
 def report_memory() -> None:
@@ -103,9 +100,8 @@ def bench_words(sentences: list[str], types: int, merges: int, folder: Path) -> 
     """Time and weigh the learning of merges on made-up words, and segmenting them uncached."""
     start = time.process_time()
     with (folder / "bpe.codes").open("w", encoding="utf-8") as stream:
-        stream.write("#version: 0.2\n")
-        for (left, right), _ in learn_merges(made_up_words(sentences, types), merges):
-            stream.write(f"{left} {right}\n")
+        counted = (f"{word} {count}" for word, count in made_up_words(sentences, types))
+        learn_bpe(counted, stream, merges, is_dict=True)
     seconds = time.process_time() - start
     print(f"\n{types:,} different words, {merges:,} merges: {seconds:.0f} s of CPU")
     report_memory()

@@ -130,6 +130,13 @@ def serving(files: Mapping[str, bytes], **behaviour: object) -> Iterator[Server]
 class _Handler(BaseHTTPRequestHandler):
     data: Server
 
+    def do_HEAD(self) -> None:
+        name, data = self.path.lstrip("/"), self.data
+        if name not in data.files:
+            return self.answer(404, b"")
+        headers = {"ETag": data.tag(name)} if data.tags else {}
+        self.answer(200, data.files[name], headers, 0)
+
     def do_GET(self) -> None:
         name, data = self.path.lstrip("/"), self.data
         asked = self.headers.get("Range")

@@ -1,9 +1,12 @@
+from __future__ import annotations
+
 import re
 import signal
 import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import miniature
 import pytest
@@ -14,10 +17,10 @@ from onmt_lattice.errors import UserError
 from onmt_lattice.prepare.newstest import ARCHIVE, MEMBER
 
 SCRIPT = Path(__file__).resolve().parent.parent / "scripts" / "prepare_wmt16"
-SMALL = ["--merges", "40", "--workers", "1"]
+SMALL = ["-merges", "40", "-workers", "1"]
 
 
-def script(*words, **how):
+def script(*words: object, **how: Any) -> subprocess.Popen[str]:
     return subprocess.Popen(
         [sys.executable, SCRIPT, *map(str, words)],
         stdout=subprocess.PIPE,
@@ -27,28 +30,28 @@ def script(*words, **how):
     )
 
 
-def prepare(*words):
+def prepare(*words: object) -> None:
     run(list(map(str, words)))
 
 
-def test_the_script_downloads_prepares_and_then_has_nothing_to_do(tmp_path):
+def test_the_script_downloads_prepares_and_then_has_nothing_to_do(tmp_path: Path) -> None:
     with miniature.serving(miniature.archives(), break_after={"dev.tgz": 200}) as server:
-        words = ("--out", tmp_path / "out", "--mirror", server.url, "--merges", 40)
-        first = script(*words, "--workers", 2)
+        words = ("-output", tmp_path / "out", "-mirror", server.url, "-merges", 40)
+        first = script(*words, "-workers", 2)
         out, err = first.communicate()
         assert first.returncode == 0, err
         assert "train.en: 120 sentences" in out
         assert re.search(r"tokenised europarl-v7: 40 pairs, .* pairs/s", err)
-        assert "the connection broke at byte 200 of" in err
+        assert re.search(r"dev.tgz: connection failed .*trying again in 1 s", err)
         assert "newstest2014: 5 sentences where" in err
         again = script(*words)
         assert "nothing to do" in again.communicate()[0]
         assert again.returncode == 0
 
 
-def test_a_killed_script_goes_on_where_it_was(tmp_path):
+def test_a_killed_script_goes_on_where_it_was(tmp_path: Path) -> None:
     given = miniature.write(tmp_path / "archives", miniature.archives(miniature.members(300)))
-    out, words = tmp_path / "out", ("--from", given, *SMALL, "--out")
+    out, words = tmp_path / "out", ("-from", given, *SMALL, "-output")
     assert script(*words, tmp_path / "whole").wait() == 0
     outputs = ["train.en", "valid.en", "newstest2014.en", "bpe.codes", "vocab.txt"]
     whole = {name: (tmp_path / "whole" / name).read_bytes() for name in outputs}
@@ -68,9 +71,9 @@ def test_a_killed_script_goes_on_where_it_was(tmp_path):
     assert not list(out.rglob(".*.part*"))
 
 
-def test_ctrl_c_says_how_to_go_on(tmp_path):
+def test_ctrl_c_says_how_to_go_on(tmp_path: Path) -> None:
     with miniature.serving(miniature.archives(), answers={"de-en.tgz": [503] * 9}) as server:
-        running = script("--out", tmp_path / "out", "--mirror", server.url)
+        running = script("-output", tmp_path / "out", "-mirror", server.url)
         while not server.asked and running.poll() is None:
             time.sleep(0.02)
         time.sleep(0.1)
@@ -80,46 +83,57 @@ def test_ctrl_c_says_how_to_go_on(tmp_path):
     assert err.splitlines()[-1] == "onmt_lattice prepare: interrupted; run again to go on"
 
 
-def test_a_mistake_is_one_line_and_status_2(tmp_path, capsys):
-    assert main(["prepare", "wmt16", "--out", str(tmp_path), "--from", str(tmp_path / "none")]) == 2
+def test_a_mistake_is_one_line_and_status_2(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert (
+        main(["prepare", "wmt16", "-output", str(tmp_path), "-from", str(tmp_path / "none")]) == 2
+    )
     out, err = capsys.readouterr()
     assert out == ""
     assert (
-        err == f"onmt_lattice prepare: error: --from {tmp_path / 'none'}: there is no such folder\n"
+        err == f"onmt_lattice prepare: error: -from {tmp_path / 'none'}: there is no such folder\n"
     )
 
 
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["--merges", "0"], "'0' is no positive whole number"),
-        (["--workers", "two"], "'two' is no positive whole number"),
-        (["--seed", "-1"], "'-1' is no whole number from 0"),
-        (["--mirror", "ftp://x"], "--mirror ftp://x: expected an address, http"),
-        (["--subword", "wordpiece"], "invalid choice: 'wordpiece'"),
-        (["--checksums", "none.txt"], "none.txt: cannot read checksums"),
-        (["--merge", "3"], "did you mean 'merges'"),
+        (["-merges", "0"], "-merges 0: expected at least 1"),
+        (["-workers", "two"], "invalid int value: 'two'"),
+        (["-seed", "-1"], "-seed -1: expected at least 0"),
+        (["-seed", "4294967296"], "-seed 4294967296: expected less than 2^32"),
+        (["-mirror", "ftp://x"], "-mirror ftp://x: expected an address, http"),
+        (["-subword", "wordpiece"], "invalid choice: 'wordpiece'"),
+        (["-checksums", "none.txt"], "-checksums none.txt: cannot be read"),
+        (["-merge", "3"], "did you mean 'merges'"),
+        (["-out", "x"], "unknown option 'out'; did you mean 'output'"),
+        (["--joint-bpe"], "unknown option 'joint-bpe'; did you mean 'joint_bpe'"),
     ],
 )
-def test_wrong_options_are_named(tmp_path, words, message, capsys):
-    assert main(["prepare", "wmt16", "--out", str(tmp_path / "out"), *words]) == 2
+def test_wrong_options_are_named(
+    tmp_path: Path, words: list[str], message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["prepare", "wmt16", "-output", str(tmp_path / "out"), *words]) == 2
     assert message in capsys.readouterr().err
 
 
-def test_both_commands_mount_on_a_parser(tmp_path, capsys):
+def test_both_commands_mount_on_a_parser(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     given = miniature.write(tmp_path / "archives", miniature.archives())
-    prepare("wmt16", "-out", tmp_path / "out", "--from", given, *SMALL)
+    prepare("wmt16", "-output", tmp_path / "out", "-from", given, *SMALL)
     assert "vocab.txt" in capsys.readouterr().out
     archive = miniature.tgz({MEMBER: miniature.sgm(miniature.sentences(3003, "en"))})
     miniature.write(given, {ARCHIVE: archive})
-    prepare("newstest2014", "--from", given, "--out", tmp_path / "news.en")
+    prepare("newstest2014", "-from", given, "-output", tmp_path / "news.en")
     assert "news.en: 3,003 sentences" in capsys.readouterr().out
     with pytest.raises(UserError, match="wmt17"):
         prepare("wmt17")
 
 
 @pytest.mark.parametrize("words", [["--help"], ["wmt16", "--help"], ["newstest2014", "--help"]])
-def test_help_has_an_example(words, capsys):
+def test_help_has_an_example(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as stopped:
         prepare(*words)
     assert stopped.value.code == 0

@@ -1,3 +1,8 @@
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
 import miniature
 import pytest
 
@@ -10,13 +15,13 @@ SENTENCES[0] = "R&amp;D isn't over."
 
 
 @pytest.fixture
-def given(tmp_path):
+def given(tmp_path: Path) -> Path:
     archive = miniature.tgz({newstest.MEMBER: miniature.sgm(SENTENCES)})
     return miniature.write(tmp_path / "archives", {newstest.ARCHIVE: archive})
 
 
 @pytest.fixture
-def sacrebleus(tmp_path, monkeypatch):
+def sacrebleus(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[miniature.Server]:
     """Point sacrebleu's test set at a server on loopback and its cache at ``tmp_path``."""
     from sacrebleu import dataset, utils
 
@@ -38,14 +43,16 @@ def sacrebleus(tmp_path, monkeypatch):
         yield server
 
 
-def test_the_tokens_of_an_archive(tmp_path, given):
+def test_the_tokens_of_an_archive(tmp_path: Path, given: Path) -> None:
     facts = newstest.prepare(tmp_path / "out.en", given)
     lines = (tmp_path / "out.en").read_text().splitlines()
     assert lines[0] == "R &amp; D isn &apos;t over ."
     assert facts == {"sentences": 3003, "units": sum(len(line.split()) for line in lines)}
 
 
-def test_sacrebleu_gives_the_same_and_downloads_once(tmp_path, given, sacrebleus):
+def test_sacrebleu_gives_the_same_and_downloads_once(
+    tmp_path: Path, given: Path, sacrebleus: miniature.Server
+) -> None:
     newstest.prepare(tmp_path / "archive.en", given)
     for name in ("first.en", "second.en"):
         newstest.prepare(tmp_path / name)
@@ -53,7 +60,7 @@ def test_sacrebleu_gives_the_same_and_downloads_once(tmp_path, given, sacrebleus
     assert len(sacrebleus.asked) == 1
 
 
-def test_a_model_segments(tmp_path, given):
+def test_a_model_segments(tmp_path: Path, given: Path) -> None:
     learn_bpe(SENTENCES, 20, tmp_path / "bpe.codes")
     newstest.prepare(tmp_path / "tokens.en", given)
     newstest.prepare(tmp_path / "units.en", given, tmp_path / "bpe.codes")
@@ -62,14 +69,14 @@ def test_a_model_segments(tmp_path, given):
     assert units == segment(tokens, tmp_path / "bpe.codes").lines != tokens
 
 
-def test_a_sentencepiece_model_segments_plain_sentences(tmp_path, given):
+def test_a_sentencepiece_model_segments_plain_sentences(tmp_path: Path, given: Path) -> None:
     learn_pieces(SENTENCES, 60, tmp_path / "x.model")
     newstest.prepare(tmp_path / "units.en", given, tmp_path / "x.model")
     first = (tmp_path / "units.en").read_text().splitlines()[0]
     assert first.replace(" ", "").replace("▁", " ").strip() == "R&D isn't over."
 
 
-def test_another_number_of_sentences_is_refused(tmp_path):
+def test_another_number_of_sentences_is_refused(tmp_path: Path) -> None:
     archive = miniature.tgz({newstest.MEMBER: miniature.sgm(SENTENCES[:2737])})
     given = miniature.write(tmp_path / "archives", {newstest.ARCHIVE: archive})
     with pytest.raises(UserError, match="has 2,737 sentences and not 3,003"):
@@ -77,13 +84,17 @@ def test_another_number_of_sentences_is_refused(tmp_path):
     assert not (tmp_path / "out.en").exists()
 
 
-def test_a_download_that_fails_says_what_to_do(tmp_path, sacrebleus):
+def test_a_download_that_fails_says_what_to_do(
+    tmp_path: Path, sacrebleus: miniature.Server
+) -> None:
     sacrebleus.files.clear()
-    with pytest.raises(UserError, match=r"404.*give --from a folder with test-full\.tgz"):
+    with pytest.raises(UserError, match=r"404.*give -from a folder with test-full\.tgz"):
         newstest.prepare(tmp_path / "out.en")
 
 
-def test_an_interrupted_download_says_what_to_delete(tmp_path, sacrebleus):
+def test_an_interrupted_download_says_what_to_delete(
+    tmp_path: Path, sacrebleus: miniature.Server
+) -> None:
     raw = tmp_path / "cache" / newstest.TEST_SET / "raw"
     raw.mkdir(parents=True)
     (raw / "wmt14_full.test-full.tgz").write_bytes(b"the beginning")

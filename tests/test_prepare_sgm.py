@@ -1,3 +1,5 @@
+from __future__ import annotations
+
 import pytest
 
 from onmt_lattice.prepare.sgm import decode_entities, segments
@@ -18,7 +20,7 @@ two lines.</SEG>
 """
 
 
-def test_each_segment_is_a_line():
+def test_each_segment_is_a_line() -> None:
     assert list(segments(FILE.splitlines())) == [
         "One & two.",
         "Many spaces",
@@ -38,5 +40,5 @@ def test_each_segment_is_a_line():
         ("&#0; &#55296; &#1114112;", "&#0; &#55296; &#1114112;"),
     ],
 )
-def test_entities_are_decoded_once(text, decoded):
+def test_entities_are_decoded_once(text: str, decoded: str) -> None:
     assert decode_entities(text) == decoded

@@ -1,5 +1,8 @@
+from __future__ import annotations
+
 import io
 from collections import Counter
+from pathlib import Path
 
 import pytest
 from miniature import sentences
@@ -15,79 +18,89 @@ TOKENS = [tokeniser("en")(line) for line in PLAIN]
 
 
 @pytest.fixture
-def codes(tmp_path):
+def codes(tmp_path: Path) -> Path:
     path = tmp_path / "bpe.codes"
     learn_bpe(TOKENS, 30, path)
     return path
 
 
 @pytest.fixture
-def pieces(tmp_path):
+def pieces(tmp_path: Path) -> Path:
     path = tmp_path / "x.model"
     learn_pieces(PLAIN, 60, path)
     return path
 
 
-def test_bpe_units_are_subword_nmts(codes):
+def test_bpe_units_are_subword_nmts(codes: Path) -> None:
     theirs = BPE(io.StringIO(codes.read_text()))
     assert segment(TOKENS, codes).lines == [theirs.process_line(line) for line in TOKENS]
 
 
-def test_bpe_units_join_to_the_tokens(codes):
+def test_bpe_units_join_to_the_tokens(codes: Path) -> None:
     result = segment(TOKENS, codes)
     assert [line.replace("@@ ", "") for line in result.lines] == TOKENS
     assert any("@@ " in line for line in result.lines)
 
 
-def test_pieces_join_to_the_sentences(pieces):
+def test_pieces_join_to_the_sentences(pieces: Path) -> None:
     result = segment(PLAIN, pieces)
     joined = [line.replace(" ", "").replace("▁", " ").strip() for line in result.lines]
     assert joined == PLAIN
 
 
-def test_units_are_counted(codes):
+def test_units_are_counted(codes: Path) -> None:
     result = segment(TOKENS, codes)
     assert result.units == Counter(unit for line in result.lines for unit in line.split(" "))
 
 
-def test_plain_lines_stay_as_they_are_and_are_counted_all_the_same(pieces):
+def test_plain_lines_stay_as_they_are_and_are_counted_all_the_same(pieces: Path) -> None:
     result = segment(PLAIN, pieces, plain=True)
     assert result.lines == PLAIN
     assert result.units == segment(PLAIN, pieces).units
 
 
-def test_learning_says_what_it_learned_from(tmp_path):
+def test_frequent_pairs_merge_first_and_of_several_the_last_in_the_alphabet(tmp_path: Path) -> None:
+    learn_bpe(["ab ab ab cd cd xy xy"], 3, tmp_path / "bpe.codes")
+    merges = (tmp_path / "bpe.codes").read_text().splitlines()[1:]
+    assert merges == ["a b</w>", "x y</w>", "c d</w>"]
+
+
+def test_learning_says_what_it_learned_from(tmp_path: Path) -> None:
     facts = learn_bpe(["a b ab", "ab ab"], 5, tmp_path / "bpe.codes")
     assert facts == {"words": 5, "types": 3, "merges": 1}
     assert (tmp_path / "bpe.codes").read_text() == "#version: 0.2\na b</w>\n"
 
 
-def test_a_full_cache_changes_nothing(codes, monkeypatch):
+def test_a_full_cache_changes_nothing(codes: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     expected = segment(TOKENS, codes)
     monkeypatch.setattr(subword, "_CACHED_WORDS", 2)
     assert segment(TOKENS, codes) == expected
     assert len(segmenter(codes)._bpe.cache) < 30
 
 
-def test_a_model_made_anew_is_read_anew(codes):
+def test_a_model_made_anew_is_read_anew(codes: Path) -> None:
     before = segment(TOKENS, codes)
     learn_bpe(TOKENS, 3, codes)
     assert segment(TOKENS, codes).units.total() > before.units.total()
 
 
-def test_a_text_without_repetition_has_no_merges(tmp_path):
-    with pytest.raises(UserError, match="too small"):
-        learn_bpe(["ab cd"], 10, tmp_path / "bpe.codes")
+def test_a_text_without_repetition_has_no_merges(tmp_path: Path) -> None:
+    for text in (["ab cd"], ["a a a"], []):
+        with pytest.raises(UserError, match="too small"):
+            learn_bpe(text, 10, tmp_path / "bpe.codes")
+    assert not list(tmp_path.iterdir())
 
 
-def test_more_pieces_than_the_text_has_are_refused_by_name(tmp_path):
-    with pytest.raises(UserError, match="give another --merges"):
+def test_more_pieces_than_the_text_has_are_refused_by_name(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="give another -merges"):
         learn_pieces(PLAIN, 32_000, tmp_path / "x.model")
     assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize("name", ["bpe.codes", "x.model"])
-def test_what_is_no_model_is_refused(tmp_path, name, capsys):
+def test_what_is_no_model_is_refused(
+    tmp_path: Path, name: str, capsys: pytest.CaptureFixture[str]
+) -> None:
     (tmp_path / name).write_text("this is neither\n")
     with pytest.raises(UserError, match=name):
         segmenter(tmp_path / name)

@@ -1,3 +1,5 @@
+from __future__ import annotations
+
 import re
 from html import unescape
 
@@ -102,12 +104,12 @@ GERMAN = [
 
 
 @pytest.mark.parametrize(("line", "tokens"), ENGLISH)
-def test_english_is_tokenised_as_moses_does(line, tokens):
+def test_english_is_tokenised_as_moses_does(line: str, tokens: str) -> None:
     assert tokeniser("en")(line) == tokens
 
 
 @pytest.mark.parametrize(("line", "tokens"), GERMAN)
-def test_german_is_tokenised_as_moses_does(line, tokens):
+def test_german_is_tokenised_as_moses_does(line: str, tokens: str) -> None:
     assert tokeniser("de")(line) == tokens
 
 
@@ -116,7 +118,9 @@ lines = st.text(st.characters(codec="utf-8", exclude_characters="\n"), max_size=
 
 @given(line=lines, language=st.sampled_from(["en", "de"]))
 @settings(max_examples=300, derandomize=True, deadline=None)
-def test_tokens_are_parted_by_single_spaces_and_hold_no_special_character(line, language):
+def test_tokens_are_parted_by_single_spaces_and_hold_no_special_character(
+    line: str, language: str
+) -> None:
     tokens = tokeniser(language)(line)
     assert tokens.split() == (tokens.split(" ") if tokens else [])
     assert not set("<>|[]'\"") & set(tokens)
@@ -124,8 +128,8 @@ def test_tokens_are_parted_by_single_spaces_and_hold_no_special_character(line, 
 
 @given(line=lines, language=st.sampled_from(["en", "de"]))
 @settings(max_examples=300, derandomize=True, deadline=None)
-def test_every_visible_character_stays_in_its_place(line, language):
-    def visible(text):
+def test_every_visible_character_stays_in_its_place(line: str, language: str) -> None:
+    def visible(text: str) -> str:
         return re.sub(r"[\s\x00-\x1f]", "", text)
 
     # Every & that tokens hold begins an entity that the tokeniser wrote.

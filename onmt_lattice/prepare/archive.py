@@ -19,8 +19,11 @@ def survey(path: Path, wanted: Iterable[str]) -> dict[str, int]:
     """Return the number of lines of each ``wanted`` member, having read the archive to its end.
 
     Reading to the end checks gzip's own checksum and length, so that an archive which passes is
-    whole. Raises :class:`UserError` when it is not, when a wanted member is missing, comes twice
-    or is no plain file, and when any member's name would leave the folder it is unpacked in.
+    whole.
+
+    Raises:
+        UserError: if it is not, if a wanted member is missing, comes twice or is no plain file,
+            and if any member's name would leave the folder it is unpacked in.
     """
     lines: dict[str, int] = dict.fromkeys(wanted, -1)
     for name, member, archive in _members(path):
@@ -41,6 +44,9 @@ def read_lines(path: Path, wanted: str) -> Iterator[bytes]:
 
     Only a line feed ends a line, as for ``wc -l`` and Perl: a lone carriage return does not, and
     the one of a Windows line end stays for the caller, to whom it is white space.
+
+    Raises:
+        UserError: if the archive is not whole, or has no such member.
     """
     for name, member, archive in _members(path):
         if name == wanted and member.isreg():

@@ -1,53 +1,32 @@
-"""Downloads that resume, over HTTP, with the standard library alone.
+"""Downloads over HTTP that go on where an earlier run stopped, however it stopped.
 
-A download grows in ``NAME.part``; ``NAME.part.json`` beside it holds what the server said of the
-file when its first byte was written. A later run asks for the rest only if the file has not
-changed since (HTTP/1.1, RFC 9110, sections 13 and 14: If-Range, Range, Content-Range).
+A download grows in ``NAME.VERSION.part``, where VERSION is a digest of the address and of what the
+server says of the file: its size and ETag, or date. A file that has changed has another version,
+so that a part never holds bytes of two.
 """
 
 from __future__ import annotations
 
 import errno
-import http.client
-import json
-import re
 import shutil
 import sys
 import time
-import urllib.error
-import urllib.request
 from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple
 
+import requests
+import urllib3
 from tqdm import tqdm
 
 from onmt_lattice.errors import UserError
-from onmt_lattice.files import write_json
+from onmt_lattice.prepare.manifest import key
 
 _BLOCK = 1 << 20  # bytes
-_LONGEST_WAIT = 60.0  # seconds
+_PAUSE, _LONGEST_PAUSE = 1.0, 60.0  # seconds; they double from one failure in a row to the next
+_TIMEOUT = 60.0  # seconds without an answer after which an attempt has failed
 _TRANSIENT = {408, 425, 429, 500, 502, 503, 504}
+_HEADERS = {"User-Agent": "onmt_lattice", "Accept-Encoding": "identity"}
 _DISK = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS}
-
-
-class Retries(NamedTuple):
-    """How patiently a download is tried again."""
-
-    tries: int = 6
-    """Attempts in a row without one new byte before giving up."""
-    pause: float = 1.0
-    """Seconds before the second attempt; they double from one attempt to the next, to 60."""
-    timeout: float = 60.0
-    """Seconds without an answer after which an attempt has failed."""
-
-
-class _Served(NamedTuple):
-    """What a server said of a file: enough to know whether a later answer is the same file."""
-
-    url: str
-    validator: str | None  # a strong ETag, else Last-Modified
-    size: int | None  # bytes
 
 
 class _Interrupted(Exception):
@@ -55,162 +34,105 @@ class _Interrupted(Exception):
 
     def __init__(self, message: str, wait: float = 0.0) -> None:
         super().__init__(message)
-        self.wait = wait
+        self.wait = wait  # seconds that the server asks for
 
 
 def fetch(
-    url: str,
-    target: Path,
-    retries: Retries = Retries(),  # noqa: B008 (immutable)
-    sleep: Callable[[float], None] = time.sleep,
+    url: str, target: Path, tries: int = 6, sleep: Callable[[float], None] = time.sleep
 ) -> None:
     """Download ``url`` to ``target``, which appears only when whole.
 
-    Goes on where an earlier call stopped, however it stopped. Raises :class:`UserError` when the
-    server refuses, when ``retries`` are used up or when the disk has no room.
+    Raises:
+        UserError: if the server refuses, if ``tries`` attempts in a row bring not one new byte,
+            or if the disk has no room.
     """
     target.parent.mkdir(parents=True, exist_ok=True)
-    part = target.with_name(target.name + ".part")
     failures = 0
     while True:
-        before = _size(part)
+        before = _received(target)
         try:
-            _attempt(url, part, retries.timeout)
-            break
+            return _attempt(url, target)
         except _Interrupted as error:
-            failures = 1 if _size(part) > before else failures + 1
-            if failures >= retries.tries:
+            failures = 1 if _received(target) > before else failures + 1
+            if failures >= tries:
                 raise UserError(
                     f"{url}: {error}, {failures} times in a row; run again to go on from byte "
-                    f"{_size(part):,}, or give --mirror URL or --from DIR"
+                    f"{_received(target):,}, or give -mirror URL or -from DIR"
                 ) from error
-            wait = min(max(retries.pause * 2 ** (failures - 1), error.wait), _LONGEST_WAIT)
-            print(f"{url}: {error}; trying again in {wait:g} s", file=sys.stderr)
-            sleep(wait)
-    part.replace(target)
-    _notes(part).unlink(missing_ok=True)
+            pause = min(max(_PAUSE * 2 ** (failures - 1), error.wait), _LONGEST_PAUSE)
+            print(f"{url}: {error}; trying again in {pause:g} s", file=sys.stderr)
+            sleep(pause)
 
 
-def _attempt(url: str, part: Path, timeout: float) -> None:
-    known = _known(part, url)
-    start = _size(part) if known else 0
-    if known and start == known.size:  # whole, and stopped just before it got its name
-        return
-    request = urllib.request.Request(url, headers=_headers(known, start))
+def _received(target: Path) -> int:
+    return sum(part.stat().st_size for part in _parts(target))
+
+
+def _parts(target: Path) -> list[Path]:
+    return [p for p in target.parent.glob("*.part") if p.name.startswith(f"{target.name}.")]
+
+
+def _attempt(url: str, target: Path) -> None:
     try:
-        with urllib.request.urlopen(request, timeout=timeout) as answer:
-            served, start = _place(answer, url, known, start, part)
-            _receive(answer, part, start, served.size)
-    except urllib.error.HTTPError as error:
-        with error:
-            _refused(error, url, part, start)
-    except (urllib.error.URLError, http.client.HTTPException, TimeoutError, OSError) as error:
-        if isinstance(error, OSError) and (error.filename or error.errno in _DISK):
-            raise UserError(f"{error.filename or part}: {error.strerror}") from error
-        reason = getattr(error, "reason", None) or error
+        part, size = _part(url, target)
+        if not part.exists() or part.stat().st_size != size:
+            _receive(url, part, size)
+    except (requests.RequestException, urllib3.exceptions.HTTPError) as error:
+        cause = error.args[0] if error.args else error
+        reason = getattr(cause, "reason", cause)
         raise _Interrupted(f"connection failed ({reason})") from error
+    except OSError as error:
+        if error.errno in _DISK:
+            raise UserError(f"{target}: {error.strerror}") from error
+        raise
+    part.replace(target)
 
 
-def _headers(known: _Served | None, start: int) -> dict[str, str]:
-    headers = {"User-Agent": "onmt_lattice", "Accept-Encoding": "identity"}
-    if start:
-        headers["Range"] = f"bytes={start}-"
-        if known and known.validator:
-            headers["If-Range"] = known.validator
-    return headers
+def _part(url: str, target: Path) -> tuple[Path, int | None]:
+    """Return the file in which ``url``, as it is now, grows, and how many bytes it will have."""
+    answer = requests.head(url, headers=_HEADERS, timeout=_TIMEOUT, allow_redirects=True)
+    _accept(answer)
+    size, tag = (answer.headers.get(name, "") for name in ("Content-Length", "ETag"))
+    validator = answer.headers.get("Last-Modified") if tag.startswith("W/") else tag
+    part = target.with_name(f"{target.name}.{key(url, size, validator)}.part")
+    for other in _parts(target):
+        if other != part or not size:  # of unknown size it cannot be gone on with
+            other.unlink()
+    return part, int(size) if size else None
 
 
-def _place(
-    answer: http.client.HTTPResponse, url: str, known: _Served | None, start: int, part: Path
-) -> tuple[_Served, int]:
-    """Return what is served and the byte at which the answer's body starts."""
-    if answer.status == 206:
-        first, size = _content_range(answer.headers.get("Content-Range", ""))
-        if known and first == start and size and known.size in (None, size):
-            return known._replace(size=size), start
-        _forget(part)
-        raise _Interrupted("the file has changed on the server")
-    length = answer.headers.get("Content-Length", "")
-    served = _Served(url, _validator(answer), int(length) if length.isdigit() else None)
-    part.write_bytes(b"")
-    write_json(_notes(part), served._asdict())
-    return served, 0
+def _receive(url: str, part: Path, size: int | None) -> None:
+    """Get what ``part`` lacks of its ``size`` bytes, or all where the server sends all."""
+    start = part.stat().st_size if part.exists() else 0
+    headers = _HEADERS | ({"Range": f"bytes={start}-"} if start else {})
+    with requests.get(url, headers=headers, timeout=_TIMEOUT, stream=True) as answer:
+        _accept(answer)
+        start = start if answer.status_code == 206 else 0
+        _find_room(part.parent, (size or 0) - start)
+        name = part.name.split(".part")[0].rpartition(".")[0]
+        bar = tqdm(total=size, initial=start, desc=name, unit="B", unit_scale=True, disable=None)
+        with part.open("ab") as stream, bar:
+            stream.truncate(start)
+            while block := answer.raw.read(_BLOCK, decode_content=False):
+                stream.write(block)
+                bar.update(len(block))
 
 
-def _receive(answer: http.client.HTTPResponse, part: Path, start: int, size: int | None) -> None:
-    """Append the body to ``part``, which then has ``size`` bytes if that is known."""
-    free = shutil.disk_usage(part.parent).free
-    if size is not None and size - start > free:
+def _find_room(folder: Path, size: int) -> None:
+    free = shutil.disk_usage(folder).free
+    if size > free:
         raise UserError(
-            f"{part.parent} has {free:,} bytes free, {size - start:,} are needed for {part.name}; "
-            "make room or choose another --out"
+            f"{folder} has {free:,} bytes free, {size:,} more are needed; "
+            "make room or choose another -output"
         )
-    name = part.name.removesuffix(".part")
-    bar = tqdm(total=size, initial=start, desc=name, unit="B", unit_scale=True, disable=None)
-    with part.open("ab") as stream, bar:
-        while block := answer.read(_BLOCK):
-            stream.write(block)
-            bar.update(len(block))
-    if size is not None and _size(part) != size:
-        got = _size(part)
-        if got > size:
-            _forget(part)
-        raise _Interrupted(f"the connection broke at byte {got:,} of {size:,}")
 
 
-def _refused(error: urllib.error.HTTPError, url: str, part: Path, start: int) -> None:
-    """Return when the answer means that ``part`` is whole; raise otherwise."""
-    if error.code == 416:
-        _, size = _content_range(error.headers.get("Content-Range", ""))
-        if size == start > 0:
-            return
-        _forget(part)
-        raise _Interrupted("the file has changed on the server")
-    if error.code in _TRANSIENT:
-        wait = error.headers.get("Retry-After", "")
-        seconds = float(wait) if wait.isdigit() else 0.0
-        raise _Interrupted(f"the server answers {error.code} {error.reason}", seconds)
-    raise UserError(
-        f"{url}: the server answers {error.code} {error.reason}; "
-        "check the address, or give --mirror URL or --from DIR"
-    )
-
-
-def _content_range(header: str) -> tuple[int | None, int | None]:
-    """Return the first byte and the whole size that a Content-Range header names."""
-    found = re.fullmatch(r"bytes (?:(\d+)-\d+|\*)/(?:(\d+)|\*)", header.strip())
-    first, size = found.groups() if found else (None, None)
-    return (int(first) if first else None), (int(size) if size else None)
-
-
-def _validator(answer: http.client.HTTPResponse) -> str | None:
-    tag = answer.headers.get("ETag", "")
-    if tag and not tag.startswith("W/"):
-        return tag
-    return answer.headers.get("Last-Modified")
-
-
-def _known(part: Path, url: str) -> _Served | None:
-    """Return what was noted of the file that ``part`` is the beginning of, if it is ``url``'s.
-
-    A file of which neither validator nor size is known cannot be gone on with.
-    """
-    try:
-        served = _Served(**json.loads(_notes(part).read_text(encoding="utf-8")))
-    except (OSError, ValueError, TypeError):
-        return None
-    usable = served.url == url and part.exists() and (served.validator or served.size)
-    return served if usable else None
-
-
-def _notes(part: Path) -> Path:
-    return part.with_name(part.name + ".json")
-
-
-def _size(path: Path) -> int:
-    return path.stat().st_size if path.exists() else 0
-
-
-def _forget(part: Path) -> None:
-    part.unlink(missing_ok=True)
-    _notes(part).unlink(missing_ok=True)
+def _accept(answer: requests.Response) -> None:
+    """Raise unless the server answers as asked."""
+    if answer.ok:
+        return
+    status = f"the server answers {answer.status_code} {answer.reason}"
+    if answer.status_code in _TRANSIENT:
+        wait = answer.headers.get("Retry-After", "")
+        raise _Interrupted(status, float(wait) if wait.isdigit() else 0.0)
+    raise UserError(f"{answer.url}: {status}; check the address, or give -mirror URL or -from DIR")

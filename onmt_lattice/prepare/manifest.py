@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from onmt_lattice import environment
+from onmt_lattice.environment import versions
 from onmt_lattice.errors import UserError
-from onmt_lattice.files import sha256, write_text
+from onmt_lattice.files import read_json, sha256, write_text
 from onmt_lattice.locks import only_user
 
 NAME = "manifest.json"
@@ -27,11 +26,6 @@ def key(*ingredients: object) -> str:
     """Return a digest of all that a step's result depends on."""
     text = json.dumps(ingredients, sort_keys=True, ensure_ascii=False)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
-
-
-def versions() -> dict[str, str]:
-    """Return the versions of this package, of Python and of the packages that make the data."""
-    return environment.versions(*PACKAGES)
 
 
 class Step(NamedTuple):
@@ -48,6 +42,9 @@ class Manifest:
     A step is *current* when it was done under the same key and its files still are what they were
     then. The manifest is written anew after each step, so a step is either done or not. A slash
     in a step's name tells that its files are intermediate.
+
+    Raises:
+        UserError: if the file is damaged.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -57,18 +54,16 @@ class Manifest:
         """The steps done since this object was made."""
         self._data: Facts = {"versions": {}, "options": {}, "steps": {}}
         if self.path.exists():
-            try:
-                self._data |= json.loads(self.path.read_text(encoding="utf-8"))
-            except ValueError as error:
-                raise UserError(
-                    f"{self.path} is damaged ({error}); delete it to prepare anew"
-                ) from error
+            self._data |= read_json(
+                self.path, "the record of a preparation; delete it for a new one"
+            )
 
     def begin(self, steps: Iterable[Step], options: Facts, replace: bool) -> None:
         """Make way for ``steps``: delete what was made under other keys, and note ``options``.
 
-        Raises :class:`UserError` when that would delete more than intermediate files, unless the
-        user wants them ``replace``d.
+        Raises:
+            UserError: if that would delete more than intermediate files, unless the user wants
+                them ``replace``d.
         """
         keys = {step.name: step.key for step in steps}
         kept = {s for s, entry in self._steps.items() if entry["key"] == keys.get(s)}
@@ -76,7 +71,7 @@ class Manifest:
         if stale and not replace:
             raise UserError(
                 f"{self.folder} was prepared otherwise ({self._differences(options)}); "
-                "give --redo to replace what is there, or another --out"
+                "give -redo to replace what is there, or another -output"
             )
         for name in [s for s in self._steps if s not in kept and not s.startswith("archive/")]:
             for file in self._steps.pop(name)["files"]:
@@ -90,7 +85,7 @@ class Manifest:
 
     def _differences(self, options: Facts) -> str:
         before = self._data["options"] | self._data["versions"]
-        now = options | {package: versions()[package] for package in PACKAGES}
+        now = options | {package: versions(*PACKAGES)[package] for package in PACKAGES}
         names = [name for name in now if before.get(name) != now[name]]
         changes = [f"{name} was {before.get(name)}, is {now[name]}" for name in names]
         return "; ".join(changes) or "its archives were others"
@@ -113,16 +108,15 @@ class Manifest:
         """Return the facts of a step, having done it now unless it is current."""
         if self.current(step):
             return self._steps[step.name]["facts"]
-        start, busy = time.monotonic(), _cpu_seconds()
+        start = time.monotonic()
         facts = do()
         self._steps[step.name] = {
             "key": step.key,
             "files": {str(f.relative_to(self.folder)): _identity(f) for f in step.files},
             "facts": facts,
             "seconds": round(time.monotonic() - start, 3),
-            "cpu_seconds": round(_cpu_seconds() - busy, 3),
         }
-        self._data["versions"] = versions()
+        self._data["versions"] = versions(*PACKAGES)
         self.done.append(step.name)
         self.save()
         return facts
@@ -134,7 +128,11 @@ class Manifest:
 
 @contextmanager
 def sole_user(folder: Path) -> Iterator[None]:
-    """Keep other runs out of ``folder``, and sweep away what a killed one left half written."""
+    """Keep other runs out of ``folder``, and sweep away what a killed one left half written.
+
+    Raises:
+        UserError: if another run is at work there.
+    """
     with only_user(folder):
         for place in (folder, folder / WORK, folder / DOWNLOADS):
             for stray in place.glob(".*.part*"):
@@ -147,11 +145,6 @@ def write_changed(path: Path, text: str) -> None:
     if path.exists() and path.read_text(encoding="utf-8") == text:
         return
     write_text(path, text)
-
-
-def _cpu_seconds() -> float:
-    """Return the processor time of this process and of its processes that have ended."""
-    return sum(os.times()[:4])
 
 
 def _identity(path: Path) -> Facts:

@@ -7,12 +7,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from onmt_lattice.errors import UserError
+from onmt_lattice.files import write_lines
 from onmt_lattice.prepare.archive import read_lines, survey
 from onmt_lattice.prepare.manifest import Facts
 from onmt_lattice.prepare.sgm import decode_entities
 from onmt_lattice.prepare.sources import TESTS
 from onmt_lattice.prepare.subword import kind_of, segment
-from onmt_lattice.prepare.texts import read_text, whole_text
+from onmt_lattice.prepare.texts import read_text
 from onmt_lattice.prepare.tokenise import tokeniser
 
 TEST_SET, PAIR = "wmt14/full", "de-en"
@@ -20,14 +21,16 @@ ARCHIVE = "test-full.tgz"
 MEMBER = "test-full/newstest2014-deen-ref.en.sgm"
 
 
-def prepare(out: Path, given: Path | None = None, model: Path | None = None) -> Facts:
-    """Write newstest2014's English sentences to ``out``: Moses tokens, segmented by a ``model``.
+def prepare(output: Path, given: Path | None = None, model: Path | None = None) -> Facts:
+    """Write newstest2014's English sentences to ``output``: Moses tokens, segmented by a ``model``.
 
     They come from sacrebleu's test set ``wmt14/full``, which downloads it once to its own
     folder, or from ``test-full.tgz`` in the folder ``given``. A sentencepiece ``model`` gets
     plain sentences, not tokens. Return the number of "sentences" and of "units".
 
-    Raises :class:`UserError` when there are not the 3,003 sentences of the published test set.
+    Raises:
+        UserError: if the test set cannot be had or read, has not the 3,003 sentences that were
+            published, or the file of the ``model`` holds none.
     """
     sentences = list(_from_archive(given / ARCHIVE) if given else _from_sacrebleu())
     expected = TESTS["newstest2014"].sentences
@@ -40,8 +43,7 @@ def prepare(out: Path, given: Path | None = None, model: Path | None = None) -> 
     if model is None or kind_of(model) == "bpe":
         sentences = list(map(tokeniser("en"), sentences))
     units = segment(sentences, model).lines if model else sentences
-    with whole_text(out) as stream:
-        stream.writelines(f"{line}\n" for line in units)
+    write_lines(output, units)
     return {"sentences": len(units), "units": sum(len(line.split()) for line in units)}
 
 
@@ -61,7 +63,7 @@ def _from_sacrebleu() -> Iterator[str]:
     except (OSError, SystemExit) as error:
         raise UserError(
             f"sacrebleu cannot provide {TEST_SET} ({error}); if a download was interrupted, "
-            f"delete {_cache()}; without a network, give --from a folder with {ARCHIVE}"
+            f"delete {_cache()}; without a network, give -from a folder with {ARCHIVE}"
         ) from error
     return (decode_entities(line) for line in lines)
 

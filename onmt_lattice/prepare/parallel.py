@@ -1,28 +1,22 @@
-"""A map over all cores that keeps the order of its items and a bound on its memory."""
+"""A map over all cores that keeps the order of its items, by joblib."""
 
 from __future__ import annotations
 
-import multiprocessing
 import os
-import signal
-import sys
 import threading
-from collections import deque
+import time
+import warnings
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future, ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
 from itertools import islice
-from multiprocessing.connection import wait
 from typing import TypeVar
+
+from joblib import Parallel, delayed, parallel_config
+from joblib.externals.loky.process_executor import TerminatedWorkerError
 
 from onmt_lattice.errors import UserError
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
-Map = Callable[[Callable[[Item], Result], Iterable[Item]], Iterator[Result]]
-
-_AHEAD = 3  # items that wait for each worker
 
 
 def batches(items: Iterable[Item], size: int) -> Iterator[list[Item]]:
@@ -32,54 +26,35 @@ def batches(items: Iterable[Item], size: int) -> Iterator[list[Item]]:
         yield batch
 
 
-@contextmanager
-def ordered_map(workers: int) -> Iterator[Map]:
-    """Yield a ``map`` that runs on ``workers`` processes, or in this one when that is 1.
+def ordered_map(
+    function: Callable[[Item], Result], items: Iterable[Item], workers: int
+) -> Iterator[Result]:
+    """Yield ``function`` of each item, in order, from ``workers`` processes, or this one if 1.
 
-    Unlike :func:`map` of an executor it takes an item only when a place for it is free, so that
-    an endless iterable of large items is welcome. Raises :class:`UserError` when a worker dies.
+    A few items a worker are taken ahead, so that an endless iterable of large items is welcome.
+
+    Raises:
+        UserError: if a worker dies; what ``function`` raises besides.
     """
-    if workers == 1:
-        yield map
-        return
-    method = "fork" if sys.platform == "linux" else "spawn"
-    context = multiprocessing.get_context(method)
-    with ProcessPoolExecutor(workers, context, _start_worker) as pool:
+    backend = parallel_config("loky", initializer=_follow, initargs=(os.getpid(),))
+    with backend, warnings.catch_warnings():
+        warnings.filterwarnings("ignore", r"\d+ tasks", UserWarning)  # left when interrupted
+        pool = Parallel(workers, return_as="generator", batch_size=1, pre_dispatch="3 * n_jobs")
         try:
-            yield lambda function, items: _windowed(pool, function, items, workers * _AHEAD)
-        except BrokenProcessPool as error:
+            yield from pool(delayed(function)(item) for item in items)
+        except TerminatedWorkerError as error:
             raise UserError(
                 "a worker process was killed, most likely for want of memory; "
-                "run again with fewer --workers"
+                "run again with fewer -workers"
             ) from error
-        except BaseException:
-            pool.shutdown(wait=True, cancel_futures=True)
-            raise
 
 
-def _windowed(
-    pool: ProcessPoolExecutor,
-    function: Callable[[Item], Result],
-    items: Iterable[Item],
-    window: int,
-) -> Iterator[Result]:
-    waiting: deque[Future[Result]] = deque()
-    for item in items:
-        waiting.append(pool.submit(function, item))
-        if len(waiting) == window:
-            yield waiting.popleft().result()
-    while waiting:
-        yield waiting.popleft().result()
+def _follow(parent: int) -> None:
+    """Let this process end soon after its ``parent``, even if that is killed outright."""
 
+    def wait() -> None:
+        while os.getppid() == parent:
+            time.sleep(1)
+        os._exit(1)
 
-def _start_worker() -> None:
-    """Leave Ctrl-C to the parent, and do not outlive it."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    threading.Thread(target=_follow_parent, daemon=True).start()
-
-
-def _follow_parent() -> None:
-    parent = multiprocessing.parent_process()
-    assert parent is not None
-    wait([parent.sentinel])
-    os._exit(1)
+    threading.Thread(target=wait, daemon=True).start()

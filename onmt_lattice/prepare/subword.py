@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 import io
+import sys
 from abc import ABC, abstractmethod
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
+from contextlib import redirect_stderr
 from functools import lru_cache
 from itertools import chain, islice
 from pathlib import Path
 from typing import NamedTuple
 
 import sentencepiece
+import subword_nmt.learn_bpe
 from subword_nmt.apply_bpe import BPE
 
 from onmt_lattice.errors import UserError
-from onmt_lattice.files import whole_file
-from onmt_lattice.prepare.merges import learn_merges
+from onmt_lattice.files import whole_file, write_text
 
 MODEL_FILES = {"bpe": "bpe.codes", "sentencepiece": "sentencepiece.model"}
 """The kinds of model, and the name of each one's file."""
@@ -32,30 +34,32 @@ def learn_bpe(lines: Iterable[str], merges: int, path: Path) -> dict[str, int]:
 
     Return the number of words and of different words in the text and of merges learned, fewer
     than asked for when no pair of symbols is left that occurs twice.
+
+    Raises:
+        UserError: if no pair of symbols occurs twice.
     """
     words: Counter[str] = Counter()
     for line in lines:
         words.update(line.split())
     facts = {"words": words.total(), "types": len(words)}
-    learned = 0
-    with whole_file(path) as part, part.open("w", encoding="utf-8", newline="\n") as stream:
-        stream.write("#version: 0.2\n")
-        for (left, right), _ in learn_merges(_emptied(words), merges):
-            stream.write(f"{left} {right}\n")
-            learned += 1
-    if not learned:
+    model = io.StringIO()
+    if any(len(word) > 1 for word in words):
+        counted = (f"{word} {count}" for word, count in words.items())
+        with redirect_stderr(sys.stderr if sys.stderr.isatty() else io.StringIO()):  # progress
+            subword_nmt.learn_bpe.learn_bpe(counted, model, merges, is_dict=True)
+    learned = model.getvalue().count("\n") - 1  # the first line is the format's version
+    if learned < 1:
         raise UserError("the training text is too small: no two symbols occur together twice")
+    write_text(path, model.getvalue())
     return facts | {"merges": learned}
 
 
-def _emptied(words: Counter[str]) -> Iterator[tuple[str, int]]:
-    """Yield the words and their counts while giving their memory back."""
-    while words:
-        yield words.popitem()
-
-
 def learn_pieces(lines: Iterable[str], size: int, path: Path) -> dict[str, int]:
-    """Write a sentencepiece model (BPE) of ``size`` pieces, learned from the first ``lines``."""
+    """Write a sentencepiece model (BPE) of ``size`` pieces, learned from the first ``lines``.
+
+    Raises:
+        UserError: if the text does not yield so many pieces.
+    """
     model = io.BytesIO()
     try:
         sentencepiece.SentencePieceTrainer.train(
@@ -70,7 +74,7 @@ def learn_pieces(lines: Iterable[str], size: int, path: Path) -> dict[str, int]:
     except RuntimeError as error:
         raise UserError(
             f"sentencepiece cannot learn {size:,} pieces from this text ({error}); "
-            "give another --merges"
+            "give another -merges"
         ) from error
     with whole_file(path) as part:
         part.write_bytes(model.getvalue())
@@ -124,7 +128,11 @@ def kind_of(path: Path) -> str:
 
 
 def segmenter(path: Path) -> Segmenter:
-    """Return this process's segmenter of the model in a file."""
+    """Return this process's segmenter of the model in a file.
+
+    Raises:
+        UserError: if there is no such file, or it holds no such model.
+    """
     if not path.is_file():
         raise UserError(f"there is no subword model {path}")
     return _segmenter(path, path.stat().st_mtime_ns)
@@ -145,7 +153,8 @@ class Segmented(NamedTuple):
 def segment(lines: list[str], model: Path, plain: bool = False) -> Segmented:
     """Segment ``lines``; each comes back as its units parted by spaces, or as it was if ``plain``.
 
-    Raises :class:`UserError` when there is no such model in the file.
+    Raises:
+        UserError: if there is no such model in the file.
     """
     units = list(map(segmenter(model).units, lines))
     joined = lines if plain else [" ".join(line) for line in units]

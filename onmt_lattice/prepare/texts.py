@@ -9,15 +9,16 @@ from functools import partial
 from pathlib import Path
 from typing import TextIO
 
+import numpy as np
 from tqdm import tqdm
 
 from onmt_lattice.errors import UserError
-from onmt_lattice.files import whole_file
+from onmt_lattice.files import whole_file, write_lines
 from onmt_lattice.prepare.clean import decode
 from onmt_lattice.prepare.manifest import Facts
 from onmt_lattice.prepare.parallel import batches, ordered_map
 from onmt_lattice.prepare.sgm import segments
-from onmt_lattice.prepare.subword import Segmented, segment
+from onmt_lattice.prepare.subword import segment
 from onmt_lattice.prepare.tokenise import tokeniser
 
 BATCH = 2000  # lines a worker is given at a time
@@ -44,20 +45,18 @@ def write_training(
     sentences = 0
     work = partial(segment, model=model, plain=plain)
     bar = tqdm(total=total, desc="segment", unit=" lines", disable=None)
-    with whole_text(files[0]) as stream, ordered_map(workers) as over, bar:
-        done: Segmented
-        for done in over(work, batches(english, BATCH)):
+    with whole_text(files[0]) as stream, bar:
+        for done in ordered_map(work, batches(english, BATCH), workers):
             stream.writelines(f"{line}\n" for line in done.lines)
             units.update(done.units)
             sentences += len(done.lines)
             bar.update(len(done.lines))
         tokens = units.total()
-        for done in over(work, batches(german, BATCH)):
+        for done in ordered_map(work, batches(german, BATCH), workers):
             units.update(done.units)
             bar.update(len(done.lines))
-    with whole_text(files[1]) as stream:
-        for unit, count in sorted(units.items(), key=lambda item: (-item[1], item[0])):
-            stream.write(f"{unit}\t{count}\n")
+    ranked = sorted(units.items(), key=lambda item: (-item[1], item[0]))
+    write_lines(files[1], (f"{unit}\t{count}" for unit, count in ranked))
     return {"sentences": sentences, "units": tokens, "vocabulary": len(units)}
 
 
@@ -73,16 +72,15 @@ def write_text(sentences: Iterable[str], model: Path, plain: bool, files: Iterab
         lines = [tokeniser("en")(sentence) for sentence in sentences]
     done = segment(lines, model, plain=False)
     for path, content in zip(files, (lines, done.lines) if plain else (done.lines,), strict=False):
-        with whole_text(path) as stream:
-            stream.writelines(f"{line}\n" for line in content)
+        write_lines(path, content)
     return {"sentences": len(lines), "units": done.units.total()}
 
 
 def read_text(source: Iterable[bytes], name: str) -> Iterator[str]:
     """Yield the sentences of a plain text, or of an SGM file if ``name`` ends so.
 
-    Raises :class:`UserError` naming the line that is not UTF-8: a text to measure on must be as
-    it was published.
+    Raises:
+        UserError: if a line is not UTF-8: a text to measure on must be as it was published.
     """
     lines = (_decoded(line, name, number) for number, line in enumerate(source, 1))
     return segments(lines) if name.endswith(".sgm") else lines
@@ -93,6 +91,21 @@ def _decoded(line: bytes, name: str, number: int) -> str:
     if not valid:
         raise UserError(f"{name}, line {number}: not UTF-8; get its archive again")
     return text
+
+
+def in_order(files: Sequence[Path]) -> Iterator[str]:
+    """Yield the lines of ``files``, one file after the other; only a line feed ends a line."""
+    for path in files:
+        with path.open(encoding="utf-8", newline="\n") as stream:
+            for line in stream:
+                yield line.removesuffix("\n")
+
+
+def shuffled(files: Sequence[Path], seed: int) -> Iterator[str]:
+    """Yield the same lines in an order that ``seed`` alone decides, each order equally likely."""
+    lines = list(in_order(files))
+    order = np.random.RandomState(seed).permutation(len(lines))  # this generator is frozen
+    return (lines[i] for i in order)
 
 
 @contextmanager

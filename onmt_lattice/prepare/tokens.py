@@ -5,35 +5,36 @@ from __future__ import annotations
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack, suppress
 from functools import partial
-from itertools import islice
+from importlib.metadata import version
 from pathlib import Path
 
 from tqdm import tqdm
 
 from onmt_lattice.errors import UserError
-from onmt_lattice.files import whole_file
 from onmt_lattice.prepare.archive import read_lines
-from onmt_lattice.prepare.clean import Cleaned, Limits, clean
+from onmt_lattice.prepare.clean import Limits, clean
 from onmt_lattice.prepare.collection import Collection
-from onmt_lattice.prepare.manifest import WORK, Facts, Manifest, Step, key, versions
+from onmt_lattice.prepare.manifest import WORK, Facts, Manifest, Step, key
 from onmt_lattice.prepare.options import Options
 from onmt_lattice.prepare.parallel import batches, ordered_map
-from onmt_lattice.prepare.sources import TRAINING, Corpus
+from onmt_lattice.prepare.sources import TRAINING
+from onmt_lattice.prepare.texts import whole_text
 
 BATCH = 1000  # pairs a worker is given at a time
-SHARD = 200  # batches after which what is done is safe from interruption
 
 Pair = tuple[bytes, bytes]
 
 
 class Tokens:
-    """The kept sentences, in shards of 200,000 pairs: files of one sentence a line.
+    """The kept sentences of each corpus, a step each: files of one sentence a line.
 
-    ``archives`` are the facts of each archive. Raises :class:`UserError` when a corpus's two
-    sides have different numbers of lines.
+    ``archives`` are the facts of each archive.
+
+    Raises:
+        UserError: if a corpus's two sides have different numbers of lines.
     """
 
     def __init__(
@@ -44,20 +45,9 @@ class Tokens:
         archives: dict[str, Facts],
     ) -> None:
         self._options, self._manifest, self._collection = options, manifest, collection
-        self._folder = options.out / WORK
-        self._pairs = {name: _pairs(name, c, archives[c.archive]) for name, c in TRAINING.items()}
-        self._shards = {
-            name: [
-                self._step(name, archives[corpus.archive]["sha256"], shard)
-                for shard in range(-(-self._pairs[name] // (SHARD * BATCH)))
-            ]
-            for name, corpus in TRAINING.items()
-        }
-
-    @property
-    def steps(self) -> list[Step]:
-        """One step for each shard."""
-        return [step for shards in self._shards.values() for step in shards]
+        self._folder = options.output / WORK
+        self._pairs = {name: _pairs(name, archives[c.archive]) for name, c in TRAINING.items()}
+        self.steps = [self._step(n, archives[c.archive]["sha256"]) for n, c in TRAINING.items()]
 
     @property
     def kept(self) -> int:
@@ -70,68 +60,47 @@ class Tokens:
 
     def make(self) -> None:
         """Tokenise and clean what is not yet, and say how fast."""
-        for name, shards in self._shards.items():
-            todo = [shard for shard, step in enumerate(shards) if not self._manifest.current(step)]
-            if todo:
-                start = time.monotonic()
-                pairs = self._corpus(name, todo)
-                report(f"tokenised {name}", pairs, "pairs", time.monotonic() - start)
+        for name, step in zip(TRAINING, self.steps, strict=True):
+            self._manifest.once(step, partial(self._write, name, step))
 
     def delete(self) -> None:
         """Delete the files, and their folder if it is empty then."""
-        for step in self.steps:
-            for path in step.files:
-                path.unlink(missing_ok=True)
+        for path in self.files("en") + self.files("de"):
+            path.unlink(missing_ok=True)
         with suppress(OSError):
             self._folder.rmdir()
 
-    def _step(self, name: str, digest: str, shard: int) -> Step:
+    def _step(self, name: str, digest: str) -> Step:
         options = self._options
-        sides = ("en", "de") if options.joint else ("en",)
-        files = tuple(self._folder / f"{name}-{shard:04d}.{side}" for side in sides)
-        rules = (options.longest, options.plain, SHARD * BATCH, versions()["sacremoses"])
-        return Step(f"tokens/{name}/{shard:04d}", key(digest, TRAINING[name], sides, rules), files)
+        sides = ("en", "de") if options.joint_bpe else ("en",)
+        files = tuple(self._folder / f"{name}.{side}" for side in sides)
+        under = key(
+            digest, TRAINING[name], sides, options.max_tokens, options.plain, version("sacremoses")
+        )
+        return Step(f"tokens/{name}", under, files)
 
-    def _corpus(self, name: str, todo: list[int]) -> int:
-        """Make the shards ``todo`` of a corpus; return how many pairs that were."""
-        source = batches(self._read(TRAINING[name]), BATCH)
-        bar = tqdm(total=self._pairs[name], desc=name, unit=" pairs", disable=None)
-        made = 0
-        with bar:
-            for shard, step in enumerate(self._shards[name]):
-                part = islice(source, SHARD)
-                if shard not in todo:
-                    bar.update(sum(map(len, part)))
-                    continue
-                do = partial(self._shard, part, shard * SHARD * BATCH, step.files, bar)
-                made += self._manifest.once(step, do)["pairs"]
-        return made
-
-    def _read(self, corpus: Corpus) -> Iterator[Pair]:
+    def _read(self, name: str) -> Iterator[Pair]:
+        corpus = TRAINING[name]
         path = self._collection.path(corpus.archive)
         return zip(read_lines(path, corpus.english), read_lines(path, corpus.german), strict=True)
 
-    def _shard(
-        self, source: Iterable[list[Pair]], first: int, files: Iterable[Path], bar: tqdm
-    ) -> Facts:
-        """Write one shard, which begins behind line ``first`` of its corpus."""
-        work = partial(clean, limits=Limits(self._options.longest), plain=self._options.plain)
-        pairs, dropped, invalid = 0, Counter[str](), list[int]()
+    def _write(self, name: str, step: Step) -> Facts:
+        work = partial(clean, limits=Limits(self._options.max_tokens), plain=self._options.plain)
+        start, pairs, dropped, invalid = time.monotonic(), 0, Counter[str](), list[int]()
+        bar = tqdm(total=self._pairs[name], desc=name, unit=" pairs", disable=None)
         with ExitStack() as stack:
-            parts = [stack.enter_context(whole_file(path)) for path in files]
-            streams = [
-                stack.enter_context(p.open("w", encoding="utf-8", newline="\n")) for p in parts
-            ]
-            over = stack.enter_context(ordered_map(self._options.workers))
-            batch: Cleaned
-            for batch in over(work, source):
+            streams = [stack.enter_context(whole_text(path)) for path in step.files]
+            stack.enter_context(bar)
+            source = batches(self._read(name), BATCH)
+            for batch in ordered_map(work, source, self._options.workers):
                 for stream, side in zip(streams, (batch.english, batch.german), strict=False):
                     stream.writelines(f"{line}\n" for line in side)
-                invalid += [first + pairs + place + 1 for place in batch.invalid]
+                invalid += [pairs + place + 1 for place in batch.invalid]
                 dropped += batch.faults
                 size = len(batch.english) + batch.faults.total()
                 pairs += size
                 bar.update(size)
+        report(f"tokenised {name}", pairs, "pairs", time.monotonic() - start)
         facts = {"pairs": pairs, "kept": pairs - dropped.total(), "dropped": dict(dropped)}
         return facts | ({"lines not UTF-8": invalid} if invalid else {})
 
@@ -142,7 +111,8 @@ def report(what: str, count: int, unit: str, seconds: float) -> None:
     print(f"{what}: {count:,} {unit}, {seconds:,.1f} s, {rate:,.0f} {unit}/s", file=sys.stderr)
 
 
-def _pairs(name: str, corpus: Corpus, facts: Facts) -> int:
+def _pairs(name: str, facts: Facts) -> int:
+    corpus = TRAINING[name]
     english, german = (facts["lines"][member] for member in (corpus.english, corpus.german))
     if english != german:
         raise UserError(

@@ -10,39 +10,31 @@ from __future__ import annotations
 import sys
 import time
 from functools import partial
+from importlib.metadata import version
 from pathlib import Path
 
 import yaml
 
 from onmt_lattice.prepare.archive import read_lines
-from onmt_lattice.prepare.collection import Collection, read_sums
-from onmt_lattice.prepare.lines import in_order, shuffled
-from onmt_lattice.prepare.manifest import (
-    DOWNLOADS,
-    Facts,
-    Manifest,
-    Step,
-    key,
-    sole_user,
-    versions,
-    write_changed,
-)
+from onmt_lattice.prepare.collection import Collection
+from onmt_lattice.prepare.manifest import Facts, Manifest, Step, key, sole_user, write_changed
 from onmt_lattice.prepare.options import Options
 from onmt_lattice.prepare.sources import ARCHIVES, TESTS, VALIDATION, Text, members
 from onmt_lattice.prepare.subword import MODEL_FILES, learn_bpe, learn_pieces
-from onmt_lattice.prepare.texts import read_text, write_text, write_training
+from onmt_lattice.prepare.texts import in_order, read_text, shuffled, write_text, write_training
 from onmt_lattice.prepare.tokens import Tokens, report
 
 TEXTS = {"valid": VALIDATION, **TESTS}
 
 
 def prepare(options: Options) -> Manifest:
-    """Prepare the data in ``options.out``, or do what is left to do; return the manifest.
+    """Prepare the data in ``options.output``, or do what is left to do; return the manifest.
 
-    Raises :class:`UserError` for archives that cannot be had, are broken or not what they should
-    be, for pairs that are not aligned, and for a folder that was prepared with other options.
+    Raises:
+        UserError: for archives that cannot be had, are broken or not what they should be, for
+            pairs that are not aligned, and for a folder that was prepared with other options.
     """
-    with sole_user(options.out):
+    with sole_user(options.output):
         preparation = _Preparation(options)
         preparation.run()
         return preparation.manifest
@@ -56,13 +48,10 @@ class _Preparation:
     """
 
     def __init__(self, options: Options) -> None:
-        out = self._out = options.out
+        out = self._out = options.output
         self._options = options
         self.manifest = Manifest(out)
-        sums = read_sums(options.checksums) if options.checksums else None
-        self._collection = Collection(
-            out / DOWNLOADS, self.manifest, options.given, options.mirror, sums, options.retries
-        )
+        self._collection = Collection(options, self.manifest)
         self._archives = {name: self._collection.facts(name, members(name)) for name in ARCHIVES}
         self._tokens = Tokens(options, self.manifest, self._collection, self._archives)
         self._model = out / MODEL_FILES[options.subword]
@@ -71,13 +60,13 @@ class _Preparation:
     def _plan(self) -> dict[str, Step]:
         options, out = self._options, self._out
         tokens = key([step.key for step in self._tokens.steps])
-        software = versions()["sentencepiece" if options.plain else "subword-nmt"]
-        order = options.seed if options.plain else None  # BPE learns from all, in any order
+        software = version("sentencepiece" if options.plain else "subword-nmt")
+        order = options.order if options.plain else None  # BPE learns from all, in any order
         model = key(tokens, options.merges, order, software)
         training = (out / "train.en", out / "vocab.txt")
         steps = [
             Step("model", model, (self._model,)),
-            Step("train", key(model, options.seed), training),
+            Step("train", key(model, options.order), training),
             *(self._text_step(name, text, model) for name, text in TEXTS.items()),
         ]
         return {step.name: step for step in steps}
@@ -107,7 +96,7 @@ class _Preparation:
         options, files = self._options, self._sides()
         start = time.monotonic()
         if options.plain:
-            sample = shuffled(files, options.seed or 0)
+            sample = shuffled(files, options.order or 0)
             facts = learn_pieces(sample, options.merges, self._model)
         else:
             facts = learn_bpe(in_order(files), options.merges, self._model)
@@ -121,7 +110,7 @@ class _Preparation:
         start = time.monotonic()
         english = [path for path in files if path.suffix == ".en"]
         german = [path for path in files if path.suffix == ".de"]
-        lines = in_order(english) if options.seed is None else shuffled(english, options.seed)
+        lines = in_order(english) if options.keep_order else shuffled(english, options.seed)
         facts = write_training(
             lines,
             in_order(german),
@@ -129,7 +118,7 @@ class _Preparation:
             self._steps["train"].files,
             plain=options.plain,
             workers=options.workers,
-            total=self._tokens.kept * (1 + options.joint),
+            total=self._tokens.kept * (1 + options.joint_bpe),
         )
         report("segmented", facts["sentences"], "sentences", time.monotonic() - start)
         return facts
