@@ -9,7 +9,7 @@ from torch import Tensor
 
 
 @dataclass(frozen=True)
-class CodebookSummary:
+class Codebooks:
     """Use of N codebooks of M entries.
 
     Attributes:
@@ -27,8 +27,8 @@ class CodebookSummary:
     def describe(self) -> str:
         """Return the summary as one phrase."""
         return (
-            f"perplexity: {self.perplexity:.2f} of {self.entries} "
-            f"(lowest {self.lowest_perplexity:.2f}); unused entries: {100 * self.unused:.1f} %"
+            f"perplexity {self.perplexity:.2f} of {self.entries} (lowest "
+            f"{self.lowest_perplexity:.2f}), {100 * self.unused:.1f} % of the entries unused"
         )
 
 
@@ -42,13 +42,13 @@ class CodebookUsage:
         """Count ``symbols`` ``(batch, N)``."""
         self.symbols.append(symbols.cpu())
 
-    def summary(self, entries: int) -> CodebookSummary:
+    def summary(self, entries: int) -> Codebooks:
         """Return the use of codebooks of M = ``entries`` each."""
         symbols = torch.cat(self.symbols)  # (sentences, N)
         counts = torch.stack([(symbols == k).sum(0) for k in range(entries)]).double()  # (M, N)
         share = counts / len(symbols)
         perplexity = torch.special.entr(share).sum(0).exp()
-        return CodebookSummary(
+        return Codebooks(
             entries,
             perplexity.mean().item(),
             perplexity.min().item(),

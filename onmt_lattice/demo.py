@@ -7,9 +7,9 @@ from pathlib import Path
 
 from onmt_lattice.errors import UserError
 from onmt_lattice.evaluation import Evaluation
-from onmt_lattice.report.results import Results
-from onmt_lattice.sweep.manifest import FAILED
-from onmt_lattice.sweep.sweep import REPORT, SweepOptions, sweep
+from onmt_lattice.report.drawing import REPORT
+from onmt_lattice.report.results import FAILED, Results
+from onmt_lattice.sweep.sweep import SweepOptions, sweep
 
 SHOWN_SENTENCES = 3
 

@@ -10,10 +10,11 @@ import typing
 from dataclasses import dataclass
 from typing import Any
 
+from onmt_lattice.codebook import Codebooks
 from onmt_lattice.errors import UserError
 from onmt_lattice.files import read_json, write_json
 
-FORMAT = 1
+FORMAT = 2
 LAW_STANDARD_ERRORS = 4.0
 
 
@@ -37,7 +38,7 @@ class Mean:
     """A mean over sentences with its standard error, None for a single sentence."""
 
     mean: float
-    standard_error: float | None
+    standard_error: float | None = None
 
     @classmethod
     def of(cls, values: list[float]) -> Mean:
@@ -45,7 +46,7 @@ class Mean:
         n = len(values)
         mean = math.fsum(values) / n
         if n < 2:
-            return cls(mean, None)
+            return cls(mean)
         variance = math.fsum((v - mean) ** 2 for v in values) / (n - 1)
         return cls(mean, math.sqrt(variance / n))
 
@@ -72,16 +73,6 @@ class Entropy:
         """Whether rate + NLL is at least H, within four standard errors where there are any."""
         mean, error = self.excess_bits_sentence.mean, self.excess_bits_sentence.standard_error
         return error is None or mean >= -LAW_STANDARD_ERRORS * error
-
-
-@dataclass(frozen=True)
-class Codebooks:
-    """Use of the codebooks of a straight-through bottleneck; see ``CodebookSummary``."""
-
-    entries: int
-    perplexity: float
-    lowest_perplexity: float
-    unused: float
 
 
 @dataclass(frozen=True)
@@ -112,6 +103,7 @@ class Evaluation:
         run: name of the run it belongs to: the path without its step.
         step: training steps done; ``rate_weight``: λ at that step.
         bottleneck: its name; ``settings``: its options; ``label``: what plots call it.
+        pays: whether rate + NLL is the length of a code for the text.
         text: path of the text; ``sentences``, ``empty_lines``, ``words``, ``tokens``,
             ``unknown_tokens``: counts in it.
         seed: of the dither and noise.
@@ -119,6 +111,7 @@ class Evaluation:
         relaxed_rate: of the training channel.
         rate_difference_bits_sentence: quantized − relaxed rate; by Theorem 1 its mean tends to 0.
         perplexity: 2^(NLL in bits a token); ``token_accuracy``: share of tokens guessed first.
+        dim: d, the numbers between the linear maps of the bottleneck; None where not recorded.
     """
 
     model: str
@@ -128,6 +121,7 @@ class Evaluation:
     bottleneck: str
     settings: dict[str, Any]
     label: str
+    pays: bool
     text: str
     sentences: int
     empty_lines: int
@@ -142,6 +136,7 @@ class Evaluation:
     rate_difference_bits_sentence: Mean
     perplexity: float
     token_accuracy: float
+    dim: int | None = None
     codebooks: Codebooks | None = None
     entropy: Entropy | None = None
     reconstruction: Reconstruction | None = None
@@ -152,16 +147,19 @@ class Evaluation:
 
     @classmethod
     def read(cls, path: str | os.PathLike[str]) -> Evaluation:
-        """Return the evaluation written at ``path``.
+        """Return the evaluation written at ``path``, or by an earlier version in format 1.
 
         Raises:
-            UserError: if the file is missing or is no evaluation of this format.
+            UserError: if the file is missing or is no evaluation of a format known.
         """
         values = read_json(path, "the output of evaluate")
-        if not isinstance(values, dict) or values.pop("format", None) != FORMAT:
+        number = values.pop("format", None) if isinstance(values, dict) else None
+        if number not in (1, FORMAT):
             raise UserError(f"{path}: not an evaluation of format {FORMAT}; run evaluate again")
         try:
-            return typing.cast(Evaluation, revive(cls, values))
+            return typing.cast(
+                Evaluation, revive(cls, of_format_1(values) if number == 1 else values)
+            )
         except TypeError as error:
             raise UserError(f"{path}: not an evaluation of format {FORMAT}: {error}") from error
 
@@ -188,11 +186,7 @@ class Evaluation:
     def _optional_rows(self) -> list[str]:
         rows = []
         if self.codebooks is not None:
-            c = self.codebooks
-            rows.append(
-                f"codebooks: perplexity {c.perplexity:.2f} of {c.entries} (lowest "
-                f"{c.lowest_perplexity:.2f}), {100 * c.unused:.1f} % of the entries unused"
-            )
+            rows.append(f"codebooks: {self.codebooks.describe()}")
         if self.entropy is not None:
             e = self.entropy
             verdict = "holds" if e.holds else "BROKEN: the accounting is wrong"
@@ -218,6 +212,14 @@ def _row(name: str, bits: Bits) -> str:
 def _mean(mean: Mean) -> str:
     error = "?" if mean.standard_error is None else f"{mean.standard_error:.4f}"
     return f"{mean.mean:.4f} ± {error}"
+
+
+def of_format_1(values: dict[str, Any], dim: int | None = None) -> dict[str, Any]:
+    """Return what format 1 says, in this format.
+
+    It had no ``pays``, which was false of the bottleneck ``none`` alone, and no ``dim``.
+    """
+    return {"pays": values.get("bottleneck") != "none", "dim": dim, **values}
 
 
 def revive(kind: Any, value: Any) -> Any:

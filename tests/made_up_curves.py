@@ -8,9 +8,7 @@ from typing import Any
 from made_up_evaluation import made_up_evaluation
 
 from onmt_lattice.evaluation import Evaluation
-from onmt_lattice.report.results import Point, Results, RunResult
-from onmt_lattice.sweep.manifest import FINISHED, Record
-from onmt_lattice.sweep.run import ANNEALED, FIXED
+from onmt_lattice.report.results import ANNEALED, FINISHED, FIXED, Point, Record, Results, RunResult
 
 SENTENCES, WORDS, DIM = 100, 1300, 24
 CURVES: dict[str, dict[str, Any]] = {
@@ -59,7 +57,7 @@ def run(
     made = [Point(step, evaluation(curve, step, nll, rate)) for step, nll, rate in points]
     record = Record(FINISHED, attempts=1)
     name = name.replace(" ", "_")
-    return RunResult(name, curve, reading, values, seed, "train", record, made, [], DIM)
+    return RunResult(name, curve, reading, values, seed, "train", record, made, [])
 
 
 def evaluation(curve: str, step: int, nll: float, rate: float) -> Evaluation:
@@ -72,6 +70,7 @@ def evaluation(curve: str, step: int, nll: float, rate: float) -> Evaluation:
         SENTENCES,
         WORDS,
         rate_weight=step / 1000,
+        dim=DIM,
         bottleneck=CURVES[curve]["bottleneck"],
         settings=CURVES[curve],
     )

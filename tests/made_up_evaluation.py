@@ -23,6 +23,8 @@ def made_up_evaluation(
         "bottleneck": label.split()[0],
         "settings": {},
         "label": label,
+        "pays": label != "none",
+        "dim": 24,
         "text": "text/test.en",
         "sentences": sentences,
         "empty_lines": 0,

@@ -7,10 +7,19 @@ from typing import Any
 
 from made_up_evaluation import made_up_evaluation
 
-from onmt_lattice.evaluation import Codebooks, Evaluation, Reconstruction
-from onmt_lattice.report.results import Point, Results, RunResult
-from onmt_lattice.sweep.manifest import FAILED, FINISHED, WAITING, Record
-from onmt_lattice.sweep.run import ANNEALED, FIXED
+from onmt_lattice.codebook import Codebooks
+from onmt_lattice.evaluation import Evaluation, Reconstruction
+from onmt_lattice.report.results import (
+    ANNEALED,
+    FAILED,
+    FINISHED,
+    FIXED,
+    WAITING,
+    Point,
+    Record,
+    Results,
+    RunResult,
+)
 
 INPUTS = [
     "the gardener wore a green coat in the old garden .",
@@ -39,7 +48,7 @@ def sweep() -> Results:
         for weight in (0.05, 0.1, 0.2, 0.3, 0.4)
     ]
     runs += [annealed("gaussian", seed) for seed in (1, 2)]
-    broken = replace(fixed("Z", 0.8, 1), points=[], history=[], dim=None)
+    broken = replace(fixed("Z", 0.8, 1), points=[], history=[])
     error = "status 1; the end of its log:\nValueError: <loss> & gradient are nan"
     failed = replace(broken, record=Record(FAILED, attempts=2, seconds=31.0, error=error))
     later = replace(broken, name="Z_0.9_seed1", values={"rate_weight": 0.9}, record=Record(WAITING))
@@ -81,7 +90,7 @@ def finished(
     ]
     command = f"onmt_lattice train -config runs/{name}/config.yaml"
     record = Record(FINISHED, attempts=1, seconds=90.0)
-    return RunResult(name, curve, reading, values, seed, command, record, points, history, dim=24)
+    return RunResult(name, curve, reading, values, seed, command, record, points, history)
 
 
 def decoded(point: Point, weight: float) -> Point:

@@ -9,10 +9,10 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from onmt_lattice.codebook import CodebookSummary, CodebookUsage
+from onmt_lattice.codebook import Codebooks, CodebookUsage
 
 
-def summary(symbols: list[list[int]], entries: int) -> CodebookSummary:
+def summary(symbols: list[list[int]], entries: int) -> Codebooks:
     usage = CodebookUsage()
     usage.add(torch.tensor(symbols))
     return usage.summary(entries)
@@ -26,7 +26,7 @@ def test_even_use_has_the_perplexity_of_the_alphabet() -> None:
 
 
 def test_one_entry_alone_has_perplexity_one() -> None:
-    assert summary([[2], [2], [2]], 4) == CodebookSummary(4, 1.0, 1.0, 0.75)
+    assert summary([[2], [2], [2]], 4) == Codebooks(4, 1.0, 1.0, 0.75)
 
 
 def test_perplexity_is_exp_of_the_entropy_meaned_over_the_codebooks() -> None:
@@ -61,5 +61,5 @@ def test_the_laws_of_usage(entries: int, rows: int, codebooks: int, data: st.Dat
 
 
 def test_the_phrase_has_every_number() -> None:
-    phrase = CodebookSummary(4, 2.345, 1.0, 0.125).describe()
-    assert phrase == "perplexity: 2.35 of 4 (lowest 1.00); unused entries: 12.5 %"
+    phrase = Codebooks(4, 2.345, 1.0, 0.125).describe()
+    assert phrase == "perplexity 2.35 of 4 (lowest 1.00), 12.5 % of the entries unused"

@@ -10,8 +10,7 @@ import yaml
 from made_up_results import annealed
 
 from onmt_lattice.cli import main
-from onmt_lattice.report.results import Results
-from onmt_lattice.sweep.manifest import FAILED, Record
+from onmt_lattice.report.results import FAILED, Record, Results
 from onmt_lattice.sweep.sweep import SweepOptions
 
 ROOT = Path(__file__).parent.parent

@@ -12,11 +12,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from onmt_lattice.codebook import Codebooks
 from onmt_lattice.errors import UserError
 from onmt_lattice.evaluation import (
     FORMAT,
     Bits,
-    Codebooks,
     Entropy,
     Evaluation,
     Mean,
@@ -31,6 +31,7 @@ PLAIN = Evaluation(
     bottleneck="lattice",
     settings={"lattice": "E8", "bottleneck_dim": 0},
     label="lattice E8",
+    pays=True,
     text="valid.en",
     sentences=10,
     empty_lines=2,
@@ -45,6 +46,7 @@ PLAIN = Evaluation(
     rate_difference_bits_sentence=Mean(-1.25, 0.75),
     perplexity=2**1.5,
     token_accuracy=0.625,
+    dim=8,
 )
 FULL = dataclasses.replace(
     PLAIN,
@@ -136,6 +138,17 @@ def test_a_truncated_evaluation_is_refused(tmp_path: Path) -> None:
 def test_a_foreign_or_an_older_format_is_refused(values: Any, tmp_path: Path) -> None:
     message = refusal(written(values, tmp_path))
     assert f"not an evaluation of format {FORMAT}; run evaluate again" in message
+
+
+@pytest.mark.parametrize(("bottleneck", "pays"), [("none", False), ("lattice", True)])
+def test_format_1_said_neither_d_nor_whether_there_is_a_code(
+    bottleneck: str, pays: bool, tmp_path: Path
+) -> None:
+    """It is read by the rule of its time: all but ``none`` has a code, and d is not known."""
+    values = {"format": 1, **dataclasses.asdict(PLAIN), "bottleneck": bottleneck}
+    del values["pays"], values["dim"]
+    read = Evaluation.read(written(values, tmp_path))
+    assert read == dataclasses.replace(PLAIN, bottleneck=bottleneck, pays=pays, dim=None)
 
 
 def damage(path: tuple[str, ...], value: Any) -> dict[str, Any]:

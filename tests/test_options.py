@@ -4,11 +4,9 @@ from __future__ import annotations
 
 from argparse import Namespace
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 from conftest import BOTTLENECKS, Corpus
 
 Mistake = Callable[..., str]
@@ -146,11 +144,3 @@ def test_every_declared_option_is_offered_by_its_name() -> None:
     names = train_parser().names()
     for cls in bottlenecks().values():
         assert {field.name for field in dataclasses.fields(cls.Config)} <= names
-
-
-def test_a_file_of_all_commands_gives_the_dimension(tmp_path: Path) -> None:
-    from onmt_lattice.opennmt.options import bottleneck_dim
-
-    shared = {"data": "{}", "src_vocab": "v", "rnn_size": 8, "beam_size": 2, "n_sample": -1}
-    (tmp_path / "a.yaml").write_text(yaml.safe_dump(shared), encoding="utf-8")
-    assert bottleneck_dim(tmp_path / "a.yaml") == 8

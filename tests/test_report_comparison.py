@@ -10,7 +10,8 @@ from statistics import fmean
 import pytest
 from made_up_curves import DIM, SENTENCES, WORDS, annealed, fixed, sweep, unfinished
 
-from onmt_lattice.evaluation import Codebooks, Reconstruction
+from onmt_lattice.codebook import Codebooks
+from onmt_lattice.evaluation import Reconstruction
 from onmt_lattice.lattices import make_lattice
 from onmt_lattice.report.comparison import (
     Comparison,
@@ -74,7 +75,9 @@ def test_only_a_lattice_of_one_dimension_has_a_loss() -> None:
     ste = at(sweep([*reference, *fixed("ste_scalar M=2", 1, shifted(1.0))]), "ste_scalar M=2", 2.5)
     assert ste.over is not None and (ste.loss, ste.share) == (None, None)
     runs = fixed("Z", 1, shifted(1.0))
-    z = at(sweep([*reference, replace(runs[0], dim=2 * DIM), *runs[1:]]), "Z", 2.5)
+    (point,) = runs[0].points
+    other = replace(point, evaluation=replace(point.evaluation, dim=2 * DIM))
+    z = at(sweep([*reference, replace(runs[0], points=[other]), *runs[1:]]), "Z", 2.5)
     assert z.over is not None and (z.loss, z.share) == (None, None)
 
 

@@ -20,8 +20,7 @@ from onmt_lattice.report.equal_nll import (
     levels,
     rate_at,
 )
-from onmt_lattice.report.results import RunResult
-from onmt_lattice.sweep.run import ANNEALED, FIXED
+from onmt_lattice.report.results import ANNEALED, FIXED, RunResult
 
 GRID = [(2.0, 8.0), (2.5, 4.0), (3.5, 1.0), (4.0, 0.5)]  # halves in half a bit of NLL, but once
 

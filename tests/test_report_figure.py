@@ -13,8 +13,9 @@ from made_up_curves import CURVES, annealed, fixed, sweep, unfinished
 
 from onmt_lattice.errors import UserError
 from onmt_lattice.evaluation import Entropy, Mean
-from onmt_lattice.report.figure import draw, figure, styles
-from onmt_lattice.report.results import Point, Results
+from onmt_lattice.report.figure import draw, figure
+from onmt_lattice.report.results import ANNEALED, Point, Results
+from onmt_lattice.report.style import styles
 
 GRID = [(2.0, 8.0), (2.5, 4.0), (3.5, 1.0)]
 EARLY = [(11.0, 2.0), (4.0, 9.0)]
@@ -50,7 +51,7 @@ def legend(drawn: Any) -> list[str]:
 
 
 def note(drawn: Any) -> str:
-    return drawn._supxlabel.get_text().replace("\n", " ") if drawn._supxlabel else ""
+    return drawn.get_supxlabel().replace("\n", " ")
 
 
 def test_every_checkpoint_is_an_artist_of_its_own_where_it_belongs(results: Results) -> None:
@@ -80,7 +81,7 @@ def test_the_same_bytes_at_every_call(results: Results, tmp_path: Path) -> None:
 
 def test_readings_are_told_apart_and_a_curve_has_one_colour_and_marker(results: Results) -> None:
     drawn = figure(results)
-    style = styles(results)["E8"]
+    style = styles(results.bottlenecks())["E8"]
     full, hollow = (
         points(drawn)[f"point-E8_{name}"] for name in ("1_seed1-400", "annealed_seed1-400")
     )
@@ -102,8 +103,9 @@ def test_the_mean_over_seeds_and_their_range(results: Results) -> None:
         assert middle == pytest.approx([nll, rate])
         assert horizontal.ravel() == pytest.approx([nll - 0.025, rate, nll + 0.025, rate])
         assert vertical.ravel() == pytest.approx([nll, rate - 0.05, nll, rate + 0.05])
-    thin = [line for line in drawn.axes[0].get_lines() if len(line.get_xdata()) > 1]
-    assert len(thin) == 2 * len(means(drawn)) + len(means(drawn))  # two seeds and their mean
+    joined = [line.get_xydata().tolist() for line in drawn.axes[0].get_lines()]
+    for run in (run for run in results.runs if run.reading == ANNEALED):
+        assert [[p.evaluation.nll.word, p.evaluation.rate.word] for p in run.points] in joined
     assert legend(drawn)[-3:] == ["one seed", "mean over seeds", "range of seeds"]
 
 
@@ -123,7 +125,7 @@ def test_thirty_curves_look_different_and_keep_their_look() -> None:
     names = [f"{n}" for n in range(30)]
     kinds = [CURVES["Z"], CURVES["ste_scalar M=2"], {"bottleneck": "another"}]
     many = replace(sweep([]), curves={name: kinds[int(name) % 3] for name in names})
-    looks = styles(many)
+    looks = styles(many.bottlenecks())
     assert len(set(looks.values())) == 30
     colours = [{looks[n].colour for n in names if int(n) % 3 == kind} for kind in range(3)]
     assert not (colours[0] & colours[1] or colours[0] & colours[2] or colours[1] & colours[2])

@@ -15,9 +15,8 @@ from matplotlib.figure import Figure
 
 from onmt_lattice.evaluation import Bits
 from onmt_lattice.report.comparison import tables
-from onmt_lattice.report.page import hover, page, write_report
-from onmt_lattice.report.results import Results, RunResult
-from onmt_lattice.sweep.manifest import FAILED, Record
+from onmt_lattice.report.page import hover, page, write_page
+from onmt_lattice.report.results import FAILED, Record, Results, RunResult
 from onmt_lattice.tables import Column, Table, show
 
 HEADINGS = [
@@ -36,7 +35,7 @@ class Row(NamedTuple):
 def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The report of a sweep with everything in it."""
     path = tmp_path_factory.mktemp("report") / "report.html"
-    write_report(sweep(), path)
+    write_page(sweep(), path)
     return path
 
 
@@ -245,7 +244,7 @@ def test_no_page_where_drawing_fails(tmp_path: Path, monkeypatch: pytest.MonkeyP
     run = fixed("gaussian", 0.1, 1)
     monkeypatch.setattr("onmt_lattice.report.page.figure", lambda results: Figure())
     with pytest.raises(ValueError, match=f"point-{run.name}-400"):
-        write_report(only(run), path)
+        write_page(only(run), path)
     assert path.read_text() == "before" and list(tmp_path.iterdir()) == [path]
 
 

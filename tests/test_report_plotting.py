@@ -6,6 +6,7 @@ import dataclasses
 from pathlib import Path
 
 import pytest
+from made_up_curves import annealed, fixed, sweep
 from made_up_evaluation import made_up_evaluation
 from matplotlib.figure import Figure
 
@@ -13,6 +14,9 @@ from onmt_lattice.cli import main
 from onmt_lattice.errors import UserError
 from onmt_lattice.evaluation import Entropy, Evaluation, Mean
 from onmt_lattice.report import plotting
+from onmt_lattice.report.figure import figure
+
+GRID = [(2.0, 8.0), (2.5, 4.0), (3.5, 1.0)]
 
 
 def evaluation(label: str, run: str, step: int, nll: float, rate: float) -> Evaluation:
@@ -42,39 +46,66 @@ def drawn(evaluations: list[Evaluation], monkeypatch: pytest.MonkeyPatch, path: 
     return kept[0]
 
 
-def test_each_bottleneck_has_a_colour_and_marker_of_its_own(
+def test_a_label_has_one_look_that_no_other_has(
     curves: list[Evaluation], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    lines = drawn(curves, monkeypatch, tmp_path / "p.png").axes[0].get_lines()
-    styles = {(line.get_color(), line.get_marker()) for line in lines}
-    assert len(lines) == 10  # five bottlenecks, two runs each
-    assert len(styles) == 5
-    assert len({colour for colour, _ in styles}) == len({m for _, m in styles}) == 5
+    """The legend names them, the Gaussian first; every point drawn has one of these looks."""
+    figure = drawn(curves, monkeypatch, tmp_path / "p.png")
+    entries = figure.legends[0].legend_handles
+    looks = {(line.get_color(), line.get_marker()) for line in entries}
+    assert len(looks) == len({colour for colour, _ in looks}) == len({m for _, m in looks}) == 5
+    assert entries[0].get_label() == "gaussian"
+    lines = figure.axes[0].get_lines()
+    points = {
+        (line.get_color(), line.get_marker()) for line in lines if line.get_marker() != "None"
+    }
+    assert points == looks
 
 
 def test_a_run_is_joined_in_the_order_of_its_steps(
     curves: list[Evaluation], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     axes = drawn(curves, monkeypatch, tmp_path / "p.png").axes[0]
-    for line in axes.get_lines():
-        nll, rate = line.get_data()
-        assert list(nll) == sorted(nll)
-        assert list(rate) == sorted(rate, reverse=True)
+    joined = [
+        line.get_xydata().tolist() for line in axes.get_lines() if line.get_marker() == "None"
+    ]
+    runs = [
+        sorted((e for e in curves if e.run == name), key=lambda e: e.step)
+        for name in {e.run for e in curves}
+    ]
+    expected = [[[e.nll.word, e.rate.word] for e in run] for run in runs]
+    assert sorted(joined) == sorted(expected)
     assert "NLL" in axes.get_xlabel() and "bits a word" in axes.get_xlabel()
     assert "rate" in axes.get_ylabel() and "bits a word" in axes.get_ylabel()
-    legend = [text.get_text() for text in axes.get_legend().get_texts()]
-    assert legend[0] == "gaussian" and len(legend) == 5
+
+
+def test_a_curve_looks_as_in_the_figure_of_its_sweep(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Whether drawn from the evaluations or from the results: colour, marker, dashes, filling."""
+    results = sweep([*fixed("Z", 1, GRID), annealed("gaussian", 1, GRID)])
+    points = [(run, p.evaluation) for run in results.runs for p in run.points]
+    found = [dataclasses.replace(e, label=run.curve, run=run.name) for run, e in points]
+    plotted = drawn(found, monkeypatch, tmp_path / "p.png")
+    looks = [
+        {
+            (line.get_label(), line.get_color(), line.get_marker(), line.get_linestyle())
+            for line in made.legends[0].legend_handles
+            if line.get_label() in results.curves
+        }
+        for made in (plotted, figure(results))
+    ]
+    assert looks[0] == looks[1] and len(looks[0]) == 2
 
 
 def test_the_entropy_line_is_drawn_where_it_is_known(
     curves: list[Evaluation], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     known = Entropy(44.0, 4.5, Mean(1.0, 0.1), 10)
-    curves = [dataclasses.replace(e, entropy=known) for e in curves]
-    lines = drawn(curves, monkeypatch, tmp_path / "p.png").axes[0].get_lines()
-    assert [list(map(float, line.get_xdata())) for line in lines[10:]] == [[0.0, 4.5]]
-    x, y = lines[10].get_data()
-    assert all(a + b == 4.5 for a, b in zip(x, y, strict=True))
+    evaluations = [dataclasses.replace(e, entropy=known) for e in curves]
+    axes = drawn(evaluations, monkeypatch, tmp_path / "p.png").axes[0]
+    assert [[0.0, 4.5], [4.5, 0.0]] in [line.get_xydata().tolist() for line in axes.get_lines()]
+    assert axes.get_xlim()[0] == axes.get_ylim()[0] == 0
 
 
 @pytest.mark.parametrize(

@@ -16,10 +16,9 @@ import yaml
 
 from onmt_lattice.cli import main
 from onmt_lattice.corpus import corpus_text
-from onmt_lattice.report.results import Results
-from onmt_lattice.sweep.manifest import FAILED, FINISHED
+from onmt_lattice.locks import only_user
+from onmt_lattice.report.results import FAILED, FINISHED, Results
 from onmt_lattice.sweep.run import PROGRAM
-from onmt_lattice.sweep.sweep import only_sweep
 
 ROOT = Path(__file__).parent.parent
 SHARED = {
@@ -186,7 +185,7 @@ def test_results_are_drawn_elsewhere(swept: Path, tmp_path: Path) -> None:
 def test_one_sweep_at_a_time_in_a_folder(
     place: Path, swept: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    with only_sweep(swept):
+    with only_user(swept):
         assert main(words(place, "whole")) == 2
     assert "another run is at work" in capsys.readouterr().err
 

@@ -16,10 +16,11 @@ import pytest
 from fake_slurm import FakeSlurm
 
 from onmt_lattice.errors import UserError
+from onmt_lattice.report.results import FINISHED, FIXED, RUNNING, WAITING
 from onmt_lattice.sweep import cluster, scheduler
 from onmt_lattice.sweep.cluster import ClusterWorkers, cluster_options, cluster_workers
-from onmt_lattice.sweep.manifest import FINISHED, RUNNING, WAITING, Manifest
-from onmt_lattice.sweep.run import FIXED, Run
+from onmt_lattice.sweep.manifest import Manifest
+from onmt_lattice.sweep.run import Run
 
 TRAINED = "touch $F/model_step_3.pt"
 EVALUATED = "touch $F/model_step_3.json $F/model_step_3.txt"

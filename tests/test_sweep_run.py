@@ -10,7 +10,8 @@ import pytest
 import yaml
 
 from onmt_lattice.errors import UserError
-from onmt_lattice.sweep.run import ANNEALED, FIXED, Run
+from onmt_lattice.report.results import ANNEALED, FIXED
+from onmt_lattice.sweep.run import Run
 
 
 def run_in(folder: Path, reading: str = FIXED, **options: Any) -> Run:

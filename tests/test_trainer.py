@@ -110,18 +110,6 @@ def test_validation_sees_the_averaged_parameters(build: Build) -> None:
     assert trainer.validate([batch]).loss == plain.loss
 
 
-def test_every_batch_taken_is_counted(build: Build) -> None:
-    trainer = build(accum_count=[2], accum_steps=[0])
-    batches = [batch_of(trainer, LINES[:4])] * 7
-    trainer.model_saver = None
-    trainer.train(batches, 3, save_checkpoint_steps=0)
-    assert trainer.batches_taken == 6
-    assert trainer.progress() == {
-        "batches_taken": 6,
-        "rate_weight": RateWeight(midpoint=100)(3),
-    }
-
-
 def test_metrics_of_validation(corpus: Corpus, tmp_path: Path) -> None:
     config = corpus.yaml(
         tmp_path / "a.yaml",

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 from onmt_lattice.cli.arguments import Parser
-from onmt_lattice.evaluation import Evaluation
-from onmt_lattice.report.plotting import check_format, plot
 
 
 def parser() -> Parser:
@@ -31,6 +29,10 @@ def parser() -> Parser:
 def run(argv: list[str]) -> None:
     """Plot with the options in ``argv``."""
     args = parser().parse_args(argv)
+
+    from onmt_lattice.evaluation import Evaluation
+    from onmt_lattice.report.plotting import check_format, plot
+
     check_format(args.output)
     plot([Evaluation.read(path) for path in args.results], args.output)
     print(f"written to {args.output}")

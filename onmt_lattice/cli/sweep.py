@@ -92,13 +92,16 @@ def run(argv: list[str]) -> int:
         raise UserError(f"-gpus {' '.join(args.gpus)}: a cluster gives out its GPUs; leave it out")
     stop_in_order()
 
-    from onmt_lattice.sweep import sweep
-
     drawn, printed, results = args.draw_only, args.commands, args.results
     for name in ("draw_only", "commands", "results"):
         delattr(args, name)
     if results is not None:
-        return _end(sweep.redraw(results, args.output), args.output)
+        from onmt_lattice.report.drawing import redraw
+
+        return _end(redraw(results, args.output), args.output)
+
+    from onmt_lattice.sweep import sweep
+
     options = sweep.SweepOptions(**vars(args))
     if printed:
         print("\n".join(sweep.commands(options)))

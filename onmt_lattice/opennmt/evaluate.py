@@ -10,10 +10,10 @@ from pathlib import Path
 
 from sacrebleu.metrics import BLEU, CHRF
 
-from onmt_lattice.codebook import CodebookUsage
+from onmt_lattice.codebook import Codebooks, CodebookUsage
 from onmt_lattice.corpus import english_grammar, ideal_bits
 from onmt_lattice.errors import UserError
-from onmt_lattice.evaluation import Bits, Codebooks, Entropy, Evaluation, Mean, Reconstruction
+from onmt_lattice.evaluation import Bits, Entropy, Evaluation, Mean, Reconstruction
 from onmt_lattice.files import read_lines, write_lines
 from onmt_lattice.opennmt import plugin
 from onmt_lattice.opennmt.checkpoint import LoadedAutoencoder, load_autoencoder
@@ -68,6 +68,7 @@ def evaluate(options: EvaluateOptions) -> Evaluation:
         bottleneck=loaded.opt.bottleneck,
         settings=bottleneck_settings(loaded.opt),
         label=bottleneck_label(loaded.opt),
+        pays=loaded.model.encoder.bottleneck.pays,
         text=options.src,
         sentences=len(sentences),
         empty_lines=len(lines) - len(sentences),
@@ -82,6 +83,7 @@ def evaluate(options: EvaluateOptions) -> Evaluation:
         rate_difference_bits_sentence=Mean.of(difference.tolist()),
         perplexity=2**nll.token,
         token_accuracy=float(scores.correct.sum()) / tokens,
+        dim=loaded.model.encoder.bottleneck.dim,
         codebooks=_codebooks(loaded, scores),
         entropy=_entropy(lines, sentences, loaded, scores),
         reconstruction=_reconstruction(lines, sentences, loaded, options),
@@ -109,7 +111,7 @@ def _codebooks(loaded: LoadedAutoencoder, scores: SentenceScores) -> Codebooks |
         return None
     usage = CodebookUsage()
     usage.add(scores.symbols)
-    return Codebooks(**dataclasses.asdict(usage.summary(alphabet)))
+    return usage.summary(alphabet)
 
 
 @lru_cache(maxsize=1)  # one text, many checkpoints

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import os
 from argparse import Namespace
 from typing import Any
 
@@ -149,6 +148,14 @@ def train_parser() -> StrictParser:
     encoder_type.choices = [*encoder_type.choices, ENCODER_TYPE]
     add_bottleneck_options(parser)
     add_objective_options(parser)
+    parser.add_argument_group("History").add(
+        "-log_json",
+        "--log_json",
+        default="",
+        metavar="FILE",
+        help="write every report and validation to this file too, a JSON object a line; a resumed "
+        "run goes on in it",
+    )
     parser.set_defaults(**TRAIN_DEFAULTS)
     return parser
 
@@ -220,13 +227,6 @@ def make_bottleneck_from_opt(opt: Namespace, input_dim: int) -> Bottleneck:
             )
         given[name] = value
     return make_bottleneck(opt.bottleneck, input_dim, **given)
-
-
-def bottleneck_dim(config: str | os.PathLike[str]) -> int:
-    """Return d, the numbers between the linear maps of the bottleneck that a YAML file sets up."""
-    opt = parse_train(["-config", str(config)])
-    ArgumentParser.update_model_opts(opt)
-    return make_bottleneck_from_opt(opt, representation_dim(opt)).dim
 
 
 def bottleneck_settings(opt: Namespace) -> dict[str, Any]:

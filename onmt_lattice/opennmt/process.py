@@ -20,10 +20,10 @@ from onmt.train_single import (
 )
 from onmt.trainer import build_trainer
 from onmt.utils.logging import init_logger, logger
-from onmt.utils.optimizers import Optimizer
 from torch import nn
 
 from onmt_lattice.errors import UserError
+from onmt_lattice.history import History
 from onmt_lattice.opennmt.checkpoint import (
     OUR_KEY,
     CheckpointSaver,
@@ -37,6 +37,7 @@ from onmt_lattice.opennmt.options import (
     bottleneck_settings,
     check_single_path,
 )
+from onmt_lattice.opennmt.reporting import HistoryReports, NormOptimizer
 
 
 def run_process(
@@ -116,7 +117,7 @@ def build(
     log_bottleneck(model_opt, model)
     share_parameters(model, opt.world_size)
     model.count_parameters(log=logger.info)
-    optim = Optimizer.from_opt(model, opt, checkpoint=checkpoint)
+    optim = NormOptimizer.from_opt(model, opt, checkpoint=checkpoint)
     os.makedirs(os.path.dirname(os.path.abspath(opt.save_model)), exist_ok=True)
     saver = CheckpointSaver(opt.save_model, model, model_opt, fields, optim, opt.keep_checkpoint)
     saver.files = embedded_files(opt)
@@ -126,8 +127,15 @@ def build(
     # On the CPU OpenNMT-py counts no device, and then skips validation and every metric.
     trainer.n_gpu = opt.world_size
     trainer.noise_seed = max(opt.seed, 0)
+    done = 0
     if checkpoint is not None:
+        done = checkpoint[OUR_KEY]["step"]
         trainer.batches_taken = checkpoint[OUR_KEY]["batches_taken"]
+        trainer.carried = checkpoint[OUR_KEY].get("unreported") if rank == 0 else None
+    if opt.log_json and rank == 0:
+        trainer.report_manager = HistoryReports(
+            trainer.report_manager, History(opt.log_json, done), optim
+        )
     saver.progress = trainer.progress
     return trainer
 

@@ -10,6 +10,7 @@ from onmt.utils.logging import logger
 from onmt.utils.statistics import Statistics
 
 NATS_PER_BIT = math.log(2)
+SUMS = ("loss", "n_words", "n_correct", "rate_nats")
 
 
 class RateStatistics(Statistics):
@@ -19,6 +20,7 @@ class RateStatistics(Statistics):
         rate_nats: rate summed over sentences.
         rate_weight: the λ last used.
         relaxed: the same statistics of the relaxed channel, in validation only.
+        carried_words: how many of the ``n_words`` were counted before the run was resumed.
     """
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -26,12 +28,27 @@ class RateStatistics(Statistics):
         self.rate_nats = 0.0
         self.rate_weight = 0.0
         self.relaxed: RateStatistics | None = None
+        self.carried_words = 0
 
     def update(self, stat: Statistics, update_n_src_words: bool = False) -> None:
         """Add another object's sums to this one's."""
         super().update(stat, update_n_src_words)
         self.rate_nats += getattr(stat, "rate_nats", 0.0)
         self.rate_weight = getattr(stat, "rate_weight", self.rate_weight)
+
+    def sums(self) -> dict[str, float]:
+        """Return what :meth:`carry_on` needs to go on counting."""
+        return {name: getattr(self, name) for name in SUMS}
+
+    def carry_on(self, sums: dict[str, float]) -> None:
+        """Go on from the ``sums`` of the steps before; none may have been counted here yet."""
+        for name in SUMS:
+            setattr(self, name, sums[name])
+        self.carried_words = self.n_words
+
+    def tokens_per_second(self) -> float:
+        """Return the speed in target tokens a second, since these statistics were begun."""
+        return (self.n_words - self.carried_words) / (self.elapsed_time() + 1e-5)
 
     def nll_bits(self) -> float:
         """Return the decoder's NLL in bits a target token (end of sentence included)."""
@@ -62,7 +79,7 @@ class RateStatistics(Statistics):
         logger.info(
             f"Step {step}{of}; acc: {self.accuracy():6.2f}; ppl: {self.ppl():5.2f}; "
             f"xent: {self.xent():4.2f}; {self.describe()}; lr: {learning_rate:7.5f}; "
-            f"{self.n_src_words / elapsed:3.0f}/{self.n_words / elapsed:3.0f} tok/s; "
+            f"{self.n_src_words / elapsed:3.0f}/{self.tokens_per_second():3.0f} tok/s; "
             f"{time.time() - start:6.0f} sec;{metrics}"
         )
 

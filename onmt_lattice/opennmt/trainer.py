@@ -23,6 +23,8 @@ class RateTrainer(Trainer):
     Attributes:
         batches_taken: how many batches the run has taken from its data, for a later resumption.
         noise_seed: seed of the dither and noise of validation.
+        unreported: statistics of the steps since the last report.
+        carried: sums of the statistics that a resumed run had not reported yet, if there are any.
     """
 
     model: Autoencoder
@@ -31,6 +33,8 @@ class RateTrainer(Trainer):
         super().__init__(*args, **kwargs)
         self.batches_taken = 0
         self.noise_seed = 0
+        self.unreported = RateStatistics()
+        self.carried: dict[str, float] | None = None
         self.train_loss.training_step = lambda: self.optim.training_step
         self.valid_loss.training_step = lambda: self.optim.training_step - 1  # the one just done
 
@@ -40,7 +44,24 @@ class RateTrainer(Trainer):
         return {
             "batches_taken": self.batches_taken,
             "rate_weight": self.train_loss.rate_weight(step),
+            "unreported": self.unreported.sums(),
         }
+
+    def _gradient_accumulation(
+        self,
+        true_batches: list[Any],
+        normalization: int,
+        total_stats: RateStatistics,
+        report_stats: RateStatistics,
+    ) -> None:
+        if self.carried is not None:
+            report_stats.carry_on(self.carried)
+            self.carried = None
+        super()._gradient_accumulation(true_batches, normalization, total_stats, report_stats)
+
+    def _maybe_report_training(self, *args: Any) -> RateStatistics:
+        self.unreported = super()._maybe_report_training(*args)
+        return self.unreported
 
     def _accum_batches(self, iterator: Iterable[Any]) -> Iterator[tuple[list[Any], int]]:
         for batches, normalization in super()._accum_batches(iterator):

@@ -11,6 +11,7 @@ import torch
 from onmt.utils.parse import ArgumentParser
 
 from onmt_lattice.errors import UserError
+from onmt_lattice.history import read_history
 from onmt_lattice.opennmt import plugin
 from onmt_lattice.opennmt.corpora import target_is_source
 from onmt_lattice.opennmt.options import check_shapes, check_single_path, parse_train
@@ -43,6 +44,8 @@ def check_options(opt: Namespace) -> None:
         if path and not os.path.isfile(path):
             cure = "; 'onmt_lattice build_vocab' makes one" if name == "src_vocab" else ""
             raise UserError(f"-{name} {path}: no such file{cure}")
+    if opt.log_json and os.path.exists(opt.log_json):
+        read_history(opt.log_json)  # so that nothing else is overwritten
     if opt.single_pass:
         raise UserError("-single_pass: never ends in OpenNMT-py 2.3; set -train_steps instead")
     if len(opt.attention_dropout) != len(opt.dropout_steps):

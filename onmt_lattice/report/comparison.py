@@ -17,8 +17,7 @@ from onmt_lattice.report.equal_nll import (
     fronts,
     rate_at,
 )
-from onmt_lattice.report.results import Results
-from onmt_lattice.sweep.run import ANNEALED, READINGS
+from onmt_lattice.report.results import ANNEALED, READINGS, Results
 from onmt_lattice.tables import Column, Table
 
 WIDTH = 100  # of the notes, as text
@@ -134,10 +133,10 @@ def _comparison(results: Results, curve: str, reading: str, group: Sequence[Cost
 def _dimensions_a_word(results: Results, curve: str, reading: str) -> tuple[float, str] | None:
     """Return d over the words of a sentence, and the lattice, where a curve has one of each."""
     found = {
-        (run.dim * e.sentences / e.words, str(e.settings["lattice"]))
+        (e.dim * e.sentences / e.words, str(e.settings["lattice"]))
         for run in results.runs
         for e in (point.evaluation for point in run.points)
-        if (run.curve, run.reading) == (curve, reading) and run.dim and e.bottleneck == "lattice"
+        if (run.curve, run.reading) == (curve, reading) and e.dim and e.bottleneck == "lattice"
     }
     return found.pop() if len(found) == 1 else None
 
@@ -250,9 +249,8 @@ def _over(results: Results, curve: str, reading: str) -> dict[tuple[str, int], f
     found = {}
     for seed, marks in by_seed(results, curve, reading).items():
         for mark in marks:
-            least = rate_at(mark.nll, references.get(seed, []))
-            if mark.point.evaluation.bottleneck == "none":
-                least = None
+            pays = mark.point.evaluation.pays
+            least = rate_at(mark.nll, references.get(seed, [])) if pays else None
             over = None if least is None else mark.rate - least
             found[(mark.run.name, mark.point.step)] = over
     return found

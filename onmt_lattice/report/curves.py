@@ -11,9 +11,16 @@ from dataclasses import dataclass
 from statistics import fmean
 from typing import Any, NamedTuple
 
-from onmt_lattice.report.results import Point, Results, RunResult
-from onmt_lattice.sweep.manifest import FAILED, RUNNING, WAITING
-from onmt_lattice.sweep.run import ANNEALED, FIXED
+from onmt_lattice.report.results import (
+    ANNEALED,
+    FAILED,
+    FIXED,
+    RUNNING,
+    WAITING,
+    Point,
+    Results,
+    RunResult,
+)
 
 
 @dataclass(frozen=True)

@@ -4,46 +4,30 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Iterator, Sequence
-from itertools import cycle
+from collections.abc import Sequence
 from textwrap import fill
-from typing import Any, NamedTuple
+from typing import Any
 
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from onmt_lattice.errors import UserError
 from onmt_lattice.report.curves import Mark, Spread, by_place, by_seed, shortfall, trade_off
-from onmt_lattice.report.plotting import check_format, draw_entropy, label_axes, save
-from onmt_lattice.report.results import Results
-from onmt_lattice.sweep.manifest import FAILED
-from onmt_lattice.sweep.run import ANNEALED, FIXED, READINGS
+from onmt_lattice.report.plotting import (
+    check_format,
+    draw_line,
+    draw_points,
+    handle,
+    label_axes,
+    new_figure,
+    save,
+)
+from onmt_lattice.report.results import FAILED, READINGS, Results
+from onmt_lattice.report.style import WORDS, Style, styles
 
-SIZE = (8.0, 5.4)  # inches
 MARGIN = 0.06  # of the view, beyond what it shows
 NOTE_WIDTH = 125  # characters
-DASHES = {FIXED: "-", ANNEALED: (0, (4, 2))}
-WORDS = {FIXED: "fixed λ", ANNEALED: "annealed λ"}
-# Colours and markers of those that belong together: the Gaussian is grey, lattices are cold and
-# angular, straight-through quantizers warm triangles. Markers tell apart what some eyes do not.
-GREY = (("#000000", "#7F7F7F", "#4D4D4D"), ("o", "8"))
-COLD = (("#0072B2", "#009E73", "#56B4E9", "#332288", "#44AA99", "#117733"), ("s", "D", "P", "X"))
-WARM = (("#D55E00", "#E69F00", "#CC79A7", "#882255", "#A6761D"), ("^", "v", "<", ">"))
-OTHER = (("#7A5195", "#8A8D00", "#B0413E"), ("*", "p", "h", "d"))
-FAMILIES = {
-    "gaussian": GREY,
-    "none": GREY,
-    "lattice": COLD,
-    "ste_scalar": WARM,
-    "ste_vector": WARM,
-}
-
-
-class Style(NamedTuple):
-    """How a curve is drawn, whatever its reading."""
-
-    colour: str
-    marker: str
+GREY = Style("0.45", "o")
 
 
 def draw(results: Results, path: str | os.PathLike[str]) -> None:
@@ -73,61 +57,19 @@ def figure(results: Results) -> Figure:
     marks = [Mark(run, point) for run in results.runs for point in run.points]
     if not marks:
         raise UserError("nothing to draw: no run of the sweep has an evaluated checkpoint")
-    drawn = Figure(figsize=SIZE, dpi=150, layout="constrained")
-    axes = drawn.add_subplot()
+    drawn, axes = new_figure()
     _set_view(axes, results)
-    looks = styles(results)
+    looks = styles(results.bottlenecks())
     for name, style in looks.items():
         for reading in READINGS:
             _draw_curve(axes, results, name, reading, style)
-    evaluations = [mark.point.evaluation for mark in marks]
-    draw_entropy(axes, evaluations)
-    label_axes(axes, evaluations)
+    label_axes(axes, [mark.point.evaluation for mark in marks])
     handles = _legend(results, looks)
     drawn.legend(handles=handles, loc="outside right upper", frameon=False, fontsize=9)
     notes = fill(" ".join(_notes(axes, results, marks)), NOTE_WIDTH, break_on_hyphens=False)
     if notes:
         drawn.supxlabel(notes, x=0.01, ha="left", fontsize=7.5, color="0.3")
     return drawn
-
-
-# ---- looks --------------------------------------------------------------------------------------
-
-
-def styles(results: Results) -> dict[str, Style]:
-    """Return the look of every curve: the next of its family, whether it has points or not."""
-    families = {id(family): _looks(*family) for family in (*FAMILIES.values(), OTHER)}
-    return {
-        name: next(families[id(FAMILIES.get(_bottleneck(results, name), OTHER))])
-        for name in results.curves
-    }
-
-
-def _looks(colours: Sequence[str], markers: Sequence[str]) -> Iterator[Style]:
-    """Yield colour and marker in step, then the colours again, each with its next marker."""
-    for turn in cycle(range(len(markers))):
-        for number, colour in enumerate(colours):
-            yield Style(colour, markers[(number + turn) % len(markers)])
-
-
-def _bottleneck(results: Results, curve: str) -> str:
-    points = [point for run in results.runs if run.curve == curve for point in run.points]
-    drawn = points[0].evaluation.bottleneck if points else ""
-    return str(results.curves[curve].get("bottleneck", drawn))
-
-
-def _line(style: Style, reading: str) -> dict[str, Any]:
-    return {"color": style.colour, "linestyle": DASHES[reading]}
-
-
-def _marker(style: Style, reading: str) -> dict[str, Any]:
-    face = style.colour if reading == FIXED else "white"
-    return {
-        "color": style.colour,
-        "marker": style.marker,
-        "markerfacecolor": face,
-        "markeredgewidth": 1.1,
-    }
 
 
 # ---- curves -------------------------------------------------------------------------------------
@@ -137,16 +79,15 @@ def _draw_curve(axes: Any, results: Results, name: str, reading: str, style: Sty
     seeds = by_seed(results, name, reading)
     several = len(seeds) > 1
     for marks in seeds.values():
-        look = {"linewidth": 0.7, "alpha": 0.4} if several else {"linewidth": 1.5}
-        across, up = [mark.nll for mark in marks], [mark.rate for mark in marks]
-        axes.plot(across, up, **_line(style, reading), **look)
+        look = {"linewidth": 0.7, "alpha": 0.4} if several else {}
+        nll, rate = [mark.nll for mark in marks], [mark.rate for mark in marks]
+        draw_line(axes, nll, rate, style, reading, **look)
     if several:
         _draw_means(axes, by_place(results, name, reading), style, reading)
     for marks in seeds.values():
-        look = {"markersize": 3.0, "alpha": 0.5} if several else {"markersize": 6.0}
+        look = {"markersize": 3.0, "alpha": 0.5} if several else {}
         for mark in marks:
-            at, drawn = ([mark.nll], [mark.rate]), _marker(style, reading)
-            axes.plot(*at, linestyle="", **drawn, **look, gid=mark.gid, zorder=3)
+            draw_points(axes, [mark.nll], [mark.rate], style, reading, gid=mark.gid, **look)
 
 
 def _draw_means(axes: Any, places: Sequence[Sequence[Mark]], style: Style, reading: str) -> None:
@@ -162,7 +103,7 @@ def _draw_means(axes: Any, places: Sequence[Sequence[Mark]], style: Style, readi
         elinewidth=0.9,
         linewidth=1.5,
         markersize=6,
-        **{**_line(style, reading), **_marker(style, reading)},
+        **{**style.line(reading), **style.points(reading)},
     )
 
 
@@ -204,31 +145,20 @@ def _legend(results: Results, looks: dict[str, Style]) -> list[Line2D]:
     handles = []
     for name, style in looks.items():
         own = [reading for reading in readings if by_seed(results, name, reading)]
-        if own:
-            handles.append(_handle(name, style, own[0]))
-    grey = Style("0.45", "o")
-    handles += [Line2D([], [], linestyle="", label=" ")]
-    handles += [_handle(WORDS[reading], grey, reading) for reading in readings]
+        handles += [handle(name, style, reading) for reading in own[:1]]
+    handles += [_entry(" ")]
+    handles += [handle(WORDS[reading], GREY, reading) for reading in readings]
     if len({run.seed for run in drawn}) > 1:
         handles += [
-            Line2D([], [], color="0.45", linewidth=0.7, alpha=0.7, label="one seed"),
-            Line2D([], [], color="0.45", linewidth=1.5, label="mean over seeds"),
-            Line2D(
-                [],
-                [],
-                color="0.45",
-                linestyle="",
-                marker="+",
-                markersize=11,
-                label="range of seeds",
-            ),
+            _entry("one seed", linestyle="-", linewidth=0.7, alpha=0.7),
+            _entry("mean over seeds", linestyle="-", linewidth=1.5),
+            _entry("range of seeds", marker="+", markersize=11),
         ]
     return handles
 
 
-def _handle(label: str, style: Style, reading: str) -> Line2D:
-    look = {**_line(style, reading), **_marker(style, reading)}
-    return Line2D([], [], **look, markersize=6, linewidth=1.5, label=label)
+def _entry(label: str, **look: Any) -> Line2D:
+    return Line2D([], [], **{"color": GREY.colour, "linestyle": "", "label": label, **look})
 
 
 def _notes(axes: Any, results: Results, marks: Sequence[Mark]) -> list[str]:

@@ -14,10 +14,8 @@ from onmt_lattice.report.figure import figure
 from onmt_lattice.report.inline_svg import inline_svg
 from onmt_lattice.report.markup import Markup, details, element, joined, markup, section, table
 from onmt_lattice.report.reconstructions import reconstructions
-from onmt_lattice.report.results import Point, Results, RunResult
+from onmt_lattice.report.results import FAILED, FINISHED, FIXED, Point, Results, RunResult
 from onmt_lattice.report.trajectories import gids, of_curve, trajectories
-from onmt_lattice.sweep.manifest import FAILED, FINISHED
-from onmt_lattice.sweep.run import FIXED
 from onmt_lattice.tables import Cell, Table, show
 
 READING = (
@@ -33,7 +31,7 @@ FIGURE = (
 TRAJECTORIES = "λ, NLL and rate against the training step, a row of panels for every curve."
 
 
-def write_report(results: Results, path: Path) -> None:
+def write_page(results: Results, path: Path) -> None:
     """Write ``results`` as a self-contained HTML page, whole or not at all.
 
     The page loads nothing and runs nothing. Where no run has been evaluated yet it says so, and

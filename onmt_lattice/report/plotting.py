@@ -1,23 +1,51 @@
-"""Rate against NLL, as in Figure 3 of the paper."""
+"""Rate against NLL, as in Figure 3 of the paper: what all such figures have, and of evaluations."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
-from itertools import cycle
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
+
+import matplotlib
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 
 from onmt_lattice.errors import UserError
 from onmt_lattice.evaluation import Evaluation
 from onmt_lattice.files import whole_file
+from onmt_lattice.report.results import ANNEALED, FIXED
+from onmt_lattice.report.style import FAMILIES, Style, styles
 
 FORMATS = (".png", ".svg", ".pdf")
-# Okabe & Ito's palette without its yellow, told apart with any colour vision; every bottleneck
-# has a marker of its own besides.
-COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
-MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*", "<", ">")
-FIRST = ("gaussian", "lattice", "ste_scalar", "ste_vector", "none")
+SIZE = (8.0, 5.4)  # inches
+
+
+def plot(evaluations: Sequence[Evaluation], path: str | os.PathLike[str]) -> None:
+    """Draw ``evaluations`` to a PNG, SVG or PDF file, written whole or not at all.
+
+    A curve is all that has one label. The checkpoints of one run are joined by dashes in the
+    order of their steps; a run of which there is one checkpoint is a point by itself.
+
+    Raises:
+        UserError: for another kind of file, or if there is nothing to draw.
+    """
+    check_format(path)
+    if not evaluations:
+        raise UserError("nothing to plot: expected at least one evaluation")
+    figure, axes = new_figure()
+    curves = trajectories(evaluations)
+    looks = styles({label: runs[0][0].bottleneck for label, runs in curves.items()})
+    readings = {label: reading_of(runs) for label, runs in curves.items()}
+    for label, runs in curves.items():
+        for run in runs:
+            nll, rate = [e.nll.word for e in run], [e.rate.word for e in run]
+            draw_line(axes, nll, rate, looks[label], readings[label])
+            draw_points(axes, nll, rate, looks[label], readings[label])
+    label_axes(axes, evaluations)
+    handles = [handle(label, looks[label], readings[label]) for label in curves]
+    figure.legend(handles=handles, loc="outside right upper", frameon=False, fontsize=9)
+    save(figure, path)
 
 
 def trajectories(evaluations: Sequence[Evaluation]) -> dict[str, list[list[Evaluation]]]:
@@ -30,38 +58,78 @@ def trajectories(evaluations: Sequence[Evaluation]) -> dict[str, list[list[Evalu
 
 
 def _rank(evaluation: Evaluation) -> int:
-    known = evaluation.bottleneck in FIRST
-    return FIRST.index(evaluation.bottleneck) if known else len(FIRST)
+    known = list(FAMILIES)
+    return known.index(evaluation.bottleneck) if evaluation.bottleneck in known else len(known)
 
 
-def plot(evaluations: Sequence[Evaluation], path: str | os.PathLike[str]) -> None:
-    """Draw ``evaluations`` to a PNG, SVG or PDF file, written whole or not at all.
-
-    NLL runs across and rate up, both in bits a word of the text. The points of one run are
-    joined. Where the entropy of the source is known, so is the line rate + NLL = H, which no
-    honest point lies below.
-
-    Raises:
-        UserError: for another kind of file, or if there is nothing to draw.
-    """
-    check_format(path)
-    if not evaluations:
-        raise UserError("nothing to plot: expected at least one evaluation")
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(7.5, 5.2), dpi=150, layout="constrained")
-    axes = figure.add_subplot()
-    _draw_runs(axes, evaluations)
-    draw_entropy(axes, evaluations)
-    label_axes(axes, evaluations)
-    axes.legend(frameon=False)
-    save(figure, path)
+def reading_of(runs: Iterable[Sequence[Evaluation]]) -> str:
+    """Return how a curve is read: by its last checkpoints, or along runs of several."""
+    return ANNEALED if any(len(run) > 1 for run in runs) else FIXED
 
 
-def save(figure: Any, path: str | os.PathLike[str]) -> None:
-    """Write a matplotlib ``figure``, whole or not at all; the same bytes for the same figure."""
-    import matplotlib
+# ---- what all figures have ----------------------------------------------------------------------
 
+
+def new_figure() -> tuple[Figure, Any]:
+    """Return an empty figure and its axes."""
+    figure = Figure(figsize=SIZE, dpi=150, layout="constrained")
+    return figure, figure.add_subplot()
+
+
+def draw_line(
+    axes: Any, nll: Sequence[float], rate: Sequence[float], style: Style, reading: str, **look: Any
+) -> None:
+    """Join the points of one run, or of one seed, in their order."""
+    axes.plot(nll, rate, **{"linewidth": 1.5, **style.line(reading), **look})
+
+
+def draw_points(
+    axes: Any, nll: Sequence[float], rate: Sequence[float], style: Style, reading: str, **look: Any
+) -> None:
+    """Draw points, as one artist."""
+    drawn = {"markersize": 6.0, **style.points(reading), **look}
+    axes.plot(nll, rate, linestyle="", zorder=3, **drawn)
+
+
+def handle(label: str, style: Style, reading: str) -> Line2D:
+    """Return the entry of a legend."""
+    look = {**style.line(reading), **style.points(reading)}
+    return Line2D([], [], **look, markersize=6, linewidth=1.5, label=label)
+
+
+def label_axes(axes: Any, evaluations: Sequence[Evaluation]) -> None:
+    """Say what runs across and up, and on which text; draw the entropy of its source if known."""
+    texts = sorted({Path(e.text).name for e in evaluations})
+    axes.set_xlabel("NLL (bits a word)")
+    axes.set_ylabel("rate (bits a word)")
+    axes.set_title(f"Rate against NLL on {', '.join(texts)}; lower left is better", fontsize=10)
+    axes.grid(color="0.9", linewidth=0.6)
+    for entropy in {e.entropy.bits_word for e in evaluations if e.entropy is not None}:
+        _draw_entropy(axes, entropy)
+
+
+def _draw_entropy(axes: Any, entropy: float) -> None:
+    """Draw rate + NLL = H and shade what lies below, which no code can reach."""
+    axes.set_xlim(left=0)
+    axes.set_ylim(bottom=0)
+    axes.plot([0, entropy], [entropy, 0], color="0.3", linestyle="--", linewidth=1)
+    axes.fill_between([0, entropy], [entropy, 0], color="0.92", zorder=0)
+    axes.annotate(
+        f"rate + NLL = H = {entropy:.2f}",
+        (entropy / 2, entropy / 2),
+        xytext=(-6, -6),
+        textcoords="offset points",
+        ha="right",
+        va="top",
+        color="0.3",
+    )
+
+
+# ---- files --------------------------------------------------------------------------------------
+
+
+def save(figure: Figure, path: str | os.PathLike[str]) -> None:
+    """Write a ``figure``, whole or not at all; the same bytes for the same figure."""
     metadata = {"Date": None} if Path(path).suffix.lower() == ".svg" else None
     with matplotlib.rc_context({"svg.hashsalt": "onmt_lattice"}), whole_file(path) as part:
         figure.savefig(part, metadata=metadata)
@@ -71,49 +139,3 @@ def check_format(path: str | os.PathLike[str]) -> None:
     """Raise :class:`UserError` unless ``path`` ends in one of ``FORMATS``."""
     if Path(path).suffix.lower() not in FORMATS:
         raise UserError(f"-output {path}: expected a name ending in {', '.join(FORMATS)}")
-
-
-def _draw_runs(axes: Any, evaluations: Sequence[Evaluation]) -> None:
-    styles = zip(cycle(COLOURS), cycle(MARKERS), strict=False)
-    for (label, runs), (colour, marker) in zip(
-        trajectories(evaluations).items(), styles, strict=False
-    ):
-        for number, run in enumerate(runs):
-            axes.plot(
-                [e.nll.word for e in run],
-                [e.rate.word for e in run],
-                color=colour,
-                marker=marker,
-                markersize=5,
-                linewidth=1.2,
-                label=label if number == 0 else None,
-            )
-
-
-def draw_entropy(axes: Any, evaluations: Sequence[Evaluation]) -> None:
-    """Draw rate + NLL = H and shade what lies below, which no code can reach."""
-    known = {e.entropy.bits_word for e in evaluations if e.entropy is not None}
-    if known:
-        axes.set_xlim(left=0)
-        axes.set_ylim(bottom=0)
-    for entropy in known:
-        axes.plot([0, entropy], [entropy, 0], color="0.3", linestyle="--", linewidth=1)
-        axes.fill_between([0, entropy], [entropy, 0], color="0.92", zorder=0)
-        axes.annotate(
-            f"rate + NLL = H = {entropy:.2f}",
-            (entropy / 2, entropy / 2),
-            xytext=(-6, -6),
-            textcoords="offset points",
-            ha="right",
-            va="top",
-            color="0.3",
-        )
-
-
-def label_axes(axes: Any, evaluations: Sequence[Evaluation]) -> None:
-    """Say what runs across and up, and on which text."""
-    texts = sorted({Path(e.text).name for e in evaluations})
-    axes.set_xlabel("NLL (bits a word)")
-    axes.set_ylabel("rate (bits a word)")
-    axes.set_title(f"Rate against NLL on {', '.join(texts)}; lower left is better", fontsize=10)
-    axes.grid(color="0.9", linewidth=0.6)

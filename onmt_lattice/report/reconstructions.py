@@ -6,8 +6,7 @@ from difflib import SequenceMatcher
 
 from onmt_lattice.report.curves import by_seed
 from onmt_lattice.report.markup import Markup, details, element, joined, table
-from onmt_lattice.report.results import Point, Results
-from onmt_lattice.sweep.run import READINGS
+from onmt_lattice.report.results import READINGS, Point, Results
 
 POINTS = 4  # of a curve
 OPEN = 2  # sentences to show before anything is unfolded

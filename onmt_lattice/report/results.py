@@ -1,30 +1,47 @@
 """What a sweep has found: every point of every curve, with how it came about, as one JSON file.
 
-Figure, table and report are drawn from this alone.
+Figure, table and page are drawn from this alone.
 """
 
 from __future__ import annotations
 
 import dataclasses
-import re
-import shlex
+import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
-from onmt_lattice.environment import versions
 from onmt_lattice.errors import UserError
-from onmt_lattice.evaluation import Evaluation, revive
-from onmt_lattice.files import read_json, read_lines, write_json
-from onmt_lattice.opennmt.options import bottleneck_dim
-from onmt_lattice.sweep.manifest import LIBRARIES, Manifest, Record
-from onmt_lattice.sweep.plan import Plan
-from onmt_lattice.sweep.run import Run
+from onmt_lattice.evaluation import Evaluation, of_format_1, revive
+from onmt_lattice.files import read_json, write_text
 
-FORMAT = 1
-NAME = "results.json"
-SHOWN_SENTENCES = 6
-REPORT = re.compile(r"Step (\d+)/.* nll: +([\d.]+) rate: +([\d.]+) .*lambda: ([\d.]+)")
+FORMAT = 2
+DIGITS = 8  # of a number that is written: with fewer, costs that are interpolated would change
+
+FIXED, ANNEALED = "fixed", "annealed"
+READINGS = (FIXED, ANNEALED)
+WAITING, RUNNING, FINISHED, FAILED = "waiting", "running", "finished", "failed"
+
+
+@dataclass(frozen=True)
+class Record:
+    """How far one run is.
+
+    Attributes:
+        status: ``waiting``, ``running``, ``finished`` or ``failed``.
+        attempts: how often it was started.
+        seconds: how long it was under way, all attempts together.
+        error: why it failed, with the end of its log.
+        job: its number on a cluster.
+        since: when it was started (seconds since 1970) while it runs.
+    """
+
+    status: str = WAITING
+    attempts: int = 0
+    seconds: float = 0.0
+    error: str | None = None
+    job: str | None = None
+    since: float | None = None
 
 
 @dataclass(frozen=True)
@@ -54,7 +71,6 @@ class RunResult:
         record: its status, attempts, time and error.
         points: its evaluated checkpoints, by step.
         history: step, λ, NLL and rate (bits a token) as training reported them.
-        dim: d, the dimension between the linear maps of its bottleneck.
     """
 
     name: str
@@ -66,12 +82,16 @@ class RunResult:
     record: Record
     points: list[Point]
     history: list[list[float]]
-    dim: int | None = None
 
     @property
     def varied(self) -> str:
         """What its ``values`` are, in words."""
         return ", ".join(f"{option} {value}" for option, value in self.values.items())
+
+    @property
+    def dim(self) -> int | None:
+        """D of its bottleneck, None where no evaluation says."""
+        return next((p.evaluation.dim for p in self.points if p.evaluation.dim), None)
 
 
 @dataclass(frozen=True)
@@ -95,62 +115,62 @@ class Results:
     inputs: list[str]
     runs: list[RunResult]
 
+    def bottlenecks(self) -> dict[str, str]:
+        """Return the name of each curve's bottleneck; empty where nothing says."""
+        drawn = {run.curve: p.evaluation.bottleneck for run in self.runs for p in run.points}
+        return {
+            name: str(options.get("bottleneck", drawn.get(name, "")))
+            for name, options in self.curves.items()
+        }
+
     def write(self, path: Path) -> None:
-        """Write as JSON, whole or not at all."""
-        write_json(path, {"format": FORMAT, **dataclasses.asdict(self)}, indent=1)
+        """Write as JSON, whole or not at all: a line a run, numbers of ``DIGITS`` digits."""
+        values = _rounded(dataclasses.asdict(self, dict_factory=_given))
+        runs = ",\n".join(map(_line, values.pop("runs")))
+        head = _line({"format": FORMAT, **values}).removesuffix("}")
+        write_text(path, f'{head},"runs":[\n{runs}\n]}}\n')
 
     @classmethod
     def read(cls, path: Path) -> Results:
-        """Return the results written at ``path``.
+        """Return the results written at ``path``, or by an earlier version in format 1.
 
         Raises:
-            UserError: if the file is missing or holds no results of this format.
+            UserError: if the file is missing or holds no results of a format known.
         """
         values = read_json(path, "the results of a sweep")
-        if not isinstance(values, dict) or values.pop("format", None) != FORMAT:
-            raise UserError(f"{path}: no results of a sweep, or of another version")
+        number = values.pop("format", None) if isinstance(values, dict) else None
+        if number not in (1, FORMAT):
+            raise UserError(
+                f"{path}: format {number!r}: expected the results.json of a sweep, format 1 or "
+                f"{FORMAT}; draw it with the version that wrote it"
+            )
         try:
-            return cast(Results, revive(cls, values))
-        except TypeError as error:
-            raise UserError(f"{path}: no results of a sweep: {error}") from error
+            return cast(Results, revive(cls, _of_format_1(values) if number == 1 else values))
+        except (TypeError, KeyError, AttributeError) as error:
+            raise UserError(f"{path}: damaged results of a sweep: {error}") from error
 
 
-def collect(plan: Plan, manifest: Manifest) -> Results:
-    """Return what the runs of ``plan`` have come to so far."""
-    return Results(
-        config=str(plan.path),
-        text=str(plan.test),
-        reference=plan.reference,
-        curves=plan.curves,
-        versions=versions(*LIBRARIES),
-        inputs=read_lines(plan.test, "text")[:SHOWN_SENTENCES],
-        runs=[_run_result(run, manifest) for run in plan.runs],
-    )
+def _of_format_1(values: dict[str, Any]) -> dict[str, Any]:
+    """Return what format 1 says of each run in the evaluations of its points."""
+    for run in values["runs"]:
+        dim = run.pop("dim", None)
+        for point in run["points"]:
+            point["evaluation"] = of_format_1(point["evaluation"], dim)
+    return values
 
 
-def _run_result(run: Run, manifest: Manifest) -> RunResult:
-    points = [
-        Point(step, Evaluation.read(path.with_suffix(".json")), _decoded(path.with_suffix(".txt")))
-        for step, path in run.evaluated().items()
-        if path.with_suffix(".json").exists()
-    ]
-    log = run.log.read_text(encoding="utf-8", errors="replace") if run.log.exists() else ""
-    reports = {int(found[0]): [*map(float, found)] for found in REPORT.findall(log)}
-    return RunResult(
-        name=run.name,
-        curve=run.curve,
-        reading=run.reading,
-        values=run.point,
-        seed=run.seed,
-        command=shlex.join(run.train_command()),
-        record=manifest[run],
-        points=points,
-        history=[[step, weight, nll, rate] for step, nll, rate, weight in reports.values()],
-        dim=bottleneck_dim(run.config) if points else None,
-    )
+def _given(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Return the fields that hold something; the others are None by default."""
+    return {key: value for key, value in pairs if value is not None}
 
 
-def _decoded(path: Path) -> list[str] | None:
-    if not path.exists():
-        return None
-    return path.read_text(encoding="utf-8").splitlines()[:SHOWN_SENTENCES]
+def _rounded(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _rounded(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_rounded(item) for item in value]
+    return float(f"{value:.{DIGITS}g}") if isinstance(value, float) else value
+
+
+def _line(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))

@@ -7,9 +7,8 @@ from typing import Any
 import matplotlib
 from matplotlib.figure import Figure
 
-from onmt_lattice.report.figure import styles
 from onmt_lattice.report.results import Results, RunResult
-from onmt_lattice.sweep.run import FIXED
+from onmt_lattice.report.style import Style, styles
 
 QUANTITIES = ("λ", "NLL (bits a token)", "rate (bits a token)")
 WIDTH, ROW_HEIGHT, MARGIN = 7.5, 1.2, 0.7  # inches
@@ -22,7 +21,7 @@ def trajectories(results: Results) -> Figure:
     Every run that has a history is a thin line: solid at fixed λ, dashed where λ is annealed. Its
     gids are those of :func:`gids`. At least one run must have a history.
     """
-    looks = styles(results)
+    looks = styles(results.bottlenecks())
     curves = [name for name in results.curves if any(of_curve(results, name))]
     with matplotlib.rc_context({"font.size": 9}):
         size = (WIDTH, MARGIN + ROW_HEIGHT * len(curves))
@@ -30,7 +29,7 @@ def trajectories(results: Results) -> Figure:
         grid = figure.subplots(len(curves), 3, sharex="all", sharey="col", squeeze=False)
         for name, row in zip(curves, grid, strict=True):
             for run in of_curve(results, name):
-                _draw(row, run, looks[name].colour)
+                _draw(row, run, looks[name])
             row[0].set_ylabel(name.replace(" ", "\n"), rotation=0, ha="right", va="center")
         for axes, quantity in zip(grid[0], QUANTITIES, strict=True):
             axes.set_title(quantity, fontsize=10)
@@ -49,11 +48,10 @@ def gids(run: RunResult) -> list[str]:
     return [f"history-{run.name}-{number}" for number in range(len(QUANTITIES))]
 
 
-def _draw(row: Any, run: RunResult, colour: str) -> None:
+def _draw(row: Any, run: RunResult, style: Style) -> None:
     every = -(-len(run.history) // MOST_REPORTS)
     steps, *quantities = zip(*run.history[::-1][::every][::-1], strict=True)
-    style = "-" if run.reading == FIXED else "--"
     for axes, values, gid in zip(row, quantities, gids(run), strict=True):
-        axes.plot(steps, values, color=colour, linestyle=style, linewidth=0.8, gid=gid)
+        axes.plot(steps, values, **style.line(run.reading), linewidth=0.8, gid=gid)
         axes.grid(color="0.9", linewidth=0.5)
         axes.spines[["top", "right"]].set_visible(False)

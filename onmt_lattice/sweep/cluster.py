@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any
 from onmt_lattice.environment import cores
 from onmt_lattice.errors import UserError, unknown_name
 from onmt_lattice.locks import locked
-from onmt_lattice.sweep.manifest import RUNNING, Manifest
+from onmt_lattice.report.results import RUNNING
+from onmt_lattice.sweep.manifest import Manifest
 from onmt_lattice.sweep.run import Run
 from onmt_lattice.sweep.task import Task
 

@@ -7,40 +7,18 @@ import json
 import shlex
 import time
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from onmt_lattice.environment import versions
 from onmt_lattice.errors import UserError
 from onmt_lattice.files import write_json
+from onmt_lattice.report.results import FAILED, RUNNING, WAITING, Record
 from onmt_lattice.sweep.run import Run
 
 FORMAT = 1
 NAME = "manifest.json"
-WAITING, RUNNING, FINISHED, FAILED = "waiting", "running", "finished", "failed"
 LIBRARIES = ("OpenNMT-py", "torch", "numpy", "sacrebleu", "matplotlib")
-
-
-@dataclass(frozen=True)
-class Record:
-    """How far one run is.
-
-    Attributes:
-        status: ``waiting``, ``running``, ``finished`` or ``failed``.
-        attempts: how often it was started.
-        seconds: how long it was under way, all attempts together.
-        error: why it failed, with the end of its log.
-        job: its number on a cluster.
-        since: when it was started (seconds since 1970) while it runs.
-    """
-
-    status: str = WAITING
-    attempts: int = 0
-    seconds: float = 0.0
-    error: str | None = None
-    job: str | None = None
-    since: float | None = None
 
 
 class Manifest:

@@ -13,7 +13,8 @@ from typing import Any
 from onmt_lattice.errors import UserError, unknown_name
 from onmt_lattice.opennmt.options import train_parser
 from onmt_lattice.opennmt.parsing import check_keys, read_config
-from onmt_lattice.sweep.run import ANNEALED, FIXED, READINGS, SAVE_CHECKPOINT_STEPS, Run
+from onmt_lattice.report.results import ANNEALED, FIXED, READINGS
+from onmt_lattice.sweep.run import SAVE_CHECKPOINT_STEPS, Run
 
 REFERENCE = "gaussian"
 KEYS = frozenset("config test seeds curves reference evaluate_every reconstruct".split())

@@ -12,7 +12,8 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from onmt_lattice.sweep.manifest import FAILED, FINISHED, RUNNING, Manifest
+from onmt_lattice.report.results import FAILED, FINISHED, RUNNING
+from onmt_lattice.sweep.manifest import Manifest
 from onmt_lattice.sweep.run import Run
 
 LINE_SECONDS = 30.0

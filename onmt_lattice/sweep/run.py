@@ -14,9 +14,8 @@ import yaml
 
 from onmt_lattice.errors import UserError
 from onmt_lattice.files import read_json, write_text
+from onmt_lattice.report.results import FIXED
 
-FIXED, ANNEALED = "fixed", "annealed"
-READINGS = (FIXED, ANNEALED)
 PLACES = ("save_model", "src_vocab")  # a sweep may move to another folder
 SAVE_CHECKPOINT_STEPS = 5000  # as OpenNMT-py, where nothing else is said
 PROGRAM = (sys.executable, "-m", "onmt_lattice")

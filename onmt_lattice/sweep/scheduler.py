@@ -6,7 +6,8 @@ import time
 from collections.abc import Sequence
 from typing import Protocol
 
-from onmt_lattice.sweep.manifest import FAILED, FINISHED, RUNNING, WAITING, Manifest
+from onmt_lattice.report.results import FAILED, FINISHED, RUNNING, WAITING
+from onmt_lattice.sweep.manifest import Manifest
 from onmt_lattice.sweep.progress import Progress
 from onmt_lattice.sweep.run import Run
 

@@ -9,24 +9,18 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from onmt_lattice.environment import cores
-from onmt_lattice.files import write_text
 from onmt_lattice.locks import only_user
 from onmt_lattice.opennmt.vocabulary import build_vocab
-from onmt_lattice.report.comparison import text
-from onmt_lattice.report.figure import draw
-from onmt_lattice.report.page import write_report
-from onmt_lattice.report.results import NAME as RESULTS
-from onmt_lattice.report.results import Results, collect
+from onmt_lattice.report.drawing import write
+from onmt_lattice.report.results import Results
 from onmt_lattice.sweep.cluster import SLURM, cluster_options, cluster_workers
+from onmt_lattice.sweep.collection import collect
 from onmt_lattice.sweep.devices import NONE, gpus
 from onmt_lattice.sweep.manifest import Manifest
 from onmt_lattice.sweep.plan import Plan, read_plan
 from onmt_lattice.sweep.processes import FIRST_PORT, Processes, device_options, divide
 from onmt_lattice.sweep.progress import Progress
 from onmt_lattice.sweep.scheduler import Workers, bring_to_end
-
-FIGURES = ("figure3.png", "figure3.svg", "figure3.pdf")
-TABLE, REPORT = "table.txt", "report.html"
 
 
 @dataclass(frozen=True)
@@ -79,13 +73,6 @@ def draw_now(options: SweepOptions) -> Results:
     return results
 
 
-def redraw(path: Path, folder: Path) -> Results:
-    """Write figure, table and report of the results at ``path`` to ``folder``."""
-    results = Results.read(path)
-    write(results, folder)
-    return results
-
-
 def begin(plan: Plan) -> Manifest:
     """Claim the folders of all runs, count the vocabulary, and return the manifest.
 
@@ -116,16 +103,6 @@ def workers(plan: Plan, options: SweepOptions, manifest: Manifest) -> Workers:
     each = max(plan.gpus_a_run, 1) if found else 0
     jobs = options.jobs or (len(found) // each if found else cores())
     return Processes(divide(jobs, found, each))
-
-
-def write(results: Results, folder: Path) -> None:
-    """Write the results as JSON, table and report, and as figure once there is a point."""
-    results.write(folder / RESULTS)
-    if any(run.points for run in results.runs):
-        for name in FIGURES:
-            draw(results, folder / name)
-    write_text(folder / TABLE, text(results) + "\n")
-    write_report(results, folder / REPORT)
 
 
 def commands(options: SweepOptions) -> Iterator[str]:

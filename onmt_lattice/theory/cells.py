@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Circle
 
 from onmt_lattice.lattices import Lattice, make_lattice
-from onmt_lattice.report.plotting import COLOURS
+from onmt_lattice.report.style import COLOURS
 from onmt_lattice.tables import Column, Table
 from onmt_lattice.theory.experiments import Experiment, Outcome, Settings
 from onmt_lattice.theory.second_moments import CUBE

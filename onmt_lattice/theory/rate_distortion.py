@@ -17,7 +17,7 @@ from matplotlib.figure import Figure
 from torch import Tensor
 
 from onmt_lattice.lattices import Lattice
-from onmt_lattice.report.plotting import COLOURS, MARKERS
+from onmt_lattice.report.style import COLOURS, MARKERS
 from onmt_lattice.tables import Column, Table
 from onmt_lattice.theory.codewords import codeword_bits, golden_section
 from onmt_lattice.theory.estimates import Estimate, estimate

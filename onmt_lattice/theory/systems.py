@@ -11,7 +11,7 @@ from matplotlib.patches import Circle, FancyBboxPatch
 from torch import Tensor
 
 from onmt_lattice.lattices import make_lattice
-from onmt_lattice.report.plotting import COLOURS
+from onmt_lattice.report.style import COLOURS
 from onmt_lattice.tables import Column, Table
 from onmt_lattice.theory.codewords import codeword_bits
 from onmt_lattice.theory.estimates import Estimate, estimate

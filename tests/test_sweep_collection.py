@@ -9,8 +9,9 @@ import pytest
 import yaml
 
 from onmt_lattice.errors import UserError
-from onmt_lattice.report.results import collect
-from onmt_lattice.sweep.manifest import FAILED, RUNNING, WAITING, Manifest
+from onmt_lattice.report.results import FAILED, RUNNING, WAITING
+from onmt_lattice.sweep.collection import collect
+from onmt_lattice.sweep.manifest import Manifest
 from onmt_lattice.sweep.plan import Plan, read_plan
 from onmt_lattice.sweep.sweep import SweepOptions, begin, draw_now
 

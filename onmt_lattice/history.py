@@ -1,0 +1,96 @@
+"""The history of a training run: one JSON object a line for every report and validation."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+from pathlib import Path
+from typing import Any
+
+from onmt_lattice.errors import UserError
+from onmt_lattice.files import write_text
+
+NOT_FINITE = ("nan", "inf", "-inf")
+
+Entry = dict[str, Any]
+
+
+def read_history(path: str | os.PathLike[str]) -> list[Entry]:
+    """Return the entries of a history as ``train -log_json`` writes it, in the order of the file.
+
+    Steps never decrease, and no report and no validation is there twice. A last line that has no
+    line feed, as a killed run leaves it, is passed over. Each entry has
+
+    ==================  ======================================================================
+    ``event``           ``"train"`` (all steps since the last report) or ``"valid"``
+    ``step``            training steps done
+    ``seconds``         spent training so far, interruptions left out
+    ``tokens_per_second``  target tokens, since the last report or in this validation
+    ``nll``, ``rate``, ``total``  bits a target token, end of sentence included; in a validation
+                        those of the real, quantized channel
+    ``accuracy``        share of target tokens that were the decoder's first guess
+    ``rate_weight``     λ
+    ``learning_rate``   of the next step, as in the log
+    ``grad_norm``       norm of the gradient at this step before it is clipped (``"train"`` only)
+    ``relaxed_nll``, ``relaxed_rate``  of the relaxed channel (``"valid"`` only)
+    ==================  ======================================================================
+
+    Numbers that are not finite are the strings "nan", "inf" and "-inf" in the file, which is
+    JSON, and floats here.
+
+    Raises:
+        UserError: if the file cannot be read, or a line in it is no such entry.
+    """
+    try:
+        lines = Path(path).read_bytes().split(b"\n")[:-1]
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read ({error.strerror})") from error
+    return [_entry(path, number, line) for number, line in enumerate(lines, start=1)]
+
+
+def _entry(path: str | os.PathLike[str], number: int, line: bytes) -> Entry:
+    try:
+        entry = json.loads(line)
+        if entry["event"] in ("train", "valid") and isinstance(entry["step"], int):
+            return {k: float(v) if v in NOT_FINITE else v for k, v in entry.items()}
+    except (ValueError, KeyError, TypeError):
+        pass
+    raise UserError(f"{path}, line {number}: no entry of a history; expected what -log_json writes")
+
+
+class History:
+    """A history that a run adds to.
+
+    Args:
+        path: of the file; what it holds of steps after ``step`` is dropped.
+        step: the step that the run goes on from, 0 for a new one.
+
+    Raises:
+        UserError: if there is something else at ``path``.
+    """
+
+    def __init__(self, path: str | os.PathLike[str], step: int) -> None:
+        self.path = Path(path)
+        held = read_history(path) if self.path.exists() else []
+        kept = [entry for entry in held if entry["step"] <= step]
+        write_text(self.path, "".join(map(_line, kept)))
+        self.seconds: float = kept[-1]["seconds"] if kept else 0.0
+        """What the run had taken by the last entry that was kept."""
+
+    def append(self, entry: Entry) -> None:
+        """Add a line in a single write, so that no other process sees part of it."""
+        file = os.open(self.path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o666)
+        try:
+            os.write(file, _line(entry).encode())
+        finally:
+            os.close(file)
+
+
+def _line(entry: Entry) -> str:
+    words = {k: _word(v) if isinstance(v, float) else v for k, v in entry.items()}
+    return json.dumps(words, allow_nan=False) + "\n"
+
+
+def _word(number: float) -> float | str:
+    return number if math.isfinite(number) else str(number)

@@ -1,0 +1,92 @@
+"""Reports of a training run, as OpenNMT-py makes them and as lines of a history."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import torch
+from onmt.utils.optimizers import Optimizer
+from onmt.utils.report_manager import ReportMgr
+
+from onmt_lattice.history import History
+from onmt_lattice.opennmt.statistics import RateStatistics
+
+
+class NormOptimizer(Optimizer):
+    """OpenNMT-py's optimizer, measuring the gradient now and then.
+
+    Attributes:
+        norm_every: measure at the steps that this divides; 0 for none.
+        grad_norm: the gradient's norm when last measured, before it was clipped.
+    """
+
+    norm_every = 0
+    grad_norm = float("nan")
+
+    def step(self) -> None:
+        """See :meth:`Optimizer.step`."""
+        if self.norm_every and self.training_step % self.norm_every == 0:
+            self.grad_norm = self._norm()
+        super().step()
+
+    def _norm(self) -> float:
+        groups = self._optimizer.param_groups
+        gradients = [p.grad for g in groups for p in g["params"] if p.grad is not None]
+        scale = self._scaler.get_scale() if self.amp else 1.0
+        return float(torch.nn.utils.get_total_norm(gradients)) / scale
+
+
+class HistoryReports(ReportMgr):
+    """OpenNMT-py's reports, each written to a history too.
+
+    Args:
+        stock: the report manager whose place it takes.
+        history: where the entries go.
+        optim: knows the gradient's norm.
+    """
+
+    def __init__(self, stock: ReportMgr, history: History, optim: NormOptimizer) -> None:
+        super().__init__(stock.report_every, tensorboard_writer=stock.tensorboard_writer)
+        self.history = history
+        self.optim = optim
+        optim.norm_every = stock.report_every
+
+    def _report_training(
+        self, step: int, num_steps: int, learning_rate: float, patience: Any, stats: RateStatistics
+    ) -> None:
+        super()._report_training(step, num_steps, learning_rate, patience, stats)
+        entry = self._entry("train", step, learning_rate, stats)
+        self.history.append({**entry, "grad_norm": self.optim.grad_norm})
+
+    def _report_step(
+        self,
+        lr: float,
+        patience: Any,
+        step: int,
+        train_stats: RateStatistics | None = None,
+        valid_stats: RateStatistics | None = None,
+    ) -> None:
+        super()._report_step(lr, patience, step, train_stats, valid_stats)
+        if valid_stats is None:
+            return
+        entry = self._entry("valid", step, lr, valid_stats)
+        if valid_stats.relaxed is not None:
+            entry["relaxed_nll"] = valid_stats.relaxed.nll_bits()
+            entry["relaxed_rate"] = valid_stats.relaxed.rate_bits()
+        self.history.append(entry)
+
+    def _entry(
+        self, event: str, step: int, learning_rate: float, stats: RateStatistics
+    ) -> dict[str, Any]:
+        nll, rate = stats.nll_bits(), stats.rate_bits()
+        return {
+            "event": event,
+            "step": step,
+            "seconds": round(self.history.seconds + time.time() - self.start_time, 3),
+            "tokens_per_second": round(stats.tokens_per_second(), 1),
+            **{"nll": nll, "rate": rate, "total": nll + rate},
+            "accuracy": stats.accuracy() / 100,
+            "rate_weight": stats.rate_weight,
+            "learning_rate": learning_rate,
+        }

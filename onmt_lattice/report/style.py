@@ -1,0 +1,68 @@
+"""How curves look: one language of colours, markers and lines for every figure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import cycle
+from typing import Any, NamedTuple
+
+from onmt_lattice.report.results import ANNEALED, FIXED
+
+# Okabe & Ito's palette without its yellow, told apart with any colour vision.
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
+MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*", "<", ">")
+# Colours and markers of those that belong together: the Gaussian is grey, lattices are cold and
+# angular, straight-through quantizers warm triangles. Markers tell apart what some eyes do not.
+GREY = (("#000000", "#7F7F7F", "#4D4D4D"), ("o", "8"))
+COLD = (("#0072B2", "#009E73", "#56B4E9", "#332288", "#44AA99", "#117733"), ("s", "D", "P", "X"))
+WARM = (("#D55E00", "#E69F00", "#CC79A7", "#882255", "#A6761D"), ("^", "v", "<", ">"))
+OTHER = (("#7A5195", "#8A8D00", "#B0413E"), ("*", "p", "h", "d"))
+FAMILIES = {
+    "gaussian": GREY,
+    "none": GREY,
+    "lattice": COLD,
+    "ste_scalar": WARM,
+    "ste_vector": WARM,
+}
+DASHES = {FIXED: "-", ANNEALED: (0, (4, 2))}
+WORDS = {FIXED: "fixed λ", ANNEALED: "annealed λ"}
+
+
+class Style(NamedTuple):
+    """How a curve is drawn, whatever its reading."""
+
+    colour: str
+    marker: str
+
+    def line(self, reading: str) -> dict[str, Any]:
+        """Return the look of lines: solid at fixed λ, else dashed."""
+        return {"color": self.colour, "linestyle": DASHES[reading]}
+
+    def points(self, reading: str) -> dict[str, Any]:
+        """Return the look of points: filled at fixed λ, else hollow."""
+        return {
+            "color": self.colour,
+            "marker": self.marker,
+            "markerfacecolor": self.colour if reading == FIXED else "white",
+            "markeredgewidth": 1.1,
+        }
+
+
+def styles(bottlenecks: Mapping[str, str]) -> dict[str, Style]:
+    """Return a look for every curve, the next of the family of its bottleneck.
+
+    Args:
+        bottlenecks: name of the bottleneck, by name of the curve.
+    """
+    families = {id(family): _looks(*family) for family in (*FAMILIES.values(), OTHER)}
+    return {
+        curve: next(families[id(FAMILIES.get(bottleneck, OTHER))])
+        for curve, bottleneck in bottlenecks.items()
+    }
+
+
+def _looks(colours: Sequence[str], markers: Sequence[str]) -> Iterator[Style]:
+    """Yield colour and marker in step, then the colours again, each with its next marker."""
+    for turn in cycle(range(len(markers))):
+        for number, colour in enumerate(colours):
+            yield Style(colour, markers[(number + turn) % len(markers)])

@@ -1,0 +1,58 @@
+"""The results of a sweep, collected from its folder."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from pathlib import Path
+
+from onmt_lattice.environment import versions
+from onmt_lattice.evaluation import Evaluation
+from onmt_lattice.files import read_lines
+from onmt_lattice.report.results import Point, Results, RunResult
+from onmt_lattice.sweep.manifest import LIBRARIES, Manifest
+from onmt_lattice.sweep.plan import Plan
+from onmt_lattice.sweep.run import Run
+
+SHOWN_SENTENCES = 6
+REPORT = re.compile(r"Step (\d+)/.* nll: +([\d.]+) rate: +([\d.]+) .*lambda: ([\d.]+)")
+
+
+def collect(plan: Plan, manifest: Manifest) -> Results:
+    """Return what the runs of ``plan`` have come to so far."""
+    return Results(
+        config=str(plan.path),
+        text=str(plan.test),
+        reference=plan.reference,
+        curves=plan.curves,
+        versions=versions(*LIBRARIES),
+        inputs=read_lines(plan.test, "text")[:SHOWN_SENTENCES],
+        runs=[_run_result(run, manifest) for run in plan.runs],
+    )
+
+
+def _run_result(run: Run, manifest: Manifest) -> RunResult:
+    points = [
+        Point(step, Evaluation.read(path.with_suffix(".json")), _decoded(path.with_suffix(".txt")))
+        for step, path in run.evaluated().items()
+        if path.with_suffix(".json").exists()
+    ]
+    log = run.log.read_text(encoding="utf-8", errors="replace") if run.log.exists() else ""
+    reports = {int(found[0]): [*map(float, found)] for found in REPORT.findall(log)}
+    return RunResult(
+        name=run.name,
+        curve=run.curve,
+        reading=run.reading,
+        values=run.point,
+        seed=run.seed,
+        command=shlex.join(run.train_command()),
+        record=manifest[run],
+        points=points,
+        history=[[step, weight, nll, rate] for step, nll, rate, weight in reports.values()],
+    )
+
+
+def _decoded(path: Path) -> list[str] | None:
+    if not path.exists():
+        return None
+    return path.read_text(encoding="utf-8").splitlines()[:SHOWN_SENTENCES]

@@ -1,0 +1,49 @@
+"""All that is drawn of a sweep, from its results alone."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from made_up_results import sweep
+
+from onmt_lattice.report.drawing import FIGURES, REPORT, RESULTS, TABLE, redraw, write
+from onmt_lattice.report.results import Results
+
+PUBLISHED = sorted((Path(__file__).parent.parent / "docs/results").glob(f"*/{RESULTS}"))
+WITHOUT_OPENNMT = """
+import sys
+from onmt_lattice.cli import main
+assert main(["sweep", "-results", sys.argv[1], "-output", sys.argv[2]]) == int(sys.argv[3])
+print([name for name in sys.modules if name.split(".")[0] == "onmt" or "opennmt" in name])
+"""
+
+
+@pytest.mark.parametrize("path", PUBLISHED, ids=lambda path: path.parent.name)
+def test_the_published_table_is_drawn_from_the_published_results(
+    path: Path, tmp_path: Path
+) -> None:
+    results = Results.read(path)
+    redraw(path, tmp_path)
+    assert (tmp_path / TABLE).read_bytes() == path.with_name(TABLE).read_bytes()
+    assert (tmp_path / RESULTS).read_bytes() == path.read_bytes()
+    assert len(path.read_text("utf-8").splitlines()) == len(results.runs) + 2  # a line a run
+
+
+def test_drawn_again_elsewhere_it_is_the_same(tmp_path: Path) -> None:
+    write(sweep(), tmp_path / "here")
+    redraw(tmp_path / "here" / RESULTS, tmp_path / "there")
+    names = {path.name for path in (tmp_path / "here").iterdir()}
+    assert names == {RESULTS, TABLE, REPORT, *FIGURES}
+    for name in names - {"figure3.pdf"}:  # a PDF holds the time it was made
+        assert (tmp_path / "here" / name).read_bytes() == (tmp_path / "there" / name).read_bytes()
+
+
+def test_drawing_needs_no_opennmt(tmp_path: Path) -> None:
+    sweep().write(tmp_path / RESULTS)
+    words = [sys.executable, "-c", WITHOUT_OPENNMT, str(tmp_path / RESULTS), str(tmp_path), "1"]
+    done = subprocess.run(words, capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == "[]"
+    assert (tmp_path / REPORT).exists()

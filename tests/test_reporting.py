@@ -1,0 +1,122 @@
+"""The history of a run: the numbers of its log, the same however often it was interrupted."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from conftest import BOTTLENECKS, Corpus, batch_of, lines_of
+
+from onmt_lattice.cli import main
+from onmt_lattice.history import read_history
+from onmt_lattice.schedules import RateWeight
+
+TIMES = ("seconds", "tokens_per_second")
+STEPS = {"train_steps": 20, "report_every": 2, "valid_steps": 5, "rate_weight_midpoint": 10}
+
+
+def train(config: Path, *words: object) -> None:
+    assert main(["train", "-config", str(config), *map(str, words)]) == 0
+
+
+def timeless(path: Path) -> list[dict[str, Any]]:
+    return [{k: v for k, v in e.items() if k not in TIMES} for e in read_history(path)]
+
+
+@pytest.mark.parametrize("name", ["gaussian", "ste_scalar"])
+@pytest.mark.parametrize("accum", [1, 2])
+def test_a_killed_and_resumed_run_has_the_history_of_one_that_went_through(
+    corpus: Corpus, tmp_path: Path, name: str, accum: int
+) -> None:
+    options = {"bottleneck_dim": None, **BOTTLENECKS[name], **STEPS, "accum_count": [accum]}
+    config = corpus.yaml(tmp_path / "a.yaml", **options, dropout=[0.1], layers=2)
+    whole, parts = tmp_path / "whole.jsonl", tmp_path / "parts.jsonl"
+    train(config, "-save_model", tmp_path / "whole", "-log_json", whole)
+    save = ("-save_model", tmp_path / "parts", "-log_json", parts)
+    # The last checkpoint, at step 7, lies between two reports; step 12 is the last one reported.
+    train(config, *save, "-train_steps", 13, "-save_checkpoint_steps", 7)
+    with parts.open("a", encoding="utf-8") as file:
+        file.write('{"event": "train", "step": 14, "sec')
+    train(config, *save, "-train_from", tmp_path / "parts_step_7.pt")
+    assert timeless(parts) == timeless(whole)
+    seconds = [entry["seconds"] for entry in read_history(parts)]
+    assert seconds == sorted(seconds) and all(
+        e["tokens_per_second"] > 0 for e in read_history(parts)
+    )
+    steps = [(entry["event"], entry["step"]) for entry in read_history(whole)]
+    assert [step for event, step in steps if event == "train"] == list(range(2, 21, 2))
+    assert [step for event, step in steps if event == "valid"] == list(range(5, 21, 5))
+
+
+def test_a_run_from_the_start_has_a_history_of_its_own(corpus: Corpus, tmp_path: Path) -> None:
+    config = corpus.yaml(tmp_path / "a.yaml", save_model=str(tmp_path / "m"), **STEPS)
+    history = tmp_path / "history.jsonl"
+    for steps in (6, 4):
+        train(config, "-train_steps", steps, "-log_json", history)
+    assert [entry["step"] for entry in read_history(history)] == [2, 4]
+
+
+def test_the_history_holds_the_numbers_of_the_log(corpus: Corpus, tmp_path: Path) -> None:
+    config = corpus.yaml(tmp_path / "a.yaml", save_model=str(tmp_path / "m"), **STEPS)
+    log, history = tmp_path / "train.log", tmp_path / "history.jsonl"
+    train(config, "-log_file", log, "-log_json", history)
+    text, number = log.read_text(encoding="utf-8"), r"+([\d.]+)"
+    numbers = rf"nll: {number} rate: {number} total: {number} bits/tok; lambda: {number}"
+    entries = {(entry["event"], entry["step"]): entry for entry in read_history(history)}
+    reported = re.findall(rf"Step (\d+)/20; acc: +([\d.]+).*{numbers}; lr: ([\d.]+)", text)
+    assert len(reported) == 10
+    for step, *values in reported:
+        entry = entries["train", int(step)]
+        keys = ("nll", "rate", "total", "rate_weight", "learning_rate")
+        found = [100 * entry["accuracy"], *(entry[key] for key in keys)]
+        assert found == pytest.approx([float(value) for value in values], abs=6e-3)
+        assert entry["rate_weight"] == RateWeight(midpoint=10)(int(step))
+        assert entry["total"] == entry["nll"] + entry["rate"] and entry["grad_norm"] > 0
+    for channel, prefix in (("quantized", ""), ("relaxed", "relaxed_")):
+        validated = re.findall(rf"Validation {channel}; +{numbers}", text)
+        for step, (nll, rate, *_) in zip(range(5, 21, 5), validated, strict=True):
+            entry = entries["valid", step]
+            found = [entry[f"{prefix}nll"], entry[f"{prefix}rate"]]
+            assert found == pytest.approx([float(nll), float(rate)], abs=6e-4)
+
+
+def test_a_run_that_diverges_says_so_in_its_history(corpus: Corpus, tmp_path: Path) -> None:
+    options = {**STEPS, "learning_rate": 1e38, "optim": "sgd", "max_grad_norm": 0.0}
+    config = corpus.yaml(tmp_path / "a.yaml", save_model=str(tmp_path / "m"), **options)
+    train(config, "-train_steps", 8, "-log_json", tmp_path / "history.jsonl")
+    last = read_history(tmp_path / "history.jsonl")[-1]
+    assert last["step"] == 8 and math.isnan(last["nll"])
+
+
+def test_a_file_that_is_no_history_is_refused(refused: Callable[..., str], tmp_path: Path) -> None:
+    other = tmp_path / "text"
+    other.write_text("precious\n", encoding="utf-8")
+    assert f"{other}, line 1: no entry of a history" in refused("-log_json", other)
+    assert f"{tmp_path}: cannot be read" in refused("-log_json", tmp_path)
+    assert other.read_text(encoding="utf-8") == "precious\n"
+
+
+@pytest.mark.parametrize("max_grad_norm", [0.0, 1e-3, 5.0])
+def test_the_gradient_is_measured_before_it_is_clipped(
+    build: Callable[..., Any], tmp_path: Path, max_grad_norm: float
+) -> None:
+    history = tmp_path / "history.jsonl"
+    still = {"optim": "sgd", "learning_rate": 1e-30}  # so that it can be measured again
+    trainer = build(**still, report_every=1, max_grad_norm=max_grad_norm, log_json=str(history))
+    batch = batch_of(trainer, lines_of(800, 1)[:20])
+    trainer.model_saver = None
+    state = torch.get_rng_state()
+    trainer.train([batch], 1, save_checkpoint_steps=0)
+    torch.set_rng_state(state)
+    trainer.model.zero_grad()
+    decoded, attns = trainer.model(batch.src[0], batch.tgt, batch.src[1])
+    trainer.train_loss.training_step = lambda: 1
+    trainer.train_loss(batch, decoded, attns, normalization=20, shard_size=32)
+    norms = [p.grad.norm() for p in trainer.model.parameters() if p.grad is not None]
+    (entry,) = read_history(history)
+    assert entry["grad_norm"] == pytest.approx(torch.stack(norms).norm().item(), rel=1e-4)
