@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 
 import pytest
@@ -33,3 +34,15 @@ def test_long_histories_are_thinned_out_to_the_last(reports: int) -> None:
     assert steps[-1] == reports and len(steps) <= MOST_REPORTS
     assert len(set(map(int.__sub__, steps[1:], steps))) <= 1
     assert len(steps) >= min(reports, MOST_REPORTS // 2)
+
+
+@pytest.mark.filterwarnings("error")
+def test_a_run_that_diverges_ends_where_it_does() -> None:
+    """What is not finite is a gap, and the rest is still in view."""
+    history = [[10.0, 0.1, 3.0, 2.0], [20.0, 0.1, 2.5, 1.0], [30.0, 0.1, math.nan, math.inf]]
+    run = replace(fixed("gaussian", 0.1, 1), history=history)
+    figure = trajectories(replace(sweep(), runs=[run]))
+    figure.canvas.draw()
+    nll, rate = figure.axes[1], figure.axes[2]
+    assert nll.get_ylim()[0] < 2.5 < 3.0 < nll.get_ylim()[1] < 4.0
+    assert rate.get_ylim()[0] < 1.0 < 2.0 < rate.get_ylim()[1] < 3.0

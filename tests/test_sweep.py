@@ -129,6 +129,8 @@ def test_killed_in_the_middle_and_run_again_it_comes_to_the_same(
     assert main(words(place, how.name)) == 0
     whole, resumed = ((path / "table.txt").read_text("utf-8") for path in (swept, folder))
     assert resumed == whole
+    before, after = (Results.read(path / "results.json").runs for path in (swept, folder))
+    assert [run.history for run in after] == [run.history for run in before]
 
 
 def test_a_failing_run_is_reported_and_kept(place: Path, capfd: pytest.CaptureFixture[str]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import pytest
 import yaml
 
 from onmt_lattice.errors import UserError
+from onmt_lattice.history import History
 from onmt_lattice.report.results import ANNEALED, FIXED
 from onmt_lattice.sweep.run import Run
 
@@ -107,6 +109,14 @@ def test_a_folder_of_other_options_is_refused(tmp_path: Path) -> None:
     assert run.config.read_bytes() == held
 
 
+def test_a_folder_from_before_histories_were_kept_is_gone_on_with(tmp_path: Path) -> None:
+    run = run_in(tmp_path)
+    held = yaml.safe_load(run.config.read_text(encoding="utf-8"))
+    del held["log_json"]
+    run.config.write_text(yaml.safe_dump(held), encoding="utf-8")
+    assert not run.claim() and "log_json" in run.config.read_text(encoding="utf-8")
+
+
 @pytest.mark.parametrize("content", ["", "- a", "a: [", "\x00"])
 def test_options_that_cannot_be_read_are_said_to_be_damaged(tmp_path: Path, content: str) -> None:
     run = run_in(tmp_path)
@@ -142,12 +152,25 @@ def test_a_run_may_move_to_another_folder(tmp_path: Path) -> None:
     assert yaml.safe_load(moved.config.read_text(encoding="utf-8")) == {
         **moved.options,
         "save_model": str(moved.folder / "model"),
+        "log_json": str(moved.folder / "history.jsonl"),
     }
 
 
-def test_the_log_gives_the_step(tmp_path: Path) -> None:
+def test_the_last_report_gives_the_step(tmp_path: Path) -> None:
     run = run_in(tmp_path)
     assert run.step() == 0
+    touch(run, "model_step_5.pt")
+    assert run.step() == 5
+    history = History(run.history, 0)
+    for step in range(50, 5000, 50):
+        history.append({"event": "train", "step": step, "nll": math.nan})
+    with open(run.history, "a", encoding="utf-8") as file:
+        file.write('{"event": "train", "st')  # killed while it wrote
+    assert run.step() == 4950
+
+
+def test_the_log_gives_its_end(tmp_path: Path) -> None:
+    run = run_in(tmp_path)
+    assert run.log_end() == ""
     run.log.write_text("Step 50/3000; acc: 1\nStep 100/3000; acc: 2\n", encoding="utf-8")
-    assert run.step() == 100
     assert run.log_end(1) == "Step 100/3000; acc: 2"

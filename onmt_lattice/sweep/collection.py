@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-import re
 import shlex
 from pathlib import Path
 
 from onmt_lattice.environment import versions
 from onmt_lattice.evaluation import Evaluation
 from onmt_lattice.files import read_lines
+from onmt_lattice.history import read_history
 from onmt_lattice.report.results import Point, Results, RunResult
 from onmt_lattice.sweep.manifest import LIBRARIES, Manifest
 from onmt_lattice.sweep.plan import Plan
 from onmt_lattice.sweep.run import Run
 
 SHOWN_SENTENCES = 6
-REPORT = re.compile(r"Step (\d+)/.* nll: +([\d.]+) rate: +([\d.]+) .*lambda: ([\d.]+)")
+CURVES = ("step", "rate_weight", "nll", "rate")  # of the history, in the order of the results
 
 
 def collect(plan: Plan, manifest: Manifest) -> Results:
@@ -37,8 +37,7 @@ def _run_result(run: Run, manifest: Manifest) -> RunResult:
         for step, path in run.evaluated().items()
         if path.with_suffix(".json").exists()
     ]
-    log = run.log.read_text(encoding="utf-8", errors="replace") if run.log.exists() else ""
-    reports = {int(found[0]): [*map(float, found)] for found in REPORT.findall(log)}
+    entries = read_history(run.history) if run.history.exists() else []
     return RunResult(
         name=run.name,
         curve=run.curve,
@@ -48,7 +47,7 @@ def _run_result(run: Run, manifest: Manifest) -> RunResult:
         command=shlex.join(run.train_command()),
         record=manifest[run],
         points=points,
-        history=[[step, weight, nll, rate] for step, nll, rate, weight in reports.values()],
+        history=[[e[key] for key in CURVES] for e in entries if e["event"] == "train"],
     )
 
 

@@ -20,7 +20,7 @@ REFERENCE = "gaussian"
 KEYS = frozenset("config test seeds curves reference evaluate_every reconstruct".split())
 TEXTS = ("train.en", "valid.en", "test.en")
 # What a sweep decides for its runs, and no file of options may.
-OWN = ("save_model", "train_from", "seed", "gpu_ranks", "world_size", "src_vocab", "data")
+OWN = "save_model train_from log_json seed gpu_ranks world_size src_vocab data".split()
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import sys
@@ -16,7 +17,7 @@ from onmt_lattice.errors import UserError
 from onmt_lattice.files import read_json, write_text
 from onmt_lattice.report.results import FIXED
 
-PLACES = ("save_model", "src_vocab")  # a sweep may move to another folder
+PLACES = ("save_model", "src_vocab", "log_json")  # a sweep may move to another folder
 SAVE_CHECKPOINT_STEPS = 5000  # as OpenNMT-py, where nothing else is said
 PROGRAM = (sys.executable, "-m", "onmt_lattice")
 
@@ -26,7 +27,7 @@ class Run:
     """One training run: its place in the grid, its options and its folder.
 
     The folder holds ``config.yaml``, ``model_step_N.pt``, the evaluation ``model_step_N.json`` and
-    reconstruction ``model_step_N.txt`` of checkpoints, and ``train.log``.
+    reconstruction ``model_step_N.txt`` of checkpoints, ``history.jsonl`` and ``train.log``.
 
     Attributes:
         curve: name of the curve it belongs to.
@@ -65,6 +66,11 @@ class Run:
     def log(self) -> Path:
         """Where the output of its commands goes."""
         return self.folder / "train.log"
+
+    @property
+    def history(self) -> Path:
+        """Where training writes its reports, line by line."""
+        return self.folder / "history.jsonl"
 
     @property
     def config(self) -> Path:
@@ -162,9 +168,9 @@ class Run:
             last = command
 
     def step(self) -> int:
-        """Return the last step that the log reports, or that a checkpoint was written at."""
-        reported = re.findall(r"Step (\d+)/", _tail(self.log, 4096))
-        return int(reported[-1]) if reported else max(self.checkpoints(), default=0)
+        """Return the last step that was reported, or that a checkpoint was written at."""
+        lines = _tail(self.history, 4096).split("\n")[:-1]
+        return int(json.loads(lines[-1])["step"]) if lines else max(self.checkpoints(), default=0)
 
     def log_end(self, lines: int = 15) -> str:
         """Return the last lines of the log."""
@@ -202,7 +208,8 @@ class Run:
             )
 
     def _wanted(self) -> dict[str, Any]:
-        return {**self.options, "save_model": str(self.folder / "model")}
+        places = {"save_model": str(self.folder / "model"), "log_json": str(self.history)}
+        return {**self.options, **places}
 
     def _held(self) -> dict[str, Any]:
         try:
