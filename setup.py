@@ -25,6 +25,7 @@ RUN = [
     "requests>=2.31,<3",
     "constriction>=0.4,<0.6",  # what it writes has no version of its own
     "matplotlib>=3.8,<4",
+    "jinja2>=3.1,<4",
     "tqdm",
     "rich",
 ]

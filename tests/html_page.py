@@ -18,8 +18,15 @@ class Tag(NamedTuple):
     inside: tuple[str, ...]
 
 
+class Cell(NamedTuple):
+    """A cell of a table: its text and its class."""
+
+    text: str
+    kind: str
+
+
 class HtmlPage(HTMLParser):
-    """The start tags of a page, its text, and the text of its ``<title>`` elements by element.
+    """The start tags of a page, its text, the rows of its tables, and its ``<title>``s by element.
 
     Raises:
         AssertionError: where tags do not match.
@@ -31,6 +38,7 @@ class HtmlPage(HTMLParser):
         self.open: list[Tag] = []
         self.tags: list[Tag] = []
         self.titles: dict[str, str] = {}  # by the id of the element they are in
+        self.rows: list[list[Cell]] = []
         self.text = ""
         self.feed(html)
         self.close()
@@ -39,6 +47,10 @@ class HtmlPage(HTMLParser):
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         attributes = {key: value or "" for key, value in attrs}
         assert len(attributes) == len(attrs), f"an attribute twice in {self.get_starttag_text()}"
+        if tag == "tr":
+            self.rows.append([])
+        elif tag in ("td", "th"):
+            self.rows[-1].append(Cell("", attributes.get("class", "")))
         self.tags.append(Tag(tag, attributes, tuple(t.name for t in self.open)))
         if tag not in VOID:
             self.open.append(self.tags[-1])
@@ -52,6 +64,9 @@ class HtmlPage(HTMLParser):
             self.titles[self.open[-2].attributes.get("id", "")] = data
         elif not self.open or self.open[-1].name != "style":
             self.text += data
+            if {"td", "th"} & {tag.name for tag in self.open}:
+                cell = self.rows[-1].pop()
+                self.rows[-1].append(cell._replace(text=cell.text + data))
 
     def named(self, name: str) -> list[Tag]:
         """Return the start tags of a name."""

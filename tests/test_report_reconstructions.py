@@ -7,34 +7,35 @@ from html_page import HtmlPage
 from made_up_results import INPUTS, annealed, fixed, sweep
 
 from onmt_lattice.report.curves import by_seed
-from onmt_lattice.report.reconstructions import POINTS, decoded_points, marked, reconstructions
+from onmt_lattice.report.page import page
+from onmt_lattice.report.reconstructions import POINTS, compared, decoded_points, reconstructions
 from onmt_lattice.report.results import Results
 
 
 @pytest.mark.parametrize(
-    ("sentence", "decoded", "expected"),
+    ("sentence", "decoded", "other"),
     [
-        ("the old cat sat", "the old cat sat", "the old cat sat"),
-        ("the old cat sat", "the old and grey cat sat", "the old <mark>and grey</mark> cat sat"),
-        ("the old cat sat", "the old", "the old"),
-        ("a man", "two dogs", "<mark>two dogs</mark>"),
-        ("", "the <end>", "<mark>the &lt;end&gt;</mark>"),
-        ("x & y", "x & z", "x &amp; <mark>z</mark>"),
-        ("a", "", ""),
+        ("the old cat sat", "the old cat sat", []),
+        ("the old cat sat", "the old and grey cat sat", ["and grey"]),
+        ("the old cat sat", "the old", []),
+        ("a man", "two dogs", ["two dogs"]),
+        ("", "the <end>", ["the <end>"]),
+        ("x & y", "x & z", ["z"]),
+        ("a", "", []),
     ],
 )
-def test_words_out_of_place_are_marked(sentence: str, decoded: str, expected: str) -> None:
-    made = marked(sentence, decoded)
-    assert made == expected
-    assert HtmlPage(made).text == decoded
+def test_words_out_of_place_are_told(sentence: str, decoded: str, other: list[str]) -> None:
+    parts = compared(sentence, decoded)
+    assert " ".join(words for words, _ in parts) == decoded
+    assert [words for words, kept in parts if not kept] == other
 
 
 @pytest.mark.parametrize(("sentence", "decoded"), [("a b", "b a"), ("a a b", "a a a b")])
-def test_one_word_too_many_is_one_mark(sentence: str, decoded: str) -> None:
-    """Which of two equal choices is marked is left open."""
-    made = marked(sentence, decoded)
-    assert HtmlPage(made).text == decoded
-    assert len(HtmlPage(made).named("mark")) == 1
+def test_one_word_too_many_is_one_part(sentence: str, decoded: str) -> None:
+    """Which of two equal choices it is is left open."""
+    parts = compared(sentence, decoded)
+    assert " ".join(words for words, _ in parts) == decoded
+    assert len([words for words, kept in parts if not kept]) == 1
 
 
 def without_runs(results: Results, *runs: object) -> Results:
@@ -64,31 +65,33 @@ def test_a_seed_without_decoded_points_is_passed_over() -> None:
     plain = replace(first, points=[replace(first.points[0], decoded=None)])
     assert decoded_points(without_runs(sweep(), plain, second), "Z") == second.points
     assert decoded_points(without_runs(sweep(), plain), "Z") == []
-    assert reconstructions(without_runs(sweep(), plain)) is None
+    assert reconstructions(without_runs(sweep(), plain)) == []
 
 
-def test_a_table_for_each_sentence() -> None:
-    """The empty line has none; every curve has a row with a cell a point."""
+def test_each_sentence_as_every_point_decoded_it() -> None:
+    """The empty line is left out."""
     results = sweep()
     made = reconstructions(results)
-    assert made is not None
-    page = HtmlPage(made)
-    assert [line for line in INPUTS if not line] == [""]
-    assert len(page.named("table")) == len(page.named("summary")) == len(INPUTS) - 1
-    rows = (len(INPUTS) - 1) * len(results.curves)
-    assert len(page.named("td")) == rows * (POINTS + 1)
-    assert len(page.named("small")) == rows * POINTS
-    for line in INPUTS:
-        assert line in page.text
+    assert [sentence.text for sentence in made] == [line for line in INPUTS if line]
+    for number, sentence in enumerate(made):
+        assert list(sentence.rows) == list(results.curves) and sentence.most == POINTS
+        for name, cells in sentence.rows.items():
+            points = decoded_points(results, name)
+            assert [evaluation for evaluation, _ in cells] == [p.evaluation for p in points]
+            for point, (_, parts) in zip(points, cells, strict=True):
+                assert point.decoded is not None and parts is not None
+                assert " ".join(words for words, _ in parts) == point.decoded[number]
 
 
-def test_short_rows_and_missing_lines() -> None:
-    """Curves of fewer points leave cells empty, and so do texts of fewer lines."""
+def test_the_page_marks_words_and_fills_short_rows() -> None:
+    """Curves of fewer points leave cells empty; a line that is missing is a dash."""
     gaussians = [fixed("gaussian", weight, 1) for weight in (0.1, 0.2, 0.3)]
     last = gaussians[-1]
-    gaussians[-1] = replace(last, points=[replace(last.points[0], decoded=["a man"])])
-    made = reconstructions(without_runs(sweep(), *gaussians, fixed("Z", 0.1, 1)))
-    assert made is not None
-    page = HtmlPage(made)
-    assert len(page.named("td")) == 2 * 2 * (3 + 1)
-    assert page.text.count("–") == 1
+    gaussians[-1] = replace(last, points=[replace(last.points[0], decoded=["a <man>"])])
+    results = without_runs(sweep(), *gaussians, fixed("Z", 0.1, 1))
+    found = HtmlPage(page(results))
+    rows = [row for row in found.rows if len(row) == 4 and row[1].text.startswith("rate ")]
+    assert [row[0].text for row in rows] == ["gaussian", "Z"] * 2
+    assert [[cell.text for cell in row[2:]] for row in rows if row[0].text == "Z"] == [["", ""]] * 2
+    assert rows[0][1].text.endswith("a <man>") and rows[2][1].text.endswith("–")
+    assert len(found.named("mark")) >= 3

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,8 +24,9 @@ SIZE = (8.0, 5.4)  # inches
 def plot(evaluations: Sequence[Evaluation], path: str | os.PathLike[str]) -> None:
     """Draw ``evaluations`` to a PNG, SVG or PDF file, written whole or not at all.
 
-    A curve is all that has one label. The checkpoints of one run are joined by dashes in the
-    order of their steps; a run of which there is one checkpoint is a point by itself.
+    A curve is all that has one label; those of a family, and so their colours, are in the order in
+    which they are given. The checkpoints of one run are joined by dashes in the order of their
+    steps; a run of which there is one checkpoint is a point by itself, filled as at fixed λ.
 
     Raises:
         UserError: for another kind of file, or if there is nothing to draw.
@@ -36,35 +37,29 @@ def plot(evaluations: Sequence[Evaluation], path: str | os.PathLike[str]) -> Non
     figure, axes = new_figure()
     curves = trajectories(evaluations)
     looks = styles({label: runs[0][0].bottleneck for label, runs in curves.items()})
-    readings = {label: reading_of(runs) for label, runs in curves.items()}
+    handles = []
     for label, runs in curves.items():
-        for run in runs:
+        readings = [FIXED if len(run) == 1 else ANNEALED for run in runs]
+        for run, reading in zip(runs, readings, strict=True):
             nll, rate = [e.nll.word for e in run], [e.rate.word for e in run]
-            draw_line(axes, nll, rate, looks[label], readings[label])
-            draw_points(axes, nll, rate, looks[label], readings[label])
+            draw_line(axes, nll, rate, looks[label], reading)
+            draw_points(axes, nll, rate, looks[label], reading)
+        handles.append(handle(label, looks[label], FIXED if FIXED in readings else ANNEALED))
     label_axes(axes, evaluations)
-    handles = [handle(label, looks[label], readings[label]) for label in curves]
     figure.legend(handles=handles, loc="outside right upper", frameon=False, fontsize=9)
     save(figure, path)
 
 
 def trajectories(evaluations: Sequence[Evaluation]) -> dict[str, list[list[Evaluation]]]:
     """Return the evaluations by label, then by run, each run in the order of its steps."""
-    ordered = sorted(evaluations, key=lambda e: (_rank(e), e.label, e.run, e.step))
+    ranks = {bottleneck: rank for rank, bottleneck in enumerate(FAMILIES)}
     labels: dict[str, dict[str, list[Evaluation]]] = {}
-    for evaluation in ordered:
-        labels.setdefault(evaluation.label, {}).setdefault(evaluation.run, []).append(evaluation)
-    return {label: list(runs.values()) for label, runs in labels.items()}
-
-
-def _rank(evaluation: Evaluation) -> int:
-    known = list(FAMILIES)
-    return known.index(evaluation.bottleneck) if evaluation.bottleneck in known else len(known)
-
-
-def reading_of(runs: Iterable[Sequence[Evaluation]]) -> str:
-    """Return how a curve is read: by its last checkpoints, or along runs of several."""
-    return ANNEALED if any(len(run) > 1 for run in runs) else FIXED
+    for e in sorted(evaluations, key=lambda e: ranks.get(e.bottleneck, len(ranks))):
+        labels.setdefault(e.label, {}).setdefault(e.run, []).append(e)
+    return {
+        label: [sorted(run, key=lambda e: e.step) for run in runs.values()]
+        for label, runs in labels.items()
+    }
 
 
 # ---- what all figures have ----------------------------------------------------------------------

@@ -3,42 +3,51 @@
 from __future__ import annotations
 
 from difflib import SequenceMatcher
+from typing import NamedTuple
 
+from onmt_lattice.evaluation import Evaluation
 from onmt_lattice.report.curves import by_seed
-from onmt_lattice.report.markup import Markup, details, element, joined, table
 from onmt_lattice.report.results import READINGS, Point, Results
 
 POINTS = 4  # of a curve
-OPEN = 2  # sentences to show before anything is unfolded
+
+Words = list[tuple[str, bool]]  # parts of a line, and whether the sentence has them there
 
 
-def reconstructions(results: Results) -> Markup | None:
-    """Return a table for each of the first sentences, a row a curve, rates from low to high.
+class Sentence(NamedTuple):
+    """A sentence of the text and what became of it.
 
-    Returns None if no checkpoint decoded the text.
+    Attributes:
+        text: the sentence.
+        rows: by curve, for each of its points from low rate to high the evaluation and the line
+            as of :func:`compared`, or None where there is none.
+        most: how many points a row has at most.
     """
+
+    text: str
+    rows: dict[str, list[tuple[Evaluation, Words | None]]]
+    most: int
+
+
+def reconstructions(results: Results) -> list[Sentence]:
+    """Return the first sentences that are not empty; none if no checkpoint decoded the text."""
     points = {name: decoded_points(results, name) for name in results.curves}
     points = {name: chosen for name, chosen in points.items() if chosen}
     if not points:
-        return None
-    columns = max(map(len, points.values()))
-    return joined(
-        details(
-            element("span", sentence, class_="sentence"),
-            table(
-                ["curve", "low to high rate", *[""] * (columns - 1)],
-                [
-                    [name, *(_cell(point, number, sentence) for point in chosen)]
-                    + [""] * (columns - len(chosen))
-                    for name, chosen in points.items()
-                ],
-                "l" + "w" * columns,
-            ),
-            open_=number < OPEN,
+        return []
+    most = max(map(len, points.values()))
+    return [
+        Sentence(
+            sentence,
+            {
+                name: [(point.evaluation, _line(point, number, sentence)) for point in chosen]
+                for name, chosen in points.items()
+            },
+            most,
         )
         for number, sentence in enumerate(results.inputs)
         if sentence.strip()
-    )
+    ]
 
 
 def decoded_points(results: Results, curve: str) -> list[Point]:
@@ -57,24 +66,21 @@ def decoded_points(results: Results, curve: str) -> list[Point]:
     return []
 
 
-def marked(sentence: str, decoded: str) -> Markup:
-    """Return ``decoded`` with the words marked that ``sentence`` does not have in their place.
+def compared(sentence: str, decoded: str) -> Words:
+    """Return the parts of ``decoded``, and of each whether ``sentence`` has it in its place.
 
-    >>> marked("the cat sat there", "the old cat sat here")
-    'the <mark>old</mark> cat sat <mark>here</mark>'
+    >>> compared("the cat sat there", "the old cat sat here")
+    [('the', True), ('old', False), ('cat sat', True), ('here', False)]
     """
     here, there = decoded.split(), sentence.split()
     matcher = SequenceMatcher(None, there, here, autojunk=False)
-    parts: list[object] = []
-    for kind, _, _, start, end in matcher.get_opcodes():
-        words = " ".join(here[start:end])
-        if words:
-            parts.append(words if kind == "equal" else element("mark", words))
-    return joined(parts, " ")
+    return [
+        (" ".join(here[start:end]), kind == "equal")
+        for kind, _, _, start, end in matcher.get_opcodes()
+        if start < end
+    ]
 
 
-def _cell(point: Point, number: int, sentence: str) -> Markup:
-    bits = f"rate {point.evaluation.rate.word:.2f}, NLL {point.evaluation.nll.word:.2f}"
+def _line(point: Point, number: int, sentence: str) -> Words | None:
     lines = point.decoded or []
-    text = marked(sentence, lines[number]) if number < len(lines) else "–"
-    return element("div", element("small", bits), element("p", text))
+    return compared(sentence, lines[number]) if number < len(lines) else None
