@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from onmt_lattice.history import History
 from onmt_lattice.locks import locked
 from onmt_lattice.report.results import FAILED, FINISHED, FIXED, WAITING
 from onmt_lattice.sweep import scheduler
@@ -170,7 +171,7 @@ def test_time_left_is_by_the_pace_so_far(tmp_path: Path, monkeypatch: pytest.Mon
     runs = [made(tmp_path, Scripted, name) for name in "ab"]
     progress = Progress(runs, Manifest(tmp_path, runs, {}))
     assert progress.seconds_left() is None
-    runs[0].log.write_text("Step 10/20; acc\n", encoding="utf-8")
+    History(runs[0].history, 0).append({"event": "train", "step": 10})
     monkeypatch.setattr("time.monotonic", lambda: progress.since + 60)
     assert progress.seconds_left() == pytest.approx(180)  # 10 of 40 steps took 60 s
     assert progress.line().startswith("0 of 2 runs finished")
