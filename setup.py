@@ -42,7 +42,7 @@ setup(
     license="MIT",
     python_requires=">=3.10,<3.13",
     packages=find_packages(include=["onmt_lattice", "onmt_lattice.*"]),
-    package_data={"onmt_lattice": ["py.typed", "report/page.html"]},
+    package_data={"onmt_lattice": ["py.typed", "demo/*.yaml", "report/page.html"]},
     install_requires=RUN,
     extras_require={"cluster": CLUSTER, "test": TEST},
     entry_points={"console_scripts": ["onmt_lattice=onmt_lattice.cli:main"]},

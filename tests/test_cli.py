@@ -16,11 +16,12 @@ from conftest import Corpus
 from onmt_lattice import __version__
 from onmt_lattice.cli import main
 from onmt_lattice.cli.main import COMMANDS, usage
+from onmt_lattice.corpus import write_corpus
+from onmt_lattice.demo.demo import CONFIG
 from onmt_lattice.sweep.plan import read_plan
 
 Mistake = Callable[..., str]
 Capture = pytest.CaptureFixture[str]
-ROOT = Path(__file__).parent.parent
 OURS = ["build_vocab", "train", "translate", "evaluate"]
 
 
@@ -54,9 +55,9 @@ def help_of(command: str, capsys: Capture, flag: str = "--help") -> str:
 
 @pytest.mark.parametrize("command", OURS)
 def test_help_shows_units_and_an_example(
-    command: str, capsys: Capture, monkeypatch: pytest.MonkeyPatch
+    command: str, capsys: Capture, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.chdir(ROOT)
+    monkeypatch.chdir(tmp_path)
     shown = help_of(command, capsys)
     assert help_of(command, capsys, "-h") == shown
     assert f"onmt_lattice {command}" in shown
@@ -67,14 +68,15 @@ def test_help_shows_units_and_an_example(
         "evaluate": "in bits: a target token",
     }
     assert units[command] in " ".join(shown.split())
-    demo = read_plan(Path("configs/demo/sweep.yaml"), Path("runs/demo"), None, None)
+    write_corpus(tmp_path / "runs/demo/text")
+    demo = read_plan(CONFIG, Path("runs/demo"), Path("runs/demo/text"), None)
     example = shlex.split(shown.split("example: ")[1].split("\n\n")[0])
     assert example[:2] == ["onmt_lattice", command]
     for option in example[2::2]:
         assert re.search(rf"(^|[ ,]){option}\b", shown, flags=re.MULTILINE), option
     for value in example[3::2]:
-        if value.startswith(("configs/", "data/")):
-            assert (ROOT / value).is_file()
+        if value.startswith("runs/demo/") and not value.endswith(".pt"):
+            assert Path(value).is_file()
         if value.endswith(".pt"):
             assert Path(value) in [model for run in demo.runs for model in run.evaluated().values()]
 

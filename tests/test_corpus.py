@@ -2,35 +2,27 @@
 
 from __future__ import annotations
 
-import importlib.util
+import hashlib
 import itertools
 import math
 import random
 import statistics
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
-from types import ModuleType
 
 import pytest
 
-from onmt_lattice.corpus import SPLITS, english_grammar, ideal_bits
+from onmt_lattice.corpus import SPLITS, corpus_text, english_grammar, ideal_bits, write_corpus
 from onmt_lattice.corpus.grammar import reachable
 
 ROOT = Path(__file__).resolve().parent.parent
 GRAMMAR = english_grammar()
 
 
-@pytest.fixture(scope="module")
-def make_corpus() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("make_corpus", ROOT / "scripts/make_corpus.py")
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
+@cache
 def read(split: str) -> list[str]:
-    return (ROOT / f"data/grammar/{split}.en").read_text(encoding="utf-8").splitlines()
+    return corpus_text(split).splitlines()
 
 
 def odd_derivations(count: int) -> Iterator[tuple[list[str], float]]:
@@ -139,25 +131,42 @@ def test_there_are_no_ideal_bits_without_a_sentence(lines: list[str]) -> None:
     assert ideal_bits(lines) is None
 
 
-# data/
+# The splits
 
 
-def test_data_are_what_the_script_writes(make_corpus: ModuleType) -> None:
-    assert make_corpus.main(["--check"]) == 0
+def test_every_machine_draws_the_same_corpus(tmp_path: Path) -> None:
+    """Numbers that were published, as the demo's table, are of these bytes."""
+    digests = {
+        "train": "92faaa31da936a433e7d27c24ea37442d4d63955cc4bed772c27453f9469006e",
+        "valid": "843589dbf67bade20f44d8941cffd61643cf3edcda4791aaf257164cf3cb0c57",
+        "test": "caa5070ecfeee47a8e5bf1105c9181e24608636d68cf658ffc969f5c40b07520",
+    }
+    write_corpus(tmp_path)
+    written = {
+        path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in tmp_path.iterdir()
+    }
+    assert written == {f"{split}.en": digest for split, digest in digests.items()}
 
 
-def test_check_names_the_file_that_differs(
-    make_corpus: ModuleType, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    assert make_corpus.main(["--output", str(tmp_path)]) == 0
-    assert make_corpus.main(["--output", str(tmp_path), "--check"]) == 0
-    valid = tmp_path / "grammar/valid.en"
-    valid.write_text(valid.read_text().replace("the ", "teh ", 1))
-    (tmp_path / "README.md").unlink()
-    capsys.readouterr()
-    assert make_corpus.main(["--output", str(tmp_path), "--check"]) == 1
-    reported = [line.split()[0] for line in capsys.readouterr().out.splitlines()]
-    assert reported == [str(valid), str(tmp_path / "README.md")]
+def test_the_page_about_it_states_what_it_is() -> None:
+    page = (ROOT / "docs/corpus.md").read_text(encoding="utf-8")
+    met: set[str] = set()
+    for split in SPLITS:
+        lines, size = read(split), len(corpus_text(split))
+        repeated = len(lines) - len(set(lines) - met)
+        met |= set(lines)
+        words = sum(len(line.split()) for line in lines)
+        assert f"| {split}.en | {len(lines)} | {words} | {size} | {repeated} |" in page
+    for line in (
+        f"| entropy H of a sentence | {GRAMMAR.entropy_bits:.4f} bits |",
+        f"| words a sentence | {GRAMMAR.expected_words:.4f} on average, 6 to 15 |",
+        f"| entropy a word | {GRAMMAR.entropy_bits / GRAMMAR.expected_words:.4f} bits (",
+        f"| vocabulary | {len(GRAMMAR.vocabulary)} words |",
+        f"| different sentences | {GRAMMAR.distinct_sentences:.3g}, none",
+    ):
+        assert line in page
+    examples = [line for line in page.splitlines() if line.startswith("    ")]
+    assert examples and ideal_bits(examples) is not None
 
 
 def test_every_word_of_the_grammar_occurs_in_the_training_split() -> None:

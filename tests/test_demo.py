@@ -10,30 +10,28 @@ import yaml
 from made_up_results import annealed
 
 from onmt_lattice.cli import main
+from onmt_lattice.corpus import SPLITS
+from onmt_lattice.corpus.splits import Split
+from onmt_lattice.demo.demo import CONFIG
 from onmt_lattice.report.results import FAILED, Record, Results
 from onmt_lattice.sweep.sweep import SweepOptions
-
-ROOT = Path(__file__).parent.parent
 
 
 @pytest.fixture
 def words(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Return the words of a demo of two models, 40 steps each, on fifty sentences."""
-    monkeypatch.chdir(ROOT)
-    sweep = yaml.safe_load((ROOT / "configs/demo/sweep.yaml").read_text(encoding="utf-8"))
-    test = tmp_path / "test.en"
-    lines = (ROOT / sweep["test"]).read_text(encoding="utf-8").splitlines(keepends=True)
-    test.write_text("".join(lines[:50]), encoding="utf-8")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setitem(SPLITS, "test", Split(50, 3))
+    sweep = yaml.safe_load(CONFIG.read_text(encoding="utf-8"))
     names = ("gaussian", "ste_vector M=4")
     sweep |= {
-        "config": str(ROOT / "configs/demo/common.yaml"),
-        "test": str(test),
+        "config": str(CONFIG.with_name("common.yaml")),
         "annealed": {"train_steps": 40},
         "curves": {name: sweep["curves"][name] for name in names},
     }
     config = tmp_path / "sweep.yaml"
     config.write_text(yaml.safe_dump(sweep, sort_keys=False), encoding="utf-8")
-    return ["demo", "-config", str(config), "-output", str(tmp_path / "runs"), "-jobs", "2"]
+    return ["demo", "-config", str(config), "-output", "runs", "-jobs", "2"]
 
 
 def test_it_leaves_figure_table_and_report(
@@ -65,16 +63,17 @@ def test_a_failed_run_is_said_to_be_and_started_again(
         asked.append(options.retry_failed)
         return Results("", "", "", {}, {}, [], [failed])
 
-    monkeypatch.setattr("onmt_lattice.demo.sweep", swept)
+    monkeypatch.setattr("onmt_lattice.demo.demo.sweep", swept)
     assert main(words) == 2 and asked == [True]
     assert "run gaussian_annealed_seed1 failed: out of luck" in capsys.readouterr().err
 
 
-def test_outside_of_the_repository(
+def test_mistakes_leave_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    assert main(["demo"]) == 2
-    assert "top folder of the repository" in capsys.readouterr().err
     assert main(["demo", "-jobs", "0"]) == 2
+    assert "-jobs 0: expected at least 1" in capsys.readouterr().err
+    assert main(["demo", "-config", "none.yaml"]) == 2
+    assert "-config none.yaml: no such file" in capsys.readouterr().err
     assert list(tmp_path.iterdir()) == []

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import yaml
 
+from onmt_lattice.demo.demo import CONFIG
 from onmt_lattice.errors import UserError
 from onmt_lattice.sweep.plan import Plan, read_plan
 from onmt_lattice.sweep.sweep import SweepOptions, commands
@@ -175,8 +176,8 @@ def test_presets_are_in_order(tmp_path: Path, text: Path, monkeypatch: pytest.Mo
     (tmp_path / "data/wmt16").mkdir(parents=True)
     (tmp_path / "data/wmt16/data.yaml").write_text("data: {}\n", encoding="utf-8")
     monkeypatch.chdir(tmp_path)
-    paths = sorted(Path("configs").glob("*/sweep*.yaml"))
-    assert {path.parent.name for path in paths} >= {"paper", "captions", "demo"}
+    paths = [*sorted(Path("configs").glob("*/sweep*.yaml")), CONFIG]
+    assert {path.parent.name for path in paths} >= {"paper", "captions"}
     for path in paths:
         plan = read_plan(path, tmp_path / "out", text, None)
         kinds = {str(run.options["bottleneck"]) for run in plan.runs}

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 from pathlib import Path
 
 import pytest
 
 from onmt_lattice.cli import main
+from onmt_lattice.corpus import write_corpus
+from onmt_lattice.demo.demo import CONFIG
 from onmt_lattice.evaluation import Evaluation
 
-ROOT = Path(__file__).parent.parent
+MODEL = CONFIG.with_name("common.yaml")
 STEPS = 2000
 BOTTLENECKS = {
     "gaussian": ["gaussian"],
@@ -22,30 +25,33 @@ BOTTLENECKS = {
 }
 
 
+def data(folder: Path) -> str:
+    """Return what -data says of the embedded corpus in ``folder``."""
+    texts = {name: {"path_src": str(folder / f"{name}.en")} for name in ("train", "valid")}
+    return json.dumps(texts)
+
+
 @pytest.fixture(scope="module")
 def vocabulary(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("system") / "vocab.txt"
-    config = str(ROOT / "configs/demo/common.yaml")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(ROOT)
-        assert main(["build_vocab", "-config", config, "-src_vocab", str(path)]) == 0
+    write_corpus(path.parent)
+    words = ["-config", str(MODEL), "-data", data(path.parent), "-src_vocab", str(path)]
+    assert main(["build_vocab", *words]) == 0
     return path
 
 
 @pytest.mark.system
 @pytest.mark.parametrize("name", BOTTLENECKS)
-def test_it_learns_within_the_law(
-    name: str, vocabulary: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_it_learns_within_the_law(name: str, vocabulary: Path, tmp_path: Path) -> None:
     """Without a representation no decoder's NLL is below H; with one, NLL must be well below."""
-    monkeypatch.chdir(ROOT)
-    words = ["-config", "configs/demo/common.yaml", "-src_vocab", str(vocabulary)]
+    text = vocabulary.parent
+    words = ["-config", str(MODEL), "-data", data(text), "-src_vocab", str(vocabulary)]
     words += ["-save_model", str(tmp_path / "model"), "-train_steps", str(STEPS)]
     words += ["-bottleneck", *BOTTLENECKS[name]]
     assert main(["train", *words]) == 0
     result = tmp_path / "result.json"
     model = str(tmp_path / f"model_step_{STEPS}.pt")
-    evaluate = ["evaluate", "-model", model, "-src", "data/grammar/test.en", "-output", str(result)]
+    evaluate = ["evaluate", "-model", model, "-src", str(text / "test.en"), "-output", str(result)]
     assert main(evaluate) == 0
     e = Evaluation.read(result)
     assert e.entropy is not None and e.entropy.holds

@@ -17,7 +17,7 @@ def parser() -> Parser:
         "segmented into words as its training text. All costs are in bits: a target token (end "
         "of sentence included), a whitespace word, a sentence. The rate is the length of the "
         "codeword of the real, quantized representation.",
-        epilog="example: onmt_lattice evaluate -src data/grammar/test.en -reconstruct pred.txt "
+        epilog="example: onmt_lattice evaluate -src runs/demo/text/test.en -reconstruct pred.txt "
         "-model runs/demo/gaussian_annealed_seed1/model_step_3000.pt -output gaussian.json",
     )
     p.option("model", required=True, nargs="+", metavar="FILE", help="checkpoints written by train")

@@ -2,7 +2,7 @@
 
 from onmt_lattice.corpus.english import english_grammar, ideal_bits
 from onmt_lattice.corpus.grammar import Grammar, Rule
-from onmt_lattice.corpus.splits import SPLITS, corpus_text
+from onmt_lattice.corpus.splits import SPLITS, corpus_text, write_corpus
 
 __all__ = [
     "SPLITS",
@@ -11,4 +11,5 @@ __all__ = [
     "corpus_text",
     "english_grammar",
     "ideal_bits",
+    "write_corpus",
 ]

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import random
+from pathlib import Path
 from typing import NamedTuple
 
 from onmt_lattice.corpus.english import english_grammar
+from onmt_lattice.files import write_text
 
 
 class Split(NamedTuple):
@@ -31,3 +33,9 @@ def corpus_text(split: str) -> str:
     rng = random.Random(seed)
     grammar = english_grammar()
     return "".join(" ".join(grammar.sample(rng)) + "\n" for _ in range(sentences))
+
+
+def write_corpus(folder: Path) -> None:
+    """Write train.en, valid.en and test.en to ``folder``, a sentence a line, 2.2 MB in all."""
+    for split in SPLITS:
+        write_text(folder / f"{split}.en", corpus_text(split))

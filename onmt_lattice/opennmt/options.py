@@ -140,8 +140,8 @@ def train_parser() -> StrictParser:
         prog="onmt_lattice train",
         description="Train a sentence autoencoder through a bottleneck. NLL, rate and their total "
         "are reported in bits a target token, end of sentence included.",
-        epilog="example: onmt_lattice train -config configs/demo/common.yaml "
-        "-src_vocab runs/demo/vocab.txt -bottleneck gaussian -save_model runs/gaussian/model",
+        epilog="example: onmt_lattice train -config my.yaml -bottleneck gaussian "
+        "-save_model runs/gaussian/model",
     )
     onmt.opts.train_opts(parser)
     encoder_type = next(a for a in parser._actions if a.dest == "encoder_type")
@@ -177,8 +177,7 @@ def build_vocab_parser() -> StrictParser:
         prog="onmt_lattice build_vocab",
         description="Count the tokens of the training corpora, one '<token>\\t<count>' a line. "
         "Reads the same YAML as train.",
-        epilog="example: onmt_lattice build_vocab -config configs/demo/common.yaml "
-        "-src_vocab runs/demo/vocab.txt",
+        epilog="example: onmt_lattice build_vocab -config my.yaml -src_vocab vocab.txt",
     )
     onmt.opts.dynamic_prepare_opts(parser, build_vocab_only=True)
     next(a for a in parser._actions if a.dest == "save_data").required = False
@@ -193,7 +192,7 @@ def translate_parser() -> StrictParser:
         description="Decode every sentence from its quantized representation, as "
         "onmt_translate does. The dither comes from -seed and the line number alone. Lengths are "
         "in tokens, scores in nats.",
-        epilog="example: onmt_lattice translate -src data/grammar/test.en -output pred.txt "
+        epilog="example: onmt_lattice translate -src runs/demo/text/test.en -output pred.txt "
         "-model runs/demo/gaussian_annealed_seed1/model_step_3000.pt -beam_size 1",
     )
     onmt.opts.config_opts(parser)

@@ -5,12 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from onmt_lattice.corpus import write_corpus
 from onmt_lattice.errors import UserError
 from onmt_lattice.evaluation import Evaluation
 from onmt_lattice.report.drawing import REPORT
 from onmt_lattice.report.results import FAILED, Results
 from onmt_lattice.sweep.sweep import SweepOptions, sweep
 
+CONFIG = Path(__file__).parent / "sweep.yaml"
+TEXT = "text"
 SHOWN_SENTENCES = 3
 
 
@@ -18,7 +21,7 @@ SHOWN_SENTENCES = 3
 class DemoOptions:
     """What the demo was asked for; see ``onmt_lattice demo --help``."""
 
-    config: Path = Path("configs/demo/sweep.yaml")
+    config: Path = CONFIG
     output: Path = Path("runs/demo")
     jobs: int | None = None
 
@@ -26,15 +29,17 @@ class DemoOptions:
 def demo(options: DemoOptions) -> Results:
     """Train, evaluate and draw every bottleneck; go on where an earlier demo stopped or failed.
 
+    The corpus is written to the folder ``text`` of the output, so that any folder will do.
+
     Raises:
-        UserError: if the configuration or the corpus is not there, or a run fails.
+        UserError: if the configuration is not there or cannot be used, or a run fails.
     """
     if not options.config.is_file():
-        raise UserError(
-            f"{options.config}: not found; run the demo in the top folder of the repository"
-        )
+        raise UserError(f"-config {options.config}: no such file; leave it out for the demo's own")
+    text = options.output / TEXT
+    write_corpus(text)
     results = sweep(
-        SweepOptions(options.config, options.output, jobs=options.jobs, retry_failed=True)
+        SweepOptions(options.config, options.output, text, jobs=options.jobs, retry_failed=True)
     )
     failed = [run for run in results.runs if run.record.status == FAILED]
     if failed:
