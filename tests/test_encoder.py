@@ -123,7 +123,9 @@ def test_all_states_through_no_bottleneck_are_what_opennmt_passes(
     decoder.bidirectional_encoder = True  # how OpenNMT-py joins the directions of its own brnn
     decoder.init_state(batch.src[0], None, final)
     native = decoder.state["hidden"]
-    state, _ = encoder.bottlenecked(*batch.src, SentenceNoise(0, list(range(8))), relaxed=False)
+    x = encoder.represent(*batch.src)
+    through = encoder.bottlenecked(x, SentenceNoise(0, list(range(8))), relaxed=False)
+    state = encoder.decoder_state(through.output)
     for ours, theirs in zip(_flat(state), native, strict=True):
         if site == "all":
             assert torch.equal(ours, theirs)
@@ -155,7 +157,8 @@ def test_the_bottleneck_works_in_single_precision_under_autocast(build: Build) -
     seen = []
     encoder.bottleneck.map_in.register_forward_hook(lambda *io: seen.append(io[2].dtype))
     with torch.autocast("cpu", dtype=torch.bfloat16):
-        _, through = encoder.bottlenecked(*batch.src, SentenceNoise(0, [0] * 4), relaxed=True)
+        x = encoder.represent(*batch.src)
+        through = encoder.bottlenecked(x, SentenceNoise(0, [0] * 4), relaxed=True)
     assert seen == [torch.float32] and through.rate_nats.dtype == torch.float64
 
 

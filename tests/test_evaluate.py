@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from conftest import Corpus, lines_of
 from sacrebleu.metrics import BLEU, CHRF
+from torch import Tensor
 
 from onmt_lattice.cli import main
 from onmt_lattice.corpus import ideal_bits
@@ -199,12 +200,31 @@ def test_perfect_reconstructions_score_100(
 ) -> None:  # fmt: skip
     monkeypatch.setattr(
         "onmt_lattice.opennmt.evaluate.reconstruct",
-        lambda _, sentences, __: [[" ".join(s.tokens)] for s in sentences],
+        lambda _, sentences, *__: [[" ".join(s.tokens)] for s in sentences],
     )
     e = measure(trained("gaussian"), corpus.test, "-reconstruct", tmp_path / "out.txt")
     assert e.reconstruction is not None
     r = e.reconstruction
     assert (r.bleu, r.chrf, r.exact) == (pytest.approx(100), pytest.approx(100), 1.0)
+
+
+def test_every_sentence_is_encoded_once(
+    measure: Measure, trained: Trained, corpus: Corpus, tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    from onmt.encoders.rnn_encoder import RNNEncoder
+
+    forward, encoded = RNNEncoder.forward, []
+
+    def counted(self: RNNEncoder, src: Tensor, *args: object) -> object:
+        encoded.append(src.shape[1])
+        return forward(self, src, *args)
+
+    monkeypatch.setattr(RNNEncoder, "forward", counted)
+    model = trained("lattice_z")
+    del encoded[:]
+    e = measure(model, corpus.test, "-reconstruct", tmp_path / "out.txt")
+    assert sum(encoded) == e.sentences
 
 
 # ---- refusals ------------------------------------------------------------------------------------

@@ -14,7 +14,8 @@ from torch import Tensor
 from onmt_lattice.errors import UserError
 from onmt_lattice.opennmt import scoring
 from onmt_lattice.opennmt.checkpoint import LoadedAutoencoder, load_autoencoder
-from onmt_lattice.opennmt.scoring import Scorer, Sentence, SentenceScores, read_sentences
+from onmt_lattice.opennmt.scoring import Scorer, SentenceScores
+from onmt_lattice.opennmt.sentences import Sentence, read_sentences, trained_transforms, undo
 
 Trained = Callable[[str], Path]
 NOISY = {"gaussian", "lattice_z", "lattice_a2"}
@@ -27,7 +28,13 @@ def loaded(trained: Trained, name: str) -> LoadedAutoencoder:
 
 @pytest.fixture
 def sentences(corpus: Corpus, loaded: LoadedAutoencoder) -> list[Sentence]:
-    return read_sentences(corpus.test.read_text(encoding="utf-8").split("\n"), loaded)
+    return read_sentences(
+        corpus.test.read_text(encoding="utf-8").split("\n"), trained_transforms(loaded)
+    )
+
+
+def read(lines: list[str], loaded: LoadedAutoencoder) -> list[Sentence]:
+    return read_sentences(lines, trained_transforms(loaded))
 
 
 def score(loaded: LoadedAutoencoder, sentences: list[Sentence], batch_size: int = 64) -> Any:
@@ -58,6 +65,16 @@ def test_a_sentence_s_scores_are_its_own(
     assert_same(score(loaded, [sentences[i] for i in some], 4), chosen(together, some))
 
 
+def test_what_is_encoded_is_what_was_scored(
+    loaded: LoadedAutoencoder, sentences: list[Sentence]
+) -> None:
+    scorer = Scorer(loaded, seed=1, batch_size=16)
+    scores = scorer.score(sentences)
+    assert torch.equal(scorer.encode(sentences), scores.output)
+    x = loaded.model.encoder.bottleneck.input_dim
+    assert scores.output.shape == (len(sentences), x)
+
+
 def test_the_noise_is_that_of_line_and_seed(
     name: str, loaded: LoadedAutoencoder, sentences: list[Sentence]
 ) -> None:
@@ -86,7 +103,7 @@ def test_scores_are_those_of_validation(
     assert len(known) > 40
     stats = trainer.validate([batch_of(trainer, known)])
     trainer_seed = trainer.noise_seed
-    scores = Scorer(loaded, trainer_seed, 16).score(read_sentences(known, loaded))
+    scores = Scorer(loaded, trainer_seed, 16).score(read(known, loaded))
     assert stats.loss == pytest.approx(scores.nll_nats.sum().item(), rel=1e-5)
     assert stats.rate_nats == pytest.approx(scores.rate_nats.sum().item(), rel=1e-5)
     assert stats.relaxed.rate_nats == pytest.approx(scores.relaxed_rate_nats.sum().item(), rel=1e-5)
@@ -138,7 +155,7 @@ def test_tokens_are_counted_without_padding(
 def test_marks_in_the_text_are_words_like_any_other(loaded: LoadedAutoencoder) -> None:
     """Training reads a literal mark as the mark; its cost is counted all the same."""
     lines = ["the dog <blank> sees", "<blank>", "the <s> cat </s> <unk> \u2028 a\rb"]
-    sentences = read_sentences(lines, loaded)
+    sentences = read(lines, loaded)
     scores = score(loaded, sentences)
     assert scores.tokens.tolist() == [len(line.split()) + 1 for line in lines]
     assert_same(score(loaded, sentences, 1), scores)
@@ -149,7 +166,7 @@ def test_filters_keep_every_line(trained: Trained) -> None:
     loaded = load_autoencoder(trained("gaussian"))
     loaded.opt.data = {"c": {"transforms": ["filtertoolong"]}}
     loaded.opt.src_seq_length = loaded.opt.tgt_seq_length = 2
-    assert len(read_sentences(["a b c d", "a"], loaded)) == 2
+    assert len(read(["a b c d", "a"], loaded)) == 2
 
 
 def test_few_logits_at_once_score_the_same(
@@ -179,19 +196,17 @@ def test_transforms_that_empty_a_line_or_cannot_be_built(
     loaded.opt.data = {"c": {"transforms": ["sentencepiece"]}}
     loaded.opt.src_subword_model = "/nowhere.model"
     with pytest.raises(UserError, match=r"transforms \['sentencepiece'\], which cannot be built"):
-        read_sentences(["a word"], loaded)
+        read(["a word"], loaded)
     loaded.opt.data = {"c": {"transforms": []}}
     monkeypatch.setattr("onmt.transforms.TransformPipe.apply", lambda *_, **__: None)
     with pytest.raises(UserError, match="line 2: nothing is left of it"):
-        read_sentences(["", "a word"], loaded)
+        read(["", "a word"], loaded)
 
 
 @pytest.mark.parametrize("kind", ["sentencepiece", "bpe"])
 def test_undoing_subwords_gives_the_text_back(
     corpus: Corpus, trained: Trained, tmp_path: Path, kind: str
 ) -> None:
-    from onmt_lattice.opennmt.translation import undo
-
     model = tmp_path / "subwords"
     if kind == "bpe":
         from subword_nmt.learn_bpe import learn_bpe
@@ -208,9 +223,9 @@ def test_undoing_subwords_gives_the_text_back(
     loaded = load_autoencoder(trained("gaussian"))
     loaded.opt.data = {"c": {"transforms": [kind]}}
     loaded.opt.src_subword_model = loaded.opt.tgt_subword_model = str(model)
-    pipe = scoring.trained_transforms(loaded)
+    pipe = trained_transforms(loaded)
     for line in corpus.train.read_text(encoding="utf-8").splitlines()[:50]:
-        (sentence,) = read_sentences([line], loaded)
+        (sentence,) = read([line], loaded)
         assert len(sentence.tokens) > sentence.words == len(line.split())
         assert undo(pipe, " ".join(sentence.tokens)) == line
         assert undo(pipe, " ".join(sentence.tokens) + "\t-1.5") == f"{line}\t-1.5"

@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 import os
+from functools import lru_cache
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from onmt_lattice.cli.arguments import Parser
+from onmt_lattice.corpus import english_grammar, ideal_bits
 from onmt_lattice.errors import UserError
+
+if TYPE_CHECKING:
+    from onmt_lattice.opennmt.evaluate import KnownSource
 
 
 def parser() -> Parser:
@@ -63,7 +69,7 @@ def run(argv: list[str]) -> None:
         several = len(models) > 1
         text = _place(texts, model, ".txt", several)
         evaluation = evaluate(
-            EvaluateOptions(model=model, reconstruct=text, progress=True, **shared)
+            EvaluateOptions(model=model, reconstruct=text, progress=True, **shared), known_source
         )
         print(evaluation.table())
         if evaluation.entropy is not None and not evaluation.entropy.holds:
@@ -75,6 +81,18 @@ def run(argv: list[str]) -> None:
         if result is not None:
             evaluation.write(result)
             print(f"written to {result}")
+
+
+@lru_cache(maxsize=1)  # one text, many checkpoints
+def known_source(lines: tuple[str, ...]) -> KnownSource | None:
+    """Return the embedded grammar as the source of ``lines`` if it generates them all."""
+    from onmt_lattice.opennmt.evaluate import KnownSource
+
+    bits = ideal_bits(lines)
+    if bits is None:
+        return None
+    grammar = english_grammar()
+    return KnownSource(grammar.entropy_bits, grammar.expected_words, bits)
 
 
 def _place(path: str | None, model: str, suffix: str, several: bool) -> str | None:

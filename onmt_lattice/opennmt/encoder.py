@@ -60,15 +60,11 @@ class BottleneckEncoder(RNNEncoder):
         )
         return states if self.states > 1 else states[0]
 
-    def bottlenecked(
-        self, src: Tensor, lengths: Tensor, noise: Noise, relaxed: bool
-    ) -> tuple[State, Bottlenecked]:
-        """Return the decoder's first state and what the bottleneck made of ``src``."""
-        x = self.represent(src, lengths)
+    def bottlenecked(self, x: Tensor, noise: Noise, relaxed: bool) -> Bottlenecked:
+        """Return what the quantized or ``relaxed`` channel makes of X, in single precision."""
         channel = self.bottleneck.relaxed if relaxed else self.bottleneck.quantized
         with torch.autocast(x.device.type, enabled=False):
-            through = channel(x.float(), noise)
-        return self.decoder_state(through.output), through
+            return channel(x.float(), noise)
 
     def empty_memory(self, src: Tensor) -> Tensor:
         """Return the zeros ``(src_len, batch, dim)`` that stand for a memory bank."""
@@ -77,5 +73,6 @@ class BottleneckEncoder(RNNEncoder):
 
     def forward(self, src: Tensor, lengths: Tensor) -> tuple[State, Tensor, Tensor]:
         """Encode as OpenNMT-py's own callers do, with noise from the global generator."""
-        state, _ = self.bottlenecked(src, lengths, StreamNoise(), relaxed=self.training)
-        return state, self.empty_memory(src), lengths
+        x = self.represent(src, lengths)
+        through = self.bottlenecked(x, StreamNoise(), relaxed=self.training)
+        return self.decoder_state(through.output), self.empty_memory(src), lengths

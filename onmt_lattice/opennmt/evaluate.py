@@ -5,13 +5,14 @@ from __future__ import annotations
 import dataclasses
 import math
 import re
-from functools import lru_cache
+from argparse import Namespace
+from collections.abc import Callable
 from pathlib import Path
+from typing import NamedTuple
 
 from sacrebleu.metrics import BLEU, CHRF
 
 from onmt_lattice.codebook import Codebooks, CodebookUsage
-from onmt_lattice.corpus import english_grammar, ideal_bits
 from onmt_lattice.errors import UserError
 from onmt_lattice.evaluation import Bits, Entropy, Evaluation, Mean, Reconstruction
 from onmt_lattice.files import read_lines, write_lines
@@ -19,7 +20,8 @@ from onmt_lattice.opennmt import plugin
 from onmt_lattice.opennmt.checkpoint import LoadedAutoencoder, load_autoencoder
 from onmt_lattice.opennmt.options import bottleneck_label, bottleneck_settings, translate_parser
 from onmt_lattice.opennmt.parsing import parse
-from onmt_lattice.opennmt.scoring import Scorer, Sentence, SentenceScores, read_sentences
+from onmt_lattice.opennmt.scoring import Scorer, SentenceScores
+from onmt_lattice.opennmt.sentences import Sentence, read_sentences, trained_transforms
 from onmt_lattice.opennmt.translation import reconstruct
 
 BITS_PER_NAT = 1 / math.log(2)
@@ -41,8 +43,30 @@ class EvaluateOptions:
     progress: bool = False
 
 
-def evaluate(options: EvaluateOptions) -> Evaluation:
+class KnownSource(NamedTuple):
+    """What is known of a text whose sentences are drawn from a source of known entropy.
+
+    Attributes:
+        entropy_bits: H, the entropy of a sentence.
+        expected_words: how many words a sentence has.
+        ideal_bits: log2 1/P of each sentence of the text.
+    """
+
+    entropy_bits: float
+    expected_words: float
+    ideal_bits: list[float]
+
+
+def evaluate(
+    options: EvaluateOptions,
+    source_of: Callable[[tuple[str, ...]], KnownSource | None] = lambda _: None,
+) -> Evaluation:
     """Return rate and NLL of a checkpoint on a text, and write its reconstruction if asked for.
+
+    Args:
+        options: the checkpoint, the text, and how.
+        source_of: tells the source of the sentences of a text, where it is known, so that
+            rate + NLL can be held against its entropy.
 
     Raises:
         UserError: if the text or checkpoint cannot be used, or they do not belong together.
@@ -50,9 +74,15 @@ def evaluate(options: EvaluateOptions) -> Evaluation:
     plugin.install()
     lines = read_lines(options.src)
     loaded = load_autoencoder(options.model, options.gpu)
-    sentences = read_sentences(lines, loaded)
+    pipe = trained_transforms(loaded)
+    sentences = read_sentences(lines, pipe)
     scores = Scorer(loaded, options.seed, options.batch_size).score(sentences, options.progress)
     check_vocabulary(scores, options)
+    reconstruction = None
+    if options.reconstruct is not None:
+        opt = _translate_options(options)
+        best = reconstruct(loaded, sentences, scores.output, pipe, opt)
+        reconstruction = _reconstruction(lines, sentences, [b[0] for b in best], options)
     words = sum(sentence.words for sentence in sentences)
     tokens = int(scores.tokens.sum())
     nll, rate, relaxed = (
@@ -85,8 +115,8 @@ def evaluate(options: EvaluateOptions) -> Evaluation:
         token_accuracy=float(scores.correct.sum()) / tokens,
         dim=loaded.model.encoder.bottleneck.dim,
         codebooks=_codebooks(loaded, scores),
-        entropy=_entropy(lines, sentences, loaded, scores),
-        reconstruction=_reconstruction(lines, sentences, loaded, options),
+        entropy=_entropy(source_of(tuple(lines[s.index] for s in sentences)), loaded, scores),
+        reconstruction=reconstruction,
     )
 
 
@@ -114,50 +144,37 @@ def _codebooks(loaded: LoadedAutoencoder, scores: SentenceScores) -> Codebooks |
     return usage.summary(alphabet)
 
 
-@lru_cache(maxsize=1)  # one text, many checkpoints
-def _ideal_bits(lines: tuple[str, ...]) -> list[float] | None:
-    return ideal_bits(lines)
-
-
 def _entropy(
-    lines: list[str], sentences: list[Sentence], loaded: LoadedAutoencoder, scores: SentenceScores
+    source: KnownSource | None, loaded: LoadedAutoencoder, scores: SentenceScores
 ) -> Entropy | None:
-    """Return the check of rate + NLL ≥ H if every sentence is one of the embedded grammar."""
-    if not loaded.model.encoder.bottleneck.pays:
-        return None
-    ideal = _ideal_bits(tuple(lines[sentence.index] for sentence in sentences))
-    if ideal is None:
+    """Return the check of rate + NLL ≥ H if the text's source is known and the model pays."""
+    if source is None or not loaded.model.encoder.bottleneck.pays:
         return None
     total = ((scores.nll_nats + scores.rate_nats) * BITS_PER_NAT).tolist()
     unknown = scores.unknown.tolist()
-    excess = [t - i for t, i, u in zip(total, ideal, unknown, strict=True) if u == 0]
+    excess = [t - i for t, i, u in zip(total, source.ideal_bits, unknown, strict=True) if u == 0]
     if not excess:
         return None
-    grammar = english_grammar()
-    per_word = grammar.entropy_bits / grammar.expected_words
-    return Entropy(grammar.entropy_bits, per_word, Mean.of(excess), len(excess))
+    per_word = source.entropy_bits / source.expected_words
+    return Entropy(source.entropy_bits, per_word, Mean.of(excess), len(excess))
+
+
+def _translate_options(options: EvaluateOptions) -> Namespace:
+    return parse(translate_parser, [
+        "-model", options.model, "-src", options.src, "-gpu", str(options.gpu),
+        "-batch_size", str(options.batch_size), "-beam_size", str(options.beam_size),
+        "-max_length", str(options.max_length),
+    ])  # fmt: skip
 
 
 def _reconstruction(
-    lines: list[str],
-    sentences: list[Sentence],
-    loaded: LoadedAutoencoder,
-    options: EvaluateOptions,
-) -> Reconstruction | None:
-    """Decode every sentence, write the text, and compare it with the input."""
-    if options.reconstruct is None:
-        return None
-    decoded = [""] * len(lines)
-    opt = parse(translate_parser, [
-        "-model", options.model, "-src", options.src, "-seed", str(options.seed),
-        "-gpu", str(options.gpu), "-batch_size", str(options.batch_size),
-        "-beam_size", str(options.beam_size), "-max_length", str(options.max_length),
-    ])  # fmt: skip
-    for sentence, best in zip(sentences, reconstruct(loaded, sentences, opt), strict=True):
-        decoded[sentence.index] = best[0]
-    write_lines(options.reconstruct, decoded)
+    lines: list[str], sentences: list[Sentence], outputs: list[str], options: EvaluateOptions
+) -> Reconstruction:
+    """Write the decoded ``outputs``, empty lines where the text has some, and compare them."""
+    assert options.reconstruct is not None
+    decoded = dict(zip((sentence.index for sentence in sentences), outputs, strict=True))
+    write_lines(options.reconstruct, (decoded.get(i, "") for i in range(len(lines))))
     inputs = [" ".join(lines[sentence.index].split()) for sentence in sentences]
-    outputs = [decoded[sentence.index] for sentence in sentences]
     # The text is tokenised already and goes as it is, so that the score depends on nothing else.
     bleu, chrf = BLEU(tokenize="none", force=True), CHRF()
     return Reconstruction(

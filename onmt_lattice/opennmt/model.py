@@ -41,11 +41,19 @@ class Autoencoder(NMTModel):
             noise: source of dither and noise.
             relaxed: which channel.
         """
-        state, through = self.encoder.bottlenecked(src, lengths, noise, relaxed)
+        x = self.encoder.represent(src, lengths)
+        through = self.encoder.bottlenecked(x, noise, relaxed)
+        return Autoencoded(self.decode(src, tgt, lengths, through.output), through)
+
+    def decode(self, src: Tensor, tgt: Tensor, lengths: Tensor, output: Tensor) -> Tensor:
+        """Return the decoder's outputs for ``tgt`` given the bottleneck's ``(batch, m)``.
+
+        Of ``src`` the decoder sees the shape alone; the arguments are those of :meth:`autoencode`.
+        """
         memory = self.encoder.empty_memory(src)
-        self.decoder.init_state(src, memory, state)
+        self.decoder.init_state(src, memory, self.encoder.decoder_state(output))
         decoded, _ = self.decoder(tgt[:-1], memory, memory_lengths=lengths)
-        return Autoencoded(decoded, through)
+        return decoded
 
     def forward(
         self,

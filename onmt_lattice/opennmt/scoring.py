@@ -2,36 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import Any, NamedTuple
+from collections.abc import Callable, Iterator, Sequence
+from typing import NamedTuple, TypeVar
 
 import torch
-from onmt.transforms import TransformPipe, get_transforms_cls, make_transforms
 from torch import Tensor
 from tqdm import tqdm
 
-from onmt_lattice.errors import UserError
+from onmt_lattice.bottlenecks import Bottlenecked
 from onmt_lattice.noise import SentenceNoise
 from onmt_lattice.opennmt.checkpoint import LoadedAutoencoder
+from onmt_lattice.opennmt.sentences import Sentence
 
 LOGITS_AT_ONCE = 2**24
-FILTERS = ("filtertoolong", "filterfeats")  # they drop lines; evaluation scores every line
 
-
-@dataclass(frozen=True)
-class Sentence:
-    """A sentence ready for the model.
-
-    Attributes:
-        index: its line number from 0, which decides its dither.
-        tokens: what the model sees, after the transforms it was trained with.
-        words: whitespace words of the line.
-    """
-
-    index: int
-    tokens: list[str]
-    words: int
+Result = TypeVar("Result")
 
 
 class SentenceScores(NamedTuple):
@@ -45,6 +30,7 @@ class SentenceScores(NamedTuple):
         unknown: target tokens outside the vocabulary (int64).
         correct: target tokens that were the decoder's first guess (int64).
         symbols: ``(N, symbols a sentence)`` int64, or None where nothing discrete is sent.
+        output: ``(N, m)`` float32, what the decoder got.
     """
 
     nll_nats: Tensor
@@ -54,41 +40,7 @@ class SentenceScores(NamedTuple):
     unknown: Tensor
     correct: Tensor
     symbols: Tensor | None
-
-
-def trained_transforms(loaded: LoadedAutoencoder) -> TransformPipe:
-    """Return the transforms that the model's training text went through.
-
-    Raises:
-        UserError: if one cannot be built here, such as for a subword model that was moved.
-    """
-    opt = loaded.opt
-    corpus = opt.data.get("valid") or next(iter(opt.data.values()))
-    names = [name for name in corpus["transforms"] if name not in FILTERS]
-    try:
-        built = make_transforms(opt, get_transforms_cls(names), loaded.fields)
-    except (OSError, ValueError, RuntimeError) as error:
-        raise UserError(
-            f"the model was trained with transforms {names}, which cannot be built: {error}"
-        ) from error
-    return TransformPipe.build_from([built[name] for name in names])
-
-
-def read_sentences(lines: list[str], loaded: LoadedAutoencoder) -> list[Sentence]:
-    """Return the sentences of the ``lines`` that are not empty, with their line numbers."""
-    pipe = trained_transforms(loaded)
-    sentences = []
-    for index, line in enumerate(lines):
-        words = line.split()
-        if not words:
-            continue
-        example: dict[str, Any] = {"src": words, "tgt": list(words)}
-        example["src_original"] = example["tgt_original"] = words
-        transformed = pipe.apply(example, is_train=False, corpus_name="valid")
-        if transformed is None or not transformed["src"]:
-            raise UserError(f"line {index + 1}: nothing is left of it after the transforms")
-        sentences.append(Sentence(index, transformed["src"], len(words)))
-    return sentences
+    output: Tensor
 
 
 class Scorer:
@@ -110,34 +62,46 @@ class Scorer:
 
     def score(self, sentences: list[Sentence], progress: bool = False) -> SentenceScores:
         """Return the scores of ``sentences``, in their order; a progress bar if asked for."""
-        order = sorted(range(len(sentences)), key=lambda i: -len(sentences[i].tokens))
-        parts: list[SentenceScores] = []
+        columns = zip(*self._batchwise(self._score_batch, sentences, progress), strict=True)
+        joined = (None if c[0] is None else _in_order(c, sentences) for c in columns)
+        return SentenceScores(*joined)  # type: ignore[arg-type]
+
+    def encode(self, sentences: list[Sentence]) -> Tensor:
+        """Return the ``output`` of :meth:`score` alone, ``(N, m)``."""
+        return _in_order(self._batchwise(self._encode_batch, sentences), sentences)
+
+    def _batchwise(
+        self,
+        work: Callable[[list[Sentence]], Result],
+        sentences: list[Sentence],
+        progress: bool = False,
+    ) -> list[Result]:
+        """Return what ``work`` makes of each batch of ``sentences``, the longest first."""
+        order, results = _by_length(sentences), []
         with (
             torch.inference_mode(),
             tqdm(total=len(sentences), unit="sent", desc="scoring", disable=not progress) as bar,
         ):
             for start in range(0, len(order), self.batch_size):
                 batch = [sentences[i] for i in order[start : start + self.batch_size]]
-                parts.append(self._score_batch(batch))
+                results.append(work(batch))
                 bar.update(len(batch))
-        inverse = torch.empty(len(order), dtype=torch.long)
-        inverse[torch.tensor(order)] = torch.arange(len(order))
-        joined = {
-            name: None if column[0] is None else torch.cat(column)[inverse]
-            for name, column in zip(SentenceScores._fields, zip(*parts, strict=True), strict=True)
-        }
-        return SentenceScores(**joined)  # type: ignore[arg-type]
+        return results
+
+    def _channel(self, x: Tensor, batch: list[Sentence], relaxed: bool) -> Bottlenecked:
+        noise = SentenceNoise(self.seed, [sentence.index for sentence in batch])
+        return self.model.encoder.bottlenecked(x, noise, relaxed)
+
+    def _encode_batch(self, batch: list[Sentence]) -> Tensor:
+        src, lengths, _ = self._tensors(batch)
+        x = self.model.encoder.represent(src, lengths)
+        return self._channel(x, batch, relaxed=False).output.cpu()
 
     def _score_batch(self, batch: list[Sentence]) -> SentenceScores:
         src, lengths, tgt = self._tensors(batch)
-        indices = [sentence.index for sentence in batch]
-        encoder = self.model.encoder
-        x = encoder.represent(src, lengths)
-        through = encoder.bottleneck.quantized(x, SentenceNoise(self.seed, indices))
-        relaxed = encoder.bottleneck.relaxed(x, SentenceNoise(self.seed, indices))
-        memory = encoder.empty_memory(src)
-        self.model.decoder.init_state(src, memory, encoder.decoder_state(through.output))
-        decoded, _ = self.model.decoder(tgt[:-1], memory, memory_lengths=lengths)
+        x = self.model.encoder.represent(src, lengths)
+        through, relaxed = (self._channel(x, batch, relaxed) for relaxed in (False, True))
+        decoded = self.model.decode(src, tgt, lengths, through.output)
         target = tgt[1:, :, 0]
         # By length, as a text may hold the very word that stands for padding.
         steps = torch.arange(len(target), device=self.device).unsqueeze(1)
@@ -152,6 +116,7 @@ class Scorer:
             unknown.sum(0).cpu(),
             ((guess == target) & real).sum(0).cpu(),
             None if through.symbols is None else through.symbols.cpu(),
+            through.output.cpu(),
         )
 
     def _tensors(self, batch: list[Sentence]) -> tuple[Tensor, Tensor, Tensor]:
@@ -186,6 +151,17 @@ class Scorer:
             guesses.append(logits.max(1).indices)
         nll[real], guess[real] = torch.cat(nll_rows), torch.cat(guesses)
         return nll, guess
+
+
+def _by_length(sentences: list[Sentence]) -> list[int]:
+    return sorted(range(len(sentences)), key=lambda i: -len(sentences[i].tokens))
+
+
+def _in_order(batches: Sequence[Tensor], sentences: list[Sentence]) -> Tensor:
+    """Return the rows of ``batches``, which are by length, in the order of ``sentences``."""
+    inverse = torch.empty(len(sentences), dtype=torch.long)
+    inverse[torch.tensor(_by_length(sentences))] = torch.arange(len(sentences))
+    return torch.cat(list(batches))[inverse]
 
 
 def _slices(length: int, size: int) -> Iterator[tuple[int, int]]:

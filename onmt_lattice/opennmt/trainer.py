@@ -80,8 +80,10 @@ class RateTrainer(Trainer):
         usage = CodebookUsage()
         with self._evaluated(moving_average), torch.no_grad():
             for batch in valid_iter:
-                symbols = self._score(batch, quantized, relaxed=False)
-                self._score(batch, relaxed, relaxed=True)
+                with torch.autocast("cuda", enabled=self.optim.amp):
+                    x = self.model.encoder.represent(*batch.src)
+                    symbols = self._score(batch, x, quantized, relaxed=False)
+                    self._score(batch, x, relaxed, relaxed=True)
                 if symbols is not None:
                     usage.add(symbols)
             for metric, scorer in self.valid_scorers.items():
@@ -98,12 +100,12 @@ class RateTrainer(Trainer):
             logger.info("Validation codebooks; %s", usage.summary(alphabet).describe())
         return quantized
 
-    def _score(self, batch: Any, stats: RateStatistics, relaxed: bool) -> Tensor | None:
+    def _score(self, batch: Any, x: Tensor, stats: RateStatistics, relaxed: bool) -> Tensor | None:
         src, lengths = batch.src
         noise = SentenceNoise(self.noise_seed, batch.indices)
-        with torch.autocast("cuda", enabled=self.optim.amp):
-            decoded, through = self.model.autoencode(src, batch.tgt, lengths, noise, relaxed)
-            _, batch_stats = self.valid_loss(batch, decoded, {"rate_nats": through.rate_nats})
+        through = self.model.encoder.bottlenecked(x, noise, relaxed)
+        decoded = self.model.decode(src, batch.tgt, lengths, through.output)
+        _, batch_stats = self.valid_loss(batch, decoded, {"rate_nats": through.rate_nats})
         stats.update(batch_stats)
         return through.symbols
 

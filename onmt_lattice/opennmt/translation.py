@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import io
-import re
 from argparse import Namespace
 from typing import Any
 
 import onmt.translate
 import torch
 from onmt.transforms import TransformPipe
-from onmt.transforms.tokenize import BPETransform, SentencePieceTransform
 from onmt.translate.translator import Translator
 from onmt.utils.logging import init_logger, logger
 from onmt.utils.parse import ArgumentParser
@@ -18,41 +16,44 @@ from torch import Tensor
 
 from onmt_lattice.errors import UserError
 from onmt_lattice.files import read_lines, write_lines
-from onmt_lattice.noise import SentenceNoise
 from onmt_lattice.opennmt import plugin
 from onmt_lattice.opennmt.checkpoint import LoadedAutoencoder, load_autoencoder
 from onmt_lattice.opennmt.options import translate_parser
 from onmt_lattice.opennmt.parsing import parse
-from onmt_lattice.opennmt.scoring import Sentence, read_sentences, trained_transforms
+from onmt_lattice.opennmt.scoring import Scorer
+from onmt_lattice.opennmt.sentences import Sentence, read_sentences, trained_transforms, undo
 
 
 class Reconstructor(Translator):
-    """OpenNMT-py's translator, each sentence's dither drawn by its index in the text.
+    """OpenNMT-py's translator, decoding from what the bottleneck gave.
 
     Attributes:
-        noise_seed: seed of the dither and noise.
-        line_numbers: the index in the text of each sentence handed to ``translate``.
+        outputs: ``(N, m)``, the bottleneck's output for each sentence handed to ``translate``.
     """
 
-    noise_seed: int = 0
-    line_numbers: list[int]
+    outputs: Tensor
 
     def _run_encoder(self, batch: Any) -> tuple[Tensor, Any, Tensor, Tensor]:
         src, lengths = batch.src
-        indices = [self.line_numbers[i] for i in batch.indices.tolist()]
-        noise = SentenceNoise(self.noise_seed, indices)
-        state, _ = self.model.encoder.bottlenecked(src, lengths, noise, relaxed=False)
-        return src, state, self.model.encoder.empty_memory(src), lengths
+        encoder = self.model.encoder
+        state = encoder.decoder_state(self.outputs[batch.indices.cpu()].to(src.device))
+        return src, state, encoder.empty_memory(src), lengths
 
 
 def reconstruct(
-    loaded: LoadedAutoencoder, sentences: list[Sentence], opt: Namespace
+    loaded: LoadedAutoencoder,
+    sentences: list[Sentence],
+    outputs: Tensor,
+    pipe: TransformPipe,
+    opt: Namespace,
 ) -> list[list[str]]:
     """Return the ``n_best`` lines decoded for each sentence, as OpenNMT-py would write them.
 
     Args:
         loaded: the model.
-        sentences: what to encode, quantize and decode.
+        sentences: what to decode; of their tokens, only how many there are is looked at.
+        outputs: ``(N, m)``, the bottleneck's output for each.
+        pipe: the transforms to undo.
         opt: options of ``onmt_lattice translate``.
     """
     scorer = onmt.translate.GNMTGlobalScorer.from_opt(opt)
@@ -60,34 +61,17 @@ def reconstruct(
         translator = Reconstructor.from_opt(
             loaded.model, loaded.fields, opt, loaded.opt, scorer, out, report_score=False
         )
-        translator.noise_seed = max(opt.seed, 0)
-        translator.line_numbers = [sentence.index for sentence in sentences]
+        translator.outputs = outputs
         source = [" ".join(sentence.tokens).encode() for sentence in sentences]
         translator.translate(src=source, batch_size=opt.batch_size, batch_type=opt.batch_type)
         lines = out.getvalue().split("\n")[:-1]
-    pipe = trained_transforms(loaded)
     n = opt.n_best
     return [
         [undo(pipe, line) for line in lines[i * n : (i + 1) * n]] for i in range(len(sentences))
     ]
 
 
-def undo(pipe: TransformPipe, line: str) -> str:
-    """Return ``line``, as decoded, with the segmentation of ``pipe`` undone.
-
-    OpenNMT-py has the reverse of its own tokenizer only.
-    """
-    text, tab, score = line.partition("\t")
-    for transform in reversed(pipe.transforms):
-        if isinstance(transform, SentencePieceTransform):
-            text = " ".join(transform.load_models["tgt"].decode(text.split()).split())
-        elif isinstance(transform, BPETransform):
-            text = re.sub(r"@@( |$)", "", text)
-        else:
-            text = transform.apply_reverse(text)
-    return text + tab + score
-
-
+ENCODED_AT_ONCE = 64  # sentences
 LOWEST = {"batch_size": 1, "beam_size": 1, "max_length": 1, "n_best": 1, "shard_size": 0}
 
 
@@ -144,12 +128,15 @@ def translate(argv: list[str]) -> None:
     init_logger(opt.log_file)
     lines = read_lines(opt.src)
     loaded = load_autoencoder(opt.models[0], opt.gpu)
-    sentences = read_sentences(lines, loaded)
+    pipe = trained_transforms(loaded)
+    sentences = read_sentences(lines, pipe)
+    scorer = Scorer(loaded, opt.seed, ENCODED_AT_ONCE)
     output = [[""] * opt.n_best for _ in lines]
     for start in range(0, len(sentences), opt.shard_size or len(sentences)):
         shard = sentences[start : start + (opt.shard_size or len(sentences))]
         logger.info("Decoding lines %d to %d", shard[0].index + 1, shard[-1].index + 1)
-        for sentence, best in zip(shard, reconstruct(loaded, shard, opt), strict=True):
+        decoded = reconstruct(loaded, shard, scorer.encode(shard), pipe, opt)
+        for sentence, best in zip(shard, decoded, strict=True):
             output[sentence.index] = best
     write_lines(opt.output, (line for best in output for line in best))
     logger.info("%d lines written to %s", len(output), opt.output)
