@@ -179,3 +179,19 @@ def test_the_module_is_the_command_and_help_is_quick(tmp_path: Path) -> None:
         "sys.exit(any(name in sys.modules for name in ('torch', 'onmt')))",
     )
     assert imported.returncode == 0
+
+
+def test_a_worker_that_is_ended_prints_no_traceback() -> None:
+    """Pools end their workers by SIGTERM, which interrupts a sweep itself but not these."""
+    code = """
+import multiprocessing, time
+from onmt_lattice.cli.sweep import stop_in_order
+stop_in_order()
+worker = multiprocessing.get_context("fork").Process(target=time.sleep, args=(60,))
+worker.start()
+time.sleep(0.2)
+worker.terminate()
+worker.join()
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stderr == ""

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
+from functools import partial
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING
@@ -126,8 +128,12 @@ def _end(results: Results, output: Path) -> int:
 
 
 def stop_in_order() -> None:
-    """Let SIGTERM be as Ctrl-C, on which the runs are stopped in order."""
+    """Let SIGTERM be as Ctrl-C, on which the runs are stopped in order; forks just end by it.
+
+    ``build_vocab`` ends its workers that way, which would otherwise each print a traceback.
+    """
     signal.signal(signal.SIGTERM, _interrupt)
+    os.register_at_fork(after_in_child=partial(signal.signal, signal.SIGTERM, signal.SIG_DFL))
 
 
 def _interrupt(number: int, frame: FrameType | None) -> None:
