@@ -6,6 +6,7 @@ from onmt_lattice.codes import ConvolvedGaussianCode, DiscreteGaussianCode, make
 from onmt_lattice.lattices import Lattice, ProductLattice, make_lattice
 from onmt_lattice.lattices.barnes_wall import BarnesWall16
 from onmt_lattice.lattices.checkerboard import Checkerboard, DualCheckerboard
+from onmt_lattice.lattices.convolutional import ConvolutionalLattice
 from onmt_lattice.lattices.cubic import Cubic
 from onmt_lattice.lattices.e8 import E8
 from onmt_lattice.lattices.leech import Leech
@@ -27,6 +28,7 @@ SINGLE = [
     BarnesWall16().scaled(0.4),
     Leech().scaled(1.7),
 ]
+SECTIONS = [ConvolutionalLattice(4, 8).scaled(0.6), ConvolutionalLattice(16, 16)]
 PRODUCTS = [
     ProductLattice(E8().scaled(0.8), 2).scaled(1.5),
     ProductLattice(Simplex(2), 3),
@@ -41,7 +43,7 @@ PERIODS = {
     BarnesWall16: (2**0.5, True),
     Leech: (2**0.5, True),
 }
-every_lattice = pytest.mark.parametrize("lattice", SINGLE + PRODUCTS, ids=repr)
+every_lattice = pytest.mark.parametrize("lattice", SINGLE + PRODUCTS + SECTIONS, ids=repr)
 single_lattice = pytest.mark.parametrize("lattice", SINGLE, ids=repr)
 
 

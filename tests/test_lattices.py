@@ -13,8 +13,11 @@ from enumeration import points_within
 from onmt_lattice.lattices import Lattice, lattice_names, make_lattice
 
 FAMILY_MEMBERS = ["A1", "A4", "A7", "A1*", "A2*", "A5*", "D2", "D3", "D5", "D16", "D2*", "D3*"]
-LATTICES = sorted({*lattice_names(), *FAMILY_MEMBERS, "D7*", "Z3", "E8^2"})
+CONVOLUTIONAL = ["conv4-8", "conv8-12"]  # as large as enumeration bears
+LISTED = [name for name in lattice_names() if make_lattice(name).dim <= 24]
+LATTICES = sorted({*LISTED, *FAMILY_MEMBERS, *CONVOLUTIONAL, "D7*", "Z3", "E8^2"})
 SIMULATED_NSM = {"BW16": 5e-5, "Leech": 5e-5}  # what is published is itself an estimate
+FITTED_NSM = 5e-4  # of convolutional lattices, at the least dimensions: see generators.py
 
 
 @pytest.fixture(params=LATTICES)
@@ -90,6 +93,8 @@ def test_contains_refuses_points_off_the_lattice(lattice: Lattice, rng: torch.Ge
 
 
 def test_kissing_number(lattice: Lattice) -> None:
+    if lattice.kissing_number is None:
+        pytest.skip("not known")
     assert len(shortest_vectors(lattice.name)) == lattice.kissing_number
 
 
@@ -98,7 +103,8 @@ def test_scaling(lattice: Lattice, rng: torch.Generator) -> None:
     assert torch.equal(twice.nearest_point(2 * x), 2 * lattice.nearest_point(x))
     assert twice.volume == pytest.approx(lattice.volume * 2**lattice.dim)
     assert twice.second_moment == pytest.approx(4 * lattice.second_moment)
-    assert twice.covering_radius == pytest.approx(2 * lattice.covering_radius)
+    if lattice.covering_radius is not None:
+        assert twice.covering_radius == pytest.approx(2 * lattice.covering_radius)
     assert lattice.with_second_moment(0.3).second_moment == pytest.approx(0.3)
     s = scales(lattice, 100, rng)
     torch.testing.assert_close(
@@ -227,6 +233,8 @@ def test_dither_lies_in_the_cell(lattice: Lattice, rng: torch.Generator) -> None
     u = lattice.sample_dither((4, affordable(lattice, 5_000)), rng, dtype=torch.float64)
     assert u.shape[-1] == lattice.dim
     assert lattice.nearest_point(u).abs().max() == 0
+    if lattice.covering_radius is None:
+        return
     norms = u.norm(dim=-1)
     assert norms.max() <= lattice.covering_radius
     assert norms.max() > 0.6 * lattice.covering_radius
@@ -239,25 +247,28 @@ def test_dither_of_narrow_dtypes_and_under_autocast(lattice: Lattice) -> None:
         assert torch.equal(lattice.dither(uniforms), dither)
     narrow = lattice.dither(uniforms.bfloat16())
     assert narrow.dtype == torch.bfloat16
-    assert narrow.double().norm(dim=-1).max() <= 1.01 * lattice.covering_radius
+    if lattice.covering_radius is not None:
+        assert narrow.double().norm(dim=-1).max() <= 1.01 * lattice.covering_radius
 
 
 def test_second_moment(lattice: Lattice, rng: torch.Generator) -> None:
-    """E[UUᵀ] is proportional to the identity, by the stated G(Λ)."""
+    """E[UUᵀ] is proportional to the identity, by the stated G(Λ); for trellises, nearly."""
     count = affordable(lattice, 1_000_000)
     u = lattice.sample_dither((count,), rng)
     per_dim = u.square().mean(-1).double()
     tolerance = 3 * per_dim.std() / math.sqrt(count)
-    tolerance += SIMULATED_NSM.get(lattice.name, 0) * lattice.volume ** (2 / lattice.dim)
+    unknown = FITTED_NSM if lattice.name in CONVOLUTIONAL else SIMULATED_NSM.get(lattice.name, 0)
+    tolerance += unknown * lattice.volume ** (2 / lattice.dim)
     assert abs(per_dim.mean() - lattice.second_moment) < tolerance
     covariance = (u.T @ u).double() / count / lattice.second_moment
-    assert (covariance - torch.eye(lattice.dim)).abs().max() < 6 / math.sqrt(count)
+    at_ends = 0.2 if lattice.name in CONVOLUTIONAL else 0.0
+    assert (covariance - torch.eye(lattice.dim)).abs().max() < 6 / math.sqrt(count) + at_ends
 
 
 def test_deepest_hole(lattice: Lattice, rng: torch.Generator) -> None:
     """Walking away from the nearest point ends in holes, the deepest at the covering radius."""
-    if lattice.dim > 8:
-        pytest.skip("random walks miss the deep holes")
+    if lattice.dim > 8 or lattice.covering_radius is None:
+        pytest.skip("not known, or random walks miss the deep holes")
     x = uniform(lattice, 300, rng)
     deepest = 0.0
     for step in torch.logspace(-1, -4, 200).tolist():

@@ -2,7 +2,15 @@ import pytest
 import torch
 
 from onmt_lattice.errors import UserError
-from onmt_lattice.lattices import Cubic, Lattice, lattice_names, make_lattice, register_lattice
+from onmt_lattice.lattices import (
+    Cubic,
+    Lattice,
+    lattice_names,
+    lattice_of_dim,
+    make_lattice,
+    register_lattice,
+    takes_any_dim,
+)
 
 
 @pytest.mark.parametrize(
@@ -19,6 +27,10 @@ from onmt_lattice.lattices import Cubic, Lattice, lattice_names, make_lattice, r
         (" e8 ", {}, "E8"),
         ("e8^4", {}, "E8^4"),
         ("A2*^3", {}, "A2*^3"),
+        ("conv", {"states": 4, "n": 8}, "conv4-8"),
+        ("Conv4", {"n": 8}, "conv4-8"),
+        ("CONV4-8", {}, "conv4-8"),
+        ("conv4-8^2", {}, "conv4-8^2"),
     ],
 )
 def test_names_and_shorthands(name: str, params: dict[str, int], expected: str) -> None:
@@ -51,10 +63,14 @@ def test_a_wrong_name_is_answered_with_the_list(name: str) -> None:
         ("Z", {"n": -1}),
         ("E8", {"n": 8}),
         ("D4", {"m": 2}),
+        ("conv4", {"states": 4}),
+        ("conv4-8", {"n": 8}),
+        ("D4-3", {}),
+        ("E8-8", {}),
     ],
 )
 def test_wrong_parameters_are_refused(name: str, params: dict[str, int]) -> None:
-    with pytest.raises(ValueError, match="expected"):
+    with pytest.raises(UserError, match="expected|unknown lattice"):
         make_lattice(name, **params)
 
 
@@ -80,3 +96,32 @@ def test_repr_names_the_lattice_and_its_scale() -> None:
 def test_no_copies_is_an_error_of_the_name() -> None:
     with pytest.raises(UserError, match=r"'E8\^0'.*at least 1"):
         make_lattice("E8^0")
+
+
+@pytest.mark.parametrize(
+    ("name", "dim", "expected"),
+    [
+        ("conv4", 20, "conv4-20"),
+        ("conv4-8", 16, "conv4-8^2"),
+        ("conv4-8", 8, "conv4-8"),
+        ("D", 6, "D6"),
+        ("Z", 3, "Z^3"),
+        ("e8", 8, "E8"),
+        ("E8", 24, "E8^3"),
+        ("A2^2", 8, "A2^2^2"),
+    ],
+)
+def test_a_lattice_of_a_given_dimension(name: str, dim: int, expected: str) -> None:
+    lattice = lattice_of_dim(name, dim)
+    assert (lattice.name, lattice.dim) == (expected, dim)
+
+
+@pytest.mark.parametrize(("name", "dim"), [("E8", 12), ("E8", 0), ("conv4", 9), ("nil", 2)])
+def test_dimensions_that_do_not_fit(name: str, dim: int) -> None:
+    with pytest.raises(UserError, match="expected|valid"):
+        lattice_of_dim(name, dim)
+
+
+def test_which_names_leave_the_dimension_open() -> None:
+    assert [name for name in ("D", "conv4", "A*") if takes_any_dim(name)] == ["D", "conv4", "A*"]
+    assert not any(takes_any_dim(name) for name in ("Z", "D4", "E8", "conv4-8", "conv4-8^2"))

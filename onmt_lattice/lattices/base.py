@@ -12,12 +12,13 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Iterable
 from itertools import repeat
+from typing import cast
 
 import torch
 from torch import Tensor
 from typing_extensions import Self
 
-from onmt_lattice.lattices.order import CodingOrder
+from onmt_lattice.lattices.order import CodingOrder, CoordinateOrder
 
 
 class Lattice(ABC):
@@ -62,6 +63,11 @@ class Lattice(ABC):
         return float(torch.linalg.det(self.unit_basis).abs()) * self.scale**self.dim
 
     @property
+    def log_volume(self) -> float:
+        """Log of the volume of a Voronoi cell: a number even where the volume is too large."""
+        return math.log(self.volume)
+
+    @property
     def second_moment(self) -> float:
         """E‖U‖²/n, the second moment a dimension of U uniform on the Voronoi cell."""
         return self.nsm * self.volume ** (2 / self.dim)
@@ -87,6 +93,11 @@ class Lattice(ABC):
     def with_second_moment(self, second_moment: float) -> Self:
         """Return this lattice scaled so that its dither has ``second_moment`` a dimension."""
         return self.scaled(math.sqrt(second_moment / self.second_moment))
+
+    @property
+    def place_order(self) -> tuple[int, ...]:
+        """The coordinates, those first that suit the most informative numbers best."""
+        return tuple(range(self.dim))
 
     # ---- reading (min, +): the nearest point -------------------------------------------------
 
@@ -227,7 +238,7 @@ class Lattice(ABC):
             ValueError: as :meth:`log_theta`.
             NotImplementedError: as :attr:`coding_order`.
         """
-        order = self._order()
+        order = cast(CoordinateOrder, self._order())  # one of another kind comes with its own steps
         work, scales = self._at_unit_scale(y, log_s)
         rest = order.log_completions(work, scales)
         steps = rest.diff(dim=-1) - 0.5 * (work * (-scales).exp()).square()
@@ -258,8 +269,9 @@ class Lattice(ABC):
     def _order(self) -> CodingOrder:
         """Return the coding order of the unit lattice."""
         raise NotImplementedError(
-            f"lattice {self.name} has no coding order; Z, D_n, D_n*, A_n, A_n*, E8, BW16, Leech "
-            f"and their products have one: use one of them, or define {type(self).__name__}._order"
+            f"lattice {self.name} has no coding order; Z, D_n, D_n*, A_n, A_n*, E8, BW16, Leech, "
+            "conv and their products have one: use one of them, or define "
+            f"{type(self).__name__}._order"
         )
 
     def _check_symbols(self, symbols: Tensor) -> None:

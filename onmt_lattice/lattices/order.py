@@ -16,11 +16,33 @@ import torch
 from torch import Tensor
 from torch.nn.functional import one_hot
 
+from onmt_lattice.lattices.encoder import Encoder
 from onmt_lattice.lattices.theta import log_theta_line, log_theta_parity
 
 
 class CodingOrder(ABC):
-    """The symbols of the points of a lattice at scale 1: a coset, if several, then coordinates.
+    """The symbols of the points of a lattice at scale 1."""
+
+    @property
+    @abstractmethod
+    def names(self) -> tuple[str, ...]:
+        """Names of the steps, in coding order."""
+
+    @abstractmethod
+    def symbols(self, point: Tensor) -> Tensor:
+        """Return ``(..., steps)`` int64, the symbols of ``point`` ``(..., n)``."""
+
+    @abstractmethod
+    def point(self, symbols: Tensor) -> Tensor:
+        """Return ``(..., n)`` float64, the point of ``symbols`` ``(..., steps)``.
+
+        Raises:
+            ValueError: if there cannot be such a point.
+        """
+
+
+class CoordinateOrder(CodingOrder):
+    """A coset, if there are several, and then coordinate by coordinate.
 
     Attributes:
         dim: n, the number of coordinates.
@@ -44,16 +66,8 @@ class CodingOrder(ABC):
         z's coset and its first k coordinates.
         """
 
-    @abstractmethod
-    def symbols(self, point: Tensor) -> Tensor:
-        """Return ``(..., steps)`` int64, the symbols of ``point`` ``(..., n)``."""
 
-    @abstractmethod
-    def point(self, symbols: Tensor) -> Tensor:
-        """Return ``(..., n)`` float64, the point of ``symbols`` ``(..., steps)``."""
-
-
-class CosetOrder(CodingOrder):
+class CosetOrder(CoordinateOrder):
     """A union of cosets of a rectangular or checkerboard lattice: unit·(c + period·k).
 
     The symbols are the index of c and the integers k, whose sum is even if ``even``: the last k
@@ -71,7 +85,7 @@ class CosetOrder(CodingOrder):
         self.offsets, self.unit, self.period, self.even = offsets, unit, period, even
 
     def log_completions(self, y: Tensor, log_s: Tensor) -> Tensor:
-        """See :meth:`CodingOrder.log_completions`."""
+        """See :meth:`CoordinateOrder.log_completions`."""
         step = self.unit * self.period
         y, log_s = y / step, log_s - math.log(step)
         if not self.even:
@@ -108,3 +122,57 @@ class CosetOrder(CodingOrder):
     def _residues(self, x: Tensor) -> Tensor:
         """Return ``(..., n·period)``, indicators of the residues of ``x`` ``(..., n)``."""
         return one_hot(x % self.period, self.period).flatten(-2).float()
+
+
+class SectionOrder(CodingOrder):
+    """The points of Construction A from a convolutional code, section by section of its trellis.
+
+    The symbols are the state before the first section, as an index into those allowed; then for
+    each section the encoder's input, and of each of two coordinates the integer k of c + qk, c the
+    class mod q that the input allows.
+
+    Args:
+        encoder: of the code.
+    """
+
+    def __init__(self, encoder: Encoder):
+        self.encoder = encoder
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Names of the steps, in coding order."""
+        sections = range(1, self.encoder.sections + 1)
+        steps = [(f"input{t}", f"x{2 * t - 1}", f"x{2 * t}") for t in sections]
+        return ("state", *(name for step in steps for name in step))
+
+    def symbols(self, point: Tensor) -> Tensor:
+        """See :meth:`CodingOrder.symbols`."""
+        q, free = self.encoder.q, self.encoder.free
+        x = point.double().round().long()
+        message = self.encoder.message(x % q)
+        k = torch.div(x - x % q, q, rounding_mode="floor").unflatten(-1, (-1, 2))
+        inputs = torch.cat([message[..., free:], torch.zeros_like(message[..., :free])], -1)
+        sections = torch.cat([inputs[..., None], k], -1).flatten(-2)
+        return torch.cat([self._index(message[..., :free]), sections], -1)
+
+    def point(self, symbols: Tensor) -> Tensor:
+        """See :meth:`CodingOrder.point`."""
+        q, free = self.encoder.q, self.encoder.free
+        index, sections = symbols[..., :1], symbols[..., 1:].unflatten(-1, (-1, 3))
+        before = (
+            torch.div(index, q ** torch.arange(free).flip(0).to(index), rounding_mode="floor") % q
+        )
+        message = torch.cat([before, sections[..., 0]], -1)
+        if (index != self._index(before)).any() or ((message < 0) | (message >= q)).any():
+            raise ValueError(
+                f"a state symbol of at least 0 and below {q**free} and inputs of at least 0 and below {q} are expected"
+            )
+        if free and message[..., -free:].any():
+            raise ValueError(f"the last {free} inputs are 0 in every point: expected that of these")
+        word = self.encoder.word(message[..., : self.encoder.sections])
+        return (word + q * sections[..., 1:].flatten(-2)).double()
+
+    def _index(self, before: Tensor) -> Tensor:
+        """Return ``(..., 1)``, the number whose digits are the inputs ``before`` the first step."""
+        powers = self.encoder.q ** torch.arange(self.encoder.free).flip(0).to(before)
+        return (before * powers).sum(-1, keepdim=True)

@@ -16,7 +16,7 @@ LatticeClass = TypeVar("LatticeClass", bound=type[Lattice])
 _CLASSES: dict[str, type[Lattice]] = {}
 _EXAMPLES: dict[str, tuple[str, ...]] = {}
 _POWER = re.compile(r"(?P<factor>.+)\^(?P<copies>\d+)")
-_SHORTHAND = re.compile(r"(?P<family>[a-z]+)(?P<n>\d+)(?P<dual>\*?)")
+_SHORTHAND = re.compile(r"(?P<family>[a-z]+)(?P<number>\d+)(-(?P<n>\d+))?(?P<dual>\*?)")
 
 
 class LatticeNameError(UserError, ValueError):
@@ -68,12 +68,7 @@ def make_lattice(name: str, **params: Any) -> Lattice:
             return ProductLattice(factor, int(power["copies"]))
         except ValueError as error:
             raise LatticeNameError(f"lattice {name!r}: {error}") from error
-    key = name.strip().lower()
-    if key not in _CLASSES and (match := _SHORTHAND.fullmatch(key)) and "n" not in params:
-        key = match["family"] + match["dual"]
-        params = {"n": int(match["n"]), **params}
-    if key not in _CLASSES:
-        raise LatticeNameError(str(unknown_name("lattice", name, lattice_names())))
+    key, params = _parsed(name, params)
     try:
         inspect.signature(_CLASSES[key]).bind(**params)
         return _CLASSES[key](**params)
@@ -82,3 +77,58 @@ def make_lattice(name: str, **params: Any) -> Lattice:
             f"lattice {name!r} with {params or 'no parameters'}: {error}; "
             f"expected something like {', '.join(map(repr, _EXAMPLES[key]))}"
         ) from error
+
+
+def lattice_of_dim(name: str, dim: int) -> Lattice:
+    """Return the lattice ``name`` of ``dim`` dimensions, at scale 1.
+
+    Of a family without its dimension ("D", "conv64") it is the member of that dimension; of any
+    other lattice as many copies as it takes.
+
+    Raises:
+        LatticeNameError: as :func:`make_lattice`, or if no number of copies has ``dim`` dimensions.
+    """
+    if takes_any_dim(name):
+        return make_lattice(name, n=dim)
+    lattice = make_lattice(name)
+    if dim < 1 or dim % lattice.dim:
+        raise LatticeNameError(
+            f"lattice {name!r} has {lattice.dim} dimensions and {dim} are wanted: "
+            f"expected a multiple, such as {-(-max(dim, 1) // lattice.dim) * lattice.dim}"
+        )
+    return lattice if dim == lattice.dim else ProductLattice(lattice, dim // lattice.dim)
+
+
+def takes_any_dim(name: str) -> bool:
+    """Return whether ``name`` is a family whose dimension is still to be chosen.
+
+    Raises:
+        LatticeNameError: if there is no such lattice.
+    """
+    if _POWER.fullmatch(name):
+        return False
+    key, params = _parsed(name, {})
+    parameters = inspect.signature(_CLASSES[key]).parameters
+    return "n" in parameters.keys() - params.keys() and parameters["n"].default is inspect._empty
+
+
+def _parsed(name: str, params: dict[str, Any]) -> tuple[str, dict[str, Any]]:
+    """Return the registered name, and the parameters with those that are part of ``name``.
+
+    Its number is the first parameter of the class: the dimension, or conv's number of states.
+    """
+    key = name.strip().lower()
+    if key not in _CLASSES and (match := _SHORTHAND.fullmatch(key)):
+        key = match["family"] + match["dual"]
+        spelt = _spelt(key, match["number"], match["n"])
+        key = "" if spelt.keys() & params.keys() else key
+        params = {**spelt, **params}
+    if key not in _CLASSES:
+        raise LatticeNameError(str(unknown_name("lattice", name, lattice_names())))
+    return key, params
+
+
+def _spelt(key: str, number: str, n: str | None) -> dict[str, int]:
+    """Return the parameters that the numbers of a name stand for, by name."""
+    first = next(iter(inspect.signature(_CLASSES[key]).parameters), "") if key in _CLASSES else ""
+    return {first: int(number), **({} if n is None else {"n" if first != "n" else "": int(n)})}

@@ -21,7 +21,7 @@ from itertools import accumulate
 import torch
 from torch import Tensor
 
-from onmt_lattice.lattices.order import CodingOrder
+from onmt_lattice.lattices.order import CoordinateOrder
 from onmt_lattice.lattices.registry import register_lattice
 from onmt_lattice.lattices.trellis import LOG_SUM, Semiring, TrellisLattice
 
@@ -87,7 +87,7 @@ class _HelmertLattice(TrellisLattice):
         return weights
 
 
-class HelmertOrder(CodingOrder):
+class HelmertOrder(CoordinateOrder):
     """The symbols of A_n and A_n*: the integers c_1, …, c_n, with no coset before them.
 
     As c_{j−1} ≡ S_j ≡ c_j (mod j), the symbol before determines c_j mod j; in A_n the last one
@@ -102,7 +102,7 @@ class HelmertOrder(CodingOrder):
         self.dim, self.closed = n, closed
 
     def log_completions(self, y: Tensor, log_s: Tensor) -> Tensor:
-        """See :meth:`CodingOrder.log_completions`: the fold from S_{n+1} back to S_1."""
+        """See :meth:`CoordinateOrder.log_completions`: the fold from S_{n+1} back to S_1."""
         edges = section_edges(y, log_s, self.dim, LOG_SUM)
         weights = edges[..., 0] if self.closed else edges.logsumexp(-1)
         rest = [torch.zeros_like(weights[..., 0]), weights[..., 0]]

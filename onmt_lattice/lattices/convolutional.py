@@ -1,0 +1,267 @@
+"""Lattices of any even dimension, by Construction A from convolutional codes.
+
+Λ = {x ∈ ℤⁿ : x mod q ∈ C} with C a convolutional code of rate 1/2 over GF(q): volume q^(n/2).
+Its points are the paths of a trellis of n/2 sections, whose edges allow one class mod q at each of
+two coordinates; the nearest point is Viterbi's best path, and log Θ the forward sum, with the
+posterior of the classes as its gradient. So both take a time linear in n, and G falls with the
+number of states towards the sphere's.
+
+Prior art: Calderbank, Fishburn & Rabanovich, "Covering properties of convolutional codes and
+associated lattices" (1995); Kudryashov & Yurkov, "Linear code-based vector quantization for
+independent random variables", arXiv 0805.2379.
+"""
+
+from __future__ import annotations
+
+import math
+from functools import cached_property
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.autograd.function import once_differentiable
+
+from onmt_lattice.lattices.encoder import Encoder
+from onmt_lattice.lattices.generators import GENERATORS
+from onmt_lattice.lattices.order import SectionOrder
+from onmt_lattice.lattices.registry import register_lattice
+from onmt_lattice.lattices.trellis import LOG_SUM, MAX, Semiring, TrellisLattice
+
+NEVER = -1e30  # log weight of a path that is not allowed: finite, so that gradients are
+LARGEST_SPREAD = 600.0  # of log weights along a path, that sums in float64 bear
+NUMBERS_AT_ONCE = 2**24  # metrics of the trellis that are kept at a time
+
+
+@register_lattice("conv", "conv16-96", "conv64-96")
+class ConvolutionalLattice(TrellisLattice):
+    """The lattice of the code with ``states`` states in n dimensions, n even and at least 4ν.
+
+    The kissing number and the covering radius are not known. G is a simulation: middle + edges/n,
+    within 0.3 % for each n; see :mod:`~onmt_lattice.lattices.generators`.
+    """
+
+    def __init__(self, states: int, n: int):
+        if states not in GENERATORS:
+            raise ValueError(f"{states} states: expected one of {', '.join(map(str, GENERATORS))}")
+        code = GENERATORS[states]
+        least = 4 * (len(code.taps[0]) - 1)
+        if not isinstance(n, int) or n % 2 or n < least:
+            raise ValueError(
+                f"conv{states} of n = {n!r}: expected an even number of at least {least}"
+            )
+        self.name, self.dim = f"conv{states}-{n}", n
+        self.encoder = Encoder(code.q, code.taps, n // 2)
+        self.nsm = code.middle + code.edges / n
+        self.chunk = max(8, NUMBERS_AT_ONCE // (states * n))
+
+    # ---- what the lattice is -----------------------------------------------------------------
+
+    @cached_property
+    def unit_basis(self) -> Tensor:  # type: ignore[override]
+        """``(n, n)`` float64: words of the code that are unit vectors at its pivots; then q·ℤ."""
+        reduced, _, pivots = self.encoder.reduced
+        others = torch.ones(self.dim, dtype=torch.bool)
+        others[pivots] = False
+        rest = self.encoder.q * torch.eye(self.dim, dtype=torch.float64)[others]
+        return torch.cat([reduced.double(), rest])
+
+    @property
+    def volume(self) -> float:
+        """Volume V of a Voronoi cell, q^(n/2) at scale 1; inf where that is no float."""
+        log = self.log_volume
+        return math.exp(log) if log < 709 else math.inf
+
+    @property
+    def log_volume(self) -> float:
+        """Log of the volume of a Voronoi cell."""
+        return self.dim * (0.5 * math.log(self.encoder.q) + math.log(self.scale))
+
+    @property
+    def second_moment(self) -> float:
+        """E‖U‖²/n, the second moment a dimension of U uniform on the Voronoi cell."""
+        return self.nsm * self.encoder.q * self.scale**2
+
+    @property
+    def place_order(self) -> tuple[int, ...]:
+        """The coordinates from the middle outwards: the ends lose the most."""
+        return tuple(sorted(range(self.dim), key=lambda i: abs(2 * i + 1 - self.dim)))
+
+    def coordinates(self, point: Tensor) -> Tensor:
+        """See :meth:`Lattice.coordinates`; exact, as integers at the pivots are."""
+        self._check(point)
+        q, (reduced, _, pivots) = self.encoder.q, self.encoder.reduced
+        x = (point.double() / self.scale).round()
+        others = torch.ones(self.dim, dtype=torch.bool)
+        others[pivots] = False
+        leading = x[..., pivots.to(x.device)]
+        rest = (x - leading @ reduced.to(x.device, torch.float64))[..., others.to(x.device)] / q
+        return torch.cat([leading, rest], -1).round().long()
+
+    def dither(self, uniforms: Tensor) -> Tensor:
+        """See :meth:`Lattice.dither`: the cube of q·ℤⁿ, which Λ contains, is folded."""
+        self._check(uniforms)
+        work = uniforms if uniforms.dtype == torch.float64 else uniforms.float()
+        v = work * (self.encoder.q * self.scale)
+        return (v - self.nearest_point(v)).to(uniforms.dtype)
+
+    # ---- the trellis, eagerly ------------------------------------------------------------------
+
+    def _classes(self, y: Tensor, log_s: Tensor, over: Semiring) -> Tensor:
+        """Return ``(q, N, n)``, the log weights of the classes at ``y`` ``(..., n)``."""
+        q = self.encoder.q
+        y, log_s = (v.reshape(-1, self.dim) for v in torch.broadcast_tensors(y, log_s))
+        return over.classes(y, log_s, tuple(map(float, range(q))), float(q))
+
+    def _pairs(self, classes: Tensor) -> Tensor:
+        """Return ``(T, q², N)``, the log weights of the labels of each section."""
+        pairs = classes[:, None, :, 0::2] + classes[None, :, :, 1::2]  # (q, q, N, T)
+        return pairs.flatten(0, 1).permute(2, 0, 1)
+
+    def _ahead(self, metrics: Tensor, pairs: Tensor) -> Tensor:
+        """Return ``(S, q, N)``, the weights of paths into each state by the last of their edges.
+
+        Args:
+            metrics: ``(S, N)``, those of the paths to the states before.
+            pairs: ``(q², N)``, those of the labels.
+        """
+        q = self.encoder.q
+        edges = pairs.index_select(0, self.encoder.labels.to(pairs.device).flatten())
+        before = metrics.unflatten(0, (q, -1)).transpose(0, 1)  # (S/q, q, N)
+        return (edges.unflatten(0, (-1, q, q)) + before.unsqueeze(1)).flatten(0, 1)
+
+    def _start(self, like: Tensor) -> Tensor:
+        """Return ``(S, N)``, the log weights of states before any of the sections ``like``."""
+        starts = torch.where(self.encoder.starts, 0.0, NEVER).to(like)
+        return starts[:, None].expand(-1, like.shape[-1])
+
+    def _fold(self, y: Tensor, log_s: Tensor, over: Semiring) -> Tensor:
+        shape = torch.broadcast_shapes(y.shape, log_s.shape)[:-1]
+        return self._total(self._classes(y, log_s, over), over).view(shape)
+
+    def _total(self, classes: Tensor, over: Semiring) -> Tensor:
+        """Return ``(N,)``, the total log weights of the paths, from those of the classes."""
+        pairs = self._pairs(classes)
+        metrics = self._start(pairs)
+        for section in pairs:
+            metrics = over.total(self._ahead(metrics, section), 1)
+        ends = torch.where(self.encoder.ends, 0.0, NEVER).to(metrics)
+        return over.total(metrics + ends[:, None], 0)
+
+    def _decode(self, x: Tensor) -> Tensor:
+        pairs = self._pairs(self._classes(x.T, x.new_zeros(1), MAX))
+        metrics, choices = self._start(pairs), []
+        for section in pairs:
+            metrics, choice = self._ahead(metrics, section).max(1)
+            choices.append(choice)
+        ends = torch.where(self.encoder.ends, 0.0, NEVER).to(metrics)
+        classes = self._trace((metrics + ends[:, None]).argmax(0), choices)
+        return classes + self.encoder.q * ((x - classes) / self.encoder.q).round()
+
+    def _trace(self, state: Tensor, choices: list[Tensor]) -> Tensor:
+        """Return ``(n, N)``, the classes along the paths that end in ``state`` ``(N,)``."""
+        q, labels = self.encoder.q, self.encoder.labels.to(state.device)
+        found = []
+        for choice in reversed(choices):
+            way = choice.gather(0, state[None])[0]
+            label = labels.flatten()[state * q + way]
+            found += [label % q, label // q]
+            state = state // q + way * (self.encoder.states // q)
+        return torch.stack(found[::-1]).to(torch.get_default_dtype())
+
+    # ---- the same, by kernels ------------------------------------------------------------------
+
+    def _trellis(self) -> tuple[Any, ...]:
+        """Return what kernels have to know of the trellis."""
+        code = self.encoder
+        masks = (mask.to(torch.uint8).numpy() for mask in (code.starts, code.ends))
+        return code.labels.numpy(), *masks, tuple(range(code.q))
+
+    def _nearest(self, x: Tensor) -> Tensor:
+        if x.device.type != "cpu":
+            return super()._nearest(x)
+        from onmt_lattice.lattices import kernels  # numba takes a while to import
+
+        points = torch.empty(x.shape, dtype=torch.float64)
+        kernels.nearest_points(x.double().numpy(), *self._trellis(), points.numpy())
+        return points.to(x)
+
+    def _log_theta(self, y: Tensor, log_s: Tensor) -> Tensor:
+        if y.device.type != "cpu":
+            return self._fold(y, log_s, LOG_SUM)
+        classes = self._classes(y, log_s, LOG_SUM)
+        steep = self._spread(classes) > LARGEST_SPREAD
+        value = _LogSums.apply(classes.masked_fill(steep[:, None], 0.0), self._trellis())
+        if steep.any():
+            value = value.masked_scatter(steep, self._total(classes[:, steep].double(), LOG_SUM))
+        return value.view(torch.broadcast_shapes(y.shape, log_s.shape)[:-1]).to(y.dtype)
+
+    def _spread(self, classes: Tensor) -> Tensor:
+        """Return ``(N,)``, how far apart the log weights of states can be.
+
+        From the best state any other is reached in ν sections, at worst by the worst classes.
+        """
+        with torch.no_grad():
+            sections = (classes.amax(0) - classes.amin(0)).unflatten(-1, (-1, 2)).sum(-1)
+            return sections.unfold(-1, self.encoder.memory + 1, 1).sum(-1).amax(-1)
+
+    # ---- the coding order ----------------------------------------------------------------------
+
+    def _order(self) -> SectionOrder:
+        return SectionOrder(self.encoder)
+
+    def log_prob_steps(self, y: Tensor, log_s: Tensor) -> Tensor:
+        """See :meth:`Lattice.log_prob_steps`."""
+        work, scales = self._at_unit_scale(y, log_s)
+        work, scales = torch.broadcast_tensors(work, scales)
+        classes = self._classes(work, scales, LOG_SUM)
+        rest, total = self._completions(self._pairs(classes))
+        own, flat = classes[0].T, (work * (-scales).exp()).reshape(-1, self.dim)
+        branches = own[0::2] + own[1::2] + rest[1:] - rest[:-1]
+        numbers = -0.5 * flat.square().T - own
+        sections = torch.stack([branches, numbers[0::2], numbers[1::2]], 1).flatten(0, 1)
+        steps = torch.cat([(rest[0] - total)[None], sections])
+        return steps.T.view(*work.shape[:-1], -1).to(y.dtype)
+
+    def _completions(self, pairs: Tensor) -> tuple[Tensor, Tensor]:
+        """Return ``(T + 1, N)``, log weights of the paths onward from state 0, and ``(N,)`` of all.
+
+        At y = z − u they are those of all that the point z may yet become: see
+        :mod:`~onmt_lattice.lattices.order`. The paths of a linear code that share a prefix with z
+        differ from it by paths that begin in state 0.
+        """
+        q, step = self.encoder.q, self.encoder.states // self.encoder.q
+        labels = self.encoder.labels.to(pairs.device).T.flatten()  # (q, S): predecessors in turn
+        ends = torch.where(self.encoder.ends, 0.0, NEVER).to(pairs)
+        onward = ends[:, None].expand(-1, pairs.shape[-1])
+        rest = [onward[0]]
+        for section in pairs.flip(0):
+            edges = section.index_select(0, labels).unflatten(0, (q, step, q))
+            onward = (edges + onward.unflatten(0, (step, q))).logsumexp(2).flatten(0, 1)
+            rest.append(onward[0])
+        starts = torch.where(self.encoder.starts, 0.0, NEVER).to(pairs)
+        return torch.stack(rest[::-1]), (onward + starts[:, None]).logsumexp(0)
+
+
+class _LogSums(torch.autograd.Function):
+    """Log of the total weight ``(N,)`` of the paths, from log weights of classes ``(q, N, n)``."""
+
+    @staticmethod
+    def forward(ctx: Any, classes: Tensor, trellis: tuple[Any, ...]) -> Tensor:
+        """Return the sums; keep the posterior of the classes, which is the gradient."""
+        from onmt_lattice.lattices import kernels
+
+        top = classes.amax(0)
+        weights = (classes - top).exp().double().permute(1, 2, 0).contiguous()  # (N, n, q)
+        values = weights.new_empty(len(weights))
+        posteriors = weights.new_empty(
+            len(weights) if ctx.needs_input_grad[0] else 0, *weights.shape[1:]
+        )
+        kernels.log_sums(weights.numpy(), *trellis, values.numpy(), posteriors.numpy())
+        ctx.save_for_backward(posteriors)
+        return values + top.double().sum(-1)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None]:
+        (posteriors,) = ctx.saved_tensors
+        return (posteriors * grad[:, None, None]).permute(2, 0, 1), None

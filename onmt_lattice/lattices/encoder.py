@@ -1,0 +1,103 @@
+"""Encoders of convolutional codes of rate 1/2 over GF(q), as trellises and as block codes.
+
+At each step the encoder takes an input in GF(q), remembers the last ν of them, and puts out two
+numbers: c_m = Σ_j g_m[j]·u_{t−j} mod q, with the taps g_m[0] … g_m[ν] on the newest input first.
+
+A block of T steps has two ends. A known state at the start makes the first coordinates of the
+lattice coarse, a free state at the end makes the last ones fine, and both cost: second moments that
+differ raise G. So the newer half of the inputs before the first step are free (the older are 0),
+and as many of the last inputs are 0: the ends are neither, and the rate is 1/2 exactly. No
+termination that one pass of the trellis decodes had a smaller G; see scripts/search_generators.py.
+"""
+
+from __future__ import annotations
+
+from functools import cached_property
+
+import torch
+from torch import Tensor
+
+
+class Encoder:
+    """An encoder over ``sections`` steps.
+
+    Args:
+        q: the order of the field, a prime.
+        taps: two words of ν + 1 digits, such as "1011011" and "1111001", coprime as polynomials.
+        sections: T, at least ν: so that different messages have different words (Sylvester).
+
+    Attributes:
+        memory: ν.
+        states: S = q^ν. The inputs remembered are the digits of a state, the newest the units.
+        free: how many inputs before the first step are free, and how many of the last are 0.
+    """
+
+    def __init__(self, q: int, taps: tuple[str, str], sections: int):
+        self.q, self.sections = q, sections
+        self.taps = torch.tensor([[int(digit) for digit in word] for word in taps])
+        self.memory = len(taps[0]) - 1
+        self.states = q**self.memory
+        self.free = self.memory // 2
+
+    @cached_property
+    def labels(self) -> Tensor:
+        """``(S, q)`` int64, q·first + second of the edge into s′ from s′ div q + d·S/q."""
+        state = torch.arange(self.states)[:, None]
+        register = state + self.states * torch.arange(self.q)  # the newest input is its units
+        digits = register[..., None] // self.q ** torch.arange(self.memory + 1) % self.q
+        first, second = (digits @ self.taps.T % self.q).unbind(-1)
+        return self.q * first + second
+
+    @cached_property
+    def starts(self) -> Tensor:
+        """``(S,)`` bool, the states before the first step."""
+        return torch.arange(self.states) < self.q**self.free
+
+    @cached_property
+    def ends(self) -> Tensor:
+        """``(S,)`` bool, the states after the last step."""
+        return torch.arange(self.states) % self.q**self.free == 0
+
+    @cached_property
+    def generator(self) -> Tensor:
+        """``(T, 2T)`` int64: the words of single inputs, the first before the first step."""
+        rows = torch.zeros(self.sections, self.sections + self.memory + self.free, 2).long()
+        for i, row in enumerate(rows):
+            row[i : i + self.memory + 1] = self.taps.T
+        return rows[:, self.free : self.free + self.sections].flatten(1)
+
+    @cached_property
+    def reduced(self) -> tuple[Tensor, Tensor, Tensor]:
+        """Row-reduce the generator G over GF(q).
+
+        Returns:
+            ``(T, 2T)`` R = MG mod q, which is the identity at the pivots; ``(T, T)`` M; ``(T,)``
+            the pivots, in rising order. All are int64.
+        """
+        rows = torch.cat([self.generator, torch.eye(self.sections).long()], 1)
+        pivots = []
+        for i in range(self.sections):
+            column = int((rows[i:, : 2 * self.sections] != 0).any(0).long().argmax())
+            swap = i + int((rows[i:, column] != 0).long().argmax())
+            rows[[i, swap]] = rows[[swap, i]]
+            rows[i] = rows[i] * pow(int(rows[i, column]), -1, self.q) % self.q
+            others = rows[:, column].clone()
+            others[i] = 0
+            rows = (rows - others[:, None] * rows[i]) % self.q
+            pivots.append(column)
+        reduced, transform = rows.split([2 * self.sections, self.sections], 1)
+        return reduced.contiguous(), transform.contiguous(), torch.tensor(pivots)
+
+    def word(self, message: Tensor) -> Tensor:
+        """Return ``(..., 2T)`` int64, the word of ``message`` ``(..., T)``: its inputs in turn."""
+        return _product(message, self.generator) % self.q
+
+    def message(self, word: Tensor) -> Tensor:
+        """Return ``(..., T)`` int64, the message that has ``word`` ``(..., 2T)``, if any has."""
+        _, transform, pivots = self.reduced
+        return _product(word.index_select(-1, pivots.to(word.device)), transform) % self.q
+
+
+def _product(x: Tensor, matrix: Tensor) -> Tensor:
+    """Return the product of matrices of small integers, exactly: not all devices have one."""
+    return (x.double() @ matrix.to(x.device).double()).round().long()

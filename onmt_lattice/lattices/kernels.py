@@ -1,0 +1,248 @@
+"""Folds along the trellis of a convolutional code, compiled by numba: the eager ones, faster.
+
+The trellis has S = q^ν states and T sections. An edge enters state s′ from its d-th predecessor,
+s′ div q + d·S/q, and spells one class mod q at each of two coordinates: ``labels[s′, d]`` is
+q·first + second. Paths begin in a state of ``starts`` and end in one of ``ends``, bytes
+that are 1 where it is allowed.
+
+Eight points are folded side by side, so that the innermost loops run along whole vectors of the
+machine; ``ways`` is the tuple (0, …, q − 1), whose length the compiler knows, so that the loops
+over predecessors unroll. Sums are in the linear domain, each section scaled by its total. All of
+it releases the interpreter's lock.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from numba import njit
+
+LANES = 8
+
+
+def _compiled(function: Callable[..., None]) -> Callable[..., None]:
+    """Compile ``function`` at its first call; keep the result on disk where that is possible."""
+    try:
+        return njit(nogil=True, error_model="numpy", cache=True)(function)
+    except RuntimeError:  # numba found no folder that it may write to
+        return njit(nogil=True, error_model="numpy")(function)
+
+
+@_compiled
+def nearest_points(x: Any, labels: Any, starts: Any, ends: Any, ways: Any, points: Any) -> None:
+    """Set ``points`` ``(N, n)`` to the nearest points of ``x`` ``(N, n)``: Viterbi's algorithm."""
+    count, n = x.shape
+    lanes, found = np.zeros((n, LANES)), np.empty((LANES, n))
+    metrics = np.empty((n // 2 + 1, len(labels), LANES))
+    for begin in range(0, count, LANES):
+        size = min(LANES, count - begin)
+        for lane in range(size):
+            lanes[:, lane] = x[begin + lane]
+        _decode(lanes, labels, starts, ends, ways, metrics, found)
+        points[begin : begin + size] = found[:size]
+
+
+@_compiled
+def _decode(
+    x: Any, labels: Any, starts: Any, ends: Any, ways: Any, metrics: Any, points: Any
+) -> None:
+    """Set ``points`` ``(LANES, n)`` to the nearest points of ``x`` ``(n, LANES)``."""
+    states, sections = len(labels), len(x) // 2
+    pairs = np.empty((len(ways) * len(ways), LANES))
+    for s in range(states):
+        metrics[0, s] = 0.0 if starts[s] else np.inf
+    for t in range(sections):
+        _pair_costs(x[2 * t], x[2 * t + 1], ways, pairs)
+        _relax(metrics[t], metrics[t + 1], labels, ways, pairs)
+    for lane in range(LANES):
+        end, least = 0, np.inf
+        for s in range(states):
+            if ends[s] and metrics[sections, s, lane] < least:
+                end, least = s, metrics[sections, s, lane]
+        _trace(x, lane, end, metrics, labels, ways, points[lane])
+
+
+@_compiled
+def _pair_costs(first: Any, second: Any, ways: Any, pairs: Any) -> None:
+    """Set ``pairs`` ``(q², LANES)`` to the squared distances of two coordinates to each label."""
+    q = len(ways)
+    for a in range(q):
+        for b in range(q):
+            for lane in range(LANES):
+                u, v = (first[lane] - a) / q, (second[lane] - b) / q
+                u, v = (u - np.rint(u)) * q, (v - np.rint(v)) * q
+                pairs[a * q + b, lane] = u * u + v * v
+
+
+@_compiled
+def _relax(old: Any, new: Any, labels: Any, ways: Any, pairs: Any) -> None:
+    """Set ``new`` ``(S, LANES)`` to the least costs of paths one section longer than ``old``."""
+    step = len(labels) // len(ways)
+    for s in range(len(labels)):
+        for lane in range(LANES):
+            best = old[s // len(ways), lane] + pairs[labels[s, 0], lane]
+            for d in range(1, len(ways)):
+                cost = old[s // len(ways) + d * step, lane] + pairs[labels[s, d], lane]
+                best = cost if cost < best else best
+            new[s, lane] = best
+
+
+@_compiled
+def _trace(x: Any, lane: Any, state: Any, metrics: Any, labels: Any, ways: Any, point: Any) -> None:
+    """Set ``point`` ``(n,)`` to the nearest of the best path of ``lane`` that ends in ``state``.
+
+    No choices were kept on the way: those along the one path are made again.
+    """
+    q = len(ways)
+    for t in range(len(metrics) - 2, -1, -1):
+        way, least = 0, np.inf
+        for d in range(q):
+            first, second = labels[state, d] // q, labels[state, d] % q
+            u, v = (x[2 * t, lane] - first) / q, (x[2 * t + 1, lane] - second) / q
+            u, v = (u - np.rint(u)) * q, (v - np.rint(v)) * q
+            cost = metrics[t, state // q + d * (len(labels) // q), lane] + (u * u + v * v)
+            if cost < least:
+                way, least = d, cost
+        first, second = labels[state, way] // q, labels[state, way] % q
+        point[2 * t] = first + q * np.rint((x[2 * t, lane] - first) / q)
+        point[2 * t + 1] = second + q * np.rint((x[2 * t + 1, lane] - second) / q)
+        state = state // q + way * (len(labels) // q)
+
+
+@_compiled
+def log_sums(
+    weights: Any,
+    labels: Any,
+    starts: Any,
+    ends: Any,
+    ways: Any,
+    values: Any,
+    posteriors: Any,
+) -> None:
+    """Set ``values`` ``(N,)`` to the logs of the total weights of all paths.
+
+    Args:
+        weights: ``(N, n, q)``, of the classes of each coordinate, the largest of them 1.
+        labels: of the edges.
+        starts: states to begin in.
+        ends: states to end in.
+        ways: (0, …, q − 1).
+        values: ``(N,)``, set.
+        posteriors: ``(N, n, q)``, set to the share that the paths of each class have in the
+            total, which is the gradient in the logs of the weights; or empty, if not wanted.
+    """
+    count, n, q = weights.shape
+    wanted = len(posteriors) > 0
+    lanes = np.ones((n, q, LANES))
+    alpha = np.empty((n // 2 + 1 if wanted else 2, len(labels), LANES))
+    logs, posterior = np.empty(LANES), np.empty((n, q, LANES))
+    for begin in range(0, count, LANES):
+        size = min(LANES, count - begin)
+        for lane in range(size):
+            lanes[:, :, lane] = weights[begin + lane]
+        _forward(lanes, labels, starts, ends, ways, alpha, logs)
+        if wanted:
+            _backward(lanes, labels, ends, ways, alpha, posterior)
+        for lane in range(size):
+            values[begin + lane] = logs[lane]
+            if wanted:
+                posteriors[begin + lane] = posterior[:, :, lane]
+
+
+@_compiled
+def _pair_weights(weights: Any, t: Any, ways: Any, total: Any, pairs: Any) -> None:
+    """Set ``pairs`` ``(q², LANES)`` to the weights of the labels of section ``t`` over total."""
+    for a in range(len(ways)):
+        for b in range(len(ways)):
+            for lane in range(LANES):
+                both = weights[2 * t, a, lane] * weights[2 * t + 1, b, lane]
+                pairs[a * len(ways) + b, lane] = both / total[lane]
+
+
+@_compiled
+def _forward(
+    weights: Any, labels: Any, starts: Any, ends: Any, ways: Any, alpha: Any, logs: Any
+) -> None:
+    """Set ``logs`` ``(LANES,)`` to the log of the total weight of the paths from starts to ends.
+
+    ``alpha`` ``(T + 1 or 2, S, LANES)`` is left with the weights of the paths to each state, in
+    each section over the total of the one before.
+    """
+    step, rows = len(labels) // len(ways), len(alpha)
+    pairs, total = np.empty((len(ways) * len(ways), LANES)), np.ones(LANES)
+    for s in range(len(labels)):
+        alpha[0, s] = starts[s]
+    logs[:] = 0.0
+    for t in range(len(weights) // 2):
+        _pair_weights(weights, t, ways, total, pairs)
+        old, new = alpha[t % rows], alpha[(t + 1) % rows]
+        last = 2 * t + 2 == len(weights)
+        total[:] = 0.0
+        for s in range(len(labels)):
+            counted = 1.0 if not last or ends[s] else 0.0
+            for lane in range(LANES):
+                paths = old[s // len(ways), lane] * pairs[labels[s, 0], lane]
+                for d in range(1, len(ways)):
+                    paths += old[s // len(ways) + d * step, lane] * pairs[labels[s, d], lane]
+                new[s, lane] = paths
+                total[lane] += counted * paths
+        for lane in range(LANES):
+            logs[lane] += math.log(total[lane])
+
+
+@_compiled
+def _backward(weights: Any, labels: Any, ends: Any, ways: Any, alpha: Any, posterior: Any) -> None:
+    """Set ``posterior`` ``(n, q, LANES)`` to the shares of the classes, given ``alpha``."""
+    q, states = len(ways), len(labels)
+    step = states // q
+    pairs, shares = np.empty((q * q, LANES)), np.empty((q * q, LANES))
+    beta, ahead, total = np.empty((states, LANES)), np.empty((states, LANES)), np.ones(LANES)
+    for s in range(states):
+        ahead[s] = ends[s]
+    for t in range(len(weights) // 2 - 1, -1, -1):
+        _pair_weights(weights, t, ways, total, pairs)
+        _edges(alpha[t], beta, ahead, labels, ways, pairs, shares)
+        beta, ahead = ahead, beta
+        total[:] = 0.0
+        for s in range(states):
+            for lane in range(LANES):
+                total[lane] += ahead[s, lane]
+        _marginals(shares, ways, posterior[2 * t], posterior[2 * t + 1])
+
+
+@_compiled
+def _edges(
+    alpha: Any, beta: Any, ahead: Any, labels: Any, ways: Any, pairs: Any, shares: Any
+) -> None:
+    """Set ``beta`` to the weights onward from each state, and ``shares`` to those by label."""
+    step = len(labels) // len(ways)
+    shares[:] = 0.0
+    for p in range(len(labels)):
+        first, d = p % step * len(ways), p // step
+        for lane in range(LANES):
+            beta[p, lane] = 0.0
+        for a in range(len(ways)):
+            e = labels[first + a, d]
+            for lane in range(LANES):
+                onward = pairs[e, lane] * ahead[first + a, lane]
+                beta[p, lane] += onward
+                shares[e, lane] += alpha[p, lane] * onward
+
+
+@_compiled
+def _marginals(shares: Any, ways: Any, first: Any, second: Any) -> None:
+    """Set ``first`` and ``second`` ``(q, LANES)`` to the shares of their classes, of 1 in all."""
+    q = len(ways)
+    for lane in range(LANES):
+        total = 0.0
+        for e in range(q * q):
+            total += shares[e, lane]
+        for c in range(q):
+            first[c, lane] = second[c, lane] = 0.0
+        for a in range(q):
+            for b in range(q):
+                first[a, lane] += shares[a * q + b, lane] / total
+                second[b, lane] += shares[a * q + b, lane] / total
