@@ -16,6 +16,7 @@ RUN = [
     # checkpoint can run code; the upper bound is the last line tried.
     "torch>=2.6,<2.14",
     "numpy",
+    "numba>=0.60,<0.70",  # kernels ask for tuples whose length the compiler knows
     "pyyaml>=6,<7",  # its loader composes mappings our way
     "sentencepiece",
     "sacrebleu>=2.3,<3",  # its list of test sets is read

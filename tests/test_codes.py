@@ -27,7 +27,8 @@ from onmt_lattice.noise import SentenceNoise, StreamNoise
 
 F64 = torch.float64
 CONVOLVED, DISCRETE = "convolved_gaussian", "discrete_gaussian"
-EXACT = [(CONVOLVED, "Z"), *((DISCRETE, name) for name in lattice_names())]
+SMALL = [*(name for name in lattice_names() if make_lattice(name).dim <= 24), "conv4-8"]
+EXACT = [(CONVOLVED, "Z"), *((DISCRETE, name) for name in SMALL)]
 EVERY = [*EXACT, *((CONVOLVED, name) for name in ("A2", "E8"))]
 LAWS = settings(derandomize=True, deadline=None, max_examples=100)
 
@@ -102,7 +103,7 @@ def test_probabilities_sum_to_one_on_the_line(code_name: str, log_s: float, u: f
     assert total == pytest.approx(1, abs=1e-9)
 
 
-@pytest.mark.parametrize("name", lattice_names())
+@pytest.mark.parametrize("name", SMALL)
 def test_the_discrete_code_is_a_gaussian_on_the_shifted_lattice(name: str) -> None:
     lattice = unit(name)
     log_s = random_scales(lattice, 0.3, 3.0)

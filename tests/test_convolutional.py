@@ -174,7 +174,7 @@ def test_symbols_of_no_point_are_refused(symbols: list[int]) -> None:
         ("conv64-97", "even number of at least 24"),
         ("conv64-12", "even number of at least 24"),
         ("conv60-96", "expected one of 4, 8, "),
-        ("conv64", "'n'; expected something like 'conv16-96'"),
+        ("conv64", "'n'; expected something like 'conv64-96'"),
     ],
 )
 def test_members_that_there_are_not(name: str, cure: str) -> None:

@@ -32,7 +32,7 @@ LARGEST_SPREAD = 600.0  # of log weights along a path, that sums in float64 bear
 NUMBERS_AT_ONCE = 2**24  # metrics of the trellis that are kept at a time
 
 
-@register_lattice("conv", "conv16-96", "conv64-96")
+@register_lattice("conv", "conv64-96")
 class ConvolutionalLattice(TrellisLattice):
     """The lattice of the code with ``states`` states in n dimensions, n even and at least 4ν.
 
