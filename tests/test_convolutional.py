@@ -164,7 +164,7 @@ def test_symbols_of_no_point_are_refused(symbols: list[int]) -> None:
         lattice.point_of_symbols(full)
     full = torch.zeros(25, dtype=torch.int64)
     full[-3] = 1
-    with pytest.raises(ValueError, match="last 2 inputs are 0"):
+    with pytest.raises(ValueError, match="0 for the last 2 inputs"):
         lattice.point_of_symbols(full)
 
 

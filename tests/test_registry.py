@@ -70,7 +70,7 @@ def test_a_wrong_name_is_answered_with_the_list(name: str) -> None:
     ],
 )
 def test_wrong_parameters_are_refused(name: str, params: dict[str, int]) -> None:
-    with pytest.raises(UserError, match="expected|unknown lattice"):
+    with pytest.raises(UserError, match=r"expected|unknown lattice"):
         make_lattice(name, **params)
 
 
@@ -118,7 +118,7 @@ def test_a_lattice_of_a_given_dimension(name: str, dim: int, expected: str) -> N
 
 @pytest.mark.parametrize(("name", "dim"), [("E8", 12), ("E8", 0), ("conv4", 9), ("nil", 2)])
 def test_dimensions_that_do_not_fit(name: str, dim: int) -> None:
-    with pytest.raises(UserError, match="expected|valid"):
+    with pytest.raises(UserError, match=r"expected|valid"):
         lattice_of_dim(name, dim)
 
 

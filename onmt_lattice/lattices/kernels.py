@@ -197,7 +197,6 @@ def _forward(
 def _backward(weights: Any, labels: Any, ends: Any, ways: Any, alpha: Any, posterior: Any) -> None:
     """Set ``posterior`` ``(n, q, LANES)`` to the shares of the classes, given ``alpha``."""
     q, states = len(ways), len(labels)
-    step = states // q
     pairs, shares = np.empty((q * q, LANES)), np.empty((q * q, LANES))
     beta, ahead, total = np.empty((states, LANES)), np.empty((states, LANES)), np.ones(LANES)
     for s in range(states):

@@ -165,10 +165,11 @@ class SectionOrder(CodingOrder):
         message = torch.cat([before, sections[..., 0]], -1)
         if (index != self._index(before)).any() or ((message < 0) | (message >= q)).any():
             raise ValueError(
-                f"a state symbol of at least 0 and below {q**free} and inputs of at least 0 and below {q} are expected"
+                f"symbols {symbols.tolist()}: expected a state from 0 to {q**free - 1} "
+                f"and inputs from 0 to {q - 1}"
             )
         if free and message[..., -free:].any():
-            raise ValueError(f"the last {free} inputs are 0 in every point: expected that of these")
+            raise ValueError(f"symbols {symbols.tolist()}: expected 0 for the last {free} inputs")
         word = self.encoder.word(message[..., : self.encoder.sections])
         return (word + q * sections[..., 1:].flatten(-2)).double()
 
