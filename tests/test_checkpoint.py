@@ -301,7 +301,7 @@ def test_keep_checkpoint(corpus: Corpus, tmp_path: Path, keep: int, left: tuple[
 
 
 def test_what_a_saved_checkpoint_tells(trained: Trained) -> None:
-    from onmt_lattice.schedules import RateWeight
+    from onmt_lattice.opennmt.schedules import RateWeight
 
     ours = load(trained("gaussian"))["onmt_lattice"]
     assert ours["rate_weight"] == RateWeight(midpoint=100)(60)

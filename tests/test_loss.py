@@ -11,7 +11,7 @@ from conftest import batch_of, lines_of
 from torch import Tensor
 
 from onmt_lattice.noise import StreamNoise
-from onmt_lattice.schedules import RateWeight
+from onmt_lattice.opennmt.schedules import RateWeight
 
 Build = Callable[..., Any]
 LEARNING_RATE = 0.5

@@ -118,7 +118,7 @@ def test_shapes_that_do_not_fit(refused: Mistake) -> None:
 )
 def test_how_many_numbers_x_holds(site: str, rnn_type: str, m: int) -> None:
 
-    from onmt_lattice.opennmt.options import representation_dim
+    from onmt_lattice.opennmt.settings import representation_dim
 
     opt = Namespace(rnn_type=rnn_type, bottleneck_site=site, enc_layers=2, enc_rnn_size=500)
     assert representation_dim(opt) == m
@@ -126,7 +126,7 @@ def test_how_many_numbers_x_holds(site: str, rnn_type: str, m: int) -> None:
 
 def test_settings_and_label_of_a_bottleneck() -> None:
 
-    from onmt_lattice.opennmt.options import bottleneck_label, bottleneck_settings
+    from onmt_lattice.opennmt.settings import bottleneck_label, bottleneck_settings
 
     opt = Namespace(bottleneck="lattice", bottleneck_site="top", lattice="A2", levels=None)
     assert bottleneck_settings(opt)["lattice"] == "A2"

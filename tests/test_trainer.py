@@ -12,7 +12,7 @@ import torch
 from conftest import BOTTLENECKS, SCHEDULE, Corpus, batch_of, lines_of
 
 from onmt_lattice.cli import main
-from onmt_lattice.schedules import RateWeight
+from onmt_lattice.opennmt.schedules import RateWeight
 
 Build = Callable[..., Any]
 LINES = lines_of(800, 1)[:40]

@@ -17,7 +17,7 @@ from conftest import BOTTLENECKS, MODEL, SCHEDULE, Corpus
 
 from onmt_lattice.cli import main
 from onmt_lattice.evaluation import Evaluation
-from onmt_lattice.schedules import RateWeight
+from onmt_lattice.opennmt.schedules import RateWeight
 
 Trained = Callable[[str], Path]
 Mistake = Callable[..., str]

@@ -30,7 +30,7 @@ from onmt_lattice import __version__
 from onmt_lattice.errors import UserError
 from onmt_lattice.files import whole_file
 from onmt_lattice.opennmt.model import Autoencoder
-from onmt_lattice.opennmt.options import check_single_path
+from onmt_lattice.opennmt.settings import check_single_path
 
 FORMAT = 1
 OUR_KEY = "onmt_lattice"

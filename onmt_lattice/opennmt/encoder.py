@@ -11,7 +11,7 @@ from torch import Tensor
 
 from onmt_lattice.bottlenecks import Bottlenecked
 from onmt_lattice.noise import Noise, StreamNoise
-from onmt_lattice.opennmt.options import make_bottleneck_from_opt, representation_dim
+from onmt_lattice.opennmt.settings import make_bottleneck_from_opt, representation_dim
 
 State = Tensor | tuple[Tensor, ...]
 

@@ -18,10 +18,11 @@ from onmt_lattice.evaluation import Bits, Entropy, Evaluation, Mean, Reconstruct
 from onmt_lattice.files import read_lines, write_lines
 from onmt_lattice.opennmt import plugin
 from onmt_lattice.opennmt.checkpoint import LoadedAutoencoder, load_autoencoder
-from onmt_lattice.opennmt.options import bottleneck_label, bottleneck_settings, translate_parser
+from onmt_lattice.opennmt.options import translate_parser
 from onmt_lattice.opennmt.parsing import parse
 from onmt_lattice.opennmt.scoring import Scorer, SentenceScores
 from onmt_lattice.opennmt.sentences import Sentence, read_sentences, trained_transforms
+from onmt_lattice.opennmt.settings import bottleneck_label, bottleneck_settings
 from onmt_lattice.opennmt.translation import reconstruct
 
 BITS_PER_NAT = 1 / math.log(2)

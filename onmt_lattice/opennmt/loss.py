@@ -9,7 +9,7 @@ from typing import Any
 from onmt.utils.loss import NMTLossCompute
 from torch import Tensor, nn
 
-from onmt_lattice.opennmt.options import rate_weight_from_opt
+from onmt_lattice.opennmt.settings import rate_weight_from_opt
 from onmt_lattice.opennmt.statistics import RateStatistics
 
 

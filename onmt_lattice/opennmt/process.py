@@ -32,12 +32,8 @@ from onmt_lattice.opennmt.checkpoint import (
     set_random_state,
 )
 from onmt_lattice.opennmt.model import Autoencoder
-from onmt_lattice.opennmt.options import (
-    bottleneck_label,
-    bottleneck_settings,
-    check_single_path,
-)
 from onmt_lattice.opennmt.reporting import HistoryReports, NormOptimizer
+from onmt_lattice.opennmt.settings import bottleneck_label, bottleneck_settings, check_single_path
 
 
 def run_process(

@@ -14,7 +14,8 @@ from onmt_lattice.errors import UserError
 from onmt_lattice.history import read_history
 from onmt_lattice.opennmt import plugin
 from onmt_lattice.opennmt.corpora import target_is_source
-from onmt_lattice.opennmt.options import check_shapes, check_single_path, parse_train
+from onmt_lattice.opennmt.options import parse_train
+from onmt_lattice.opennmt.settings import check_shapes, check_single_path
 
 
 def train(argv: list[str]) -> None:
