@@ -35,12 +35,12 @@ def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=DESCRIPTION, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--lattices", nargs="+", default=lattice_names(), help="default: all")
-    parser.add_argument("--points", nargs="+", type=int, default=[1_000, 100_000])
-    parser.add_argument("--dtype", choices=["float32", "float64", "bfloat16"], default="float32")
-    parser.add_argument("--device", default="cpu")
-    parser.add_argument("--threads", type=int, default=1, help="default: 1")
-    parser.add_argument("--seconds", type=float, default=1.0, help="spent on a group of lines")
+    parser.add_argument("-lattices", nargs="+", default=lattice_names(), help="default: all")
+    parser.add_argument("-points", nargs="+", type=int, default=[1_000, 100_000])
+    parser.add_argument("-dtype", choices=["float32", "float64", "bfloat16"], default="float32")
+    parser.add_argument("-device", default="cpu")
+    parser.add_argument("-threads", type=int, default=1, help="default: 1")
+    parser.add_argument("-seconds", type=float, default=1.0, help="spent on a group of lines")
     return parser.parse_args()
 
 

@@ -21,7 +21,7 @@ from subword_nmt.learn_bpe import learn_bpe
 from onmt_lattice.prepare.manifest import Manifest
 from onmt_lattice.prepare.options import Options
 from onmt_lattice.prepare.sources import TESTS, TRAINING, VALIDATION
-from onmt_lattice.prepare.subword import BpeSegmenter
+from onmt_lattice.prepare.subword import segmenter
 from onmt_lattice.prepare.wmt16 import prepare
 
 DESCRIPTION = """\
@@ -106,9 +106,9 @@ def bench_words(sentences: list[str], types: int, merges: int, folder: Path) -> 
     print(f"\n{types:,} different words, {merges:,} merges: {seconds:.0f} s of CPU")
     report_memory()
     sample = [word for word, _ in itertools.islice(made_up_words(sentences, types), 50_000)]
-    segmenter = BpeSegmenter(folder / "bpe.codes")
+    units = segmenter(folder / "bpe.codes")
     start = time.process_time()
-    segmenter.units(" ".join(sample))
+    units(" ".join(sample))
     seconds = time.process_time() - start
     print(f"segmenting a word for the first time: {1e6 * seconds / len(sample):.0f} microseconds")
 

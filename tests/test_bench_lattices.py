@@ -10,7 +10,7 @@ SCRIPT = Path(__file__).parent.parent / "scripts" / "bench_lattices.py"
 def test_prints_a_line_for_each_call(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    options = ["--lattices", "Z", "E8^2", "--points", "10", "20", "--seconds", "0"]
+    options = ["-lattices", "Z", "E8^2", "-points", "10", "20", "-seconds", "0"]
     monkeypatch.setattr("sys.argv", ["bench_lattices.py", *options])
     threads = torch.get_num_threads()
     runpy.run_path(str(SCRIPT), run_name="__main__")

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import io
 import sys
-from abc import ABC, abstractmethod
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from contextlib import redirect_stderr
-from functools import lru_cache
+from functools import lru_cache, partial
 from itertools import chain, islice
 from pathlib import Path
 from typing import NamedTuple
@@ -19,6 +18,9 @@ from subword_nmt.apply_bpe import BPE
 
 from onmt_lattice.errors import UserError
 from onmt_lattice.files import whole_file, write_text
+
+Segmenter = Callable[[str], list[str]]
+"""From a line to its subword units."""
 
 MODEL_FILES = {"bpe": "bpe.codes", "sentencepiece": "sentencepiece.model"}
 """The kinds of model, and the name of each one's file."""
@@ -81,54 +83,13 @@ def learn_pieces(lines: Iterable[str], size: int, path: Path) -> dict[str, int]:
     return {"pieces": size}
 
 
-class Segmenter(ABC):
-    """A subword model at work."""
-
-    @abstractmethod
-    def units(self, line: str) -> list[str]:
-        """Return the subword units of a line."""
-
-
-class BpeSegmenter(Segmenter):
-    """Merges in subword-nmt's format, for tokenised lines; "@@" ends a unit inside a word."""
-
-    def __init__(self, path: Path) -> None:
-        try:
-            with path.open(encoding="utf-8") as stream:
-                self._bpe = BPE(stream)
-        except (SystemExit, UnicodeDecodeError, ValueError) as error:
-            raise UserError(
-                f"{path} does not hold BPE merges as subword-nmt writes them"
-            ) from error
-
-    def units(self, line: str) -> list[str]:
-        """Return the subword units of a tokenised line."""
-        if len(self._bpe.cache) > _CACHED_WORDS:
-            self._bpe.cache.clear()
-        return self._bpe.segment_tokens(line.split())
-
-
-class PieceSegmenter(Segmenter):
-    """A sentencepiece model, for plain lines; "▁" begins a piece at the start of a word."""
-
-    def __init__(self, path: Path) -> None:
-        try:
-            self._model = sentencepiece.SentencePieceProcessor(model_file=str(path))
-        except (RuntimeError, OSError) as error:
-            raise UserError(f"{path} is no sentencepiece model") from error
-
-    def units(self, line: str) -> list[str]:
-        """Return the pieces of a line."""
-        return self._model.encode(line, out_type=str)
-
-
 def kind_of(path: Path) -> str:
     """Return the kind of the model in a file, which its name tells: ``*.model`` or any other."""
     return "sentencepiece" if path.suffix == ".model" else "bpe"
 
 
 def segmenter(path: Path) -> Segmenter:
-    """Return this process's segmenter of the model in a file.
+    """Return what segments a line by the model in a file; for BPE the line is of tokens.
 
     Raises:
         UserError: if there is no such file, or it holds no such model.
@@ -140,7 +101,30 @@ def segmenter(path: Path) -> Segmenter:
 
 @lru_cache(maxsize=2)
 def _segmenter(path: Path, stamp: int) -> Segmenter:
-    return PieceSegmenter(path) if kind_of(path) == "sentencepiece" else BpeSegmenter(path)
+    try:
+        return _pieces(path) if kind_of(path) == "sentencepiece" else _merges(path)
+    except (SystemExit, RuntimeError, ValueError, OSError) as error:
+        raise UserError(
+            f"{path} holds no model: neither merges as subword-nmt writes them, nor, for a name "
+            "that ends in .model, sentencepiece's"
+        ) from error
+
+
+def _merges(path: Path) -> Segmenter:
+    with path.open(encoding="utf-8") as stream:
+        bpe = BPE(stream)
+
+    def units(line: str) -> list[str]:
+        if len(bpe.cache) > _CACHED_WORDS:
+            bpe.cache.clear()
+        return bpe.segment_tokens(line.split())
+
+    return units
+
+
+def _pieces(path: Path) -> Segmenter:
+    model = sentencepiece.SentencePieceProcessor(model_file=str(path))
+    return partial(model.encode, out_type=str)
 
 
 class Segmented(NamedTuple):
@@ -156,6 +140,6 @@ def segment(lines: list[str], model: Path, plain: bool = False) -> Segmented:
     Raises:
         UserError: if there is no such model in the file.
     """
-    units = list(map(segmenter(model).units, lines))
+    units = list(map(segmenter(model), lines))
     joined = lines if plain else [" ".join(line) for line in units]
     return Segmented(joined, Counter(chain.from_iterable(units)))
