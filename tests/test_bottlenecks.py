@@ -429,8 +429,8 @@ def test_a_mistake_is_answered_with_value_expectation_and_cure(
 @pytest.fixture
 def registry(monkeypatch: pytest.MonkeyPatch) -> dict[str, type[Bottleneck]]:
     """Return a copy of the registry, to be changed by one test alone."""
-    copy = dict(base._BOTTLENECKS)
-    monkeypatch.setattr(base, "_BOTTLENECKS", copy)
+    copy = dict(base._BOTTLENECKS.classes)
+    monkeypatch.setattr(base._BOTTLENECKS, "classes", copy)
     return copy
 
 

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from onmt_lattice.errors import UserError, unknown_name
 from onmt_lattice.noise import Noise
+from onmt_lattice.registry import Registry
 
 ENTRY_POINT_GROUP = "onmt_lattice.bottlenecks"
 
@@ -134,7 +135,7 @@ class Bottleneck(nn.Module, ABC):
         """Return the real channel's output, rate and symbols for ``x`` ``(batch, m)``."""
 
 
-_BOTTLENECKS: dict[str, type[Bottleneck]] = {}
+_BOTTLENECKS: Registry[Bottleneck] = Registry("bottleneck", Bottleneck)
 
 
 def register_bottleneck(cls: type[Bottleneck]) -> type[Bottleneck]:
@@ -145,16 +146,11 @@ def register_bottleneck(cls: type[Bottleneck]) -> type[Bottleneck]:
             frozen dataclass.
         ValueError: if the name is taken.
     """
-    if not (isinstance(cls, type) and issubclass(cls, Bottleneck)):
-        raise TypeError(f"{cls!r} is not a subclass of onmt_lattice.bottlenecks.Bottleneck")
-    if not isinstance(getattr(cls, "name", None), str):
-        raise TypeError(f"{cls.__name__}.name must be set: what -bottleneck calls it")
-    own_fields = "__dataclass_fields__" in vars(cls.Config)  # an undecorated heir drops its own
-    if not (own_fields and issubclass(cls.Config, BottleneckConfig)):
+    config = getattr(cls, "Config", BottleneckConfig)  # the registry refuses what has none
+    own_fields = "__dataclass_fields__" in vars(config)  # an undecorated heir drops its own
+    if not (own_fields and issubclass(config, BottleneckConfig)):
         raise TypeError(f"{cls.__name__}.Config must be a dataclass derived of BottleneckConfig")
-    if cls.name in _BOTTLENECKS and _BOTTLENECKS[cls.name] is not cls:
-        raise ValueError(f"a bottleneck named {cls.name!r} is registered already")
-    _BOTTLENECKS[cls.name] = cls
+    _BOTTLENECKS.add(getattr(cls, "name", None), cls)
     return cls
 
 
@@ -175,7 +171,7 @@ def bottlenecks() -> dict[str, type[Bottleneck]]:
                 f"the installed bottleneck {entry.name!r} ({entry.value}) cannot be used: {error}; "
                 f"mend or uninstall the package it comes from"
             ) from error
-    return dict(sorted(_BOTTLENECKS.items()))
+    return {name: _BOTTLENECKS[name] for name in _BOTTLENECKS.names()}
 
 
 def bottleneck_class(name: str) -> type[Bottleneck]:
@@ -184,10 +180,8 @@ def bottleneck_class(name: str) -> type[Bottleneck]:
     Raises:
         UserError: if there is none, listing those that exist.
     """
-    known = bottlenecks()
-    if name not in known:
-        raise unknown_name("bottleneck", name, known)
-    return known[name]
+    bottlenecks()  # with those of other packages
+    return _BOTTLENECKS[name]
 
 
 def make_bottleneck(name: str, input_dim: int, **options: Any) -> Bottleneck:

@@ -8,9 +8,9 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
-from onmt_lattice.errors import unknown_name
 from onmt_lattice.lattices import Lattice
 from onmt_lattice.noise import Noise
+from onmt_lattice.registry import Registry
 
 
 class LatticeCode(nn.Module, ABC):
@@ -84,20 +84,23 @@ class LatticeCode(nn.Module, ABC):
         return self.log_prob(y, noise).unsqueeze(-1)
 
 
-_CODES: dict[str, type[LatticeCode]] = {}
+_CODES: Registry[LatticeCode] = Registry("lattice code", LatticeCode)
 
 
 def register_code(cls: type[LatticeCode]) -> type[LatticeCode]:
-    """Class decorator: make a code available to ``make_code`` under ``cls.name``."""
-    if cls.name in _CODES:
-        raise ValueError(f"a code named {cls.name!r} is registered already: {_CODES[cls.name]}")
-    _CODES[cls.name] = cls
+    """Class decorator: make a code available to ``make_code`` under ``cls.name``.
+
+    Raises:
+        TypeError: if ``cls`` is no :class:`LatticeCode` or has no name.
+        ValueError: if the name is taken.
+    """
+    _CODES.add(getattr(cls, "name", None), cls)
     return cls
 
 
 def code_names() -> list[str]:
     """Return the names :func:`make_code` takes."""
-    return sorted(_CODES)
+    return _CODES.names()
 
 
 def make_code(name: str, lattice: Lattice, blocks: int, block_scale: bool = False) -> LatticeCode:
@@ -106,6 +109,4 @@ def make_code(name: str, lattice: Lattice, blocks: int, block_scale: bool = Fals
     Raises:
         UserError: if no code has that name.
     """
-    if name not in _CODES:
-        raise unknown_name("lattice code", name, _CODES)
     return _CODES[name](lattice, blocks, block_scale)

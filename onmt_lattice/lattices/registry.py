@@ -10,10 +10,11 @@ from typing import Any, TypeVar
 from onmt_lattice.errors import UserError, unknown_name
 from onmt_lattice.lattices.base import Lattice
 from onmt_lattice.lattices.product import ProductLattice
+from onmt_lattice.registry import Registry
 
 LatticeClass = TypeVar("LatticeClass", bound=type[Lattice])
 
-_CLASSES: dict[str, type[Lattice]] = {}
+_CLASSES: Registry[Lattice] = Registry("lattice", Lattice)
 _EXAMPLES: dict[str, tuple[str, ...]] = {}
 _POWER = re.compile(r"(?P<factor>.+)\^(?P<copies>\d+)")
 _SHORTHAND = re.compile(r"(?P<family>[a-z]+)(?P<number>\d+)(-(?P<n>\d+))?(?P<dual>\*?)")
@@ -35,11 +36,7 @@ def register_lattice(name: str, *examples: str) -> Callable[[LatticeClass], Latt
     """
 
     def register(cls: LatticeClass) -> LatticeClass:
-        if not (isinstance(cls, type) and issubclass(cls, Lattice)):
-            raise TypeError(f"lattice {name!r}: {cls!r} is no subclass of Lattice")
-        if name.lower() in _CLASSES:
-            raise ValueError(f"lattice {name!r} is registered already, by {_CLASSES[name.lower()]}")
-        _CLASSES[name.lower()] = cls
+        _CLASSES.add(name.lower(), cls)
         _EXAMPLES[name.lower()] = examples or (name,)
         return cls
 

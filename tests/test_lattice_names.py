@@ -1,0 +1,117 @@
+import pytest
+import torch
+
+from onmt_lattice.errors import UserError
+from onmt_lattice.lattices import (
+    Lattice,
+    lattice_names,
+    lattice_of_dim,
+    make_lattice,
+    takes_any_dim,
+)
+
+
+@pytest.mark.parametrize(
+    ("name", "params", "expected"),
+    [
+        ("Z", {}, "Z"),
+        ("z", {"n": 3}, "Z3"),
+        ("D", {"n": 6}, "D6"),
+        ("d6", {}, "D6"),
+        ("A", {"n": 3}, "A3"),
+        ("a*", {"n": 3}, "A3*"),
+        ("A3*", {}, "A3*"),
+        ("D4*", {}, "D4*"),
+        (" e8 ", {}, "E8"),
+        ("e8^4", {}, "E8^4"),
+        ("A2*^3", {}, "A2*^3"),
+        ("conv", {"states": 4, "n": 8}, "conv4-8"),
+        ("Conv4", {"n": 8}, "conv4-8"),
+        ("CONV4-8", {}, "conv4-8"),
+        ("conv4-8^2", {}, "conv4-8^2"),
+    ],
+)
+def test_names_and_shorthands(name: str, params: dict[str, int], expected: str) -> None:
+    lattice = make_lattice(name, **params)
+    assert lattice.name == expected
+    assert torch.equal(make_lattice(expected).basis, lattice.basis)
+
+
+def test_every_listed_name_builds() -> None:
+    names = lattice_names()
+    assert {"Z", "A2", "A3", "A3*", "D4", "D4*", "E8"} <= set(names)
+    assert all(make_lattice(name).name == name for name in names)
+
+
+@pytest.mark.parametrize("name", ["Q", "E7", "D4**", "", "leach", "E8^", "E8^x"])
+def test_a_wrong_name_is_answered_with_the_list(name: str) -> None:
+    with pytest.raises(ValueError, match=r"D4.*E8") as caught:
+        make_lattice(name)
+    assert isinstance(caught.value, UserError)
+    assert repr(name) in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "params"),
+    [
+        ("A", {"n": 0}),
+        ("D", {}),
+        ("D", {"n": 4.0}),
+        ("D", {"n": 1}),
+        ("Z", {"n": -1}),
+        ("E8", {"n": 8}),
+        ("D4", {"m": 2}),
+        ("conv4", {"states": 4}),
+        ("conv4-8", {"n": 8}),
+        ("D4-3", {}),
+        ("E8-8", {}),
+    ],
+)
+def test_wrong_parameters_are_refused(name: str, params: dict[str, int]) -> None:
+    with pytest.raises(UserError, match=r"expected|unknown lattice"):
+        make_lattice(name, **params)
+
+
+@pytest.mark.parametrize("name", ["A0", "D1", "D0*", "Z0", "E8^0"])
+def test_members_that_do_not_exist_are_refused(name: str) -> None:
+    with pytest.raises(ValueError, match="of at least"):
+        make_lattice(name)
+
+
+def test_repr_names_the_lattice_and_its_scale() -> None:
+    lattice: Lattice = make_lattice("D4").scaled(0.5)
+    assert repr(lattice) == "D4(dim=4, scale=0.5)"
+
+
+def test_no_copies_is_an_error_of_the_name() -> None:
+    with pytest.raises(UserError, match=r"'E8\^0'.*at least 1"):
+        make_lattice("E8^0")
+
+
+@pytest.mark.parametrize(
+    ("name", "dim", "expected"),
+    [
+        ("conv4", 20, "conv4-20"),
+        ("conv4-8", 16, "conv4-8^2"),
+        ("conv4-8", 8, "conv4-8"),
+        ("D", 6, "D6"),
+        ("Z", 3, "Z^3"),
+        ("e8", 8, "E8"),
+        ("E8", 24, "E8^3"),
+        ("A2^2", 8, "A2^2^2"),
+    ],
+)
+def test_a_lattice_of_a_given_dimension(name: str, dim: int, expected: str) -> None:
+    lattice = lattice_of_dim(name, dim)
+    assert (lattice.name, lattice.dim) == (expected, dim)
+
+
+@pytest.mark.parametrize(("name", "dim"), [("E8", 12), ("E8", 0), ("conv4", 9), ("nil", 2)])
+def test_dimensions_that_do_not_fit(name: str, dim: int) -> None:
+    with pytest.raises(UserError, match=r"expected|valid"):
+        lattice_of_dim(name, dim)
+
+
+def test_which_names_leave_the_dimension_open() -> None:
+    assert [name for name in ("D", "conv4", "A*") if takes_any_dim(name)] == ["D", "conv4", "A*"]
+    assert not any(takes_any_dim(name) for name in ("Z", "D4", "E8", "conv4-8", "conv4-8^2"))
