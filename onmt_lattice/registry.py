@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, TypeVar, cast
 
 from onmt_lattice.errors import unknown_name
 
@@ -37,7 +37,7 @@ class Registry(Generic[Kind]):
             raise ValueError(
                 f"a {self.kind} named {name!r} is registered already, by {self.classes[name]}"
             )
-        self.classes[name] = cls
+        self.classes[name] = cast("type[Kind]", cls)
 
     def __getitem__(self, name: str) -> type[Kind]:
         """Return the class that ``name`` stands for.
