@@ -107,13 +107,18 @@ def test_sums_that_the_linear_domain_cannot_hold_are_as_exact() -> None:
             torch.testing.assert_close(got, slow, rtol=1e-9, atol=1e-9)
 
 
-def test_the_least_scales_that_kernels_sum_themselves() -> None:
-    """Near the bound of the linear domain from within."""
+def test_scales_around_the_least_that_kernels_sum_themselves() -> None:
+    """From those that are safe, to those that are found to be, to those left to the eager fold."""
     lattice = ConvolutionalLattice(16, 32)
     y, _ = points_and_scales(lattice, 50)
-    for log_s in torch.linspace(-2.6, -1.6, 11, dtype=torch.float64):
+    for log_s in torch.linspace(-4.5, -1.5, 16, dtype=torch.float64):
         value, expected = lattice.log_theta(y, log_s), lattice._fold(y, log_s[None], LOG_SUM)
         torch.testing.assert_close(value, expected, rtol=1e-12, atol=1e-9)
+        u = lattice.sample_dither((50,), generator(), torch.float64)
+        both = u.requires_grad_(), u.detach().clone().requires_grad_()
+        lattice.log_theta(both[0], log_s).sum().backward()
+        lattice._fold(both[1], log_s[None], LOG_SUM).sum().backward()
+        torch.testing.assert_close(both[0].grad, both[1].grad, rtol=1e-9, atol=1e-9)
 
 
 @pytest.mark.parametrize("name", ["conv16-500", "conv64-500"])

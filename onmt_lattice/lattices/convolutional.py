@@ -28,7 +28,8 @@ from onmt_lattice.lattices.registry import register_lattice
 from onmt_lattice.lattices.trellis import LOG_SUM, MAX, Semiring, TrellisLattice
 
 NEVER = -1e30  # log weight of a path that is not allowed: finite, so that gradients are
-LARGEST_SPREAD = 600.0  # of log weights along a path, that sums in float64 bear
+LARGEST_SPREAD = 600.0  # of log weights of states: where no sum in float64 can lose one
+LEAST_MET = 1e-270  # of the kernels' sums, above which what they lost does not count
 NUMBERS_AT_ONCE = 2**24  # metrics of the trellis that are kept at a time
 
 
@@ -190,9 +191,9 @@ class ConvolutionalLattice(TrellisLattice):
             return self._fold(y, log_s, LOG_SUM)
         classes = self._classes(y, log_s, LOG_SUM)
         steep = self._spread(classes) > LARGEST_SPREAD
-        value = _LogSums.apply(classes.masked_fill(steep[:, None], 0.0), self._trellis())
-        if steep.any():
-            value = value.masked_scatter(steep, self._total(classes[:, steep].double(), LOG_SUM))
+        value, lost = _LogSums.apply(classes, self._trellis(), steep)
+        if lost.any():
+            value = value.masked_scatter(lost, self._total(classes[:, lost].double(), LOG_SUM))
         return value.view(torch.broadcast_shapes(y.shape, log_s.shape)[:-1]).to(y.dtype)
 
     def _spread(self, classes: Tensor) -> Tensor:
@@ -243,25 +244,34 @@ class ConvolutionalLattice(TrellisLattice):
 
 
 class _LogSums(torch.autograd.Function):
-    """Log of the total weight ``(N,)`` of the paths, from log weights of classes ``(q, N, n)``."""
+    """Log of the total weight of the paths, by kernels, from ``(q, N, n)`` log weights of classes.
+
+    It comes with ``(N,)`` bool: where float64 had not the range, and the value is none. That can
+    only be where the points are said to be ``steep``, ``(N,)``.
+    """
 
     @staticmethod
-    def forward(ctx: Any, classes: Tensor, trellis: tuple[Any, ...]) -> Tensor:
-        """Return the sums; keep the posterior of the classes, which is the gradient."""
+    def forward(
+        ctx: Any, classes: Tensor, trellis: tuple[Any, ...], steep: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """Sum, and keep the posterior of the classes, which is the gradient."""
         from onmt_lattice.lattices import kernels
 
         top = classes.amax(0)
         weights = (classes - top).exp().double().permute(1, 2, 0).contiguous()  # (N, n, q)
-        values = weights.new_empty(len(weights))
-        posteriors = weights.new_empty(
-            len(weights) if ctx.needs_input_grad[0] else 0, *weights.shape[1:]
-        )
-        kernels.log_sums(weights.numpy(), *trellis, values.numpy(), posteriors.numpy())
+        values, met = weights.new_empty(2, len(weights))
+        wanted = ctx.needs_input_grad[0] or bool(steep.any())
+        posteriors = weights.new_empty(len(weights) if wanted else 0, *weights.shape[1:])
+        kernels.log_sums(weights.numpy(), *trellis, values.numpy(), posteriors.numpy(), met.numpy())
+        lost = steep & ~(met > LEAST_MET)
+        if wanted:
+            posteriors[lost] = 0.0
         ctx.save_for_backward(posteriors)
-        return values + top.double().sum(-1)
+        ctx.mark_non_differentiable(lost)
+        return values + top.double().sum(-1), lost
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None]:
+    def backward(ctx: Any, grad: Tensor, _: Tensor) -> tuple[Tensor, None, None]:
         (posteriors,) = ctx.saved_tensors
-        return (posteriors * grad[:, None, None]).permute(2, 0, 1), None
+        return (posteriors * grad[:, None, None]).permute(2, 0, 1), None, None

@@ -13,7 +13,6 @@ it releases the interpreter's lock.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from typing import Any
 
@@ -121,6 +120,7 @@ def log_sums(
     ways: Any,
     values: Any,
     posteriors: Any,
+    met: Any,
 ) -> None:
     """Set ``values`` ``(N,)`` to the logs of the total weights of all paths.
 
@@ -133,22 +133,26 @@ def log_sums(
         values: ``(N,)``, set.
         posteriors: ``(N, n, q)``, set to the share that the paths of each class have in the
             total, which is the gradient in the logs of the weights; or empty, if not wanted.
+        met: ``(N,)``, set with ``posteriors``: the least number, over the sections, that all shares
+            add up to before they are made 1. What is rounded to 0 is so much more than it seems.
     """
     count, n, q = weights.shape
     wanted = len(posteriors) > 0
     lanes = np.ones((n, q, LANES))
     alpha = np.empty((n // 2 + 1 if wanted else 2, len(labels), LANES))
-    logs, posterior = np.empty(LANES), np.empty((n, q, LANES))
+    totals, least = np.empty((n // 2 + 1, LANES)), np.empty(LANES)
+    posterior = np.empty((n, q, LANES))
     for begin in range(0, count, LANES):
         size = min(LANES, count - begin)
         for lane in range(size):
             lanes[:, :, lane] = weights[begin + lane]
-        _forward(lanes, labels, starts, ends, ways, alpha, logs)
+        _forward(lanes, labels, starts, ends, ways, alpha, totals)
         if wanted:
-            _backward(lanes, labels, ends, ways, alpha, posterior)
+            _backward(lanes, labels, ends, ways, alpha, posterior, least)
         for lane in range(size):
-            values[begin + lane] = logs[lane]
+            values[begin + lane] = np.log(totals[:, lane]).sum()
             if wanted:
+                met[begin + lane] = least[lane]
                 posteriors[begin + lane] = posterior[:, :, lane]
 
 
@@ -164,22 +168,24 @@ def _pair_weights(weights: Any, t: Any, ways: Any, total: Any, pairs: Any) -> No
 
 @_compiled
 def _forward(
-    weights: Any, labels: Any, starts: Any, ends: Any, ways: Any, alpha: Any, logs: Any
+    weights: Any, labels: Any, starts: Any, ends: Any, ways: Any, alpha: Any, totals: Any
 ) -> None:
-    """Set ``logs`` ``(LANES,)`` to the log of the total weight of the paths from starts to ends.
+    """Weigh the paths from starts, section by section, and at last those that stop at ends.
 
-    ``alpha`` ``(T + 1 or 2, S, LANES)`` is left with the weights of the paths to each state, in
-    each section over the total of the one before.
+    ``alpha`` ``(T + 1 or 2, S, LANES)`` is left with the weights of the paths to each state, over
+    the total of the section before; ``totals`` ``(T + 1, LANES)`` with their own totals, whose
+    product is that of all paths.
     """
     step, rows = len(labels) // len(ways), len(alpha)
-    pairs, total = np.empty((len(ways) * len(ways), LANES)), np.ones(LANES)
+    pairs = np.empty((len(ways) * len(ways), LANES))
     for s in range(len(labels)):
         alpha[0, s] = starts[s]
-    logs[:] = 0.0
+    totals[0] = 1.0
     for t in range(len(weights) // 2):
-        _pair_weights(weights, t, ways, total, pairs)
+        _pair_weights(weights, t, ways, totals[t], pairs)
         old, new = alpha[t % rows], alpha[(t + 1) % rows]
         last = 2 * t + 2 == len(weights)
+        total = totals[t + 1]
         total[:] = 0.0
         for s in range(len(labels)):
             counted = 1.0 if not last or ends[s] else 0.0
@@ -189,18 +195,28 @@ def _forward(
                     paths += old[s // len(ways) + d * step, lane] * pairs[labels[s, d], lane]
                 new[s, lane] = paths
                 total[lane] += counted * paths
-        for lane in range(LANES):
-            logs[lane] += math.log(total[lane])
 
 
 @_compiled
-def _backward(weights: Any, labels: Any, ends: Any, ways: Any, alpha: Any, posterior: Any) -> None:
-    """Set ``posterior`` ``(n, q, LANES)`` to the shares of the classes, given ``alpha``."""
+def _backward(
+    weights: Any,
+    labels: Any,
+    ends: Any,
+    ways: Any,
+    alpha: Any,
+    posterior: Any,
+    least: Any,
+) -> None:
+    """Set ``posterior`` ``(n, q, LANES)`` to the shares of the classes, and ``least`` ``(LANES,)``.
+
+    ``alpha`` is that of :func:`_forward`; ``least`` is what ``met`` is to be.
+    """
     q, states = len(ways), len(labels)
     pairs, shares = np.empty((q * q, LANES)), np.empty((q * q, LANES))
     beta, ahead, total = np.empty((states, LANES)), np.empty((states, LANES)), np.ones(LANES)
     for s in range(states):
         ahead[s] = ends[s]
+    least[:] = 1.0
     for t in range(len(weights) // 2 - 1, -1, -1):
         _pair_weights(weights, t, ways, total, pairs)
         _edges(alpha[t], beta, ahead, labels, ways, pairs, shares)
@@ -209,7 +225,7 @@ def _backward(weights: Any, labels: Any, ends: Any, ways: Any, alpha: Any, poste
         for s in range(states):
             for lane in range(LANES):
                 total[lane] += ahead[s, lane]
-        _marginals(shares, ways, posterior[2 * t], posterior[2 * t + 1])
+        _marginals(shares, ways, posterior[2 * t], posterior[2 * t + 1], least)
 
 
 @_compiled
@@ -232,13 +248,17 @@ def _edges(
 
 
 @_compiled
-def _marginals(shares: Any, ways: Any, first: Any, second: Any) -> None:
-    """Set ``first`` and ``second`` ``(q, LANES)`` to the shares of their classes, of 1 in all."""
+def _marginals(shares: Any, ways: Any, first: Any, second: Any, least: Any) -> None:
+    """Set ``first`` and ``second`` ``(q, LANES)`` to the shares of their classes, of 1 in all.
+
+    What the ``shares`` add up to bounds ``least``.
+    """
     q = len(ways)
     for lane in range(LANES):
         total = 0.0
         for e in range(q * q):
             total += shares[e, lane]
+        least[lane] = min(least[lane], total) if total >= 0 else 0.0  # not a number: all was lost
         for c in range(q):
             first[c, lane] = second[c, lane] = 0.0
         for a in range(q):
