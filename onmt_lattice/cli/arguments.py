@@ -3,24 +3,18 @@
 from __future__ import annotations
 
 import argparse
-from typing import Any, NoReturn
+from typing import Any
 
 from onmt_lattice.errors import UserError, unknown_name
+from onmt_lattice.parsers import Strict
 
 
-class Parser(argparse.ArgumentParser):
-    """An ``argparse`` parser that raises :class:`UserError` and takes ``-name`` and ``--name``."""
-
-    def __init__(self, **kwargs: Any) -> None:
-        super().__init__(allow_abbrev=False, **kwargs)
+class Parser(Strict, argparse.ArgumentParser):
+    """An ``argparse`` parser for which ``-name`` and ``--name`` are the same."""
 
     def option(self, name: str, **kwargs: Any) -> None:
         """Add an option as OpenNMT-py does, with one dash or two."""
         self.add_argument(f"-{name}", f"--{name}", **kwargs)
-
-    def _get_option_tuples(self, option_string: str) -> list[Any]:
-        """Return no option for an abbreviation; ``allow_abbrev`` stops those of two dashes only."""
-        return []
 
     def names(self, parsed: argparse.Namespace) -> set[str]:
         """Return every option name, without dashes; of the subcommand too that was ``parsed``."""
@@ -29,10 +23,6 @@ class Parser(argparse.ArgumentParser):
             if isinstance(action, argparse._SubParsersAction):
                 names |= action.choices[getattr(parsed, action.dest)].names(parsed)
         return names
-
-    def error(self, message: str) -> NoReturn:
-        """Raise :class:`UserError` with ``message``."""
-        raise UserError(message)
 
     def parse_args(self, args: Any = None, namespace: Any = None) -> Any:
         """Parse ``args``; an unknown option is an error that names the nearest one."""

@@ -5,27 +5,17 @@ from __future__ import annotations
 from argparse import Namespace
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 import yaml
 from onmt.utils.parse import ArgumentParser
 
 from onmt_lattice.errors import UserError, unknown_name
+from onmt_lattice.parsers import Strict
 
 
-class StrictParser(ArgumentParser):
-    """OpenNMT-py's parser whose errors are :class:`UserError`, and which takes no abbreviations."""
-
-    def __init__(self, **kwargs: Any) -> None:
-        super().__init__(allow_abbrev=False, **kwargs)
-
-    def error(self, message: str) -> NoReturn:
-        """Raise :class:`UserError` with ``message``."""
-        raise UserError(message)
-
-    def _get_option_tuples(self, option_string: str) -> list[Any]:
-        """Return no option for an abbreviation; ``allow_abbrev`` stops those of two dashes only."""
-        return []
+class StrictParser(Strict, ArgumentParser):
+    """OpenNMT-py's parser, made strict."""
 
     def names(self) -> set[str]:
         """Return every long option name, without dashes."""

@@ -12,15 +12,15 @@ import matplotlib
 import torch
 from matplotlib.figure import Figure
 
-from onmt_lattice.files import whole_file, write_json, write_text
+from onmt_lattice.files import write_json, write_text
 from onmt_lattice.lattices import Lattice
+from onmt_lattice.report.plotting import save
 from onmt_lattice.tables import Table
 
 FORMATS = ("png", "svg")
 LARGEST_BATCH = 65_536
 BLOCK = 48  # coordinates: the least number that all six lattices divide
 STYLE: dict[Any, Any] = {
-    "svg.hashsalt": "onmt_lattice",
     "font.size": 9,
     "axes.titlesize": 10,
     "axes.spines.top": False,
@@ -133,7 +133,6 @@ class Result:
         write_json(paths[1], self.json(), indent=1)
         if self.outcome.figure is None:
             return paths[:2]
-        with matplotlib.rc_context(STYLE), whole_file(paths[2]) as part:
-            metadata = {"Date": None} if image == "svg" else None
-            self.outcome.figure.savefig(part, metadata=metadata)
+        with matplotlib.rc_context(STYLE):
+            save(self.outcome.figure, paths[2])
         return paths
