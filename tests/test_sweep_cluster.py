@@ -1,4 +1,4 @@
-"""Runs of a sweep as jobs: submitit's local executor, and Slurm's commands as scripts."""
+"""Runs of a sweep as jobs of Slurm, whose commands are scripts here."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ import pytest
 from fake_slurm import FakeSlurm
 
 from onmt_lattice.errors import UserError
+from onmt_lattice.locks import locked
 from onmt_lattice.report.results import FINISHED, FIXED, RUNNING, WAITING
 from onmt_lattice.sweep import cluster, scheduler
 from onmt_lattice.sweep.cluster import ClusterWorkers, cluster_options, cluster_workers
@@ -83,15 +84,15 @@ def run_in(tmp_path: Path, name: str, script: str = TRAINED) -> ShellRun:
 
 
 def workers_of(
-    manifest: Manifest, name: str, jobs: int = 2, gpus: int = 0, options: Any = ()
+    manifest: Manifest, jobs: int = 2, gpus: int = 0, options: Any = ()
 ) -> ClusterWorkers:
     folder = manifest.path.parent
-    return cluster_workers(name, folder, jobs, gpus, cluster_options(options), manifest)
+    return cluster_workers(folder, jobs, gpus, cluster_options(options), manifest)
 
 
-def sweep(tmp_path: Path, runs: list[ShellRun], name: str, **settings: Any) -> Manifest:
+def sweep(tmp_path: Path, runs: list[ShellRun], **settings: Any) -> Manifest:
     manifest = Manifest(tmp_path, runs, {})
-    workers = workers_of(manifest, name, **settings)
+    workers = workers_of(manifest, **settings)
     scheduler.bring_to_end(runs, workers, manifest, Quiet())
     return manifest
 
@@ -130,12 +131,14 @@ def interrupt_when(monkeypatch: pytest.MonkeyPatch, found: Callable[[], Any]) ->
     monkeypatch.setattr(scheduler.time, "sleep", wait)
 
 
-def test_local_jobs_bring_runs_to_their_end_only_so_many_at_a_time(tmp_path: Path) -> None:
+def test_jobs_bring_runs_to_their_end_only_so_many_at_a_time(
+    tmp_path: Path, slurm: FakeSlurm
+) -> None:
     both = f"echo + >> $F/../log; sleep 0.4; echo - >> $F/../log; {TRAINED}"
     runs = [run_in(tmp_path, name, both) for name in "abc"]
     broken = run_in(tmp_path, "broken", "echo out of luck; exit 3")
     killed = run_in(tmp_path, "killed", "kill -9 $$")
-    manifest = sweep(tmp_path, [broken, killed, *runs], "local")
+    manifest = sweep(tmp_path, [broken, killed, *runs])
     assert all(run.finished and manifest[run].status == FINISHED for run in runs)
     under_way = [1 if word == "+" else -1 for word in (tmp_path / "log").read_text().split()]
     assert len(under_way) == 6
@@ -145,32 +148,23 @@ def test_local_jobs_bring_runs_to_their_end_only_so_many_at_a_time(tmp_path: Pat
     assert "signal 9 ended sh" in (manifest[killed].error or "")
 
 
-def test_an_interruption_ends_local_jobs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    run = run_in(tmp_path, "a", "echo $$ > $F/pid; sleep 60; true")
-    interrupt_when(monkeypatch, (run.folder / "pid").exists)
-    with pytest.raises(KeyboardInterrupt):
-        sweep(tmp_path, [run], "local")
-    wait_for(lambda: not alive(pid_of(run)), 5)
-    manifest = Manifest(tmp_path, [run], {})
-    assert manifest[run].status == WAITING and manifest[run].job is None
-
-
-def test_a_local_job_that_outlives_its_sweep_is_waited_for(tmp_path: Path) -> None:
-    run = run_in(tmp_path, "a", f"echo >> $F/starts; sleep 1; {TRAINED}")
-    lost = workers_of(Manifest(tmp_path, [run], {}), "local").start(run)
-    wait_for((run.folder / "starts").exists)
-    assert workers_of(Manifest(tmp_path, [run], {}), "local").start(run) is None
-    manifest = sweep(tmp_path, [run], "local")
-    assert manifest[run].status == FINISHED
-    assert (run.folder / "starts").read_text() == "\n"
-    assert lost is not None and lost.poll() == 0
+def test_a_run_that_a_process_of_this_machine_works_on_is_no_job(
+    tmp_path: Path, slurm: FakeSlurm
+) -> None:
+    run = run_in(tmp_path, "a")
+    lock = locked(run.folder)
+    assert lock is not None
+    workers = workers_of(Manifest(tmp_path, [run], {}))
+    assert workers.start(run) is None and workers.held == {run} and slurm.submitted() == []
+    os.close(lock)
+    assert workers.start(run) is not None
 
 
 def test_slurm_gets_what_a_run_needs(tmp_path: Path, slurm: FakeSlurm) -> None:
     script = f'echo "threads $OMP_NUM_THREADS devices $*"; {TRAINED}'
     runs = [run_in(tmp_path, name, script) for name in "ab"]
     options = ["slurm_partition=gpu", "timeout_min=90", "cpus_per_task=4", "mem_gb=16"]
-    manifest = sweep(tmp_path, runs, "slurm", gpus=2, options=options)
+    manifest = sweep(tmp_path, runs, gpus=2, options=options)
     assert [manifest[run].status for run in runs] == [FINISHED, FINISHED]
     assert len(slurm.submitted()) == 2
     flags = slurm.flags("1001")
@@ -190,13 +184,13 @@ def test_jobs_in_the_queue_are_found_again_and_count(
     hold.touch()
     interrupt_when(monkeypatch, lambda: len(slurm.submitted()) == 2)
     with pytest.raises(KeyboardInterrupt):
-        sweep(tmp_path, runs[1:], "slurm")
+        sweep(tmp_path, runs[1:])
 
     manifest = Manifest(tmp_path, runs, {})
     records = [manifest[run] for run in runs]
     assert [record.status for record in records] == [WAITING, RUNNING, RUNNING]
     assert [record.job for record in records] == [None, "1001", "1002"]
-    workers = workers_of(manifest, "slurm")
+    workers = workers_of(manifest)
     assert workers.start(runs[0]) is None  # two are in the queue
     hold.unlink()
     scheduler.bring_to_end(runs, workers, manifest, Quiet())
@@ -211,7 +205,7 @@ def test_a_preempted_job_ends_its_command_and_goes_on(
     script = f"[ -e $F/pid ] && {{ {TRAINED}; exit; }}; echo $$ > $F/pid; sleep 60; true"
     run = run_in(tmp_path, "a", script)
     manifest = Manifest(tmp_path, [run], {})
-    workers = workers_of(manifest, "slurm")
+    workers = workers_of(manifest)
     job = workers.start(run)
     pid = pid_of(run)
     slurm.preempt("1001")
@@ -225,7 +219,7 @@ def test_a_preempted_job_ends_its_command_and_goes_on(
 def test_a_job_that_was_cancelled_has_failed(tmp_path: Path, slurm: FakeSlurm) -> None:
     run = run_in(tmp_path, "a", "echo $$ > $F/pid; sleep 60; true")
     manifest = Manifest(tmp_path, [run], {})
-    job = workers_of(manifest, "slurm").start(run)
+    job = workers_of(manifest).start(run)
     pid = pid_of(run)
     assert job is not None and job.poll() is None
     os.system("scancel 1001")
@@ -238,7 +232,7 @@ def test_a_job_that_was_cancelled_has_failed(tmp_path: Path, slurm: FakeSlurm) -
 def test_a_controller_out_of_reach_ends_no_job(tmp_path: Path, slurm: FakeSlurm) -> None:
     (slurm.folder / "hold").touch()
     run = run_in(tmp_path, "a")
-    job = workers_of(Manifest(tmp_path, [run], {}), "slurm").start(run)
+    job = workers_of(Manifest(tmp_path, [run], {})).start(run)
     squeue = slurm.programs / "squeue"
     kept = squeue.read_text()
     squeue.write_text("#!/bin/sh\nexit 1\n")
@@ -256,7 +250,7 @@ def test_a_refused_job_stops_the_sweep(tmp_path: Path, slurm: FakeSlurm) -> None
     (slurm.programs / "sbatch").write_text("#!/bin/sh\necho invalid partition >&2; exit 1\n")
     run = run_in(tmp_path, "a")
     with pytest.raises(UserError, match=r"run a: .*invalid partition.*-cluster_options"):
-        sweep(tmp_path, [run], "slurm")
+        sweep(tmp_path, [run])
     assert Manifest(tmp_path, [run], {})[run].status == WAITING
 
 
@@ -289,16 +283,14 @@ def test_an_option_that_cannot_be_is_named(
     tmp_path: Path, slurm: FakeSlurm, option: str, said: str
 ) -> None:
     with pytest.raises(UserError, match=rf"(?s)-cluster_options.*{said}"):
-        workers_of(Manifest(tmp_path, [], {}), "slurm", options=[option])
+        workers_of(Manifest(tmp_path, [], {}), options=[option])
 
 
 def test_what_is_not_there_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     manifest = Manifest(tmp_path, [], {})
-    with pytest.raises(UserError, match="unknown cluster 'slrum'; did you mean 'slurm'"):
-        workers_of(manifest, "slrum")
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(UserError, match=r"-cluster slurm: no sbatch, .* on this machine"):
-        workers_of(manifest, "slurm")
+        workers_of(manifest)
     monkeypatch.setitem(sys.modules, "submitit", None)
     with pytest.raises(UserError, match=r"pip install 'onmt-lattice\[cluster\]'"):
-        workers_of(manifest, "local")
+        workers_of(manifest)

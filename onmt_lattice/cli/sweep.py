@@ -53,9 +53,9 @@ def parser() -> Parser:
     )
     p.option(
         "cluster",
-        choices=["slurm", "local"],
-        help="make each run a job of Slurm, through submitit (or of submitit's stand-in for it); "
-        "jobs of Slurm go on when the sweep is stopped, and are found when it is run again",
+        choices=["slurm"],
+        help="make each run a job of Slurm, through submitit; jobs go on when the sweep is "
+        "stopped, and are found when it is run again",
     )
     p.option(
         "cluster_options",

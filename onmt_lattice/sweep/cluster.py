@@ -1,4 +1,4 @@
-"""Runs as jobs of a cluster: of Slurm through ``submitit``, or of submitit's stand-in for one."""
+"""Runs as jobs of Slurm, through ``submitit``."""
 
 from __future__ import annotations
 
@@ -11,8 +11,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from onmt_lattice.environment import cores
-from onmt_lattice.errors import UserError, unknown_name
+from onmt_lattice.errors import UserError
 from onmt_lattice.locks import locked
 from onmt_lattice.report.results import RUNNING
 from onmt_lattice.sweep.manifest import Manifest
@@ -22,39 +21,16 @@ from onmt_lattice.sweep.task import Task
 if TYPE_CHECKING:
     import submitit
 
-SLURM, LOCAL = "slurm", "local"
-CLUSTERS = (SLURM, LOCAL)
+SLURM = "slurm"
 PROGRAMS = ("sbatch", "srun", "squeue", "scontrol")
 FOLDER = "cluster"
-MINUTES = {SLURM: 24 * 60, LOCAL: 365 * 24 * 60}  # submitit's own are 5 and 2
+MINUTES = 24 * 60  # submitit's own are 5
 TIMEOUTS = 20  # a run goes on after as many time limits; each time from its last checkpoint
 QUEUE_SECONDS = 15.0
 SETTLE_SECONDS = 60.0  # until files that another machine wrote are surely seen here
 MANY_TASKS = ("nodes", "tasks_per_node", "ntasks_per_node")
 LISTS = ("setup", "teardown", "srun_args", "local_setup")
 GPU_OPTIONS = ("gpus_per_node", "gpus_per_task", "num_gpus", "gres")
-
-
-class LocalJob:
-    """A run under way in a process of this machine; it ends with the sweep."""
-
-    id = None
-
-    def __init__(self, run: Run, job: submitit.Job[int]) -> None:
-        self.run, self.job = run, job
-        self.status: int | None = None
-
-    def poll(self) -> int | None:
-        """Return its exit status, None while it goes on."""
-        if self.status is None and self.job.done():
-            self.status = _status(self.run, self.job)
-        return self.status
-
-    def stop(self) -> None:
-        """End it; the run goes on from its last checkpoint another time."""
-        self.job.cancel()
-        while not self.job.done():
-            time.sleep(0.05)
 
 
 class SlurmJob:
@@ -138,39 +114,31 @@ class Queue:
 
 
 class ClusterWorkers:
-    """Jobs of a cluster, as a sweep's workers.
+    """Jobs of Slurm, as a sweep's workers.
 
     Those that an earlier sweep has left in Slurm's hands are found by their number, and not
     submitted again.
     """
 
     def __init__(
-        self,
-        executor: submitit.AutoExecutor,
-        jobs: int,
-        gpus_a_run: int,
-        threads: int | None,
-        manifest: Manifest,
+        self, executor: submitit.AutoExecutor, jobs: int, gpus_a_run: int, manifest: Manifest
     ) -> None:
-        self.executor, self.jobs = executor, jobs
-        self.gpus_a_run, self.threads = gpus_a_run, threads
+        self.executor, self.jobs, self.gpus_a_run = executor, jobs, gpus_a_run
         self.queue = Queue()
         self.found = self._found(manifest)
-        self.under_way: list[LocalJob | SlurmJob] = list(self.found.values())
+        self.under_way = list(self.found.values())
         self.held: set[Run] = set()
 
     def _found(self, manifest: Manifest) -> dict[Run, SlurmJob]:
         import submitit
 
-        if self.executor.cluster != SLURM:
-            return {}
         return {
             run: SlurmJob(run, submitit.SlurmJob(self.executor.folder, record.job), self.queue)
             for run in manifest.runs.values()
             if (record := manifest[run]).status == RUNNING and record.job and not run.finished
         }
 
-    def start(self, run: Run) -> LocalJob | SlurmJob | None:
+    def start(self, run: Run) -> SlurmJob | None:
         """Return the run's job of an earlier sweep, or submit one.
 
         None if as many as there may be are queued or under way, or if a process of an earlier sweep
@@ -190,19 +158,17 @@ class ClusterWorkers:
         self.under_way.append(self._submit(run))
         return self.under_way[-1]
 
-    def _submit(self, run: Run) -> LocalJob | SlurmJob:
+    def _submit(self, run: Run) -> SlurmJob:
         from submitit.core.utils import FailedSubmissionError, UncompletedJobError
 
         self.executor.update_parameters(name=run.name)
         try:
-            job = self.executor.submit(Task(run, self.gpus_a_run, self.threads))
+            job = self.executor.submit(Task(run, self.gpus_a_run))
         except (FailedSubmissionError, UncompletedJobError) as error:
             raise UserError(
                 f"run {run.name}: the cluster did not take the job: {error}; see -cluster_options; "
                 f"jobs submitted before go on, and the sweep finds them when it is run again"
             ) from error
-        if self.executor.cluster != SLURM:
-            return LocalJob(run, job)
         self.queue.add(job.job_id)
         return SlurmJob(run, job, self.queue)
 
@@ -215,18 +181,11 @@ def _at_work(run: Run) -> bool:
 
 
 def cluster_workers(
-    name: str,
-    folder: Path,
-    jobs: int,
-    gpus_a_run: int,
-    options: Mapping[str, Any],
-    manifest: Manifest,
+    folder: Path, jobs: int, gpus_a_run: int, options: Mapping[str, Any], manifest: Manifest
 ) -> ClusterWorkers:
-    """Return the workers of a sweep whose runs are jobs of a cluster.
+    """Return the workers of a sweep whose runs are jobs of Slurm.
 
     Args:
-        name: ``slurm``, or ``local`` for submitit's stand-in: processes of this machine, all on its
-            first GPUs.
         folder: of the sweep; scripts and logs of the jobs go to ``cluster`` in it. The jobs must
             see it under the same path.
         jobs: how many may be queued or under way at a time.
@@ -237,28 +196,25 @@ def cluster_workers(
     Raises:
         UserError: if submitit or Slurm is not there, or an option is none of submitit's.
     """
-    if name not in CLUSTERS:
-        raise unknown_name("cluster", name, CLUSTERS)
     try:
         import submitit
     except ImportError as error:
         raise UserError(
-            f"-cluster {name}: needs submitit; install it with pip install 'onmt-lattice[cluster]'"
+            "-cluster: needs submitit; install it with pip install 'onmt-lattice[cluster]'"
         ) from error
     missing = [program for program in PROGRAMS if shutil.which(program) is None]
-    if name == SLURM and missing:
+    if missing:
         raise UserError(
             f"-cluster {SLURM}: no {', '.join(missing)} on this machine; start the sweep on one "
             f"that jobs of Slurm can be submitted from"
         )
-    executor = submitit.AutoExecutor(folder / FOLDER, cluster=name, slurm_max_num_timeout=TIMEOUTS)
+    executor = submitit.AutoExecutor(folder / FOLDER, cluster=SLURM, slurm_max_num_timeout=TIMEOUTS)
     _check(options)
     try:
-        executor.update_parameters(**_parameters(name, gpus_a_run, options))
+        executor.update_parameters(**_parameters(gpus_a_run, options))
     except (NameError, AssertionError, TypeError, ValueError) as error:
         raise UserError(f"-cluster_options: {error}") from error
-    threads = max(1, cores() // jobs) if name == LOCAL else None
-    return ClusterWorkers(executor, jobs, gpus_a_run, threads, manifest)
+    return ClusterWorkers(executor, jobs, gpus_a_run, manifest)
 
 
 def _check(options: Mapping[str, Any]) -> None:
@@ -270,10 +226,10 @@ def _check(options: Mapping[str, Any]) -> None:
             raise UserError(f"-cluster_options {key}={value}: expected a number of minutes")
 
 
-def _parameters(name: str, gpus: int, options: Mapping[str, Any]) -> dict[str, Any]:
+def _parameters(gpus: int, options: Mapping[str, Any]) -> dict[str, Any]:
     """Return the ``options`` with all that they leave open."""
     parameters: dict[str, Any] = {
-        "timeout_min": MINUTES[name],
+        "timeout_min": MINUTES,
         "slurm_additional_parameters": {"requeue": True},
     }
     if gpus and not {key.removeprefix("slurm_") for key in options} & set(GPU_OPTIONS):

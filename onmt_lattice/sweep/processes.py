@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 from dataclasses import dataclass
+from pathlib import Path
 
 from onmt_lattice.environment import cores
 from onmt_lattice.locks import locked
@@ -35,9 +36,13 @@ class Slot:
 
     def environment(self) -> dict[str, str]:
         """Return the environment of the slot's processes."""
-        threads = dict.fromkeys(THREADS, str(self.threads))
         devices = {"CUDA_VISIBLE_DEVICES": ",".join(self.gpus)} if self.gpus else {}
-        return {**os.environ, **threads, **devices}
+        return {**environment(self.threads), **devices}
+
+
+def environment(threads: int) -> dict[str, str]:
+    """Return the environment of a process that has ``threads`` of the CPU."""
+    return {**os.environ, **dict.fromkeys(THREADS, str(threads))}
 
 
 def device_options(gpus: int, port: int) -> tuple[str, ...]:
@@ -104,15 +109,7 @@ class Process:
         if command is None:
             os.close(self.lock)
             return None
-        with open(self.run.log, "ab") as log:
-            return subprocess.Popen(
-                command,
-                stdout=log,
-                stderr=subprocess.STDOUT,
-                env=self.slot.environment(),
-                pass_fds=(self.lock,),
-                start_new_session=True,  # so that its children are stopped with it
-            )
+        return launch(command, self.run.log, self.lock, self.slot.environment())
 
     def poll(self) -> int | None:
         """Return the status of the command that ended the run's work, None while it goes on."""
@@ -130,7 +127,33 @@ class Process:
     def stop(self) -> None:
         """End the command under way; the run goes on from its last checkpoint another time."""
         if self.process is not None:
-            os.killpg(self.process.pid, signal.SIGTERM)
+            end(self.process)
             self.process.wait()
             self.process = None
             os.close(self.lock)
+
+
+def launch(
+    command: list[str], log: Path, lock: int, env: dict[str, str]
+) -> subprocess.Popen[bytes]:
+    """Start ``command``, which adds to ``log`` and holds ``lock`` as long as it lasts."""
+    with open(log, "ab") as file:
+        return subprocess.Popen(
+            command,
+            stdout=file,
+            stderr=subprocess.STDOUT,
+            env=env,
+            pass_fds=(lock,),
+            start_new_session=True,  # so that its children are ended with it
+        )
+
+
+def end(process: subprocess.Popen[bytes]) -> None:
+    """End a process and its children unless it has ended; may be called by a signal's handler."""
+    if process.returncode is None:
+        try:
+            os.killpg(process.pid, signal.SIGTERM)
+            # Popen.wait would wait for the Popen.wait that the signal has interrupted.
+            os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)
+        except (ProcessLookupError, ChildProcessError):
+            pass  # it has ended by itself

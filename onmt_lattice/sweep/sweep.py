@@ -13,7 +13,7 @@ from onmt_lattice.locks import only_user
 from onmt_lattice.opennmt.vocabulary import build_vocab
 from onmt_lattice.report.drawing import write
 from onmt_lattice.report.results import Results
-from onmt_lattice.sweep.cluster import SLURM, cluster_options, cluster_workers
+from onmt_lattice.sweep.cluster import cluster_options, cluster_workers
 from onmt_lattice.sweep.collection import collect
 from onmt_lattice.sweep.devices import NONE, gpus
 from onmt_lattice.sweep.manifest import Manifest
@@ -97,8 +97,8 @@ def workers(plan: Plan, options: SweepOptions, manifest: Manifest) -> Workers:
     if options.cluster is not None:
         each = 0 if options.gpus == [NONE] else plan.gpus_a_run
         given = cluster_options(options.cluster_options or ())
-        jobs = options.jobs or (len(plan.runs) if options.cluster == SLURM else cores())
-        return cluster_workers(options.cluster, plan.folder, jobs, each, given, manifest)
+        jobs = options.jobs or len(plan.runs)
+        return cluster_workers(plan.folder, jobs, each, given, manifest)
     found = gpus(options.gpus, plan.gpus_a_run)
     each = max(plan.gpus_a_run, 1) if found else 0
     jobs = options.jobs or (len(found) // each if found else cores())

@@ -11,7 +11,7 @@ from types import FrameType
 from typing import TYPE_CHECKING, NoReturn
 
 from onmt_lattice.locks import locked
-from onmt_lattice.sweep.processes import FIRST_PORT, THREADS, device_options
+from onmt_lattice.sweep.processes import FIRST_PORT, device_options, end, environment, launch
 from onmt_lattice.sweep.run import Run
 
 if TYPE_CHECKING:
@@ -30,11 +30,10 @@ class Task:
     Attributes:
         run: the run.
         gpus: how many GPUs the job has; 0 for the CPU.
-        threads: of the CPU; None for those that Slurm gives the job.
     """
 
-    def __init__(self, run: Run, gpus: int, threads: int | None) -> None:
-        self.run, self.gpus, self.threads = run, gpus, threads
+    def __init__(self, run: Run, gpus: int) -> None:
+        self.run, self.gpus = run, gpus
         self.process: subprocess.Popen[bytes] | None = None
 
     def __call__(self) -> int:
@@ -54,16 +53,8 @@ class Task:
             os.close(lock)
 
     def _finish(self, command: list[str], lock: int) -> int:
-        threads = self.threads or int(os.environ.get("SLURM_CPUS_ON_NODE", 1))
-        with open(self.run.log, "ab") as log:
-            self.process = subprocess.Popen(
-                command,
-                stdout=log,
-                stderr=subprocess.STDOUT,
-                env={**os.environ, **dict.fromkeys(THREADS, str(threads))},
-                pass_fds=(lock,),
-                start_new_session=True,
-            )
+        threads = int(os.environ.get("SLURM_CPUS_ON_NODE", 1))
+        self.process = launch(command, self.run.log, lock, environment(threads))
         try:
             status = self.process.wait()
         finally:
@@ -75,20 +66,15 @@ class Task:
 
     def end(self) -> None:
         """End the command under way with all its processes; may be called by a signal's handler."""
-        if self.process is not None and self.process.returncode is None:
-            try:
-                os.killpg(self.process.pid, signal.SIGTERM)
-                # Popen.wait would wait for the Popen.wait that the signal has interrupted.
-                os.waitid(os.P_PID, self.process.pid, os.WEXITED | os.WNOWAIT)
-            except (ProcessLookupError, ChildProcessError):
-                pass  # it has ended by itself
+        if self.process is not None:
+            end(self.process)
 
     def checkpoint(self) -> submitit.helpers.DelayedSubmission:
         """End the command, and return what the job has to do when it is started again."""
         from submitit.helpers import DelayedSubmission
 
         self.end()
-        return DelayedSubmission(Task(self.run, self.gpus, self.threads))
+        return DelayedSubmission(Task(self.run, self.gpus))
 
     def _interrupt(self, number: int, frame: FrameType | None) -> NoReturn:
         signal.signal(signal.SIGINT, signal.SIG_IGN)  # a terminal and submitit each send one
