@@ -271,22 +271,11 @@ def _place(marks: Sequence[Mark], over: dict[tuple[str, int], float | None]) -> 
         rate=spread(lambda mark: mark.rate),
         total=spread(lambda mark: mark.point.evaluation.total.word),
         over=spread(lambda mark: over.get((mark.run.name, mark.point.step))),
-        perplexity=spread(_perplexity),
-        bleu=spread(_bleu),
-        exact=spread(_exact),
+        perplexity=spread(lambda mark: _part(mark.point.evaluation.codebooks, "perplexity")),
+        bleu=spread(lambda mark: _part(mark.point.evaluation.reconstruction, "bleu")),
+        exact=spread(lambda mark: _part(mark.point.evaluation.reconstruction, "exact", 100)),
     )
 
 
-def _perplexity(mark: Mark) -> float | None:
-    codebooks = mark.point.evaluation.codebooks
-    return None if codebooks is None else codebooks.perplexity
-
-
-def _bleu(mark: Mark) -> float | None:
-    reconstruction = mark.point.evaluation.reconstruction
-    return None if reconstruction is None else reconstruction.bleu
-
-
-def _exact(mark: Mark) -> float | None:
-    reconstruction = mark.point.evaluation.reconstruction
-    return None if reconstruction is None else 100 * reconstruction.exact
+def _part(of: object, name: str, times: float = 1) -> float | None:
+    return None if of is None else times * getattr(of, name)
