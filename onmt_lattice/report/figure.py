@@ -15,8 +15,6 @@ from onmt_lattice.errors import UserError
 from onmt_lattice.report.curves import Mark, Spread, by_place, by_seed, shortfall, trade_off
 from onmt_lattice.report.plotting import (
     check_format,
-    draw_line,
-    draw_points,
     handle,
     label_axes,
     new_figure,
@@ -81,13 +79,14 @@ def _draw_curve(axes: Any, results: Results, name: str, reading: str, style: Sty
     for marks in seeds.values():
         look = {"linewidth": 0.7, "alpha": 0.4} if several else {}
         nll, rate = [mark.nll for mark in marks], [mark.rate for mark in marks]
-        draw_line(axes, nll, rate, style, reading, **look)
+        axes.plot(nll, rate, **style.line(reading) | look)
     if several:
         _draw_means(axes, by_place(results, name, reading), style, reading)
     for marks in seeds.values():
         look = {"markersize": 3.0, "alpha": 0.5} if several else {}
         for mark in marks:
-            draw_points(axes, [mark.nll], [mark.rate], style, reading, gid=mark.gid, **look)
+            drawn = style.points(reading) | look
+            axes.plot([mark.nll], [mark.rate], **drawn, gid=mark.gid, zorder=3)
 
 
 def _draw_means(axes: Any, places: Sequence[Sequence[Mark]], style: Style, reading: str) -> None:
@@ -101,9 +100,7 @@ def _draw_means(axes: Any, places: Sequence[Sequence[Mark]], style: Style, readi
         xerr=_bars(across),
         yerr=_bars(up),
         elinewidth=0.9,
-        linewidth=1.5,
-        markersize=6,
-        **{**style.line(reading), **style.points(reading)},
+        **style.both(reading),
     )
 
 

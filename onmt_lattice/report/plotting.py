@@ -42,8 +42,8 @@ def plot(evaluations: Sequence[Evaluation], path: str | os.PathLike[str]) -> Non
         readings = [FIXED if len(run) == 1 else ANNEALED for run in runs]
         for run, reading in zip(runs, readings, strict=True):
             nll, rate = [e.nll.word for e in run], [e.rate.word for e in run]
-            draw_line(axes, nll, rate, looks[label], reading)
-            draw_points(axes, nll, rate, looks[label], reading)
+            axes.plot(nll, rate, **looks[label].line(reading))
+            axes.plot(nll, rate, **looks[label].points(reading), zorder=3)
         handles.append(handle(label, looks[label], FIXED if FIXED in readings else ANNEALED))
     label_axes(axes, evaluations)
     figure.legend(handles=handles, loc="outside right upper", frameon=False, fontsize=9)
@@ -71,25 +71,9 @@ def new_figure() -> tuple[Figure, Any]:
     return figure, figure.add_subplot()
 
 
-def draw_line(
-    axes: Any, nll: Sequence[float], rate: Sequence[float], style: Style, reading: str, **look: Any
-) -> None:
-    """Join the points of one run, or of one seed, in their order."""
-    axes.plot(nll, rate, **{"linewidth": 1.5, **style.line(reading), **look})
-
-
-def draw_points(
-    axes: Any, nll: Sequence[float], rate: Sequence[float], style: Style, reading: str, **look: Any
-) -> None:
-    """Draw points, as one artist."""
-    drawn = {"markersize": 6.0, **style.points(reading), **look}
-    axes.plot(nll, rate, linestyle="", zorder=3, **drawn)
-
-
 def handle(label: str, style: Style, reading: str) -> Line2D:
     """Return the entry of a legend."""
-    look = {**style.line(reading), **style.points(reading)}
-    return Line2D([], [], **look, markersize=6, linewidth=1.5, label=label)
+    return Line2D([], [], **style.both(reading), label=label)
 
 
 def label_axes(axes: Any, evaluations: Sequence[Evaluation]) -> None:

@@ -36,16 +36,22 @@ class Style(NamedTuple):
 
     def line(self, reading: str) -> dict[str, Any]:
         """Return the look of lines: solid at fixed λ, else dashed."""
-        return {"color": self.colour, "linestyle": DASHES[reading]}
+        return {"color": self.colour, "linestyle": DASHES[reading], "linewidth": 1.5}
 
     def points(self, reading: str) -> dict[str, Any]:
-        """Return the look of points: filled at fixed λ, else hollow."""
+        """Return the look of points alone: filled at fixed λ, else hollow."""
         return {
             "color": self.colour,
+            "linestyle": "",
             "marker": self.marker,
+            "markersize": 6,
             "markerfacecolor": self.colour if reading == FIXED else "white",
             "markeredgewidth": 1.1,
         }
+
+    def both(self, reading: str) -> dict[str, Any]:
+        """Return the look of points that are joined."""
+        return self.points(reading) | self.line(reading)
 
 
 def styles(bottlenecks: Mapping[str, str]) -> dict[str, Style]:
