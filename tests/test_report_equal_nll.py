@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from itertools import pairwise
 
 import pytest
@@ -160,3 +161,13 @@ def test_each_reading_has_its_own_reference() -> None:
 
 def test_what_has_no_code_is_not_held_against_one_that_has() -> None:
     assert of([*fixed("gaussian", 1, GRID), *fixed("none", 1, [(2.5, 0.5)])], "none") == []
+
+
+def test_a_curve_without_a_code_is_not_compared_whatever_it_is_called() -> None:
+    """As that of a bottleneck which another package brings."""
+    (run,) = fixed("Z", 1, [(2.5, 0.5)])
+    (point,) = run.points
+    free = replace(point, evaluation=replace(point.evaluation, bottleneck="another", pays=False))
+    reference = fixed("gaussian", 1, GRID)
+    assert of([*reference, run], "Z") != []
+    assert of([*reference, replace(run, points=[free])], "Z") == []
