@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from importlib.metadata import entry_points
@@ -24,8 +23,9 @@ class Bottlenecked(NamedTuple):
     Attributes:
         output: ``(batch, m)``, what the decoder gets.
         rate_nats: ``(batch,)`` float64, the cost of the representation of each sentence.
-        symbols: ``(batch, symbols a sentence)`` int64, the integers a coder would write, or None
-            where nothing discrete is sent (``none``, ``gaussian``, and in training).
+        symbols: ``(batch, symbols a sentence)`` int64 that say what was sent: the indices of a
+            quantizer's entries, or the coordinates of lattice points in their bases; None where
+            nothing discrete is sent (``none``, ``gaussian``, and in training).
     """
 
     output: Tensor
@@ -61,24 +61,6 @@ def option(default: Any, help: str, choices: Callable[[], list[str]] | None = No
     return dataclasses.field(default=default, metadata={"help": help, "choices": choices})
 
 
-@dataclasses.dataclass(frozen=True)
-class ChannelConfig(BottleneckConfig):
-    """Options of the bottlenecks whose map to d numbers starts out with a gain.
-
-    Beside noise of unit size, a dither or a Gaussian's, a gain keeps X from being buried.
-    """
-
-    encoder_gain: float = option(
-        3.0,
-        "initial gain of A, in which X starts out against the noise: with 1, X at first is "
-        "buried in it, and training takes longer",
-    )
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        self.require("encoder_gain", 0 < self.encoder_gain < math.inf, "a positive number")
-
-
 class Bottleneck(nn.Module, ABC):
     """The only path from encoder to decoder: X ``(batch, m)`` in, Ŷ ``(batch, m)`` out.
 
@@ -94,14 +76,14 @@ class Bottleneck(nn.Module, ABC):
     summary: ClassVar[str]
     Config: ClassVar[type[BottleneckConfig]] = BottleneckConfig
     always_maps: ClassVar[bool] = False
+    encoder_gain: ClassVar[float] = 1.0  # that of A when training starts
     pays: ClassVar[bool] = True  # whether rate + NLL is the length of a code for the sentence
     alphabet: int | None = None  # number of values of each symbol, where finite
 
     def __init__(self, input_dim: int, config: BottleneckConfig) -> None:
         super().__init__()
         self.input_dim = input_dim
-        self.encoder_gain = config.encoder_gain if isinstance(config, ChannelConfig) else 1.0
-        self.dim = self.inner_dim(config.bottleneck_dim or input_dim)
+        self.dim = config.bottleneck_dim or input_dim
         mapped = self.always_maps or self.dim != input_dim
         self.map_in: nn.Module = nn.Linear(input_dim, self.dim) if mapped else nn.Identity()
         self.map_out: nn.Module = nn.Linear(self.dim, input_dim) if mapped else nn.Identity()
@@ -110,10 +92,6 @@ class Bottleneck(nn.Module, ABC):
     def label(cls, settings: dict[str, Any]) -> str:
         """Return what tables and plots call the bottleneck with these ``settings``."""
         return cls.name
-
-    def inner_dim(self, requested: int) -> int:
-        """Return the d to use where ``requested`` was asked for."""
-        return requested
 
     def reset_parameters(self) -> None:
         """Initialise every parameter; called once more after OpenNMT-py's ``param_init``."""

@@ -12,7 +12,6 @@ from onmt_lattice.bottlenecks.base import (
     Bottleneck,
     BottleneckConfig,
     Bottlenecked,
-    ChannelConfig,
     option,
     register_bottleneck,
 )
@@ -67,13 +66,9 @@ def fit_entries(x: Tensor, count: int) -> Tensor:
 
 
 @dataclasses.dataclass(frozen=True)
-class ScalarConfig(ChannelConfig):
-    """Options of the ``ste_scalar`` bottleneck.
+class ScalarConfig(BottleneckConfig):
+    """Options of the ``ste_scalar`` bottleneck."""
 
-    With the small gain of 1 the decoder at first hardly sees the entries, which are fitted to X.
-    """
-
-    encoder_gain: float = option(10.0, "initial gain of A, where d is not m and there is an A")
     levels: int = option(2, "M, the number of levels or code vectors of each quantizer")
 
     def __post_init__(self) -> None:
@@ -106,6 +101,8 @@ class StraightThroughBottleneck(Bottleneck):
     a vector of the batch. From then on the entries are parameters like any other.
     """
 
+    # With a gain of 1 the decoder at first hardly sees the entries, which are fitted to X.
+    encoder_gain = 10.0
     batches: Tensor
     usage: Tensor
 

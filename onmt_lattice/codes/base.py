@@ -5,16 +5,15 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from typing import ClassVar
 
-import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from onmt_lattice.lattices import Lattice
 from onmt_lattice.noise import Noise
 from onmt_lattice.registry import Registry
 
 
-class LatticeCode(nn.Module, ABC):
-    """A code on ``blocks`` points of one lattice with learned prior scales.
+class LatticeCode(ABC):
+    """A code on the points of one lattice, given a prior scale s for each coordinate.
 
     Given the dither u, the probability of the lattice point z depends on y = z − u alone. The
     one function :meth:`log_prob` of y therefore serves twice: at y = Z − U it is the negative
@@ -23,45 +22,34 @@ class LatticeCode(nn.Module, ABC):
 
     Args:
         lattice: Λ, at the scale at which its points are coded.
-        blocks: number of lattice points a sentence.
-        block_scale: whether the coordinates of a point share one prior scale.
 
     Attributes:
-        min_log_s, max_log_s: bounds of log s. At the lower one a coordinate at μ = 0 costs less
-            than 10⁻⁷ nats, at the upper one 23 bits.
+        min_log_s, max_log_s: bounds that log s is clamped to. At the lower one a coordinate at
+            μ = 0 costs less than 10⁻⁷ nats, at the upper one 23 bits.
     """
 
     name: ClassVar[str]
     min_log_s: ClassVar[float] = -16.0
     max_log_s: ClassVar[float] = 16.0
 
-    def __init__(self, lattice: Lattice, blocks: int, block_scale: bool = False) -> None:
-        super().__init__()
+    def __init__(self, lattice: Lattice) -> None:
         self.lattice = lattice
-        self.blocks = blocks
-        self.log_scale = nn.Parameter(torch.empty(blocks, 1 if block_scale else lattice.dim))
-        self.reset_parameters()
 
-    def reset_parameters(self) -> None:
-        """Set every prior scale s to 1, the root second moment of the dither."""
-        nn.init.zeros_(self.log_scale)
-
-    @property
-    def log_s(self) -> Tensor:
-        """``(blocks, n)`` float64: log of the prior scales, clamped to their bounds."""
-        log_s = self.log_scale.double().clamp(self.min_log_s, self.max_log_s)
-        return log_s.expand(-1, self.lattice.dim)
+    def _clamped(self, log_s: Tensor) -> Tensor:
+        """Return ``log_s`` in float64, within its bounds."""
+        return log_s.double().clamp(self.min_log_s, self.max_log_s)
 
     @abstractmethod
-    def log_prob(self, y: Tensor, noise: Noise) -> Tensor:
+    def log_prob(self, y: Tensor, log_s: Tensor, noise: Noise) -> Tensor:
         """Return log P(Ẑ = z | U = u) in nats at y = z − u.
 
         Args:
             y: ``(batch, blocks, n)``; any real point is allowed, not only a z − u.
+            log_s: ``(blocks, n)``, or what broadcasts to it: log of the prior scales.
             noise: source of random numbers, for codes that need any.
 
         Returns:
-            ``(batch, blocks)`` float64, differentiable in ``y`` and the prior scales.
+            ``(batch, blocks)`` float64, differentiable in ``y`` and ``log_s``.
         """
 
     @property
@@ -72,7 +60,7 @@ class LatticeCode(nn.Module, ABC):
         """
         return ("point",)
 
-    def log_prob_steps(self, y: Tensor, noise: Noise) -> Tensor:
+    def log_prob_steps(self, y: Tensor, log_s: Tensor, noise: Noise) -> Tensor:
         """Return log probabilities in nats of the symbols of z at y = z − u, in coding order.
 
         Each is conditional on the symbols before it and the dither; they sum to :meth:`log_prob`,
@@ -81,7 +69,7 @@ class LatticeCode(nn.Module, ABC):
         Returns:
             ``(batch, blocks, steps)`` float64.
         """
-        return self.log_prob(y, noise).unsqueeze(-1)
+        return self.log_prob(y, log_s, noise).unsqueeze(-1)
 
 
 _CODES: Registry[LatticeCode] = Registry("lattice code", LatticeCode)
@@ -103,10 +91,10 @@ def code_names() -> list[str]:
     return _CODES.names()
 
 
-def make_code(name: str, lattice: Lattice, blocks: int, block_scale: bool = False) -> LatticeCode:
-    """Return the code ``name`` on ``blocks`` points of ``lattice``; see :class:`LatticeCode`.
+def make_code(name: str, lattice: Lattice) -> LatticeCode:
+    """Return the code ``name`` on the points of ``lattice``; see :class:`LatticeCode`.
 
     Raises:
         UserError: if no code has that name.
     """
-    return _CODES[name](lattice, blocks, block_scale)
+    return _CODES[name](lattice)

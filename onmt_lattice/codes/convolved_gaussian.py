@@ -60,17 +60,17 @@ class ConvolvedGaussianCode(LatticeCode):
     name = "convolved_gaussian"
     samples = 64
 
-    def log_prob(self, y: Tensor, noise: Noise) -> Tensor:
+    def log_prob(self, y: Tensor, log_s: Tensor, noise: Noise) -> Tensor:
         """See :meth:`LatticeCode.log_prob`; ``noise`` is used on lattices other than Z."""
+        y, log_s = y.double(), self._clamped(log_s)
         if self.lattice.dim == 1:
-            return log_normal_interval(y.double(), self.log_s, self.lattice.volume).sum(-1)
-        return self._monte_carlo(y.double(), noise)
+            return log_normal_interval(y, log_s, self.lattice.volume).sum(-1)
+        return self._monte_carlo(y, log_s, noise)
 
-    def _monte_carlo(self, y: Tensor, noise: Noise) -> Tensor:
+    def _monte_carlo(self, y: Tensor, log_s: Tensor, noise: Noise) -> Tensor:
         batch, blocks, n = y.shape
         uniforms = noise.uniform(y, self.samples * blocks * n)
         v = self.lattice.dither(uniforms.view(batch, self.samples, blocks, n))
-        log_s = self.log_s
         squares = ((y.unsqueeze(1) + v) * torch.exp(-log_s)).square()
         log_density = -0.5 * squares - log_s - 0.5 * math.log(2 * math.pi)
         log_mean = torch.logsumexp(log_density.sum(-1), dim=1) - math.log(self.samples)

@@ -22,9 +22,9 @@ class DiscreteGaussianCode(LatticeCode):
     # at s = e^-16 codewords came out 0.8 nats shorter than nothing.
     min_log_s = -8.0
 
-    def log_prob(self, y: Tensor, noise: Noise) -> Tensor:
+    def log_prob(self, y: Tensor, log_s: Tensor, noise: Noise) -> Tensor:
         """See :meth:`LatticeCode.log_prob`; ``noise`` is not used."""
-        y, log_s = y.double(), self.log_s
+        y, log_s = y.double(), self._clamped(log_s)
         energy = 0.5 * (y * torch.exp(-log_s)).square().sum(-1)
         return -energy - self.lattice.log_theta(y, log_s)
 
@@ -33,6 +33,6 @@ class DiscreteGaussianCode(LatticeCode):
         """See :attr:`Lattice.coding_order`: the coset, if several, then the coordinates."""
         return self.lattice.coding_order
 
-    def log_prob_steps(self, y: Tensor, noise: Noise) -> Tensor:
+    def log_prob_steps(self, y: Tensor, log_s: Tensor, noise: Noise) -> Tensor:
         """See :meth:`LatticeCode.log_prob_steps`; ``noise`` is not used."""
-        return self.lattice.log_prob_steps(y.double(), self.log_s)
+        return self.lattice.log_prob_steps(y.double(), self._clamped(log_s))

@@ -34,7 +34,7 @@ TRAIN_DEFAULTS: dict[str, Any] = {
 BUILD_VOCAB_DEFAULTS: dict[str, Any] = {"share_vocab": True, "n_sample": -1}
 TRANSLATE_DEFAULTS: dict[str, Any] = {"seed": 0}
 
-DIM_HELP = "dimension d between the maps m -> d -> m; 0 for m, or for m/4 with -bottleneck lattice"
+DIM_HELP = "dimension d between the maps m -> d -> m; 0 for m"
 
 
 def add_bottleneck_options(parser: ArgumentParser) -> None:

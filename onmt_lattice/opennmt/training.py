@@ -15,7 +15,7 @@ from onmt_lattice.history import read_history
 from onmt_lattice.opennmt import plugin
 from onmt_lattice.opennmt.corpora import target_is_source
 from onmt_lattice.opennmt.options import parse_train
-from onmt_lattice.opennmt.settings import check_shapes, check_single_path
+from onmt_lattice.opennmt.settings import bottleneck_settings, check_shapes, check_single_path
 
 
 def train(argv: list[str]) -> None:
@@ -59,6 +59,8 @@ def check_options(opt: Namespace) -> None:
     except (AssertionError, ValueError, OSError) as error:
         raise UserError(" ".join(str(error).split())) from error
     check_shapes(opt)
+    for name, value in bottleneck_settings(opt).items():
+        setattr(opt, name, value)  # so that a checkpoint outlives a change of defaults
 
 
 POSITIVE = (

@@ -1,0 +1,238 @@
+"""One channel, Y = μ + σ⊙N, under two laws of noise: the Gaussian's and a lattice's dither."""
+
+from __future__ import annotations
+
+import dataclasses
+from abc import ABC, abstractmethod
+from typing import ClassVar, NamedTuple, cast
+
+import torch
+from torch import Tensor, nn
+
+from onmt_lattice.bottlenecks.base import Bottleneck, BottleneckConfig, Bottlenecked, option
+from onmt_lattice.codes import make_code
+from onmt_lattice.lattices import Lattice
+from onmt_lattice.noise import Noise
+
+LEARNED, UNIT = "learned", "unit"
+
+
+class Sent(NamedTuple):
+    """What comes out of a channel.
+
+    Attributes:
+        value: ``(batch, d)``, Y.
+        rate_nats: ``(batch,)`` float64, what it cost.
+        symbols: ``(batch, places)`` int64, the coordinates of the lattice points sent, in the bases
+            of their lattices; None where nothing discrete is sent.
+    """
+
+    value: Tensor
+    rate_nats: Tensor
+    symbols: Tensor | None
+
+
+def gaussian_kl_nats(mean: Tensor, log_sigma: Tensor, log_prior: Tensor | float = 0.0) -> Tensor:
+    """Return KL(N(mean, σ²) ‖ N(0, v)) in nats, elementwise, in closed form.
+
+    Args:
+        mean: the means.
+        log_sigma: log σ.
+        log_prior: ½ log v.
+    """
+    log_ratio = log_sigma - log_prior
+    square = (mean * torch.exp(-torch.as_tensor(log_prior, dtype=mean.dtype))).square()
+    return 0.5 * (square + torch.expm1(2 * log_ratio)) - log_ratio
+
+
+class Channel(nn.Module, ABC):
+    """Y = μ + σ⊙N of d numbers, N of unit second moment; the prior of Y is N(b, diag v).
+
+    Args:
+        dim: d.
+        places: number of prior scales, d or more.
+        prior: ``learned`` or ``unit`` (v = 1).
+
+    Attributes:
+        log_sigma: ``(d,)``, log σ.
+        log_prior: ``(places,)``, ½ log v.
+        center: ``(d,)``, b: 0, until a trained channel is fitted to data.
+    """
+
+    log_prior: Tensor
+    center: Tensor
+
+    def __init__(self, dim: int, places: int, prior: str = LEARNED) -> None:
+        super().__init__()
+        self.dim = dim
+        self.log_sigma = nn.Parameter(torch.zeros(dim))
+        if prior == LEARNED:
+            self.log_prior = nn.Parameter(torch.zeros(places))
+        else:
+            self.register_buffer("log_prior", torch.zeros(places))
+        self.register_buffer("center", torch.zeros(dim))
+
+    def reset_parameters(self) -> None:
+        """Set σ and v to 1, where the rate of μ = 0 is 0 for the Gaussian."""
+        for tensor in (self.log_sigma, self.log_prior, self.center):
+            nn.init.zeros_(tensor)
+
+    @abstractmethod
+    def relaxed(self, mean: Tensor, noise: Noise) -> Sent:
+        """Return the differentiable channel's Y and rate for μ = ``mean`` ``(batch, d)``."""
+
+    @abstractmethod
+    def quantized(self, mean: Tensor, noise: Noise) -> Sent:
+        """Return the real channel's Y, rate and symbols for μ = ``mean`` ``(batch, d)``."""
+
+
+class GaussianChannel(Channel):
+    """N ~ N(0, I), the stand-in for a perfect lattice of high dimension.
+
+    The rate is KL(N(μ, σ²) ‖ N(b, v)), what a dithered lattice would cost in the limit of infinite
+    dimension; nothing discrete is sent (paper, section 4).
+    """
+
+    def __init__(self, dim: int, prior: str = LEARNED) -> None:
+        super().__init__(dim, dim, prior)
+
+    def relaxed(self, mean: Tensor, noise: Noise) -> Sent:
+        """See :meth:`Channel.relaxed`."""
+        value = mean + self.log_sigma.exp() * noise.normal(mean, self.dim)
+        rate = gaussian_kl_nats(
+            (mean - self.center).double(), self.log_sigma.double(), self.log_prior.double()
+        )
+        return Sent(value, rate.sum(-1), None)
+
+    quantized = relaxed
+
+
+class LatticeChannel(Channel):
+    """N = −U, U uniform on the Voronoi cell of a lattice whose second moment is 1 a dimension.
+
+    The d coordinates of (μ − b)/σ stand in the places of d/n lattice points, padded with zeros
+    where n does not divide d. Z = K((μ − b)/σ + U) is coded, and Y = b + σ(Z − U). Training has no
+    quantizer: Z − U and (μ − b)/σ − U have the same law (Crypto-Lemma), and the code's cost at
+    the latter is the codeword's length in expectation (paper, Theorem 1).
+
+    The code's prior scales are s = √v/σ. While training, each batch puts coordinates of alike s
+    together, the places of a lattice that are worth least (its edges) taking those of least s.
+
+    Args:
+        dim: d.
+        lattice: a lattice of n dimensions, at any scale.
+        code: name of the code on its points.
+        prior: ``learned`` or ``unit``.
+    """
+
+    places: Tensor
+
+    def __init__(self, dim: int, lattice: Lattice, code: str, prior: str = LEARNED) -> None:
+        blocks = -(-dim // lattice.dim)
+        super().__init__(dim, blocks * lattice.dim, prior)
+        self.lattice = lattice.with_second_moment(1.0)
+        self.code = make_code(code, self.lattice)
+        self.blocks = blocks
+        self.register_buffer("places", torch.arange(blocks * lattice.dim))
+
+    def reset_parameters(self) -> None:
+        """See :meth:`Channel.reset_parameters`; coordinates stand in order."""
+        super().reset_parameters()
+        torch.arange(len(self.places), out=self.places)
+
+    @property
+    def log_scale(self) -> Tensor:
+        """``(places,)``, log s of each coordinate, the padding's last."""
+        return self.log_prior - nn.functional.pad(self.log_sigma, (0, self._padding))
+
+    @torch.no_grad()
+    def place(self) -> None:
+        """Assign coordinates to places by their prior scales, the padding as the least."""
+        log_s = self.log_scale.detach().clone()
+        log_s[self.dim :] = -torch.inf
+        best_first = log_s.argsort(descending=True, stable=True).view(self.blocks, -1)
+        placed = torch.empty_like(best_first)
+        placed[:, self.lattice.place_order.to(placed.device)] = best_first
+        self.places.copy_(placed.flatten())
+
+    def dither(self, like: Tensor, noise: Noise) -> Tensor:
+        """Return U ``(batch, d/n, n)``."""
+        return self.lattice.dither(self._blocks(noise.uniform(like, len(self.places))))
+
+    def relaxed(self, mean: Tensor, noise: Noise) -> Sent:
+        """See :meth:`Channel.relaxed`: the rate is log f_U(U) − log f_{X̂−U}((μ − b)/σ − U)."""
+        if self.training:
+            self.place()
+        return self._received(self._placed(mean) - self.dither(mean, noise), noise, None)
+
+    def quantized(self, mean: Tensor, noise: Noise) -> Sent:
+        """See :meth:`Channel.quantized`: the rate is −log P(Ẑ = Z | U)."""
+        u = self.dither(mean, noise)
+        z = self.lattice.nearest_point(self._placed(mean) + u)
+        return self._received(z - u, noise, self.lattice.coordinates(z).flatten(1))
+
+    def _received(self, y: Tensor, noise: Noise, symbols: Tensor | None) -> Sent:
+        """Return what the decoder makes of y = z − u ``(batch, d/n, n)``, and its price."""
+        log_s = self._blocks(self.log_scale[self.places])
+        rate = -self.code.log_prob(y, log_s, noise).sum(-1)
+        coordinates = y.flatten(1)[:, self.places.argsort()[: self.dim]]
+        return Sent(self.center + self.log_sigma.exp() * coordinates, rate, symbols)
+
+    def _placed(self, mean: Tensor) -> Tensor:
+        """Return (μ − b)/σ ``(batch, d/n, n)``, each coordinate in its place."""
+        x = (mean - self.center) * (-self.log_sigma).exp()
+        return self._blocks(nn.functional.pad(x, (0, self._padding))[:, self.places])
+
+    def _blocks(self, x: Tensor) -> Tensor:
+        return x.unflatten(-1, (self.blocks, self.lattice.dim))
+
+    @property
+    def _padding(self) -> int:
+        return len(self.places) - self.dim
+
+
+@dataclasses.dataclass(frozen=True)
+class ChannelConfig(BottleneckConfig):
+    """Options of the bottlenecks that are a channel between two linear maps."""
+
+    prior: str = option(
+        LEARNED,
+        "the prior of Y, N(0, diag v): v is learned, or 1 (unit, the paper's)",
+        choices=lambda: [LEARNED, UNIT],
+    )
+
+
+class ChannelBottleneck(Bottleneck):
+    """μ = AX + a goes through a :class:`Channel`, and the decoder gets CY + c.
+
+    A starts out with a gain of 3, so that X is not buried in the noise when training starts.
+    """
+
+    always_maps = True
+    encoder_gain: ClassVar[float] = 3.0
+    channel: Channel
+
+    def __init__(self, input_dim: int, config: BottleneckConfig) -> None:
+        super().__init__(input_dim, config)
+        self.channel = self.make_channel(cast(ChannelConfig, config))
+        self.reset_parameters()
+
+    @abstractmethod
+    def make_channel(self, config: ChannelConfig) -> Channel:
+        """Return the channel of d = ``dim`` numbers that ``config`` asks for."""
+
+    def reset_parameters(self) -> None:
+        """Initialise the maps as orthogonal, the channel as :meth:`Channel.reset_parameters`."""
+        super().reset_parameters()
+        self.channel.reset_parameters()
+
+    def relaxed(self, x: Tensor, noise: Noise) -> Bottlenecked:
+        """See :meth:`Bottleneck.relaxed`."""
+        return self._decoded(self.channel.relaxed(self.map_in(x), noise))
+
+    def quantized(self, x: Tensor, noise: Noise) -> Bottlenecked:
+        """See :meth:`Bottleneck.quantized`."""
+        return self._decoded(self.channel.quantized(self.map_in(x), noise))
+
+    def _decoded(self, sent: Sent) -> Bottlenecked:
+        return Bottlenecked(self.map_out(sent.value), sent.rate_nats, sent.symbols)
