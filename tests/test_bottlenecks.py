@@ -17,7 +17,9 @@ from onmt_lattice.bottlenecks import (
     Bottleneck,
     BottleneckConfig,
     Bottlenecked,
+    GaussianBottleneck,
     LatticeBottleneck,
+    LatticeChannel,
     base,
     bottleneck_class,
     bottlenecks,
@@ -25,21 +27,22 @@ from onmt_lattice.bottlenecks import (
     option,
     register_bottleneck,
 )
-from onmt_lattice.bottlenecks.gaussian import gaussian_kl_nats
+from onmt_lattice.bottlenecks.channel import gaussian_kl_nats
 from onmt_lattice.codes import ConvolvedGaussianCode, DiscreteGaussianCode
 from onmt_lattice.errors import UserError
 from onmt_lattice.lattices import lattice_names
 from onmt_lattice.noise import SentenceNoise, StreamNoise
 
 F64 = torch.float64
-M = 40  # the dimension of X; a lattice takes a quarter, no multiple of 3, 4, 8, 16 or 24
+M = 10  # the dimension of X: no multiple of 3, 4, 8, 16 or 24
 VARIANTS: list[tuple[str, dict[str, Any]]] = [
     ("none", {}),
     ("gaussian", {}),
     ("ste_scalar", {"levels": 3}),
     ("ste_vector", {"levels": 3, "vector_dim": 2}),
     ("lattice", {"lattice": "A2", "lattice_code": "convolved_gaussian"}),
-    ("lattice", {"lattice": "E8", "prior_scale": "coordinate"}),
+    ("lattice", {"lattice": "E8", "prior": "unit"}),
+    ("gaussian", {"prior": "unit"}),
     *(("lattice", {"lattice": name}) for name in lattice_names()),
 ]
 NAMES = ["gaussian", "lattice", "none", "ste_scalar", "ste_vector"]
@@ -90,7 +93,7 @@ def test_shapes(
     name: str, options: dict[str, Any], bottleneck_dim: int, dtype: torch.dtype
 ) -> None:
     bottleneck = make_bottleneck(name, M, bottleneck_dim=bottleneck_dim, **options).to(dtype)
-    assert bottleneck.dim >= (bottleneck_dim or (M // 4 if name == "lattice" else M))
+    assert bottleneck.dim == (bottleneck_dim or M)
     for training in (True, False):
         bottleneck.train(training)
         through = bottleneck(normal(7, M).to(dtype), sentences(7))
@@ -98,7 +101,6 @@ def test_shapes(
         assert through.rate_nats.shape == (7,) and through.rate_nats.dtype == F64
         if through.symbols is not None:
             assert through.symbols.dtype == torch.int64 and through.symbols.shape[0] == 7
-            assert bottleneck.dim % through.symbols.shape[1] == 0
 
 
 @pytest.mark.parametrize(("name", "options"), VARIANTS)
@@ -177,23 +179,6 @@ def test_reset_makes_the_maps_orthogonal(
         assert (linear.bias == 0).all()
 
 
-@pytest.mark.parametrize("name", ["gaussian", "lattice", "ste_scalar", "ste_vector"])
-def test_the_initial_gain_is_an_option(name: str) -> None:
-    bottleneck = make_bottleneck(name, M, encoder_gain=0.5, bottleneck_dim=8)
-    weight = torch.as_tensor(bottleneck.map_in.weight)
-    torch.testing.assert_close(weight @ weight.T, 0.25 * torch.eye(8))
-
-
-@pytest.mark.parametrize(("prior_scale", "scales"), [("block", (3, 1)), ("coordinate", (3, 8))])
-def test_a_prior_scale_a_block_or_a_coordinate(prior_scale: str, scales: tuple[int, int]) -> None:
-    bottleneck = make_bottleneck(
-        "lattice", M, lattice="E8", bottleneck_dim=24, prior_scale=prior_scale
-    )
-    assert isinstance(bottleneck, LatticeBottleneck)
-    assert bottleneck.code.log_scale.shape == scales
-    assert bottleneck.code.log_s.shape == (3, 8)
-
-
 @pytest.mark.parametrize(("name", "options"), VARIANTS)
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
 def test_narrow_models_pass(name: str, options: dict[str, Any], dtype: torch.dtype) -> None:
@@ -257,94 +242,169 @@ def test_the_gradient_of_the_kl_agrees_with_finite_differences() -> None:
     assert torch.autograd.gradcheck(gaussian_kl_nats, inputs)
 
 
+def test_the_kl_to_a_prior_is_that_to_the_unit_prior_in_its_units() -> None:
+    mean, log_sigma, log_prior = normal(20), normal(20, seed=1), normal(20, seed=2)
+    expected = gaussian_kl_nats(mean * (-log_prior).exp(), log_sigma - log_prior)
+    torch.testing.assert_close(gaussian_kl_nats(mean, log_sigma, log_prior), expected)
+
+
 def test_gaussian_is_the_channel_it_says() -> None:
     bottleneck, x = made("gaussian", {"bottleneck_dim": 4}), normal(6, M)
+    assert isinstance(bottleneck, GaussianBottleneck)
+    channel = bottleneck.channel
+    channel.center.copy_(normal(4, seed=9))
     output, rate, symbols = bottleneck(x, sentences(6))
-    sigma = torch.as_tensor(bottleneck.log_sigma).exp()
+    sigma, prior = channel.log_sigma.exp(), channel.log_prior.exp()
     mean = bottleneck.map_in(x)
     y = mean + sigma * sentences(6).normal(mean, 4)
     torch.testing.assert_close(output, bottleneck.map_out(y))
-    expected = 0.5 * (mean.square() + sigma.square() - 1) - sigma.log()
-    torch.testing.assert_close(rate, expected.sum(1))
+    kl = torch.distributions.kl_divergence(
+        torch.distributions.Normal(mean, sigma), torch.distributions.Normal(channel.center, prior)
+    )
+    torch.testing.assert_close(rate, kl.sum(1))
     assert symbols is None
 
 
-def test_gaussian_at_mean_zero_and_unit_variance_costs_nothing() -> None:
-    bottleneck = make_bottleneck("gaussian", M)
+@pytest.mark.parametrize("prior", ["learned", "unit"])
+def test_gaussian_at_mean_zero_and_unit_variance_costs_nothing(prior: str) -> None:
+    bottleneck = make_bottleneck("gaussian", M, prior=prior)
     assert (bottleneck(torch.zeros(3, M), StreamNoise()).rate_nats == 0).all()
+
+
+@pytest.mark.parametrize(("name", "options"), [("gaussian", {}), ("lattice", {"lattice": "A2"})])
+def test_the_unit_prior_is_the_paper_s_and_no_parameter(name: str, options: dict[str, Any]) -> None:
+    learned, unit = (make_bottleneck(name, M, prior=p, **options) for p in ("learned", "unit"))
+    parameters = dict(unit.named_parameters())
+    assert {"channel.log_prior"} == dict(learned.named_parameters()).keys() - parameters.keys()
+    assert learned.state_dict().keys() == unit.state_dict().keys()
+    assert not torch.as_tensor(unit.channel.log_prior).any()
 
 
 # lattice
 
 
+def placed(channel: LatticeChannel, x: Tensor) -> Tensor:
+    """Return ``x`` ``(batch, d)`` in its places, ``(batch, d/n, n)``."""
+    padded = nn.functional.pad(x, (0, len(channel.places) - channel.dim))
+    return padded[:, channel.places].view(len(x), -1, channel.lattice.dim)
+
+
+def priced(channel: LatticeChannel, y: Tensor) -> Tensor:
+    log_s = placed(channel, channel.log_scale[None, : channel.dim])[0]
+    log_s = channel.log_scale[channel.places].view_as(log_s)
+    return -channel.code.log_prob(y, log_s, sentences(len(y))).sum(1)
+
+
+def lattice_bottleneck(name: str, seed: int = 1) -> LatticeBottleneck:
+    """Return one with random parameters, and random coordinates in its places."""
+    bottleneck = made("lattice", {"lattice": name}, seed=seed)
+    assert isinstance(bottleneck, LatticeBottleneck)
+    bottleneck.channel.place()
+    bottleneck.channel.center.copy_(normal(M, seed=7))
+    return bottleneck
+
+
 @pytest.mark.parametrize("name", lattice_names())
 def test_the_output_is_the_lattice_point_less_its_dither(name: str) -> None:
-    bottleneck, x = made("lattice", {"lattice": name}).eval(), 3 * normal(6, M)
-    assert isinstance(bottleneck, LatticeBottleneck)
+    bottleneck, x = lattice_bottleneck(name).eval(), 3 * normal(6, M)
+    channel, mean = bottleneck.channel, bottleneck.map_in(x)
     output, rate, symbols = bottleneck(x, sentences(6))
-    lattice, mean = bottleneck.code.lattice, bottleneck.map_in(x)
-    u = lattice.dither(sentences(6).uniform(mean, bottleneck.dim).view(6, -1, lattice.dim))
-    assert symbols is not None and symbols.shape == (6, bottleneck.dim)
+    lattice, sigma = channel.lattice, channel.log_sigma.exp()
+    u = channel.dither(mean, sentences(6))
+    assert symbols is not None and symbols.shape == (6, len(channel.places))
     z = lattice.point(symbols.view(6, -1, lattice.dim))
     assert torch.equal(lattice.coordinates(z).flatten(1), symbols)
-    torch.testing.assert_close(output, bottleneck.map_out((z - u).flatten(1)))
-    noise = mean.view(6, -1, lattice.dim) - (z - u)  # it lies in the cell: z is the nearest point
+    noise = placed(channel, (mean - channel.center) / sigma) - (z - u)
     torch.testing.assert_close(lattice.nearest_point(noise), torch.zeros_like(noise))
-    torch.testing.assert_close(rate, -bottleneck.code.log_prob(z - u, sentences(6)).sum(1))
+    torch.testing.assert_close(rate, priced(channel, z - u))
+    y = torch.empty(6, len(channel.places), dtype=F64)
+    y[:, channel.places] = (z - u).flatten(1)
+    expected = bottleneck.map_out(channel.center + sigma * y[:, :M])
+    torch.testing.assert_close(output, expected)
 
 
 @pytest.mark.parametrize("name", lattice_names())
 def test_the_decoder_finds_the_encoders_point_in_single_precision(name: str) -> None:
-    bottleneck = make_bottleneck("lattice", M, lattice=name).eval()
+    bottleneck = make_bottleneck("lattice", 24, lattice=name).eval()
     assert isinstance(bottleneck, LatticeBottleneck)
-    lattice = bottleneck.code.lattice
+    channel, lattice = bottleneck.channel, bottleneck.channel.lattice
     for scale in (1.0, 100.0):
-        x = (scale * normal(50, M)).float()
+        x = (scale * normal(50, 24)).float()
         output, _, symbols = bottleneck(x, sentences(50))
         assert symbols is not None
         z = lattice.point(symbols.view(50, -1, lattice.dim))
-        y = z - bottleneck.dither(bottleneck.map_in(x), sentences(50)).double()
-        decoded = bottleneck.map_out(y.flatten(1).float())
+        y = z - channel.dither(bottleneck.map_in(x), sentences(50)).double()
+        decoded = bottleneck.map_out(y.flatten(1)[:, :24].float())
         torch.testing.assert_close(decoded, output, rtol=1e-5, atol=1e-5 * scale)
 
 
 @pytest.mark.parametrize("name", lattice_names())
 def test_the_relaxed_channel_adds_dither_and_pays_for_the_sum(name: str) -> None:
-    bottleneck, x = made("lattice", {"lattice": name}).train(), normal(6, M)
-    assert isinstance(bottleneck, LatticeBottleneck)
+    bottleneck, x = lattice_bottleneck(name).train(), normal(6, M)
+    channel, mean = bottleneck.channel, bottleneck.map_in(x)
     output, rate, symbols = bottleneck(x, sentences(6))
-    lattice, mean = bottleneck.code.lattice, bottleneck.map_in(x)
-    u = lattice.dither(sentences(6).uniform(mean, bottleneck.dim).view(6, -1, lattice.dim))
-    y = mean.view(6, -1, lattice.dim) - u
+    sigma = channel.log_sigma.exp()
+    y = placed(channel, (mean - channel.center) / sigma) - channel.dither(mean, sentences(6))
     assert symbols is None
-    torch.testing.assert_close(output, bottleneck.map_out(y.flatten(1)))
-    torch.testing.assert_close(rate, -bottleneck.code.log_prob(y, sentences(6)).sum(1))
+    back = torch.empty(6, len(channel.places), dtype=F64)
+    back[:, channel.places] = y.flatten(1)
+    torch.testing.assert_close(output, bottleneck.map_out(channel.center + sigma * back[:, :M]))
+    torch.testing.assert_close(rate, priced(channel, y))
+
+
+@pytest.mark.parametrize("name", lattice_names())
+def test_training_puts_coordinates_of_alike_scale_together(name: str) -> None:
+    bottleneck = made("lattice", {"lattice": name, "bottleneck_dim": 40}).train()
+    assert isinstance(bottleneck, LatticeBottleneck)
+    channel = bottleneck.channel
+    bottleneck(normal(3, M), sentences(3))
+    assert sorted(channel.places.tolist()) == list(range(len(channel.places)))
+    log_s = channel.log_scale.detach().clone()
+    log_s[40:] = -1e9
+    by_block = log_s[channel.places].view(-1, channel.lattice.dim)
+    order = channel.lattice.place_order
+    assert (by_block[:, order].flatten().diff() <= 0).all()
+
+
+@pytest.mark.parametrize("name", lattice_names())
+def test_where_coordinates_stand_changes_neither_law_nor_price_of_alike_ones(name: str) -> None:
+    bottleneck = make_bottleneck("lattice", 24, lattice=name, bottleneck_dim=24).double().eval()
+    assert isinstance(bottleneck, LatticeBottleneck)
+    x, rates = normal(400, 24), []
+    for seed in range(2):
+        bottleneck.channel.places.copy_(torch.randperm(24, generator=generator(seed)))
+        through = bottleneck(x, sentences(400))
+        rates.append(through.rate_nats)
+        error = through.output - bottleneck.map_out(bottleneck.map_in(x))
+        assert error.square().mean().item() == pytest.approx(1, abs=0.1)
+    error = (rates[0] - rates[1]).std().item() / math.sqrt(400)
+    assert (rates[0] - rates[1]).mean().abs() < 4 * error + 1e-9
 
 
 @pytest.mark.parametrize("name", lattice_names())
 def test_the_dither_has_unit_second_moment_and_fills_its_cell(name: str) -> None:
     bottleneck = make_bottleneck("lattice", 24, lattice=name)
     assert isinstance(bottleneck, LatticeBottleneck)
-    u = bottleneck.dither(torch.empty(2000, 1, dtype=F64), sentences(2000))
-    lattice = bottleneck.code.lattice
-    assert u.shape == (2000, bottleneck.dim // lattice.dim, lattice.dim)
-    assert lattice.second_moment == pytest.approx(1)
+    channel = bottleneck.channel
+    u = channel.dither(torch.empty(2000, 1, dtype=F64), sentences(2000))
+    assert u.shape == (2000, channel.blocks, channel.lattice.dim)
+    assert channel.lattice.second_moment == pytest.approx(1)
     squares = u.square().flatten(1).mean(1)
     error = squares.std().item() / math.sqrt(len(squares))
     assert squares.mean().item() == pytest.approx(1, abs=4 * error)
-    assert (lattice.nearest_point(u).abs() < 1e-6).all()
+    assert (channel.lattice.nearest_point(u).abs() < 1e-6).all()
 
 
 @pytest.mark.parametrize("name", lattice_names())
 @pytest.mark.parametrize("bottleneck_dim", [0, 1, 12, 24, 25])
-def test_the_dimension_is_raised_to_a_multiple_of_the_lattices(
+def test_places_are_the_least_multiple_of_the_lattices_dimension(
     name: str, bottleneck_dim: int
 ) -> None:
     bottleneck = make_bottleneck("lattice", M, lattice=name, bottleneck_dim=bottleneck_dim)
     assert isinstance(bottleneck, LatticeBottleneck)
-    n, asked = bottleneck.code.lattice.dim, bottleneck_dim or M // 4
-    assert bottleneck.dim % n == 0 and asked <= bottleneck.dim < asked + n
-    assert bottleneck.code.blocks * n == bottleneck.dim
+    channel, asked = bottleneck.channel, bottleneck_dim or M
+    n = channel.lattice.dim
+    assert len(channel.places) == channel.blocks * n and asked <= len(channel.places) < asked + n
     output, rate, _ = bottleneck(normal(3, M).float(), sentences(3))
     assert output.shape == (3, M) and rate.shape == (3,)
 
@@ -354,7 +414,7 @@ def test_a_narrow_prior_and_a_silent_encoder_cost_nothing(name: str) -> None:
     bottleneck = make_bottleneck("lattice", M, lattice=name)
     assert isinstance(bottleneck, LatticeBottleneck)
     with torch.no_grad():
-        bottleneck.code.log_scale.fill_(-100)
+        bottleneck.channel.log_prior.fill_(-100)
     for training in (True, False):
         rate = bottleneck.train(training)(torch.zeros(200, M), sentences(200)).rate_nats
         assert rate.abs().max() < 0.01  # float32 dither at the edge of the cell
@@ -365,15 +425,17 @@ def test_the_default_code_is_exact() -> None:
         bottleneck = make_bottleneck("lattice", M, lattice=name)
         assert isinstance(bottleneck, LatticeBottleneck)
         exact = ConvolvedGaussianCode if name == "Z" else DiscreteGaussianCode
-        assert type(bottleneck.code) is exact
+        assert type(bottleneck.channel.code) is exact
     chosen = make_bottleneck("lattice", M, lattice="Z", lattice_code="discrete_gaussian")
-    assert type(chosen.code) is DiscreteGaussianCode
+    assert isinstance(chosen, LatticeBottleneck)
+    assert type(chosen.channel.code) is DiscreteGaussianCode
 
 
 def test_lattice_names_are_free_in_case_and_may_be_products() -> None:
-    assert make_bottleneck("lattice", 500, lattice="leech", bottleneck_dim=500).dim == 504
-    assert make_bottleneck("lattice", 500, lattice="leech").dim == 144
-    assert make_bottleneck("lattice", M, lattice="E8^2").dim == 16
+    for name, places in (("leech", 504), ("E8^2", 512), ("Z", 500)):
+        bottleneck = make_bottleneck("lattice", 500, lattice=name)
+        assert isinstance(bottleneck, LatticeBottleneck)
+        assert bottleneck.dim == 500 and len(bottleneck.channel.places) == places
     assert bottleneck_class("lattice").label({"lattice": "E8"}) == "lattice E8"
 
 
@@ -391,7 +453,7 @@ def test_lattice_names_are_free_in_case_and_may_be_products() -> None:
         (
             "ste_vector",
             {"vector_dim": 3},
-            "-vector_dim 3 does not divide the bottleneck's 40 dimensions; choose a divisor, or "
+            "-vector_dim 3 does not divide the bottleneck's 10 dimensions; choose a divisor, or "
             "another -bottleneck_dim",
         ),
         ("lattice", {"lattice": "E9"}, "unknown lattice 'E9'"),
@@ -405,13 +467,7 @@ def test_lattice_names_are_free_in_case_and_may_be_products() -> None:
             {"latice": "E8"},
             "unknown option of bottleneck lattice 'latice'; did you mean 'lattice'? (valid: ",
         ),
-        ("gaussian", {"encoder_gain": 0.0}, "-encoder_gain 0.0: expected a positive number"),
-        ("lattice", {"encoder_gain": math.inf}, "-encoder_gain inf: expected a positive number"),
-        (
-            "lattice",
-            {"prior_scale": "point"},
-            "unknown prior_scale 'point' (valid: block, coordinate)",
-        ),
+        ("gaussian", {"prior": "broad"}, "unknown prior 'broad' (valid: learned, unit)"),
         ("none", {"levels": 2}, "unknown option of bottleneck none 'levels' (valid: bottleneck_di"),
     ],
 )

@@ -10,12 +10,12 @@ import torch
 from enumeration import points_within
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scaled_code import ScaledCode
 from torch import Tensor
 
 from onmt_lattice.codes import (
     ConvolvedGaussianCode,
     DiscreteGaussianCode,
-    LatticeCode,
     code_names,
     make_code,
     register_code,
@@ -50,15 +50,6 @@ def generator(seed: int = 0) -> torch.Generator:
     return torch.Generator().manual_seed(seed)
 
 
-def code_with(
-    name: str, lattice: Lattice, log_scale: Tensor | float, blocks: int = 1
-) -> LatticeCode:
-    code = make_code(name, lattice, blocks).double()
-    with torch.no_grad():
-        code.log_scale.copy_(torch.as_tensor(log_scale))
-    return code
-
-
 def random_scales(lattice: Lattice, low: float, high: float, seed: int = 0) -> Tensor:
     uniform = torch.rand(lattice.dim, generator=generator(seed), dtype=F64)
     return math.log(low) + uniform * math.log(high / low)
@@ -71,7 +62,7 @@ def around(lattice: Lattice, u: Tensor, margin: float) -> Tensor:
     return torch.from_numpy(y)
 
 
-def log_prob(code: LatticeCode, y: Tensor) -> Tensor:
+def log_prob(code: ScaledCode, y: Tensor) -> Tensor:
     """Return log P ``(points,)`` at ``y`` ``(points, n)``, of a code on one block."""
     return code.log_prob(y.unsqueeze(1), NoNoise())[:, 0].detach()
 
@@ -87,7 +78,7 @@ def test_probabilities_sum_to_one_over_the_lattice(code_name: str, name: str) ->
         log_s = random_scales(lattice, high / 4, high, seed)
         u = 5 * torch.randn(lattice.dim, generator=generator(seed), dtype=F64)
         y = around(lattice, u, 2 * 25 * high**2)
-        total = log_prob(code_with(code_name, lattice, log_s), y).exp().sum().item()
+        total = log_prob(ScaledCode(code_name, lattice, log_s), y).exp().sum().item()
         assert total == pytest.approx(1, abs=1e-6)  # the points left out
 
 
@@ -99,7 +90,7 @@ def test_probabilities_sum_to_one_on_the_line(code_name: str, log_s: float, u: f
     reach = math.ceil((10 * math.exp(log_s) + 2) / lattice.volume)
     nearest = round(u / lattice.volume)
     z = torch.arange(nearest - reach, nearest + reach + 1, dtype=F64) * lattice.volume
-    total = log_prob(code_with(code_name, lattice, log_s), (z - u)[:, None]).exp().sum().item()
+    total = log_prob(ScaledCode(code_name, lattice, log_s), (z - u)[:, None]).exp().sum().item()
     assert total == pytest.approx(1, abs=1e-9)
 
 
@@ -110,7 +101,7 @@ def test_the_discrete_code_is_a_gaussian_on_the_shifted_lattice(name: str) -> No
     u = torch.randn(lattice.dim, generator=generator(), dtype=F64)
     steps = torch.randint(-3, 4, (50, lattice.dim), generator=generator())
     y = lattice.point(steps) - u
-    got = log_prob(code_with(DISCRETE, lattice, log_s), y)
+    got = log_prob(ScaledCode(DISCRETE, lattice, log_s), y)
     energy = 0.5 * (y / log_s.exp()).square().sum(-1)
     torch.testing.assert_close(got - got[0], energy[0] - energy)
 
@@ -128,7 +119,7 @@ def test_the_convolved_code_is_the_law_of_the_quantized_prior(name: str) -> None
     z, share = z[counts > 1000], counts[counts > 1000] / draws
     assert len(z) >= 3
     y = (lattice.point(z) - u).unsqueeze(1)  # (points, 1, n)
-    code = code_with(CONVOLVED, lattice, log_s)
+    code = ScaledCode(CONVOLVED, lattice, log_s)
     noise = SentenceNoise(0, list(range(len(z))))
     repeats = [code.log_prob(y, noise)[:, 0].detach().exp() for _ in range(100)]
     estimates = torch.stack(repeats)
@@ -138,7 +129,7 @@ def test_the_convolved_code_is_the_law_of_the_quantized_prior(name: str) -> None
 
 def test_the_monte_carlo_estimate_is_unbiased_and_its_logarithm_overstates_the_rate() -> None:
     lattice = unit("A2")
-    code = code_with(CONVOLVED, lattice, -0.5)
+    code = ScaledCode(CONVOLVED, lattice, -0.5)
     y = torch.tensor([0.9, -1.4], dtype=F64)
     side = (torch.arange(600, dtype=F64) + 0.5) / 600
     cell = lattice.dither(torch.cartesian_prod(side, side))  # a fine grid, folded to the cell
@@ -157,7 +148,7 @@ def test_the_monte_carlo_estimate_is_unbiased_and_its_logarithm_overstates_the_r
 def test_a_point_reflected_has_the_same_probability(code_name: str, name: str) -> None:
     lattice = unit(name)
     y = 3 * torch.randn(20, lattice.dim, generator=generator(), dtype=F64)
-    code = code_with(code_name, lattice, random_scales(lattice, 0.5, 2.0))
+    code = ScaledCode(code_name, lattice, random_scales(lattice, 0.5, 2.0))
     torch.testing.assert_close(log_prob(code, -y), log_prob(code, y))
 
 
@@ -166,37 +157,29 @@ def test_each_block_is_coded_by_scales_of_its_own(code_name: str, name: str) -> 
     lattice = unit(name)
     y = 3 * torch.randn(20, 3, lattice.dim, generator=generator(), dtype=F64)
     scales = [random_scales(lattice, 0.5, 2.0, seed) for seed in range(3)]
-    together = code_with(code_name, lattice, torch.stack(scales), blocks=3)
-    alone = [log_prob(code_with(code_name, lattice, s), y[:, k]) for k, s in enumerate(scales)]
+    together = ScaledCode(code_name, lattice, torch.stack(scales), blocks=3)
+    alone = [log_prob(ScaledCode(code_name, lattice, s), y[:, k]) for k, s in enumerate(scales)]
     torch.testing.assert_close(together.log_prob(y, NoNoise()).detach(), torch.stack(alone, 1))
 
 
 @pytest.mark.parametrize(("code_name", "name"), EXACT)
-def test_a_scale_a_point_is_that_of_all_its_coordinates(code_name: str, name: str) -> None:
+def test_one_scale_serves_all_that_it_broadcasts_to(code_name: str, name: str) -> None:
     lattice = unit(name)
     y = 3 * torch.randn(20, 2, lattice.dim, generator=generator(), dtype=F64)
-    shared = make_code(code_name, lattice, 2, block_scale=True).double()
-    each = make_code(code_name, lattice, 2).double()
-    assert shared.log_scale.shape == (2, 1) and each.log_scale.shape == (2, lattice.dim)
-    with torch.no_grad():
-        for code in (shared, each):
-            code.log_scale.copy_(torch.tensor([[-0.5], [0.7]]))
-    cost, alone = shared.log_prob(y, NoNoise()), each.log_prob(y, NoNoise())
-    torch.testing.assert_close(cost, alone)
-    cost.sum().backward()
-    alone.sum().backward()
-    assert shared.log_scale.grad is not None and each.log_scale.grad is not None
-    torch.testing.assert_close(shared.log_scale.grad, each.log_scale.grad.sum(1, keepdim=True))
+    code, shared = make_code(code_name, lattice), torch.tensor([[-0.5], [0.7]], dtype=F64)
+    each = shared.expand(2, lattice.dim)
+    torch.testing.assert_close(
+        code.log_prob(y, shared, NoNoise()), code.log_prob(y, each, NoNoise())
+    )
 
 
 @pytest.mark.parametrize(("code_name", "name"), EVERY)
 def test_shape_and_dtype(code_name: str, name: str) -> None:
     lattice = unit(name)
     y = torch.randn(5, 3, lattice.dim, generator=generator(), dtype=F64)
-    code = make_code(code_name, lattice, 3)
+    code = ScaledCode(code_name, lattice, 0.0, 3)
     exact = code.log_prob(y, SentenceNoise(0, list(range(5))))
     assert exact.shape == (5, 3) and exact.dtype == F64
-    assert code.log_scale.shape == (3, lattice.dim) and (code.log_scale == 0).all()
     for dtype in (torch.float32, torch.bfloat16):
         narrow = code.log_prob(y.to(dtype), SentenceNoise(0, list(range(5))))
         same = code.log_prob(y.to(dtype).double(), SentenceNoise(0, list(range(5))))
@@ -230,7 +213,7 @@ def test_the_closed_form_agrees_with_quadrature(y: float, log_s: float, width: f
 
 @pytest.mark.parametrize("lattice", [make_lattice("A1"), make_lattice("Z").scaled(3.7)])
 def test_every_lattice_of_one_dimension_has_the_closed_form(lattice: Lattice) -> None:
-    code = code_with(CONVOLVED, lattice, 0.3)
+    code = ScaledCode(CONVOLVED, lattice, 0.3)
     y = torch.tensor([[0.4], [-2.0]], dtype=F64)
     expected = [integrated(v, math.exp(0.3), lattice.volume) for v in (0.4, -2.0)]
     assert log_prob(code, y).tolist() == pytest.approx(expected)
@@ -267,7 +250,7 @@ def test_gradients_agree_with_finite_differences(code_name: str, name: str, cent
     lattice = unit(name)
     g = generator()
     log_s = centre + 0.3 * torch.randn(2, lattice.dim, generator=g, dtype=F64)
-    code = code_with(code_name, lattice, log_s, blocks=2)
+    code = ScaledCode(code_name, lattice, log_s, blocks=2)
     y = (2 * torch.randn(1, 2, lattice.dim, generator=g, dtype=F64)).requires_grad_()
 
     def cost(y: Tensor, log_scale: Tensor) -> Tensor:
@@ -306,7 +289,7 @@ def test_everything_is_finite_at_every_extreme(
     cell = lattice.sample_dither((4, 1), generator(), dtype=dtype)
     far = torch.tensor([0.0, 1e-30, 1.0, 1e3, 1e6, 1e10], dtype=dtype)
     for log_scale in LOG_SCALES:
-        code = code_with(code_name, lattice, log_scale)
+        code = ScaledCode(code_name, lattice, log_scale)
         y = (cell + far[:, None, None, None]).flatten(0, 1).requires_grad_()
         value = code.log_prob(y, StreamNoise(generator()))
         value.sum().backward()
@@ -319,7 +302,7 @@ def test_no_codeword_is_shorter_than_nothing(code_name: str, name: str) -> None:
     lattice = unit(name)
     y = 3 * torch.randn(200, lattice.dim, generator=generator(), dtype=F64)
     for log_scale in LOG_SCALES:
-        code = code_with(code_name, lattice, log_scale)
+        code = ScaledCode(code_name, lattice, log_scale)
         for points in (y, lattice.dither(y.remainder(1))):
             # In 24 dimensions, energies of up to 10⁸ cancel to some 10⁻⁷.
             assert log_prob(code, points).max() <= 1e-6
@@ -331,7 +314,7 @@ def test_the_rate_tends_to_nothing_with_the_prior_scale(code_name: str, name: st
     y = -lattice.sample_dither((500,), generator(), dtype=F64)  # μ = 0
     rates = torch.stack(
         [
-            -log_prob(code_with(code_name, lattice, log_s), y).mean()
+            -log_prob(ScaledCode(code_name, lattice, log_s), y).mean()
             for log_s in (0.0, -1.0, -2.0, -3.0, -6.0, -1e4)
         ]
     )
@@ -345,8 +328,8 @@ def test_at_the_narrowest_prior_an_idle_coordinate_costs_less_than_1e_7_nats(
     code_name: str,
 ) -> None:
     lattice = unit("Z")
-    code = code_with(code_name, lattice, -1e4)
-    edge, s = lattice.volume / 2, math.exp(code.min_log_s)
+    code = ScaledCode(code_name, lattice, -1e4)
+    edge, s = lattice.volume / 2, math.exp(code.code.min_log_s)
     # The cost lives within s² of the edge of the cell, or within s where the code convolves.
     depth = 50 * s * s / edge if code_name == DISCRETE else 9 * s
     nodes, weights = np.polynomial.legendre.leggauss(200)
@@ -364,7 +347,7 @@ def test_under_a_wide_prior_the_rate_is_the_density_times_the_volume(
     lattice = unit(name)
     t = torch.randn(50, lattice.dim, generator=generator(), dtype=F64)
     log_density = (-0.5 * t.square() - log_s - 0.5 * math.log(2 * math.pi)).sum(-1)
-    got = log_prob(code_with(code_name, lattice, log_s), t * math.exp(log_s))
+    got = log_prob(ScaledCode(code_name, lattice, log_s), t * math.exp(log_s))
     # Convolving with the cell moves log N(y; 0, s²) by (y²/s² − 1)/2s², to first order.
     bound = 1e-9 if code_name == DISCRETE else t.square().max().item() * math.exp(-2 * log_s) + 1e-9
     torch.testing.assert_close(got, log_density + math.log(lattice.volume), rtol=1e-9, atol=bound)
@@ -373,9 +356,9 @@ def test_under_a_wide_prior_the_rate_is_the_density_times_the_volume(
 @pytest.mark.parametrize("code_name", [CONVOLVED, DISCRETE])
 def test_a_scale_beyond_its_bounds_acts_as_the_bound(code_name: str) -> None:
     y = torch.linspace(-6, 6, 40, dtype=F64)[:, None]
-    code = code_with(code_name, unit("Z"), 0.0)
-    for beyond, bound in ((-50.0, code.min_log_s), (99.0, code.max_log_s)):
-        outside, inside = (code_with(code_name, unit("Z"), v) for v in (beyond, bound))
+    code = ScaledCode(code_name, unit("Z"), 0.0)
+    for beyond, bound in ((-50.0, code.code.min_log_s), (99.0, code.code.max_log_s)):
+        outside, inside = (ScaledCode(code_name, unit("Z"), v) for v in (beyond, bound))
         assert torch.equal(log_prob(outside, y), log_prob(inside, y))
 
 
@@ -384,13 +367,13 @@ def test_a_scale_beyond_its_bounds_acts_as_the_bound(code_name: str) -> None:
 
 def test_the_names_of_the_codes() -> None:
     assert code_names() == [CONVOLVED, DISCRETE]
-    assert isinstance(make_code(CONVOLVED, unit("Z"), 2), ConvolvedGaussianCode)
-    assert isinstance(make_code(DISCRETE, unit("Z"), 2), DiscreteGaussianCode)
+    assert isinstance(make_code(CONVOLVED, unit("Z")), ConvolvedGaussianCode)
+    assert isinstance(make_code(DISCRETE, unit("Z")), DiscreteGaussianCode)
 
 
 def test_an_unknown_code_is_answered_with_the_list() -> None:
     with pytest.raises(UserError) as error:
-        make_code("discrete_gausian", unit("Z"), 1)
+        make_code("discrete_gausian", unit("Z"))
     assert str(error.value) == (
         "unknown lattice code 'discrete_gausian'; did you mean 'discrete_gaussian'? "
         "(valid: convolved_gaussian, discrete_gaussian)"
@@ -403,4 +386,4 @@ def test_a_name_is_taken_only_once() -> None:
 
     with pytest.raises(ValueError, match="'discrete_gaussian' is registered already"):
         register_code(Another)
-    assert type(make_code(DISCRETE, unit("Z"), 1)) is DiscreteGaussianCode
+    assert type(make_code(DISCRETE, unit("Z"))) is DiscreteGaussianCode

@@ -1,8 +1,9 @@
 import pytest
 import torch
+from scaled_code import ScaledCode
 from torch import Tensor
 
-from onmt_lattice.codes import ConvolvedGaussianCode, DiscreteGaussianCode, make_code
+from onmt_lattice.codes import ConvolvedGaussianCode, DiscreteGaussianCode
 from onmt_lattice.lattices import Lattice, ProductLattice, make_lattice
 from onmt_lattice.lattices.barnes_wall import BarnesWall16
 from onmt_lattice.lattices.checkerboard import Checkerboard, DualCheckerboard
@@ -221,19 +222,19 @@ def test_a_lattice_without_an_order_says_which_have_one() -> None:
         _ = Own().coding_order
 
 
-@pytest.mark.parametrize("block_scale", [False, True])
 @pytest.mark.parametrize("code", ["discrete_gaussian", "convolved_gaussian"])
 @pytest.mark.parametrize("name", ["Z", "A2", "E8"])
-def test_codes_steps_sum_to_their_log_prob(name: str, code: str, block_scale: bool) -> None:
-    model = make_code(code, make_lattice(name), blocks=3, block_scale=block_scale)
-    torch.nn.init.normal_(model.log_scale, generator=generator())
-    y = points(model.lattice, 4, 3) - dithers(model.lattice, 4, 3)
+def test_codes_steps_sum_to_their_log_prob(name: str, code: str) -> None:
+    lattice = make_lattice(name)
+    log_s = torch.randn(3, lattice.dim, generator=generator(), dtype=torch.float64)
+    model = ScaledCode(code, lattice, log_s, blocks=3)
+    y = points(lattice, 4, 3) - dithers(lattice, 4, 3)
     steps = model.log_prob_steps(y, StreamNoise(generator()))
-    assert steps.shape == (4, 3, len(model.coding_order)) and steps.dtype == torch.float64
+    assert steps.shape == (4, 3, len(model.code.coding_order)) and steps.dtype == torch.float64
     expected = model.log_prob(y, StreamNoise(generator()))
     torch.testing.assert_close(steps.sum(-1), expected, rtol=1e-12, atol=1e-9)
 
 
 def test_codes_name_their_steps() -> None:
-    assert DiscreteGaussianCode(E8(), 2).coding_order == E8().coding_order
-    assert ConvolvedGaussianCode(E8(), 2).coding_order == ("point",)
+    assert DiscreteGaussianCode(E8()).coding_order == E8().coding_order
+    assert ConvolvedGaussianCode(E8()).coding_order == ("point",)

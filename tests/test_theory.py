@@ -9,10 +9,10 @@ import math
 
 import pytest
 import torch
+from scaled_code import ScaledCode
 from torch import Tensor
 
 from onmt_lattice.bottlenecks import make_bottleneck
-from onmt_lattice.codes import LatticeCode, make_code
 from onmt_lattice.lattices import Lattice, lattice_names, make_lattice
 from onmt_lattice.noise import SentenceNoise, StreamNoise
 
@@ -126,15 +126,12 @@ def test_without_dither_the_lemma_fails() -> None:
 # Theorem 1
 
 
-def mismatched_code(name: str, lattice: Lattice) -> LatticeCode:
+def mismatched_code(name: str, lattice: Lattice) -> ScaledCode:
     """Return a code whose prior has another mean, other scales and another shape than X."""
-    code = make_code(name, lattice, 1).double()
-    with torch.no_grad():
-        code.log_scale.copy_(torch.linspace(0.5, -0.5, lattice.dim))
-    return code
+    return ScaledCode(name, lattice, torch.linspace(0.5, -0.5, lattice.dim))
 
 
-def costs(code: LatticeCode, y: Tensor, seed: int) -> Tensor:
+def costs(code: ScaledCode, y: Tensor, seed: int) -> Tensor:
     return -code.log_prob(y.unsqueeze(1), StreamNoise(generator(seed)))[:, 0].detach()
 
 
@@ -161,9 +158,7 @@ def test_codewords_are_as_long_as_the_relaxed_cost_in_expectation(
 def test_theorem_1_on_the_line_is_exact(code_name: str, log_s: float, shift: float) -> None:
     """Both expectations over U by the same fine grid, X fixed: no Monte-Carlo error at all."""
     lattice = unit("Z")
-    code = make_code(code_name, lattice, 1).double()
-    with torch.no_grad():
-        code.log_scale.fill_(log_s)
+    code = ScaledCode(code_name, lattice, log_s)
     grid = (torch.arange(20_000, dtype=F64) + 0.5) / 20_000
     u = lattice.dither(grid[:, None])
     x = torch.tensor([shift], dtype=F64)
@@ -205,9 +200,7 @@ def gaussian_rate(name: str, log2_snr: float, scales: list[float]) -> float:
     control = 0.5 * (y.square() / (variance + 1) - 1).mean()
     rates = []
     for scale in scales:
-        code = make_code(DISCRETE, lattice, 1).double()
-        with torch.no_grad():
-            code.log_scale.fill_(math.log(scale) + 0.5 * math.log(variance + 1))
+        code = ScaledCode(DISCRETE, lattice, math.log(scale) + 0.5 * math.log(variance + 1))
         rates.append(costs(code, y, 0).mean() / n - control)
     return torch.stack(rates).min().item() / math.log(2)
 
@@ -258,9 +251,7 @@ def test_a_misfitted_code_costs_more(scale: float, log2_snr: float) -> None:
 def line_rate(code_name: str, deviation: float, log_s: float) -> float:
     """Return the rate on Z of X ~ N(0, deviation²), in nats, by quadrature over Y = X − U."""
     lattice = unit("Z")
-    code = make_code(code_name, lattice, 1).double()
-    with torch.no_grad():
-        code.log_scale.fill_(log_s)
+    code = ScaledCode(code_name, lattice, log_s)
     w, reach = lattice.volume, lattice.volume / 2 + 9 * deviation
     y = torch.linspace(-reach, reach, 20_001, dtype=F64)
     edges = torch.special.ndtr(torch.stack([y + w / 2, y - w / 2]) / deviation)

@@ -10,6 +10,7 @@ from onmt_lattice.bottlenecks.base import (
     option,
     register_bottleneck,
 )
+from onmt_lattice.bottlenecks.channel import Channel, GaussianChannel, LatticeChannel
 from onmt_lattice.bottlenecks.gaussian import GaussianBottleneck
 from onmt_lattice.bottlenecks.identity import IdentityBottleneck
 from onmt_lattice.bottlenecks.lattice import LatticeBottleneck
@@ -19,9 +20,12 @@ __all__ = [
     "Bottleneck",
     "BottleneckConfig",
     "Bottlenecked",
+    "Channel",
     "GaussianBottleneck",
+    "GaussianChannel",
     "IdentityBottleneck",
     "LatticeBottleneck",
+    "LatticeChannel",
     "ScalarBottleneck",
     "VectorBottleneck",
     "bottleneck_class",

@@ -30,11 +30,11 @@ def codeword_bits(
         y: ``(N, n)``; any real points, as for the relaxed rate.
         generator: of the random numbers that the code needs, if any.
     """
-    coder = make_code(code, lattice, 1)
-    coder.log_scale.copy_(torch.as_tensor(log_s, dtype=torch.float64))
+    coder = make_code(code, lattice)
+    scales = torch.as_tensor(log_s, dtype=torch.float64).expand(1, lattice.dim)
     noise = StreamNoise(generator)
     parts = y.split(list(batches(len(y), BATCH)))
-    nats = torch.cat([-coder.log_prob(part[:, None], noise)[:, 0] for part in parts])
+    nats = torch.cat([-coder.log_prob(part[:, None], scales, noise)[:, 0] for part in parts])
     return nats / (lattice.dim * math.log(2))
 
 

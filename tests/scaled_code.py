@@ -1,0 +1,27 @@
+"""A code with the prior scales it is tested at."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from onmt_lattice.codes import LatticeCode, make_code
+from onmt_lattice.lattices import Lattice
+from onmt_lattice.noise import Noise
+
+
+class ScaledCode:
+    """The code ``name`` on ``blocks`` points of ``lattice``, at ``log_scale`` (0 by default)."""
+
+    def __init__(
+        self, name: str, lattice: Lattice, log_scale: Tensor | float = 0.0, blocks: int = 1
+    ) -> None:
+        self.code: LatticeCode = make_code(name, lattice)
+        scales = torch.as_tensor(log_scale, dtype=torch.float64)
+        self.log_scale = scales.expand(blocks, lattice.dim).clone().requires_grad_()
+
+    def log_prob(self, y: Tensor, noise: Noise) -> Tensor:
+        return self.code.log_prob(y, self.log_scale, noise)
+
+    def log_prob_steps(self, y: Tensor, noise: Noise) -> Tensor:
+        return self.code.log_prob_steps(y, self.log_scale, noise)
