@@ -163,7 +163,7 @@ class LatticeChannel(Channel):
         """See :meth:`Channel.relaxed`: the rate is log f_U(U) − log f_{X̂−U}((μ − b)/σ − U)."""
         if self.training:
             self.place()
-        return self._received(self._placed(mean) - self.dither(mean, noise), noise, None)
+        return self._received(self.dithered(mean, noise), noise, None)
 
     def quantized(self, mean: Tensor, noise: Noise) -> Sent:
         """See :meth:`Channel.quantized`: the rate is −log P(Ẑ = Z | U)."""
@@ -171,12 +171,20 @@ class LatticeChannel(Channel):
         z = self.lattice.nearest_point(self._placed(mean) + u)
         return self._received(z - u, noise, self.lattice.coordinates(z).flatten(1))
 
+    def dithered(self, mean: Tensor, noise: Noise) -> Tensor:
+        """Return (μ − b)/σ − U ``(batch, d/n, n)``, of the law of z − u given μ."""
+        return self._placed(mean) - self.dither(mean, noise)
+
+    def rate_nats(self, y: Tensor, noise: Noise) -> Tensor:
+        """Return ``(batch,)``, the cost of the points z at y = z − u ``(batch, d/n, n)``."""
+        log_s = self._blocks(self.log_scale[self.places])
+        return -self.code.log_prob(y, log_s, noise).sum(-1)
+
     def _received(self, y: Tensor, noise: Noise, symbols: Tensor | None) -> Sent:
         """Return what the decoder makes of y = z − u ``(batch, d/n, n)``, and its price."""
-        log_s = self._blocks(self.log_scale[self.places])
-        rate = -self.code.log_prob(y, log_s, noise).sum(-1)
         coordinates = y.flatten(1)[:, self.places.argsort()[: self.dim]]
-        return Sent(self.center + self.log_sigma.exp() * coordinates, rate, symbols)
+        value = self.center + self.log_sigma.exp() * coordinates
+        return Sent(value, self.rate_nats(y, noise), symbols)
 
     def _placed(self, mean: Tensor) -> Tensor:
         """Return (μ − b)/σ ``(batch, d/n, n)``, each coordinate in its place."""
