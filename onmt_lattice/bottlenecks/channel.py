@@ -99,12 +99,16 @@ class GaussianChannel(Channel):
     def relaxed(self, mean: Tensor, noise: Noise) -> Sent:
         """See :meth:`Channel.relaxed`."""
         value = mean + self.log_sigma.exp() * noise.normal(mean, self.dim)
-        rate = gaussian_kl_nats(
-            (mean - self.center).double(), self.log_sigma.double(), self.log_prior.double()
-        )
-        return Sent(value, rate.sum(-1), None)
+        return Sent(value, self.rate_nats(mean), None)
 
     quantized = relaxed
+
+    def rate_nats(self, mean: Tensor) -> Tensor:
+        """Return ``(batch,)``, KL(N(μ, σ²) ‖ N(b, v)) at μ = ``mean`` ``(batch, d)``."""
+        from_center = (mean - self.center).double()
+        return gaussian_kl_nats(
+            from_center, self.log_sigma.double(), self.log_prior.double()
+        ).sum(-1)
 
 
 class LatticeChannel(Channel):
@@ -152,7 +156,7 @@ class LatticeChannel(Channel):
         log_s[self.dim :] = -torch.inf
         best_first = log_s.argsort(descending=True, stable=True).view(self.blocks, -1)
         placed = torch.empty_like(best_first)
-        placed[:, self.lattice.place_order.to(placed.device)] = best_first
+        placed[:, list(self.lattice.place_order)] = best_first
         self.places.copy_(placed.flatten())
 
     def dither(self, like: Tensor, noise: Noise) -> Tensor:

@@ -13,9 +13,9 @@ import torch
 from torch import Tensor
 
 from onmt_lattice.bottlenecks.channel import (
+    Channel,
     GaussianChannel,
     LatticeChannel,
-    gaussian_kl_nats,
 )
 from onmt_lattice.bottlenecks.lattice import AUTO, code_on
 from onmt_lattice.errors import UserError
@@ -37,7 +37,7 @@ class Quantization(NamedTuple):
         theory_nats: what it costs more on a Gaussian source of the same variances.
     """
 
-    channel: LatticeChannel
+    channel: Channel
     gaussian_nats: float
     excess_nats: float
     theory_nats: float
@@ -65,7 +65,7 @@ def quantize_gaussian(
     channel, excess = _put_in(gaussian, means, lattice, code, seed)
     source = _gaussian_source(gaussian, len(means), seed)
     _, theory = _put_in(fit_gaussian(source, sigma), source, lattice, code, seed)
-    return Quantization(channel, _rate(gaussian, means).mean().item(), excess, theory)
+    return Quantization(channel, gaussian.rate_nats(means).mean().item(), excess, theory)
 
 
 def fit_gaussian(means: Tensor, sigma: Tensor) -> GaussianChannel:
@@ -112,7 +112,7 @@ def _put_in(
     _fit_prior(channel, y, noise)
     with torch.no_grad():
         rate = channel.rate_nats(y, noise) - _known_noise(gaussian, channel, means, y)
-        return channel, (rate - _rate(gaussian, means)).mean().item()
+        return channel, (rate - gaussian.rate_nats(means)).mean().item()
 
 
 def _fit_prior(channel: LatticeChannel, y: Tensor, noise: SentenceNoise) -> None:
@@ -134,14 +134,6 @@ def _gaussian_source(gaussian: GaussianChannel, rows: int, seed: int) -> Tensor:
     with torch.no_grad():
         spread = (2 * gaussian.log_prior).exp() - (2 * gaussian.log_sigma).exp()
         return gaussian.center + normal.to(spread) * spread.clamp_min(0).sqrt()
-
-
-def _rate(gaussian: GaussianChannel, means: Tensor) -> Tensor:
-    """Return ``(rows,)``, the rate of the Gaussian channel in nats."""
-    kl = gaussian_kl_nats(
-        (means - gaussian.center).double(), gaussian.log_sigma.double(), gaussian.log_prior.double()
-    )
-    return kl.sum(-1).detach()
 
 
 def _known_noise(

@@ -13,6 +13,7 @@ COMMANDS = {
     "build_vocab": "count the tokens of the training corpora",
     "train": "train an autoencoder through a bottleneck",
     "translate": "decode sentences from their quantized representations",
+    "quantize": "put a lattice in place of a trained model's Gaussian noise",
     "evaluate": "measure rate and NLL of a checkpoint on a text",
     "sweep": "train and evaluate a grid of models: Figure 3 with table and report",
     "plot": "draw rate against NLL from evaluations",

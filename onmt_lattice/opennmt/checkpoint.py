@@ -31,8 +31,9 @@ from onmt_lattice.errors import UserError
 from onmt_lattice.files import whole_file
 from onmt_lattice.opennmt.model import Autoencoder
 from onmt_lattice.opennmt.settings import check_single_path
+from onmt_lattice.opennmt.upgrade import upgrade
 
-FORMAT = 1
+FORMAT = 2
 OUR_KEY = "onmt_lattice"
 OUR_CONTENTS = frozenset("format version step random_state files batches_taken rate_weight".split())
 
@@ -75,6 +76,8 @@ def load_checkpoint(path: str | os.PathLike[str]) -> dict[str, Any]:
     except Exception as error:  # garbage makes the unpickler fail in any way
         raise UserError(f"checkpoint {path}: not a checkpoint, or damaged") from error
     _check_contents(path, checkpoint)
+    if checkpoint[OUR_KEY]["format"] < FORMAT:
+        upgrade(checkpoint)
     return checkpoint
 
 
@@ -153,6 +156,7 @@ class LoadedAutoencoder(NamedTuple):
         opt: the options it was trained with.
         step: training steps done.
         rate_weight: λ at that step.
+        quantized: what quantizing it cost, where its channel was fitted after training.
     """
 
     model: Autoencoder
@@ -160,6 +164,7 @@ class LoadedAutoencoder(NamedTuple):
     opt: argparse.Namespace
     step: int
     rate_weight: float
+    quantized: dict[str, Any] | None = None
 
 
 def load_autoencoder(path: str | os.PathLike[str], gpu: int = -1) -> LoadedAutoencoder:
@@ -168,9 +173,19 @@ def load_autoencoder(path: str | os.PathLike[str], gpu: int = -1) -> LoadedAutoe
     Raises:
         UserError: as :func:`load_checkpoint`, or if weights are missing or of another shape.
     """
+    return build_autoencoder(path, load_checkpoint(path), gpu)
+
+
+def build_autoencoder(
+    path: str | os.PathLike[str], checkpoint: dict[str, Any], gpu: int = -1
+) -> LoadedAutoencoder:
+    """Return the model of the ``checkpoint`` that was read from ``path``.
+
+    Raises:
+        UserError: as :func:`load_autoencoder`.
+    """
     if gpu >= torch.cuda.device_count():
         raise UserError(f"-gpu {gpu}: no such CUDA device was found; leave it out to use the CPU")
-    checkpoint = load_checkpoint(path)
     opt = ArgumentParser.ckpt_model_opts(checkpoint["opt"])
     check_single_path(opt)
     ArgumentParser.update_model_opts(opt)
@@ -185,7 +200,8 @@ def load_autoencoder(path: str | os.PathLike[str], gpu: int = -1) -> LoadedAutoe
     model.eval()
     ours = checkpoint[OUR_KEY]
     unpack_files(opt, ours["files"])
-    return LoadedAutoencoder(model, fields, opt, ours["step"], ours["rate_weight"])
+    step, weight = ours["step"], ours["rate_weight"]
+    return LoadedAutoencoder(model, fields, opt, step, weight, ours.get("quantized"))
 
 
 # ---- random state, so that a resumed run is the same run -----------------------------------------

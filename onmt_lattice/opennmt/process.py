@@ -96,6 +96,11 @@ def build(
     """Return the trainer of this process, its model and optimizer as in ``checkpoint``."""
     model_opt = _get_model_opts(opt, checkpoint=checkpoint)
     if checkpoint is not None:
+        if checkpoint["optim"] is None:
+            raise UserError(
+                f"-train_from {opt.train_from}: written before channels had a learned prior; such "
+                f"a checkpoint can be evaluated, but its training does not go on"
+            )
         check_single_path(model_opt)
         check_same_bottleneck(opt, model_opt)
     try:

@@ -1,0 +1,60 @@
+"""``onmt_lattice quantize``."""
+
+from __future__ import annotations
+
+from onmt_lattice.bottlenecks.lattice import AUTO
+from onmt_lattice.cli.arguments import Parser
+from onmt_lattice.codes import code_names
+from onmt_lattice.errors import UserError
+
+
+def parser() -> Parser:
+    """Return the parser of this command."""
+    p = Parser(
+        prog="onmt_lattice quantize",
+        description="Put a lattice in place of the Gaussian noise of a trained model, without "
+        "training: the noise becomes the lattice's dither, and its code is fitted to sentences of "
+        "the training text. What it costs over the Gaussian is printed in bits a sentence, a "
+        "whitespace word and a dimension.",
+        epilog="example: onmt_lattice quantize -model runs/my/model_step_500000.pt -lattice Leech "
+        "-src train.txt -output runs/my/leech_step_500000.pt",
+    )
+    p.option("model", required=True, metavar="FILE", help="trained with -bottleneck gaussian")
+    p.option(
+        "lattice",
+        required=True,
+        metavar="NAME",
+        help="any name of -lattice of train; none fits the Gaussian's prior and nothing else",
+    )
+    p.option("src", required=True, metavar="FILE", help="the training text, UTF-8")
+    p.option("output", required=True, metavar="FILE", help="the checkpoint to write")
+    p.option(
+        "lattice_code",
+        default=AUTO,
+        choices=[AUTO, *code_names()],
+        help=f"the code on its points, as for train (default: {AUTO})",
+    )
+    p.option(
+        "fit_sentences",
+        type=int,
+        default=1500,
+        help="how many sentences of the text to fit the code to (default: 1500)",
+    )
+    p.option("seed", type=int, default=0, help="of their choice and their dither (default: 0)")
+    p.option("gpu", type=int, default=-1, help="CUDA device, or -1 for the CPU (default: -1)")
+    return p
+
+
+def run(argv: list[str]) -> None:
+    """Quantize with the options in ``argv``; print what it costs."""
+    args = parser().parse_args(argv)
+    if not 0 <= args.seed < 2**32:
+        raise UserError(f"-seed {args.seed}: expected 0 to 2^32 - 1")
+
+    from onmt_lattice.opennmt.quantize import QuantizeOptions, quantize
+
+    made = quantize(QuantizeOptions(**vars(args)))
+    print(
+        f"{args.lattice} in {args.model}, fitted to {made.sentences} sentences of {args.src} "
+        f"(seed {args.seed})\n\n{made.table()}\n\nwritten to {args.output}"
+    )
