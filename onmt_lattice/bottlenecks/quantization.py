@@ -22,8 +22,8 @@ from onmt_lattice.errors import UserError
 from onmt_lattice.lattices import lattice_of_dim
 from onmt_lattice.noise import SentenceNoise
 
-FIT_STEPS = 60
-FIT_RATE = 0.1
+FIT_STEPS = 30
+FIT_RATE = 0.15
 
 
 class Quantization(NamedTuple):
