@@ -95,6 +95,48 @@ class Reconstruction:
 
 
 @dataclass(frozen=True)
+class Quantized:
+    """What a lattice costs in a Gaussian model, on the sentences that its code was fitted to.
+
+    Attributes:
+        model: path of the Gaussian model's checkpoint.
+        lattice: its name, or ``none`` where only the Gaussian's prior was fitted.
+        sentences, words: how many sentences that is, and how many words are in them.
+        dim: d.
+        gaussian_bits: the rate of the Gaussian, its prior fitted to them, in bits a sentence.
+        excess_bits: what the lattice costs more.
+        theory_bits: what it costs more on a Gaussian source of the same variances.
+        space_filling_loss: ½ log2(2πe G), bits a dimension.
+    """
+
+    model: str
+    lattice: str
+    sentences: int
+    words: int
+    dim: int
+    gaussian_bits: float
+    excess_bits: float
+    theory_bits: float
+    space_filling_loss: float
+
+    def table(self) -> str:
+        """Return the numbers as a table for a terminal."""
+        words = self.words / self.sentences
+        costs = {
+            "Gaussian, its prior fitted": self.gaussian_bits,
+            f"{self.lattice}, over that": self.excess_bits,
+            "theory, for a Gaussian source": self.theory_bits,
+        }
+        rows = [f"{'bits a':<30}{'sentence':>10}{'word':>9}{'dimension':>11}"]
+        rows += [
+            f"{name:<30}{bits:>10.3f}{bits / words:>9.4f}{bits / self.dim:>11.4f}"
+            for name, bits in costs.items()
+        ]
+        rows.append(f"{'space-filling loss':<30}{'':>19}{self.space_filling_loss:>11.4f}")
+        return "\n".join(rows[:2] if self.lattice == "none" else rows)
+
+
+@dataclass(frozen=True)
 class Evaluation:
     """Rate and NLL of one checkpoint on one text.
 
@@ -112,6 +154,7 @@ class Evaluation:
         rate_difference_bits_sentence: quantized − relaxed rate; by Theorem 1 its mean tends to 0.
         perplexity: 2^(NLL in bits a token); ``token_accuracy``: share of tokens guessed first.
         dim: d, the numbers between the linear maps of the bottleneck; None where not recorded.
+        quantized: what its lattice costs by ``quantize``, if the model comes from there.
     """
 
     model: str
@@ -137,6 +180,7 @@ class Evaluation:
     perplexity: float
     token_accuracy: float
     dim: int | None = None
+    quantized: Quantized | None = None
     codebooks: Codebooks | None = None
     entropy: Entropy | None = None
     reconstruction: Reconstruction | None = None

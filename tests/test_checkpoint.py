@@ -14,6 +14,7 @@ from conftest import BOTTLENECKS, Corpus
 from torch import nn
 
 from onmt_lattice.cli import main
+from onmt_lattice.evaluation import Evaluation
 
 Mistake = Callable[..., str]
 Trained = Callable[[str], Path]
@@ -156,16 +157,44 @@ def test_a_second_path_in_a_checkpoint_is_refused(
         assert "-copy_attn True: must be False here" in mistake(*words)
 
 
+# ---- of earlier formats --------------------------------------------------------------------------
+
+GOLDEN = Path(__file__).parent / "golden"
+FORMAT_1 = {  # bits a sentence of NLL, rate and relaxed rate, as the version that wrote them said
+    "gaussian": (78.74874236936664, 13.215020944521175, 13.215020944521175),
+    "lattice_E8": (79.67607588496104, 9.870135451656441, 9.9691858333986),
+}
+
+
+@pytest.mark.parametrize("name", FORMAT_1)
+def test_a_checkpoint_of_format_1_gives_the_numbers_it_gave(name: str, tmp_path: Path) -> None:
+    model, text = GOLDEN / f"format1_{name}.pt", GOLDEN / "format1.en"
+    words = ("-model", model, "-src", text, "-output", tmp_path / "out.json")
+    assert main(["evaluate", *map(str, words)]) == 0
+    got = Evaluation.read(tmp_path / "out.json")
+    costs = (got.nll.sentence, got.rate.sentence, got.relaxed_rate.sentence)
+    assert costs == pytest.approx(FORMAT_1[name], rel=1e-5)
+
+
+def test_training_does_not_go_on_from_format_1(
+    corpus: Corpus, tmp_path: Path, mistake: Mistake
+) -> None:
+    config = corpus.yaml(tmp_path / "a.yaml", save_model=str(tmp_path / "a"), train_steps=1000)
+    words = ("-config", config, "-train_from", GOLDEN / "format1_gaussian.pt")
+    assert "written before channels had a learned prior" in mistake("train", *words)
+
+
 # ---- complete ------------------------------------------------------------------------------------
 
 
 def keys_of_bottleneck(name: str) -> set[str]:
     maps = {f"map_{side}.{kind}" for side in ("in", "out") for kind in ("weight", "bias")}
+    channel = maps | {f"channel.{tensor}" for tensor in ("log_sigma", "log_prior", "center")}
     return {
         "none": set(),
-        "gaussian": maps | {"log_sigma"},
-        "lattice_z": maps | {"code.log_scale"},
-        "lattice_a2": maps | {"code.log_scale"},
+        "gaussian": channel,
+        "lattice_z": channel | {"channel.places"},
+        "lattice_a2": channel | {"channel.places"},
         "ste_scalar": {"entries", "logits", "batches", "usage"},
         "ste_vector": {"entries", "logits", "batches", "usage"},
     }[name]
@@ -191,7 +220,7 @@ def test_everything_of_the_bottleneck_is_in_the_checkpoint(trained: Trained, nam
 
 
 @pytest.mark.parametrize(
-    "key", ["encoder.bottleneck.log_sigma", "encoder.rnn.weight_ih_l0", "decoder.rnn.bias_ih_l0"]
+    "key", ["encoder.bottleneck.channel.log_sigma", "encoder.rnn.weight_ih_l0", "decoder.rnn.bias_ih_l0"]
 )
 def test_a_missing_extra_or_misshapen_key_is_refused(
     trained: Trained, tmp_path: Path, refused: Mistake, key: str
@@ -206,7 +235,7 @@ def test_a_missing_extra_or_misshapen_key_is_refused(
 def test_misshapen_weights_are_refused(
     trained: Trained, corpus: Corpus, tmp_path: Path, mistake: Mistake
 ) -> None:
-    key = "encoder.bottleneck.log_sigma"
+    key = "encoder.bottleneck.channel.log_sigma"
     path = changed(
         trained("gaussian"), tmp_path / "a.pt", lambda c: c["model"].update({key: torch.zeros(3)})
     )
@@ -245,13 +274,13 @@ def test_opennmt_s_initialisation_spares_the_bottleneck(
                 small / small.diagonal().mean(), torch.eye(min(m, n)), rtol=0, atol=1e-5
             )
             assert not linear.bias.any()
-    for parameter in ("log_sigma", "code.log_scale", "logits"):
+    for parameter in ("channel.log_sigma", "channel.log_prior", "logits"):
         if parameter in dict(bottleneck.named_parameters()):
             assert not bottleneck.get_parameter(parameter).any()
     if name.startswith("ste"):
         assert bottleneck.entries.std() > 0.5  # standard normal, not within 0.05
     if name.startswith("lattice"):
-        lattice = bottleneck.code.lattice
+        lattice = bottleneck.channel.lattice
         assert lattice.second_moment == pytest.approx(1.0, rel=1e-6)
     if not glorot:
         assert model.encoder.rnn.weight_ih_l0.abs().max() <= 0.05

@@ -106,9 +106,9 @@ class GaussianChannel(Channel):
     def rate_nats(self, mean: Tensor) -> Tensor:
         """Return ``(batch,)``, KL(N(μ, σ²) ‖ N(b, v)) at μ = ``mean`` ``(batch, d)``."""
         from_center = (mean - self.center).double()
-        return gaussian_kl_nats(
-            from_center, self.log_sigma.double(), self.log_prior.double()
-        ).sum(-1)
+        return gaussian_kl_nats(from_center, self.log_sigma.double(), self.log_prior.double()).sum(
+            -1
+        )
 
 
 class LatticeChannel(Channel):

@@ -8,9 +8,14 @@ from typing import Any, cast
 from onmt_lattice.bottlenecks.base import option, register_bottleneck
 from onmt_lattice.bottlenecks.channel import ChannelBottleneck, ChannelConfig, LatticeChannel
 from onmt_lattice.codes import code_names
-from onmt_lattice.lattices import Lattice, lattice_of_dim
+from onmt_lattice.lattices import Lattice, make_lattice, takes_any_dim
 
 AUTO = "auto"
+
+
+def lattice_for(name: str, dim: int) -> Lattice:
+    """Return the lattice ``name``, of ``dim`` dimensions if it is a family of any dimension."""
+    return make_lattice(name, n=dim) if takes_any_dim(name) else make_lattice(name)
 
 
 def code_on(lattice: Lattice, asked: str = AUTO) -> str:
@@ -50,7 +55,7 @@ class LatticeBottleneck(ChannelBottleneck):
     def make_channel(self, config: ChannelConfig) -> LatticeChannel:
         """See :meth:`ChannelBottleneck.make_channel`."""
         config = cast(LatticeConfig, config)
-        lattice = lattice_of_dim(config.lattice, self.dim)
+        lattice = lattice_for(config.lattice, self.dim)
         code = code_on(lattice, config.lattice_code)
         return LatticeChannel(self.dim, lattice, code, config.prior)
 

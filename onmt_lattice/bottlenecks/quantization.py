@@ -17,9 +17,8 @@ from onmt_lattice.bottlenecks.channel import (
     GaussianChannel,
     LatticeChannel,
 )
-from onmt_lattice.bottlenecks.lattice import AUTO, code_on
+from onmt_lattice.bottlenecks.lattice import AUTO, code_on, lattice_for
 from onmt_lattice.errors import UserError
-from onmt_lattice.lattices import lattice_of_dim
 from onmt_lattice.noise import SentenceNoise
 
 FIT_STEPS = 30
@@ -46,7 +45,7 @@ class Quantization(NamedTuple):
 def quantize_gaussian(
     means: Tensor, sigma: Tensor, lattice: str, code: str = AUTO, seed: int = 0
 ) -> Quantization:
-    """Return the channel that sends ``means`` by points of a lattice instead of with Gaussian noise.
+    """Return the channel that sends ``means`` by points of a lattice, not with Gaussian noise.
 
     For any Gaussian autoencoder whose noise does not depend on its input: what its decoder gets
     has the same mean and variance as before, ``channel.quantized(mean, noise).value``.
@@ -97,7 +96,7 @@ def _put_in(
     gaussian: GaussianChannel, means: Tensor, lattice: str, code: str, seed: int
 ) -> tuple[LatticeChannel, float]:
     """Return ``gaussian`` with a lattice's noise, and what that costs more in nats a row."""
-    made = lattice_of_dim(lattice, gaussian.dim)
+    made = lattice_for(lattice, gaussian.dim)
     channel = LatticeChannel(gaussian.dim, made, code_on(made, code)).to(means).eval()
     with torch.no_grad():
         channel.center.copy_(gaussian.center)

@@ -51,7 +51,10 @@ def run(argv: list[str]) -> None:
     if not 0 <= args.seed < 2**32:
         raise UserError(f"-seed {args.seed}: expected 0 to 2^32 - 1")
 
-    from onmt_lattice.opennmt.quantize import QuantizeOptions, quantize
+    from onmt_lattice.opennmt.quantize import LEAST_SENTENCES, QuantizeOptions, quantize
+
+    if args.fit_sentences < LEAST_SENTENCES:
+        raise UserError(f"-fit_sentences {args.fit_sentences}: expected at least {LEAST_SENTENCES}")
 
     made = quantize(QuantizeOptions(**vars(args)))
     print(

@@ -28,6 +28,7 @@ from onmt.utils.parse import ArgumentParser
 
 from onmt_lattice import __version__
 from onmt_lattice.errors import UserError
+from onmt_lattice.evaluation import Quantized
 from onmt_lattice.files import whole_file
 from onmt_lattice.opennmt.model import Autoencoder
 from onmt_lattice.opennmt.settings import check_single_path
@@ -164,7 +165,7 @@ class LoadedAutoencoder(NamedTuple):
     opt: argparse.Namespace
     step: int
     rate_weight: float
-    quantized: dict[str, Any] | None = None
+    quantized: Quantized | None = None
 
 
 def load_autoencoder(path: str | os.PathLike[str], gpu: int = -1) -> LoadedAutoencoder:
@@ -201,7 +202,8 @@ def build_autoencoder(
     ours = checkpoint[OUR_KEY]
     unpack_files(opt, ours["files"])
     step, weight = ours["step"], ours["rate_weight"]
-    return LoadedAutoencoder(model, fields, opt, step, weight, ours.get("quantized"))
+    quantized = Quantized(**ours["quantized"]) if "quantized" in ours else None
+    return LoadedAutoencoder(model, fields, opt, step, weight, quantized)
 
 
 # ---- random state, so that a resumed run is the same run -----------------------------------------

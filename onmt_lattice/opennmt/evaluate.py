@@ -115,6 +115,7 @@ def evaluate(
         perplexity=2**nll.token,
         token_accuracy=float(scores.correct.sum()) / tokens,
         dim=loaded.model.encoder.bottleneck.dim,
+        quantized=loaded.quantized,
         codebooks=_codebooks(loaded, scores),
         entropy=_entropy(source_of(tuple(lines[s.index] for s in sentences)), loaded, scores),
         reconstruction=reconstruction,

@@ -14,10 +14,11 @@ from torch import Tensor, nn
 
 from onmt_lattice.bottlenecks import GaussianBottleneck
 from onmt_lattice.bottlenecks.channel import LEARNED
+from onmt_lattice.bottlenecks.lattice import lattice_for
 from onmt_lattice.bottlenecks.quantization import Quantization, fit_gaussian, quantize_gaussian
 from onmt_lattice.errors import UserError
+from onmt_lattice.evaluation import Quantized
 from onmt_lattice.files import read_lines, whole_file
-from onmt_lattice.lattices import lattice_of_dim
 from onmt_lattice.opennmt import plugin
 from onmt_lattice.opennmt.checkpoint import (
     OUR_KEY,
@@ -27,7 +28,7 @@ from onmt_lattice.opennmt.checkpoint import (
     load_checkpoint,
 )
 from onmt_lattice.opennmt.scoring import Scorer
-from onmt_lattice.opennmt.sentences import Sentence, read_sentences
+from onmt_lattice.opennmt.sentences import Sentence, read_sentences, trained_transforms
 
 CHANNEL = "encoder.bottleneck.channel."
 NONE = "none"
@@ -48,46 +49,7 @@ class QuantizeOptions:
     gpu: int = -1
 
 
-@dataclasses.dataclass(frozen=True)
-class QuantizedModel:
-    """What a lattice costs in a model, on the sentences that its prior was fitted to.
-
-    Attributes:
-        lattice: its name, or ``none`` where only the Gaussian's prior was fitted.
-        sentences, words: how many sentences that is, and how many words are in them.
-        dim: d.
-        gaussian_bits: the rate of the Gaussian, its prior fitted to them, in bits a sentence.
-        excess_bits: what the lattice costs more.
-        theory_bits: what it costs more on a Gaussian source of the same variances.
-        space_filling_loss: ½ log2(2πe G), bits a dimension.
-    """
-
-    lattice: str
-    sentences: int
-    words: int
-    dim: int
-    gaussian_bits: float
-    excess_bits: float
-    theory_bits: float
-    space_filling_loss: float
-
-    def table(self) -> str:
-        """Return the numbers as a table for a terminal."""
-        words = self.words / self.sentences
-        rows = [f"{'bits a':<34}{'sentence':>10}{'word':>9}{'dimension':>11}"]
-        rows += [
-            f"{name:<34}{bits:>10.3f}{bits / words:>9.4f}{bits / self.dim:>11.4f}"
-            for name, bits in (
-                ("Gaussian, its prior fitted", self.gaussian_bits),
-                (f"{self.lattice} over it", self.excess_bits),
-                (f"{self.lattice} over a Gaussian source", self.theory_bits),
-            )
-        ]
-        rows.append(f"{'space-filling loss':<34}{'':>19}{self.space_filling_loss:>11.4f}")
-        return "\n".join(rows[:2] if self.lattice == NONE else rows)
-
-
-def quantize(options: QuantizeOptions) -> QuantizedModel:
+def quantize(options: QuantizeOptions) -> Quantized:
     """Write a checkpoint whose noise is a lattice's dither, and return what that costs.
 
     Nothing is trained: weights, step, optimizer and random state are the Gaussian model's, so that
@@ -106,6 +68,8 @@ def quantize(options: QuantizeOptions) -> QuantizedModel:
             f"-model {options.model}: its bottleneck is {loaded.opt.bottleneck}; expected a model "
             f"trained with -bottleneck gaussian, in whose noise's place the lattice is put"
         )
+    if options.lattice != NONE:
+        lattice_for(options.lattice, bottleneck.dim)  # a mistake is told before any work
     sentences = _sample(lines, loaded, options)
     with torch.inference_mode():
         x = Scorer(loaded, options.seed, batch_size=64).represent(sentences, progress=True)
@@ -115,12 +79,6 @@ def quantize(options: QuantizeOptions) -> QuantizedModel:
     return _written(options, checkpoint, means.clone(), sigma.clone(), sentences)
 
 
-def check_lattice(name: str, dim: int = 8) -> None:
-    """Raise :class:`UserError` unless ``name`` is a lattice's, or none."""
-    if name != NONE:
-        lattice_of_dim(name, dim)
-
-
 def _sample(
     lines: list[str], loaded: LoadedAutoencoder, options: QuantizeOptions
 ) -> list[Sentence]:
@@ -128,13 +86,14 @@ def _sample(
     held = [number for number, line in enumerate(lines) if line.split()]
     if len(held) < LEAST_SENTENCES:
         raise UserError(
-            f"-src {options.src}: {len(held)} sentences; expected at least {LEAST_SENTENCES} of the "
-            f"training text to fit a prior to"
+            f"-src {options.src}: {len(held)} sentences; expected at least {LEAST_SENTENCES} of "
+            f"the training text to fit a prior to"
         )
     count = min(options.fit_sentences, len(held))
     chosen = np.random.default_rng(options.seed).choice(len(held), count, replace=False)
     kept = {held[i] for i in chosen}
-    return read_sentences([line if n in kept else "" for n, line in enumerate(lines)], loaded)
+    text = [line if number in kept else "" for number, line in enumerate(lines)]
+    return read_sentences(text, trained_transforms(loaded))
 
 
 def _written(
@@ -143,10 +102,11 @@ def _written(
     means: Tensor,
     sigma: Tensor,
     sentences: list[Sentence],
-) -> QuantizedModel:
+) -> Quantized:
     """Fit the channel to ``means``, write the checkpoint with it, and return what it costs."""
     fitted, loss = _fitted(options, means, sigma)
-    made = QuantizedModel(
+    made = Quantized(
+        model=options.model,
         lattice=options.lattice,
         sentences=len(sentences),
         words=sum(sentence.words for sentence in sentences),
@@ -163,23 +123,21 @@ def _written(
     checkpoint["model"] = {**state, **ours}
     after = build_autoencoder(options.output, checkpoint).model  # it loads, or is not written
     checkpoint["optim"]["optimizer"] = _moved(checkpoint["optim"]["optimizer"], before, after)
-    checkpoint[OUR_KEY]["quantized"] = {"model": options.model, **dataclasses.asdict(made)}
+    checkpoint[OUR_KEY]["quantized"] = dataclasses.asdict(made)
     forget_unknown(checkpoint["vocab"])
     with whole_file(options.output) as part:
         torch.save(checkpoint, part)
     return made
 
 
-def _fitted(
-    options: QuantizeOptions, means: Tensor, sigma: Tensor
-) -> tuple[Quantization, float]:
+def _fitted(options: QuantizeOptions, means: Tensor, sigma: Tensor) -> tuple[Quantization, float]:
     """Return the channel asked for, and its lattice's space-filling loss."""
     if options.lattice == NONE:
         gaussian = fit_gaussian(means, sigma)
         rate = gaussian.rate_nats(means).mean().item()
         return Quantization(gaussian, rate, 0.0, 0.0), 0.0
     fitted = quantize_gaussian(means, sigma, options.lattice, options.lattice_code, options.seed)
-    return fitted, lattice_of_dim(options.lattice, means.shape[1]).space_filling_loss
+    return fitted, lattice_for(options.lattice, means.shape[1]).space_filling_loss
 
 
 def _options(opt: Namespace, options: QuantizeOptions) -> Namespace:

@@ -70,6 +70,14 @@ class Scorer:
         """Return the ``output`` of :meth:`score` alone, ``(N, m)``."""
         return _in_order(self._batchwise(self._encode_batch, sentences), sentences)
 
+    def represent(self, sentences: list[Sentence], progress: bool = False) -> Tensor:
+        """Return X of each of ``sentences``, ``(N, m)``; a progress bar if asked for."""
+        return _in_order(self._batchwise(self._represent, sentences, progress), sentences)
+
+    def _represent(self, batch: list[Sentence]) -> Tensor:
+        src, lengths, _ = self._tensors(batch)
+        return self.model.encoder.represent(src, lengths).float().cpu()
+
     def _batchwise(
         self,
         work: Callable[[list[Sentence]], Result],
