@@ -220,7 +220,8 @@ def test_everything_of_the_bottleneck_is_in_the_checkpoint(trained: Trained, nam
 
 
 @pytest.mark.parametrize(
-    "key", ["encoder.bottleneck.channel.log_sigma", "encoder.rnn.weight_ih_l0", "decoder.rnn.bias_ih_l0"]
+    "key",
+    ["encoder.bottleneck.channel.log_sigma", "encoder.rnn.weight_ih_l0", "decoder.rnn.bias_ih_l0"],
 )
 def test_a_missing_extra_or_misshapen_key_is_refused(
     trained: Trained, tmp_path: Path, refused: Mistake, key: str
