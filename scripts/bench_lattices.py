@@ -12,11 +12,11 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from onmt_lattice.lattices import lattice_names, make_lattice
+from onmt_lattice.lattices import Lattice, lattice_names, make_lattice
 
 DESCRIPTION = """\
 For each lattice and number of points, one line each for a plain copy of the points, nearest_point,
-and log_theta without gradients, one scale a coordinate:
+and log_theta, one scale a coordinate, without and with its gradients in both:
 
   ns/point   nanoseconds a point
   ns/dim     nanoseconds a dimension (one coordinate of one point)
@@ -24,9 +24,11 @@ and log_theta without gradients, one scale a coordinate:
   MiB        peak extra memory in the call, its result included
 
 Times are medians of runs in turn, so that a busy machine slows all alike; it has to be one thread
-for them to mean anything on a shared one.
+for them to mean anything on a shared one. Compilation of kernels is not counted.
 """
 
+LARGEST = tuple(f"conv{states}-500" for states in (16, 64, 256, 1024))
+COORDINATES = 3_000_000  # at most, of all points of a line: conv64-500 is timed on up to 6,000
 Task = Callable[[], torch.Tensor]
 
 
@@ -35,7 +37,7 @@ def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=DESCRIPTION, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("-lattices", nargs="+", default=lattice_names(), help="default: all")
+    parser.add_argument("-lattices", nargs="+", default=[*lattice_names(), *LARGEST])
     parser.add_argument("-points", nargs="+", type=int, default=[1_000, 100_000])
     parser.add_argument("-dtype", choices=["float32", "float64", "bfloat16"], default="float32")
     parser.add_argument("-device", default="cpu")
@@ -97,6 +99,12 @@ def peak_mebibytes(task: Task, *held: torch.Tensor) -> float:
     return meter.peak / 2**20
 
 
+def gradient(lattice: Lattice, x: torch.Tensor, log_s: torch.Tensor) -> torch.Tensor:
+    """Return the gradient of all log Θ in the points, that in the scales taken too."""
+    x, log_s = (v.detach().requires_grad_() for v in (x, log_s))
+    return torch.autograd.grad(lattice.log_theta(x, log_s).sum(), (x, log_s))[0]
+
+
 def main() -> None:
     """Print the table."""
     args = parse_args()
@@ -104,23 +112,26 @@ def main() -> None:
     device, dtype = torch.device(args.device), getattr(torch, args.dtype)
     print(f"{args.dtype} on {device}, {args.threads} thread(s), torch {torch.__version__}")
     print(
-        f"{'lattice':8} {'points':>7}  {'call':24} {'ns/point':>9} {'ns/dim':>8} "
+        f"{'lattice':13} {'points':>7}  {'call':24} {'ns/point':>9} {'ns/dim':>8} "
         f"{'copies':>7} {'MiB':>7}"
     )
     for name in args.lattices:
         lattice = make_lattice(name).with_second_moment(1.0)
-        for count in args.points:
+        for count in dict.fromkeys(min(n, COORDINATES // lattice.dim) for n in args.points):
             x = (3 * torch.randn(count, lattice.dim)).to(device, dtype)
             log_s = torch.zeros(lattice.dim, dtype=dtype, device=device)
             tasks: dict[str, Task] = {"copy": x.clone}
             tasks["nearest_point"] = lambda lattice=lattice, x=x: lattice.nearest_point(x)
             tasks["log_theta"] = lambda lattice=lattice, x=x, s=log_s: lattice.log_theta(x, s)
+            tasks["log_theta, gradient"] = lambda lattice=lattice, x=x, s=log_s: gradient(
+                lattice, x, s
+            )
             memory = {call: peak_mebibytes(task, x, log_s) for call, task in tasks.items()}
             seconds = median_seconds(tasks, device, args.seconds)
             for call, spent in seconds.items():
                 ns = spent / count * 1e9
                 print(
-                    f"{name:8} {count:7}  {call:24} {ns:9.2f} {ns / lattice.dim:8.2f} "
+                    f"{name:13} {count:7}  {call:24} {ns:9.2f} {ns / lattice.dim:8.2f} "
                     f"{spent / seconds['copy']:7.1f} {memory[call]:7.2f}",
                     flush=True,
                 )

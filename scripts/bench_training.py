@@ -37,6 +37,7 @@ from onmt_lattice.opennmt.training import check_options
 
 WORDS = 22
 LATTICES = ("Z", "A2", "D4", "E8", "BW16", "Leech")
+STATES = (16, 64, 256)
 
 
 class Step:
@@ -96,6 +97,9 @@ def main() -> None:
             words = ["-bottleneck", "lattice", "-lattice", name]
             choices[f"lattice {name}"] = words
             choices[f"lattice {name}, d = m"] = [*words, "-bottleneck_dim", str(args.dim)]
+    for states in STATES:
+        words = ["-bottleneck", "lattice", "-lattice", f"conv{states}-{args.dim}"]
+        choices[f"conv{states}, d = m"] = [*words, "-bottleneck_dim", str(args.dim)]
     choices["ste_scalar M=2"] = ["-bottleneck", "ste_scalar"]
     choices["ste_vector M=4"] = ["-bottleneck", "ste_vector"]
     with tempfile.TemporaryDirectory() as folder:

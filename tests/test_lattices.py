@@ -13,7 +13,7 @@ from enumeration import points_within
 from onmt_lattice.lattices import Lattice, lattice_names, make_lattice
 
 FAMILY_MEMBERS = ["A1", "A4", "A7", "A1*", "A2*", "A5*", "D2", "D3", "D5", "D16", "D2*", "D3*"]
-CONVOLUTIONAL = ["conv4-8", "conv8-12"]  # as large as enumeration bears
+CONVOLUTIONAL = ["conv4-8", "conv8-12", "conv9-8"]  # as large as enumeration bears
 LISTED = [name for name in lattice_names() if make_lattice(name).dim <= 24]
 LATTICES = sorted({*LISTED, *FAMILY_MEMBERS, *CONVOLUTIONAL, "D7*", "Z3", "E8^2"})
 SIMULATED_NSM = {"BW16": 5e-5, "Leech": 5e-5}  # what is published is itself an estimate

@@ -22,6 +22,12 @@ from onmt_lattice.theory.cells import cell_corners, farthest, planar_lattices, p
 from onmt_lattice.theory.codewords import codeword_bits, golden_section
 from onmt_lattice.theory.crypto_lemma import compare, critical_value, kolmogorov_smirnov
 from onmt_lattice.theory.curvature import SIGMAS, smooth_functions
+from onmt_lattice.theory.gaussian_limit import (
+    SNRS,
+    distance_to_normal,
+    excess_kurtosis,
+    largest_correlation,
+)
 from onmt_lattice.theory.rate_distortion import (
     PAPER,
     best_log_scale,
@@ -213,6 +219,16 @@ def test_moments(name: str) -> None:
     assert abs(row.loss.errors_from(space_filling_loss(published))) < FAR
 
 
+@pytest.mark.parametrize("name", ["conv4-96", "conv16-30"])
+def test_moments_of_trellises(name: str) -> None:
+    (row,) = rows("moments", [name], 400_000)
+    assert abs(row.nsm.mean / make_lattice(name).nsm - 1) < 0.003 + FAR * 0.001
+    assert row.nsm.standard_error < 0.001 * row.nsm.mean
+    assert row.share_of_loss.mean == pytest.approx(
+        100 * (1 - row.loss.mean / space_filling_loss(CUBE))
+    )
+
+
 def test_the_papers_bound_is_thirty_percent() -> None:
     assert 100 * (1 - LIMIT / CUBE) == pytest.approx(30, abs=0.3)
     assert space_filling_loss(LIMIT) == pytest.approx(0, abs=1e-15)
@@ -283,6 +299,53 @@ def test_golden_section_finds_the_least() -> None:
     assert golden_section(lambda v: v, -1.0, 2.0, 1e-3) == pytest.approx(-1.0, abs=1e-3)
 
 
+# ---- the Gaussian limit, and uneven blocks ------------------------------------------------------
+
+
+def test_distances_to_the_normal_law(rng: torch.Generator) -> None:
+    normal = torch.randn(20_000, 4, generator=rng, dtype=torch.float64)
+    cube = math.sqrt(12) * (torch.rand(20_000, 4, generator=rng, dtype=torch.float64) - 0.5)
+    assert abs(excess_kurtosis(normal).mean) < FAR * excess_kurtosis(normal).standard_error
+    assert abs(excess_kurtosis(cube).errors_from(-1.2)) < FAR
+    spread = np.std([excess_kurtosis(part).mean for part in normal.split(200)])
+    assert excess_kurtosis(normal[:200]).standard_error == pytest.approx(spread, rel=0.5)
+    assert distance_to_normal(normal) < 1.95 / math.sqrt(80_000)
+    # The uniform CDF lies farthest from the normal one where their densities are equal.
+    at = math.sqrt(math.log(12 / (2 * math.pi)))
+    apart = abs(0.5 + at / math.sqrt(12) - torch.special.ndtr(torch.tensor(at)).item())
+    assert distance_to_normal(cube) == pytest.approx(apart, abs=0.01)
+
+
+def test_correlations_are_those_of_coordinates_that_are_near(rng: torch.Generator) -> None:
+    u = torch.randn(10_000, 40, generator=rng)
+    u[:, 39] += 3 * u[:, 0]
+    assert largest_correlation(u) < 0.06
+    u[:, 3] += u[:, 5]
+    assert largest_correlation(u) == pytest.approx(math.sqrt(0.5), abs=0.03)
+    assert largest_correlation(u[:, :1]) == 0
+
+
+def test_rates_approach_the_gaussian_channels() -> None:
+    cube, octuple, trellis = rows("gaussianlimit", ["Z", "E8", "conv16-96"], 300)
+    for field, snr in SNRS.items():
+        excess = [getattr(row, field) for row in (cube, octuple, trellis)]
+        assert excess[0].mean > excess[1].mean > excess[2].mean > 0
+        if snr >= 1:
+            for row, e in zip((cube, octuple, trellis), excess, strict=True):
+                assert e.mean == pytest.approx(row.loss, abs=0.004 + FAR * e.standard_error)
+    assert cube.kurtosis.errors_from(-1.2) < FAR
+    assert cube.distance > octuple.distance
+    assert cube.correlation == 0
+
+
+def test_mixing_strong_and_weak_costs_blocks_but_not_z() -> None:
+    cube, octuple = rows("unevenblocks", ["Z", "E8"], 1000)
+    assert abs(cube.price.mean) < FAR * cube.price.standard_error
+    assert octuple.price.mean > 2 * octuple.price.standard_error
+    for row in (cube, octuple):
+        assert row.loss * 0.9 < row.placed.mean < row.loss + 0.003
+
+
 # ---- the command --------------------------------------------------------------------------------
 
 
@@ -306,7 +369,7 @@ def test_command_writes_every_table_and_figure(
         assert saved["seed"] == 0
         assert all(list(row) == list(saved["columns"]) for row in saved["rows"])
     figures = {path.stem for path in output.glob(f"*.{image}")}
-    assert figures == {"figure1", "figure2", "ratedistortion"}
+    assert figures == {"figure1", "figure2", "ratedistortion", "gaussianlimit"}
     assert len(list(output.iterdir())) == 2 * len(EXPERIMENTS) + len(figures)
 
 
@@ -369,6 +432,7 @@ def test_documentation_shows_what_was_written(name: str) -> None:
     saved = json.loads((DOCS / "theory" / f"{name}.json").read_text(encoding="utf-8"))
     assert saved["title"] in text
     for row in saved["rows"]:
-        assert "lattice" not in row or str(row["lattice"]) in text
+        for value in row.values():
+            assert not isinstance(value, dict) or Estimate(**value).text("") in text
     if (DOCS / "theory" / f"{name}.png").exists():
         assert f"](theory/{name}.png)" in page

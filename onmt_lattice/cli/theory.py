@@ -31,13 +31,13 @@ def parser() -> Parser:
         default=list(EXPERIMENTS),
         help="which to run (default: all)",
     )
+    wider = [e.name for e in EXPERIMENTS.values() if e.lattices]
     p.option(
         "lattices",
         nargs="+",
         metavar="NAME",
-        default=paper_lattices(),
         help=f"lattices to run them on; figures 1 and 2 have their own "
-        f"(default: {' '.join(paper_lattices())})",
+        f"(default: {' '.join(paper_lattices())}; of {', '.join(wider)} convolutional ones too)",
     )
     own = ", ".join(f"{e.name} {e.samples} {e.unit}" for e in EXPERIMENTS.values() if e.samples)
     p.option(
@@ -67,12 +67,14 @@ def run(argv: list[str]) -> None:
         raise UserError(f"-samples {args.samples}: expected at least {LEAST_SAMPLES}")
     if args.seed < 0:
         raise UserError(f"-seed {args.seed}: expected at least 0")
-    lattices = tuple(make_lattice(name) for name in dict.fromkeys(args.lattices))
+    chosen = tuple(make_lattice(name) for name in dict.fromkeys(args.lattices or []))
     directory = Path(args.output)
     if directory.exists() and not directory.is_dir():
         raise UserError(f"-output {directory}: is a file, expected a folder")
     directory.mkdir(parents=True, exist_ok=True)
     for name in dict.fromkeys(args.experiments):
-        result = EXPERIMENTS[name].run(lattices, args.seed, args.samples)
+        experiment = EXPERIMENTS[name]
+        own = tuple(map(make_lattice, experiment.lattices or paper_lattices()))
+        result = experiment.run(chosen or own, args.seed, args.samples)
         print(result.text(), flush=True)
         print(f"written to {', '.join(map(str, result.write(directory, args.format)))}\n")

@@ -6,14 +6,26 @@ from onmt_lattice.lattices import lattice_names
 from onmt_lattice.theory.cells import FIGURE1
 from onmt_lattice.theory.crypto_lemma import CRYPTO
 from onmt_lattice.theory.curvature import LEMMA2
+from onmt_lattice.theory.gaussian_limit import GAUSSIAN_LIMIT
 from onmt_lattice.theory.rate_distortion import RATE_DISTORTION
 from onmt_lattice.theory.rate_identity import THEOREM1
 from onmt_lattice.theory.second_moments import MOMENTS
 from onmt_lattice.theory.systems import FIGURE2
+from onmt_lattice.theory.uneven_blocks import UNEVEN_BLOCKS
 
 EXPERIMENTS = {
     experiment.name: experiment
-    for experiment in (FIGURE1, FIGURE2, CRYPTO, THEOREM1, LEMMA2, MOMENTS, RATE_DISTORTION)
+    for experiment in (
+        FIGURE1,
+        FIGURE2,
+        CRYPTO,
+        THEOREM1,
+        LEMMA2,
+        MOMENTS,
+        RATE_DISTORTION,
+        GAUSSIAN_LIMIT,
+        UNEVEN_BLOCKS,
+    )
 }
 
 

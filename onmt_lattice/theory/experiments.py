@@ -50,11 +50,11 @@ class Settings:
 
 
 def points_of_blocks(blocks: int, lattice: Lattice) -> int:
-    """Return the number of points of ``lattice`` in ``blocks`` of 48 coordinates.
+    """Return the number of points of ``lattice`` in ``blocks`` of 48 coordinates, at least two.
 
     So that each lattice has as many coordinates, and much the same standard error.
     """
-    return blocks * max(1, BLOCK // lattice.dim)
+    return max(2, blocks * BLOCK // lattice.dim)
 
 
 def batches(samples: int, largest: int = LARGEST_BATCH) -> Iterator[int]:
@@ -81,6 +81,7 @@ class Experiment:
         samples: how many it draws for each lattice unless told otherwise; 0 if it draws none.
         unit: what a sample is.
         measure: does it.
+        lattices: names of those it is made on unless told otherwise; if none, the paper's six.
     """
 
     name: str
@@ -88,6 +89,7 @@ class Experiment:
     samples: int
     unit: str
     measure: Callable[[Settings], Outcome]
+    lattices: tuple[str, ...] = ()
 
     def run(
         self, lattices: tuple[Lattice, ...], seed: int = 0, samples: int | None = None

@@ -90,6 +90,16 @@ def best_log_scale(lattice: Lattice, snr: float, generator: torch.Generator) -> 
     return golden_section(cost, 0.5 * math.log(snr), 0.5 * math.log(snr + 4), 0.01)
 
 
+def quantized_rate(
+    lattice: Lattice, snr: float, blocks: int, generator: torch.Generator
+) -> Estimate:
+    """Return the rate of the discrete Gaussian of the best scale, in bits a dimension."""
+    log_s = best_log_scale(lattice, snr, generator)
+    x, u = source_and_dither(lattice, snr, blocks, generator)
+    y = lattice.nearest_point(x + u) - u
+    return estimate(codeword_bits(MATCHED, lattice, log_s, y, generator), centred(x, y, snr))
+
+
 def points(lattice: Lattice, snr_db: int, settings: Settings) -> list[Point]:
     """Return the points at one SNR: of the discrete Gaussian, and on Z of the paper's code too."""
     snr = 10 ** (snr_db / 10)

@@ -1,0 +1,168 @@
+"""The paper's closing conjecture: a good lattice of many dimensions is nearly a Gaussian channel.
+
+By how much, as dimension and number of states grow: the law of the dither U against the normal one,
+and the rate on a Gaussian source against that of the channel with Gaussian noise, ½ log2(1 + SNR).
+The divergence of U from the normal law is ½ log2(2πe G) a dimension, exactly; the rest of the table
+says where it shows.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from matplotlib.figure import Figure
+from torch import Tensor
+
+from onmt_lattice.lattices import Lattice
+from onmt_lattice.report.style import COLOURS, MARKERS
+from onmt_lattice.tables import Column, Table
+from onmt_lattice.theory.estimates import Estimate, estimate
+from onmt_lattice.theory.experiments import Experiment, Outcome, Settings, points_of_blocks
+from onmt_lattice.theory.rate_distortion import quantized_rate, shannon_bits
+
+SNRS = {"tenth": 0.1, "half": 0.5, "one": 1.0, "ten": 10.0, "hundred": 100.0}
+LATTICES = (
+    "Z A2 D4 E8 BW16 Leech conv4-48 conv4-96 conv4-480 conv16-48 conv16-96 conv16-480 conv64-48 "
+    "conv64-96 conv64-480 conv256-96 conv256-480 conv2187-480"
+).split()
+NEAR = 16  # coordinates apart: beyond, those of a trellis hardly know of each other
+
+COLUMNS = {
+    "lattice": Column("lattice"),
+    "loss": Column("½ log2(2πe G)", ".4f"),
+    "kurtosis": Column("excess kurtosis"),
+    "distance": Column("KS to normal", ".4f"),
+    "uneven": Column("σ² of coordinates", ".3f"),
+    "correlation": Column("largest |ρ|", ".3f"),
+    "chance": Column("by chance", ".3f"),
+    "tenth": Column("SNR 0.1"),
+    "half": Column("SNR 0.5"),
+    "one": Column("SNR 1"),
+    "ten": Column("SNR 10"),
+    "hundred": Column("SNR 100"),
+}
+
+
+class Row(NamedTuple):
+    """What is left between a lattice and the Gaussian channel; rates in bits a dimension."""
+
+    lattice: str
+    loss: float
+    kurtosis: Estimate
+    distance: float
+    uneven: float
+    correlation: float
+    chance: float
+    tenth: Estimate
+    half: Estimate
+    one: Estimate
+    ten: Estimate
+    hundred: Estimate
+
+
+def excess_kurtosis(u: Tensor) -> Estimate:
+    """Return E u⁴/(E u²)² − 3 over the coordinates of ``u`` ``(N, n)``: 0 for a normal law."""
+    squares = u.square()
+    second, fourth = squares.mean(), squares.square().mean()
+    # The influence of a point on the ratio, for its standard error.
+    influence = (squares.square() / second**2 - 2 * fourth * squares / second**3).mean(-1)
+    return estimate(influence).affine(1.0, 2 * (fourth / second**2).item() - 3)
+
+
+def distance_to_normal(u: Tensor) -> float:
+    """Return the largest distance of the CDF of all coordinates of ``u`` to that of N(0, 1)."""
+    ordered = u.flatten().sort().values
+    steps = torch.arange(len(ordered) + 1, dtype=torch.float64) / len(ordered)
+    normal = torch.special.ndtr(ordered)
+    return max((steps[1:] - normal).max().item(), (normal - steps[:-1]).max().item())
+
+
+def largest_correlation(u: Tensor) -> float:
+    """Return the largest |ρ| of two coordinates of ``u`` ``(N, n)`` that are near; 0 if n is 1."""
+    rho = torch.corrcoef(u.T).view(u.shape[1], -1).abs()
+    apart = torch.arange(len(rho))[:, None] - torch.arange(len(rho))
+    return rho[(apart > 0) & (apart <= NEAR)].max().item() if len(rho) > 1 else 0.0
+
+
+def _row(lattice: Lattice, settings: Settings) -> Row:
+    generator = settings.generator("gaussianlimit", lattice.name)
+    count = 8 * points_of_blocks(settings.samples, lattice)
+    u = lattice.sample_dither((count,), generator, dtype=torch.float64)
+    normal = torch.randn(u.shape, generator=generator, dtype=torch.float64)
+    moments = u.square().mean(0)
+    return Row(
+        lattice=lattice.name,
+        loss=lattice.space_filling_loss,
+        kurtosis=excess_kurtosis(u),
+        distance=distance_to_normal(u),
+        uneven=(moments.max() / moments.min()).item(),
+        correlation=largest_correlation(u),
+        chance=largest_correlation(normal),
+        **{
+            field: quantized_rate(lattice, snr, settings.samples, generator).affine(
+                1.0, -shannon_bits(snr)
+            )
+            for field, snr in SNRS.items()
+        },
+    )
+
+
+def draw(rows: list[Row]) -> Figure:
+    """Draw the rate over the Gaussian channel's against the lattice's loss."""
+    figure = Figure(figsize=(9.4, 4.4), dpi=150, layout="constrained")
+    excess, kurtosis = figure.subplots(1, 2)
+    losses = [row.loss for row in rows]
+    for number, (field, snr) in enumerate(SNRS.items()):
+        found = [getattr(row, field) for row in rows]
+        style = {"color": COLOURS[number], "marker": MARKERS[number], "markersize": 4}
+        means, errors = [e.mean for e in found], [2 * e.standard_error for e in found]
+        excess.errorbar(losses, means, errors, linestyle="", label=f"SNR {snr:g}", **style)
+    ends = [0, 1.05 * max(losses)]
+    excess.plot(ends, ends, color="black", linewidth=0.8, label="equal")
+    excess.set(xlim=ends, ylim=(0, None), xlabel="½ log₂(2πe G), bits a dimension")
+    excess.set(ylabel="rate over ½ log₂(1 + SNR), bits a dimension")
+    excess.legend()
+    kurtosis.plot(losses, [-row.kurtosis.mean for row in rows], "o", color=COLOURS[0], markersize=4)
+    for row in rows:
+        kurtosis.annotate(
+            row.lattice,
+            (row.loss, -row.kurtosis.mean),
+            fontsize=6,
+            xytext=(3, 3),
+            textcoords="offset points",
+        )
+    kurtosis.set(
+        xlabel="½ log₂(2πe G), bits a dimension", ylabel="−excess kurtosis of U's coordinates"
+    )
+    kurtosis.set(xlim=ends, ylim=(0, None))
+    return figure
+
+
+def measure(settings: Settings) -> Outcome:
+    """Measure how far each lattice is from the Gaussian channel."""
+    rows = [_row(lattice, settings) for lattice in settings.lattices]
+    table = Table(
+        "what is left between a lattice and the Gaussian channel",
+        COLUMNS,
+        rows,
+        (
+            "½ log2(2πe G): the divergence of U from N(0, 1), bits a dimension. Excess kurtosis "
+            "and Kolmogorov-Smirnov distance: of single coordinates,",
+            "0 for a normal law. σ² of coordinates: the largest over the least second moment. |ρ|: "
+            f"of coordinates at most {NEAR} apart, beside what normal",
+            "numbers, as many, have by chance. SNR: rate over ½ log2(1 + SNR) on a Gaussian "
+            "source, bits a dimension, by the best single prior scale.",
+        ),
+    )
+    return Outcome(table, draw(rows))
+
+
+GAUSSIAN_LIMIT = Experiment(
+    "gaussianlimit",
+    "how fast lattices approach the Gaussian channel",
+    4_000,
+    "blocks of 48 coordinates a lattice and SNR",
+    measure,
+    tuple(LATTICES),
+)
