@@ -52,8 +52,9 @@ def make_lattice(name: str, **params: Any) -> Lattice:
     """Return the lattice ``name``, at scale 1.
 
     ``make_lattice("D", n=6)`` is ``make_lattice("D6")``, ``make_lattice("A*", n=3)`` is
-    ``make_lattice("A3*")``; ``make_lattice("E8^4")`` is the product of four copies of E8. Names
-    are case-insensitive.
+    ``make_lattice("A3*")``; ``make_lattice("E8^4")`` is the product of four copies of E8, and
+    ``make_lattice("conv64", n=96)``, or "conv64-96", the lattice of the convolutional code of 64
+    states in 96 dimensions. Names are case-insensitive.
 
     Raises:
         LatticeNameError: (a :class:`UserError` and a ``ValueError``) if there is no such lattice,

@@ -24,7 +24,8 @@ from onmt_lattice.theory.rate_distortion import quantized_rate, shannon_bits
 SNRS = {"tenth": 0.1, "half": 0.5, "one": 1.0, "ten": 10.0, "hundred": 100.0}
 LATTICES = (
     "Z A2 D4 E8 BW16 Leech conv4-48 conv4-96 conv4-480 conv16-48 conv16-96 conv16-480 conv64-48 "
-    "conv64-96 conv64-480 conv256-96 conv256-480 conv2187-480"
+    "conv64-96 conv64-480 conv256-96 conv256-480 conv1024-480 conv9-480 conv81-480 conv729-480 "
+    "conv2187-480 conv25-480 conv625-480"
 ).split()
 NEAR = 16  # coordinates apart: beyond, those of a trellis hardly know of each other
 

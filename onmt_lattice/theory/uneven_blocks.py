@@ -63,7 +63,7 @@ def excess(lattice: Lattice, snrs: Tensor, count: int, settings: Settings) -> Te
     The prior scales are s² = SNR + c, with the c that suits other sources best.
     """
     generator = settings.generator("unevenblocks", lattice.name)
-    code = make_code(MATCHED, lattice, DIM // lattice.dim).double()
+    code = make_code(MATCHED, lattice)
 
     def bits(samples: int, shift: float) -> Tensor:
         x = torch.randn(samples, DIM, generator=generator, dtype=torch.float64)
@@ -71,8 +71,8 @@ def excess(lattice: Lattice, snrs: Tensor, count: int, settings: Settings) -> Te
         u = lattice.sample_dither(x.shape[:2], generator, dtype=torch.float64)
         y = lattice.nearest_point(x + u) - u
         with torch.no_grad():
-            code.log_scale.copy_(0.5 * (snrs + shift).log().view(-1, lattice.dim))
-            nats = -code.log_prob(y, StreamNoise(generator)).sum(-1)
+            log_s = 0.5 * (snrs + shift).log().view(-1, lattice.dim)
+            nats = -code.log_prob(y, log_s, StreamNoise(generator)).sum(-1)
         # Its mean is n; what of the cost varies with it says nothing of the lattice.
         energy = (y.flatten(1).square() / (1 + snrs)).sum(-1)
         shannon = 0.5 * (1 + snrs).log().sum()
