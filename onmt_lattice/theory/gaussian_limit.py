@@ -8,13 +8,14 @@ says where it shows.
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from matplotlib.figure import Figure
 from torch import Tensor
 
 from onmt_lattice.lattices import Lattice
+from onmt_lattice.lattices.generators import GENERATORS
 from onmt_lattice.report.style import COLOURS, MARKERS
 from onmt_lattice.tables import Column, Table
 from onmt_lattice.theory.estimates import Estimate, estimate
@@ -110,34 +111,51 @@ def _row(lattice: Lattice, settings: Settings) -> Row:
 
 
 def draw(rows: list[Row]) -> Figure:
-    """Draw the rate over the Gaussian channel's against the lattice's loss."""
+    """Draw the rate over the Gaussian channel's, and U's kurtosis, against the lattice's loss."""
     figure = Figure(figsize=(9.4, 4.4), dpi=150, layout="constrained")
     excess, kurtosis = figure.subplots(1, 2)
+    ends = (0, 1.08 * max(row.loss for row in rows))
+    _draw_excess(excess, rows)
+    excess.plot(ends, ends, color="black", linewidth=0.8, label="equal")
+    excess.set(ylabel="rate over ½ log₂(1 + SNR), bits a dimension")
+    excess.legend()
+    _draw_kurtosis(kurtosis, rows)
+    kurtosis.set(ylabel="−excess kurtosis of U's coordinates")
+    for axes in (excess, kurtosis):
+        axes.set(xlim=ends, ylim=(0, None), xlabel="½ log₂(2πe G), bits a dimension")
+    return figure
+
+
+def _draw_excess(axes: Any, rows: list[Row]) -> None:
     losses = [row.loss for row in rows]
     for number, (field, snr) in enumerate(SNRS.items()):
         found = [getattr(row, field) for row in rows]
         style = {"color": COLOURS[number], "marker": MARKERS[number], "markersize": 4}
         means, errors = [e.mean for e in found], [2 * e.standard_error for e in found]
-        excess.errorbar(losses, means, errors, linestyle="", label=f"SNR {snr:g}", **style)
-    ends = [0, 1.05 * max(losses)]
-    excess.plot(ends, ends, color="black", linewidth=0.8, label="equal")
-    excess.set(xlim=ends, ylim=(0, None), xlabel="½ log₂(2πe G), bits a dimension")
-    excess.set(ylabel="rate over ½ log₂(1 + SNR), bits a dimension")
-    excess.legend()
-    kurtosis.plot(losses, [-row.kurtosis.mean for row in rows], "o", color=COLOURS[0], markersize=4)
-    for row in rows:
-        kurtosis.annotate(
-            row.lattice,
-            (row.loss, -row.kurtosis.mean),
-            fontsize=6,
-            xytext=(3, 3),
-            textcoords="offset points",
-        )
-    kurtosis.set(
-        xlabel="½ log₂(2πe G), bits a dimension", ylabel="−excess kurtosis of U's coordinates"
-    )
-    kurtosis.set(xlim=ends, ylim=(0, None))
-    return figure
+        axes.errorbar(losses, means, errors, linestyle="", label=f"SNR {snr:g}", **style)
+
+
+def _draw_kurtosis(axes: Any, rows: list[Row]) -> None:
+    """Draw a point for each lattice; of a code, the best block has its number of states beside."""
+    field = {f"conv{states}": f"states, GF({code.q})" for states, code in GENERATORS.items()}
+    names = [row.lattice.partition("-")[0] for row in rows]
+    best = {name: row for name, row in sorted(zip(names, rows, strict=True), key=_loss)}
+    for number, kind in enumerate(dict.fromkeys(field.get(name, "others") for name in names)):
+        mine = [r for name, r in zip(names, rows, strict=True) if field.get(name, "others") == kind]
+        style = {"color": COLOURS[number], "label": kind, "marker": MARKERS[number]}
+        values = [-row.kurtosis.mean for row in mine]
+        axes.plot([row.loss for row in mine], values, linestyle="", markersize=4, **style)
+    for name, row in best.items():
+        text, below = name.removeprefix("conv"), field.get(name) == "states, GF(5)"
+        beside: Any = {"xytext": (0, -10 if below else 5), "textcoords": "offset points"}
+        place = "right" if len(text) > 3 else "center"  # the largest are the farthest left
+        axes.annotate(text, (row.loss, -row.kurtosis.mean), fontsize=6.5, ha=place, **beside)
+    axes.legend(loc="upper left")
+
+
+def _loss(named: tuple[str, Row]) -> float:
+    """Return what puts the block of the least loss last."""
+    return -named[1].loss
 
 
 def measure(settings: Settings) -> Outcome:
