@@ -42,7 +42,7 @@ def test_the_commands_on_ones_own_text(
     (tmp_path / "my.yaml").write_text(config, encoding="utf-8")
     ours = [line for line in commands() if re.match("onmt_lattice (?!sweep)", line)]
     names = [line.split()[1] for line in ours]
-    assert names == ["build_vocab", "train", "evaluate", "translate", "plot"]
+    assert names == ["build_vocab", "train", "quantize", "evaluate", "translate", "plot"]
     for line in ours:
         assert main(shlex.split(line.replace("500000", "20"))[1:]) == 0, line
     assert (tmp_path / "rate_nll.png").exists()
