@@ -203,14 +203,14 @@ def parse_args() -> argparse.Namespace:
         description=DESCRIPTION, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("task", choices=["search", "table", "ends"])
-    parser.add_argument("--q", type=int, default=2, choices=[2, 3, 5])
-    parser.add_argument("--memory", type=int, default=4, help="ν, of q^ν states")
-    parser.add_argument("--candidates", type=int, default=2_000)
-    parser.add_argument("--states", type=int, nargs="+", default=[], help="of table, ends")
+    parser.add_argument("-q", type=int, default=2, choices=[2, 3, 5])
+    parser.add_argument("-memory", type=int, default=4, help="ν, of q^ν states")
+    parser.add_argument("-candidates", type=int, default=2_000)
+    parser.add_argument("-states", type=int, nargs="+", default=[], help="of table, ends")
     parser.add_argument(
-        "--coordinates", type=int, default=1_000_000, help="a measurement's, at each n"
+        "-coordinates", type=int, default=1_000_000, help="a measurement's, at each n"
     )
-    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("-seed", type=int, default=1)
     return parser.parse_args()
 
 
