@@ -130,6 +130,7 @@ class LatticeChannel(Channel):
     """
 
     places: Tensor
+    best_first: Tensor
 
     def __init__(self, dim: int, lattice: Lattice, code: str, prior: str = LEARNED) -> None:
         blocks = -(-dim // lattice.dim)
@@ -138,6 +139,8 @@ class LatticeChannel(Channel):
         self.code = make_code(code, self.lattice)
         self.blocks = blocks
         self.register_buffer("places", torch.arange(blocks * lattice.dim))
+        best_first = torch.tensor(lattice.place_order)
+        self.register_buffer("best_first", best_first, persistent=False)
 
     def reset_parameters(self) -> None:
         """See :meth:`Channel.reset_parameters`; coordinates stand in order."""
@@ -154,10 +157,8 @@ class LatticeChannel(Channel):
         """Assign coordinates to places by their prior scales, the padding as the least."""
         log_s = self.log_scale.detach().clone()
         log_s[self.dim :] = -torch.inf
-        best_first = log_s.argsort(descending=True, stable=True).view(self.blocks, -1)
-        placed = torch.empty_like(best_first)
-        placed[:, list(self.lattice.place_order)] = best_first
-        self.places.copy_(placed.flatten())
+        order = log_s.argsort(descending=True, stable=True).view(self.blocks, -1)
+        self.places.copy_(torch.empty_like(order).index_copy_(1, self.best_first, order).flatten())
 
     def dither(self, like: Tensor, noise: Noise) -> Tensor:
         """Return U ``(batch, d/n, n)``."""
