@@ -181,5 +181,6 @@ def test_presets_are_in_order(tmp_path: Path, text: Path, monkeypatch: pytest.Mo
     for path in paths:
         plan = read_plan(path, tmp_path / "out", text, None)
         kinds = {str(run.options["bottleneck"]) for run in plan.runs}
+        kinds |= {"lattice" for curve in plan.curves.values() if "lattice" in curve}
         if path.stem == "sweep":
             assert {"gaussian", "lattice", "ste_scalar", "ste_vector"} <= kinds

@@ -42,6 +42,12 @@ def parser() -> Parser:
         metavar="PATH",
         help="decode every sentence, write the text to this file (or folder) and score it",
     )
+    p.option(
+        "scores",
+        metavar="PATH",
+        help="write NLL and rate of every sentence in bits, as tab-separated values, to this file "
+        "(or folder)",
+    )
     p.option("beam_size", type=int, default=1, help="1 is greedy (default: 1)")
     p.option(
         "max_length", type=int, default=100, help="longest line decoded, tokens (default: 100)"
@@ -58,19 +64,21 @@ def run(argv: list[str]) -> None:
     if args.seed >= 2**32:
         raise UserError(f"-seed {args.seed}: expected less than 2^32")
     models, output, texts = args.model, args.output, args.reconstruct
-    for name, path in (("output", output), ("reconstruct", texts)):
+    for name in ("output", "reconstruct", "scores"):
+        path = getattr(args, name)
         if path is not None and len(models) > 1 and os.path.isfile(path):
             raise UserError(f"-{name} {path}: expected a folder, for {len(models)} checkpoints")
 
     from onmt_lattice.opennmt.evaluate import EvaluateOptions, evaluate
 
-    shared = {k: v for k, v in vars(args).items() if k not in ("model", "output", "reconstruct")}
+    own = ("model", "output", "reconstruct", "scores")
+    shared = {k: v for k, v in vars(args).items() if k not in own}
     for model in models:
         several = len(models) > 1
         text = _place(texts, model, ".txt", several)
-        evaluation = evaluate(
-            EvaluateOptions(model=model, reconstruct=text, progress=True, **shared), known_source
-        )
+        scores = _place(args.scores, model, ".tsv", several)
+        options = EvaluateOptions(model, reconstruct=text, scores=scores, progress=True, **shared)
+        evaluation = evaluate(options, known_source)
         print(evaluation.table())
         if evaluation.entropy is not None and not evaluation.entropy.holds:
             raise UserError(

@@ -24,6 +24,7 @@ from onmt_lattice.opennmt.scoring import Scorer, SentenceScores
 from onmt_lattice.opennmt.sentences import Sentence, read_sentences, trained_transforms
 from onmt_lattice.opennmt.settings import bottleneck_label, bottleneck_settings
 from onmt_lattice.opennmt.translation import reconstruct
+from onmt_lattice.sentence_scores import SentenceCost, write_costs
 
 BITS_PER_NAT = 1 / math.log(2)
 FOREIGN_SHARE = 0.5  # of the tokens unknown: not the kind of text the model was trained on
@@ -41,6 +42,7 @@ class EvaluateOptions:
     reconstruct: str | None = None
     beam_size: int = 1
     max_length: int = 100
+    scores: str | None = None
     progress: bool = False
 
 
@@ -62,7 +64,9 @@ def evaluate(
     options: EvaluateOptions,
     source_of: Callable[[tuple[str, ...]], KnownSource | None] = lambda _: None,
 ) -> Evaluation:
-    """Return rate and NLL of a checkpoint on a text, and write its reconstruction if asked for.
+    """Return rate and NLL of a checkpoint on a text.
+
+    Its reconstruction, and what each sentence costs, are written if asked for.
 
     Args:
         options: the checkpoint, the text, and how.
@@ -84,6 +88,8 @@ def evaluate(
         opt = _translate_options(options)
         best = reconstruct(loaded, sentences, scores.output, pipe, opt)
         reconstruction = _reconstruction(lines, sentences, [b[0] for b in best], options)
+    if options.scores is not None:
+        write_costs(options.scores, _costs(sentences, scores))
     words = sum(sentence.words for sentence in sentences)
     tokens = int(scores.tokens.sum())
     nll, rate, relaxed = (
@@ -120,6 +126,14 @@ def evaluate(
         entropy=_entropy(source_of(tuple(lines[s.index] for s in sentences)), loaded, scores),
         reconstruction=reconstruction,
     )
+
+
+def _costs(sentences: list[Sentence], scores: SentenceScores) -> list[SentenceCost]:
+    bits = (scores.nll_nats * BITS_PER_NAT).tolist(), (scores.rate_nats * BITS_PER_NAT).tolist()
+    return [
+        SentenceCost(sentence.index + 1, sentence.words, nll, rate)
+        for sentence, nll, rate in zip(sentences, *bits, strict=True)
+    ]
 
 
 def check_vocabulary(scores: SentenceScores, options: EvaluateOptions) -> None:

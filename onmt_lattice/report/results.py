@@ -20,6 +20,7 @@ DIGITS = 8  # of a number that is written: with fewer, costs that are interpolat
 
 FIXED, ANNEALED = "fixed", "annealed"
 READINGS = (FIXED, ANNEALED)
+NO_LATTICE = "none"  # of a quantized run: only the Gaussian's prior was refitted
 WAITING, RUNNING, FINISHED, FAILED = "waiting", "running", "finished", "failed"
 
 
@@ -45,6 +46,37 @@ class Record:
 
 
 @dataclass(frozen=True)
+class Quantizing:
+    """What a run that quantizes another one's checkpoints was made of.
+
+    Attributes:
+        source: name of that run.
+        lattice: its name, or ``none`` where only the Gaussian's prior was refitted.
+        more_steps: how many steps training went on for.
+    """
+
+    source: str
+    lattice: str
+    more_steps: int
+
+
+@dataclass(frozen=True)
+class Difference:
+    """What a checkpoint costs more than the fair one, on the same sentences.
+
+    Attributes:
+        rate, nll: the difference, a mean over sentences, in bits a sentence.
+        rate_variance, nll_variance, covariance: of these means.
+    """
+
+    rate: float
+    nll: float
+    rate_variance: float
+    nll_variance: float
+    covariance: float
+
+
+@dataclass(frozen=True)
 class Point:
     """One evaluated checkpoint.
 
@@ -52,11 +84,14 @@ class Point:
         step: training steps done.
         evaluation: on the sweep's test text.
         decoded: the first sentences of the text as decoded, if they were.
+        over: of a quantized checkpoint, what it costs over the same Gaussian with its prior
+            refitted.
     """
 
     step: int
     evaluation: Evaluation
     decoded: list[str] | None = None
+    over: Difference | None = None
 
 
 @dataclass(frozen=True)
@@ -71,6 +106,7 @@ class RunResult:
         record: its status, attempts, time and error.
         points: its evaluated checkpoints, by step.
         history: step, λ, NLL and rate (bits a token) as training reported them.
+        quantizing: what it quantizes, None where it was trained from scratch.
     """
 
     name: str
@@ -82,6 +118,7 @@ class RunResult:
     record: Record
     points: list[Point]
     history: list[list[float]]
+    quantizing: Quantizing | None = None
 
     @property
     def varied(self) -> str:

@@ -9,9 +9,10 @@ from onmt_lattice.environment import versions
 from onmt_lattice.evaluation import Evaluation
 from onmt_lattice.files import read_lines
 from onmt_lattice.history import read_history
-from onmt_lattice.report.results import Point, Results, RunResult
+from onmt_lattice.report.results import Point, Quantizing, Results, RunResult
 from onmt_lattice.sweep.manifest import LIBRARIES, Manifest
 from onmt_lattice.sweep.plan import Plan
+from onmt_lattice.sweep.quantized_run import QuantizedRun
 from onmt_lattice.sweep.run import Run
 
 SHOWN_SENTENCES = 6
@@ -47,8 +48,15 @@ def _run_result(run: Run, manifest: Manifest) -> RunResult:
         command=shlex.join(run.train_command()),
         record=manifest[run],
         points=points,
+        quantizing=_quantizing(run),
         history=[[e[key] for key in CURVES] for e in entries if e["event"] == "train"],
     )
+
+
+def _quantizing(run: Run) -> Quantizing | None:
+    if not isinstance(run, QuantizedRun):
+        return None
+    return Quantizing(run.source.name, run.lattice, run.more_steps)
 
 
 def _decoded(path: Path) -> list[str] | None:

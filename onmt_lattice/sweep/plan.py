@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -14,6 +14,12 @@ from onmt_lattice.errors import UserError, unknown_name
 from onmt_lattice.opennmt.options import train_parser
 from onmt_lattice.opennmt.parsing import check_keys, read_config
 from onmt_lattice.report.results import ANNEALED, FIXED, READINGS
+from onmt_lattice.sweep.quantized_curve import (
+    QUANTIZE,
+    QuantizedCurve,
+    check_source,
+    quantized_curves,
+)
 from onmt_lattice.sweep.run import SAVE_CHECKPOINT_STEPS, Run
 
 REFERENCE = "gaussian"
@@ -71,10 +77,15 @@ def read_plan(path: Path, folder: Path, text: Path | None, seeds: list[int] | No
     shared = _shared(path, sweep, folder, text)
     gpus = _take_gpus(path, shared)
     test = text / "test.en" if text is not None else Path(_text(path, sweep))
-    curves = {str(k): v for k, v in _mapping(f"{path}: curves", sweep.get("curves")).items()}
+    given = {
+        str(name): _mapping(f"{path}: curve {name}", curve)
+        for name, curve in _mapping(f"{path}: curves", sweep.get("curves")).items()
+    }
+    trained = {name: curve for name, curve in given.items() if QUANTIZE not in curve}
+    others = {name: curve for name, curve in given.items() if QUANTIZE in curve}
+    quantized = quantized_curves(path, others, trained)
     points = []
-    for name, curve in curves.items():
-        curve = _mapping(f"{path}: curve {name}", curve)
+    for name, curve in trained.items():
         for options, reading, point in _points(path, name, curve, sweep):
             _check_options(path, name, options)
             options = {**shared, **options}
@@ -82,27 +93,63 @@ def read_plan(path: Path, folder: Path, text: Path | None, seeds: list[int] | No
             points.append((name, options, reading, point))
     if not points:
         raise UserError(f"{path}: expected 'fixed' or 'annealed', and curves to follow it")
-    runs = [
-        Run(
-            curve=name,
-            reading=reading,
-            point=point,
-            seed=seed,
-            folder=folder / _slug(f"{name}_{_values(point) or reading}_seed{seed}"),
-            options={**options, "seed": seed},
-            test=test,
-            evaluate_every=_count(path, sweep, "evaluate_every", 1, lowest=1),
-            reconstruct=_count(path, sweep, "reconstruct", 3),
-        )
-        for seed in seeds or _seeds(path, sweep)  # outermost: an early stop leaves whole curves
-        for name, options, reading, point in points
-    ]
+    order = _order(list(given), quantized)
+    runs: list[Run] = []
+    for seed in seeds or _seeds(path, sweep):  # outermost: an early stop leaves whole curves
+        made: list[Run] = [
+            Run(
+                curve=name,
+                reading=reading,
+                point=point,
+                seed=seed,
+                folder=_folder(folder, name, reading, point, seed),
+                options={**options, "seed": seed},
+                test=test,
+                evaluate_every=_count(path, sweep, "evaluate_every", 1, lowest=1),
+                reconstruct=_count(path, sweep, "reconstruct", 3),
+            )
+            for name, options, reading, point in points
+        ]
+        made += [run for curve in quantized for run in _quantized_runs(path, folder, curve, made)]
+        runs += sorted(made, key=lambda run: order.index(run.curve))
     _check_distinct(path, runs)
     reference = str(sweep.get("reference", REFERENCE))
-    if reference not in curves:
-        raise unknown_name(f"reference in {path}", reference, curves)
-    options = {name: _own_options(curve) for name, curve in curves.items()}
-    return Plan(path, folder, test, reference, options, gpus, tuple(runs))
+    if reference not in order:
+        raise unknown_name(f"reference in {path}", reference, order)
+    said = {name: _own_options(curve) for name, curve in trained.items()}
+    said |= {curve.name: curve.options() for curve in quantized}
+    curves = {name: said[name] for name in order}
+    return Plan(path, folder, test, reference, curves, gpus, tuple(runs))
+
+
+def _order(given: list[str], quantized: Sequence[QuantizedCurve]) -> list[str]:
+    """Return the names of all curves in the order of the file, none before what it quantizes."""
+    place = {name: (number, 0, 0) for number, name in enumerate(given)}
+    for curve in quantized:
+        own, source = given.index(curve.name) if curve.name in given else -1, place[curve.source][0]
+        place[curve.name] = (max(own, source), 1, own)
+    return sorted(place, key=lambda name: place[name])
+
+
+def _quantized_runs(
+    path: Path, folder: Path, curve: QuantizedCurve, trained: Sequence[Run]
+) -> list[Run]:
+    """Return the runs of ``curve``, one for each of its source's among ``trained``."""
+    made: list[Run] = []
+    for source in trained:
+        if source.curve == curve.source and source.reading in curve.readings:
+            check_source(path, curve, source)
+            named = _folder(folder, curve.name, source.reading, source.point, source.seed)
+            made.append(curve.run(source, named))
+    if not made:
+        raise UserError(
+            f"{path}: curve {curve.name}: {curve.source} has no runs of the readings left to it"
+        )
+    return made
+
+
+def _folder(folder: Path, curve: str, reading: str, point: Mapping[str, Any], seed: int) -> Path:
+    return folder / _slug(f"{curve}_{_values(point) or reading}_seed{seed}")
 
 
 def _shared(

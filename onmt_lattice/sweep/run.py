@@ -9,7 +9,7 @@ import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import yaml
 
@@ -19,6 +19,8 @@ from onmt_lattice.report.results import FIXED
 
 PLACES = ("save_model", "src_vocab", "log_json")  # a sweep may move to another folder
 SAVE_CHECKPOINT_STEPS = 5000  # as OpenNMT-py, where nothing else is said
+# What evaluate writes of a checkpoint, by the option that asks for it.
+OUTPUTS = {".json": "-output", ".txt": "-reconstruct", ".tsv": "-scores"}
 PROGRAM = (sys.executable, "-m", "onmt_lattice")
 
 
@@ -52,6 +54,8 @@ class Run:
     evaluate_every: int = 1
     reconstruct: int = 3
 
+    outputs: ClassVar[tuple[str, ...]] = (".json",)  # of every evaluation
+
     @property
     def name(self) -> str:
         """What progress and tables call it."""
@@ -61,6 +65,11 @@ class Run:
     def steps(self) -> int:
         """How many training steps it takes."""
         return int(self.options["train_steps"])
+
+    @property
+    def waits_for(self) -> Run | None:
+        """The run that has to be trained before this one can start."""
+        return None
 
     @property
     def log(self) -> Path:
@@ -86,13 +95,14 @@ class Run:
                 found[int(match[1])] = path
         return dict(sorted(found.items()))
 
-    def _checkpoint(self, step: int) -> Path:
+    def checkpoint(self, step: int) -> Path:
+        """Return where the checkpoint of ``step`` is, or will be."""
         return self.folder / f"model_step_{step}.pt"
 
     @property
     def trained(self) -> bool:
         """Whether the last checkpoint is there."""
-        return self._checkpoint(self.steps).exists()
+        return self.checkpoint(self.steps).exists()
 
     @property
     def finished(self) -> bool:
@@ -104,7 +114,7 @@ class Run:
         every = int(self.options.get("save_checkpoint_steps", SAVE_CHECKPOINT_STEPS))
         saved = [] if self.reading == FIXED else range(every, self.steps, every)
         steps = [step for step in saved if step % self.evaluate_every == 0]
-        return {step: self._checkpoint(step) for step in [*steps, self.steps]}
+        return {step: self.checkpoint(step) for step in [*steps, self.steps]}
 
     def decoded(self) -> dict[int, Path]:
         """Return the checkpoints to decode the text with, by step: evenly spaced, the last too."""
@@ -124,18 +134,17 @@ class Run:
         decoded = self.decoded()
         plain = [path for step, path in self.evaluated().items() if step not in decoded]
         return [
-            self._evaluate_command([path for path in plain if not _exist(path, ".json")], False),
-            self._evaluate_command(
-                [path for path in decoded.values() if not _exist(path, ".json", ".txt")], True
-            ),
+            self._evaluate_command(plain, self.outputs),
+            self._evaluate_command([*decoded.values()], (*self.outputs, ".txt")),
         ]
 
-    def _evaluate_command(self, models: list[Path], decode: bool) -> list[str]:
-        if not models:
+    def _evaluate_command(self, models: list[Path], outputs: tuple[str, ...]) -> list[str]:
+        """Return the command that evaluates those of ``models`` of which an output is missing."""
+        missing = [str(model) for model in models if not _exist(model, *outputs)]
+        if not missing:
             return []
-        folder = str(self.folder)
-        texts = ["-reconstruct", folder] if decode else []
-        words = ["-src", str(self.test), "-output", folder, *texts, "-model", *map(str, models)]
+        places = [word for output in outputs for word in (OUTPUTS[output], str(self.folder))]
+        words = ["-src", str(self.test), *places, "-model", *missing]
         return ["onmt_lattice", "evaluate", *words]
 
     def command(self, devices: tuple[str, ...] = ()) -> list[str] | None:
@@ -149,13 +158,15 @@ class Run:
 
     def commands_left(self, devices: tuple[str, ...] = ()) -> list[list[str]]:
         """Return the commands that bring the run to its end, as typed by hand."""
-        training = []
-        if not self.trained:
-            checkpoints = self.checkpoints()
-            last = ["-train_from", str(checkpoints[max(checkpoints)])] if checkpoints else []
-            training = [[*self.train_command(), *devices, *last]]
+        making = [] if self.trained else self.making_commands(devices)
         gpu = ["-gpu", "0"] if devices else []
-        return [*training, *([*command, *gpu] for command in self.evaluate_commands() if command)]
+        return [*making, *([*command, *gpu] for command in self.evaluate_commands() if command)]
+
+    def making_commands(self, devices: tuple[str, ...]) -> list[list[str]]:
+        """Return the commands that bring the checkpoints about, from the last one on."""
+        checkpoints = self.checkpoints()
+        last = ["-train_from", str(checkpoints[max(checkpoints)])] if checkpoints else []
+        return [[*self.train_command(), *devices, *last]]
 
     def commands(self, devices: tuple[str, ...] = ()) -> Iterator[list[str]]:
         """Yield command after command until the run is finished, or one has not brought it forward.
@@ -184,7 +195,7 @@ class Run:
         self.check()
         new = not self.config.exists()
         untrained = not self.checkpoints()
-        for suffix in (".txt", ".json"):
+        for suffix in (".txt", ".tsv", ".json"):
             for path in self.folder.glob(f"model_step_*{suffix}"):
                 if untrained or _text(path.with_suffix(".json")) != str(self.test):
                     path.unlink()

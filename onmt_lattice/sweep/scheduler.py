@@ -47,8 +47,9 @@ def bring_to_end(
     """Train and evaluate every run that is neither finished nor has failed before.
 
     A run that was stopped goes on from its last checkpoint. One that fails is recorded and the
-    others go on. On any exception, an interruption included, those under way are stopped, but for
-    jobs that go on by themselves.
+    others go on, but for those that wait for it to be trained, which are left waiting. On any
+    exception, an interruption included, those under way are stopped, but for jobs that go on by
+    themselves.
     """
     waiting = []
     for run in runs:
@@ -62,8 +63,12 @@ def bring_to_end(
     said: set[Run] = set()
     try:
         while waiting or running:
+            for run in _left_waiting(waiting, manifest):
+                waiting.remove(run)
+                assert run.waits_for is not None
+                progress.say(f"run {run.name}: waits for {run.waits_for.name}, which has failed")
             for run in list(waiting):
-                job = workers.start(run)
+                job = workers.start(run) if _may_start(run) else None
                 if job is not None:
                     waiting.remove(run)
                     running[run] = job
@@ -82,6 +87,21 @@ def bring_to_end(
             job.stop()
             if job.id is None:
                 manifest.record(run, WAITING)
+
+
+def _may_start(run: Run) -> bool:
+    return run.waits_for is None or run.waits_for.trained
+
+
+def _left_waiting(waiting: Sequence[Run], manifest: Manifest) -> list[Run]:
+    """Return the runs that wait for one which has failed before it was trained."""
+    return [
+        run
+        for run in waiting
+        if run.waits_for is not None
+        and not run.waits_for.trained
+        and manifest[run.waits_for].status == FAILED
+    ]
 
 
 def _record_end(run: Run, status: int, manifest: Manifest, progress: Progress) -> None:
