@@ -14,8 +14,10 @@ from torch import Tensor
 
 from onmt_lattice.cli import main
 from onmt_lattice.corpus import ideal_bits
+from onmt_lattice.errors import UserError
 from onmt_lattice.evaluation import Evaluation
 from onmt_lattice.opennmt.checkpoint import load_autoencoder
+from onmt_lattice.sentence_scores import read_costs
 
 Trained = Callable[[str], Path]
 Mistake = Callable[..., str]
@@ -286,3 +288,19 @@ def test_one_sentence_has_no_standard_error(
 ) -> None:
     e = measure(trained("lattice_z"), written(tmp_path / "one", lines_of(1, 3)))
     assert e.sentences == 1 and e.rate_difference_bits_sentence.standard_error is None
+
+
+def test_the_costs_of_sentences_add_up(
+    measure: Measure, trained: Trained, corpus: Corpus, tmp_path: Path
+) -> None:
+    e = measure(trained("lattice_z"), corpus.test, "-scores", tmp_path / "costs.tsv")
+    costs = read_costs(tmp_path / "costs.tsv")
+    assert len(costs) == e.sentences and sum(cost.words for cost in costs) == e.words
+    lines = corpus.test.read_text(encoding="utf-8").splitlines()
+    assert [cost.line for cost in costs] == [i for i, line in enumerate(lines, 1) if line.split()]
+    for bits, name in ((e.nll, "nll"), (e.rate, "rate")):
+        total = math.fsum(getattr(cost, name) for cost in costs)
+        assert total == pytest.approx(bits.sentence * e.sentences)
+    (tmp_path / "costs.tsv").write_text("line\twords\n", encoding="utf-8")
+    with pytest.raises(UserError, match="expected the costs of sentences"):
+        read_costs(tmp_path / "costs.tsv")
