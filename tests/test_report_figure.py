@@ -86,7 +86,9 @@ def test_readings_are_told_apart_and_a_curve_has_one_colour_and_marker(results: 
         points(drawn)[f"point-E8_{name}"] for name in ("1_seed1-400", "annealed_seed1-400")
     )
     assert (
-        (full.get_color(), full.get_marker()) == style == (hollow.get_color(), hollow.get_marker())
+        (full.get_color(), full.get_marker())
+        == (style.colour, style.marker)
+        == (hollow.get_color(), hollow.get_marker())
     )
     assert (full.get_markerfacecolor(), hollow.get_markerfacecolor()) == (style.colour, "white")
     solid, dashed = (line for line in means(drawn) if line.get_color() == style.colour)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from textwrap import wrap
 
-from onmt_lattice.lattices import make_lattice
+from onmt_lattice.bottlenecks.lattice import lattice_for
 from onmt_lattice.report.curves import Mark, Spread, by_place, by_seed, shortfall
 from onmt_lattice.report.equal_nll import (
     COLLAPSED,
@@ -17,13 +17,16 @@ from onmt_lattice.report.equal_nll import (
     fronts,
     rate_at,
 )
-from onmt_lattice.report.results import ANNEALED, READINGS, Results
+from onmt_lattice.report.pairing import paired
+from onmt_lattice.report.results import ANNEALED, READINGS, TUNED, Results
+from onmt_lattice.report.style import kinds
 from onmt_lattice.tables import Column, Table
 
 WIDTH = 100  # of the notes, as text
 
 COMPARISON_COLUMNS = {
     "curve": Column("curve"),
+    "kind": Column("kind"),
     "reading": Column("reading"),
     "nll": Column("at NLL", ".2f"),
     "rate": Column("rate", ".2f"),
@@ -31,6 +34,19 @@ COMPARISON_COLUMNS = {
     "over_dimension": Column("bits a dimension", "+.3f"),
     "loss": Column("loss", ".3f"),
     "share": Column("share (%)", ".0f"),
+}
+PAIRED_COLUMNS = {
+    "curve": Column("curve"),
+    "kind": Column("kind"),
+    "place": Column("point"),
+    "nll": Column("at NLL", ".2f"),
+    "over": Column("rate over", "+.3f"),
+    "over_dimension": Column("a dimension", "+.4f"),
+    "theory": Column("theory", ".4f"),
+    "of_theory": Column("of theory (%)", ".1f"),
+    "nll_change": Column("NLL over", "+.3f"),
+    "equal": Column("at equal NLL", "+.3f"),
+    "closed": Column("gap closed (%)", ".0f"),
 }
 POINT_COLUMNS = {
     "curve": Column("curve"),
@@ -49,12 +65,13 @@ POINT_COLUMNS = {
 
 
 def tables(results: Results) -> list[Table]:
-    """Return the comparison with the reference, and the points that it comes from."""
-    return [comparison_table(results), point_table(results)]
+    """Return lattices against the models they are in, all against the reference, and the points."""
+    paired = paired_table(results)
+    return [*([paired] if paired.rows else []), comparison_table(results), point_table(results)]
 
 
 def text(results: Results) -> str:
-    """Return both tables for reading."""
+    """Return all tables for reading."""
     return "\n\n\n".join(
         replace(table, notes=tuple(line for note in table.notes for line in _lines(note))).text()
         for table in tables(results)
@@ -65,6 +82,40 @@ def _lines(note: str) -> list[str]:
     return wrap(note, WIDTH, break_long_words=False, break_on_hyphens=False)
 
 
+# ---- pairs --------------------------------------------------------------------------------------
+
+
+def paired_table(results: Results) -> Table:
+    """Return a line for each lattice in trained models, by curve and place."""
+    notes = (
+        "Each lattice against the Gaussian model it was put into, that model's prior refitted to "
+        "the same sentences as the lattice's code: same training, same seed, same sentences. rate "
+        "over and NLL over: the lattice's less the Gaussian's, in bits a word; a dimension: the "
+        "first in bits a dimension. theory: what the lattice costs over the Gaussian on a Gaussian "
+        "source of the model's own signal-to-noise ratios, in bits a dimension.",
+        "at equal NLL: the rate over the Gaussian's at the NLL that the lattice has, in bits a "
+        "word. The Gaussian's rate there is its own times exp(slope x change of NLL), the slope "
+        "being that of the logarithm of its rate against NLL at this point of its curve over "
+        "lambda, of the same seed: by the parabola through the points on both sides, at an end by "
+        "the chord. gap closed: what is saved of the cost of Z in the same model, both at equal "
+        "NLL.",
+        "Mean over seeds; ± half of the 95 % interval of the paired difference, over sentences; in "
+        "brackets the lowest and the highest seed.",
+        "tuned: training went on with the lattice's noise, and equally long for the Gaussian; two "
+        "trainings differ by more than what sentences tell.",
+    )
+    rows = paired(results)
+    tuned = any(row.kind == TUNED for row in rows)
+    title = f"what a lattice costs in a trained Gaussian model, {Path(results.text).name}"
+    columns = _with_kind(PAIRED_COLUMNS, tuned)
+    return Table(title, columns, rows, notes if tuned else notes[:-1])
+
+
+def _with_kind(columns: dict[str, Column], several: bool) -> dict[str, Column]:
+    """Return ``columns``, without the kind of lattice curve where all are of one."""
+    return {name: column for name, column in columns.items() if several or name != "kind"}
+
+
 # ---- curves -------------------------------------------------------------------------------------
 
 
@@ -73,7 +124,7 @@ class Comparison:
     """A curve held against the reference at one NLL.
 
     Attributes:
-        curve: its name; ``reading``: ``fixed`` or ``annealed``.
+        curve: its name; ``reading``: ``fixed`` or ``annealed``; ``kind``: of a lattice curve.
         nll: the level, or of a curve that is a single point its own NLL.
         rate: of the curve there; ``over``: that less the reference's. Bits a word, of each seed.
         over_dimension: of a lattice ``over`` in bits a dimension of the d between the linear maps.
@@ -83,6 +134,7 @@ class Comparison:
 
     curve: str
     reading: str
+    kind: str | None = None
     nll: float | Spread | None = None
     rate: Spread | None = None
     over: Spread | None = None
@@ -94,16 +146,20 @@ class Comparison:
 def compare(results: Results) -> list[Comparison]:
     """Return all curves but the reference at each NLL, in each reading that has runs.
 
-    A curve that is nowhere to be compared keeps a line without numbers.
+    A curve that is nowhere to be compared keeps a line without numbers. Curves that quantize
+    another are left to :func:`paired`, unless there are other kinds to hold them against.
     """
-    present = {(run.curve, run.reading) for run in results.runs}
+    several = bool(kinds(results))
+    present = {
+        (run.curve, run.reading) for run in results.runs if several or run.quantizing is None
+    }
     rows = []
     for curve in results.curves:
         for reading in READINGS:
             if curve != results.reference and (curve, reading) in present:
                 found = costs(results, curve, reading)
                 rows += [_comparison(results, curve, reading, group) for group in found]
-                rows += [] if found else [Comparison(curve, reading)]
+                rows += [] if found else [Comparison(curve, reading, results.kind(curve))]
     return rows
 
 
@@ -113,6 +169,7 @@ def _comparison(results: Results, curve: str, reading: str, group: Sequence[Cost
     row = Comparison(
         curve=curve,
         reading=reading,
+        kind=results.kind(curve),
         nll=level.pop() if len(level) == 1 else Spread({cost.seed: cost.nll for cost in group}),
         rate=Spread({cost.seed: cost.rate for cost in group}),
         over=Spread(over),
@@ -120,8 +177,7 @@ def _comparison(results: Results, curve: str, reading: str, group: Sequence[Cost
     scale = _dimensions_a_word(results, curve, reading)
     if scale is None:
         return row
-    dims, lattice = scale
-    loss = make_lattice(lattice).space_filling_loss
+    dims, loss = scale
     return replace(
         row,
         over_dimension=Spread({seed: value / dims for seed, value in over.items()}),
@@ -130,15 +186,18 @@ def _comparison(results: Results, curve: str, reading: str, group: Sequence[Cost
     )
 
 
-def _dimensions_a_word(results: Results, curve: str, reading: str) -> tuple[float, str] | None:
-    """Return d over the words of a sentence, and the lattice, where a curve has one of each."""
+def _dimensions_a_word(results: Results, curve: str, reading: str) -> tuple[float, float] | None:
+    """Return d over the words of a sentence, and the loss, where a curve has one of each."""
     found = {
-        (e.dim * e.sentences / e.words, str(e.settings["lattice"]))
+        (e.dim, e.dim * e.sentences / e.words, str(e.settings["lattice"]))
         for run in results.runs
         for e in (point.evaluation for point in run.points)
         if (run.curve, run.reading) == (curve, reading) and e.dim and e.bottleneck == "lattice"
     }
-    return found.pop() if len(found) == 1 else None
+    if len(found) != 1:
+        return None
+    ((dim, a_word, lattice),) = found
+    return a_word, lattice_for(lattice, dim).space_filling_loss
 
 
 def comparison_table(results: Results) -> Table:
@@ -167,7 +226,8 @@ def comparison_table(results: Results) -> Table:
     notes += [*_uncompared(results), *_collapsed_note(results)]
     notes += [f"{missing.summary}; named below the points." for missing in shortfall(results)]
     title = f"cost over {reference} at equal NLL, {Path(results.text).name}"
-    return Table(title, COMPARISON_COLUMNS, rows, tuple(notes))
+    columns = _with_kind(COMPARISON_COLUMNS, bool(kinds(results)))
+    return Table(title, columns, rows, tuple(notes))
 
 
 def _uncompared(results: Results) -> list[str]:

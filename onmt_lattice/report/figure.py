@@ -21,7 +21,7 @@ from onmt_lattice.report.plotting import (
     save,
 )
 from onmt_lattice.report.results import FAILED, READINGS, Results
-from onmt_lattice.report.style import WORDS, Style, styles
+from onmt_lattice.report.style import KIND_DASHES, KIND_WORDS, WORDS, Style, curve_styles, kinds
 
 MARGIN = 0.06  # of the view, beyond what it shows
 NOTE_WIDTH = 125  # characters
@@ -41,9 +41,10 @@ def draw(results: Results, path: str | os.PathLike[str]) -> None:
 def figure(results: Results) -> Figure:
     """Return the figure: NLL across and rate up, both in bits a word.
 
-    A curve has one colour and marker; its points at fixed λ are filled and joined by solid lines,
-    those of annealed runs hollow and joined by dashes. Where there are several seeds each is thin
-    and light, and their mean at each place thick, with a cross from the lowest to the highest.
+    A curve has one colour and marker, those of one lattice the same colour; its points at fixed λ
+    are filled and joined by solid lines, or by those of its kind where there are several, those of
+    annealed runs hollow and joined by dashes. Where there are several seeds each is thin and light,
+    and their mean at each place thick, with a cross from the lowest to the highest.
     Every evaluated checkpoint is an artist of its own with the gid ``point-<run>-<step>``.
 
     The view is that of the fixed points and of annealed runs from their lowest NLL on; how many
@@ -57,7 +58,7 @@ def figure(results: Results) -> Figure:
         raise UserError("nothing to draw: no run of the sweep has an evaluated checkpoint")
     drawn, axes = new_figure()
     _set_view(axes, results)
-    looks = styles(results.bottlenecks())
+    looks = curve_styles(results)
     for name, style in looks.items():
         for reading in READINGS:
             _draw_curve(axes, results, name, reading, style)
@@ -145,6 +146,10 @@ def _legend(results: Results, looks: dict[str, Style]) -> list[Line2D]:
         handles += [handle(name, style, reading) for reading in own[:1]]
     handles += [_entry(" ")]
     handles += [handle(WORDS[reading], GREY, reading) for reading in readings]
+    handles += [
+        _entry(KIND_WORDS[kind], linestyle=KIND_DASHES[kind], linewidth=1.5)
+        for kind in kinds(results)
+    ]
     if len({run.seed for run in drawn}) > 1:
         handles += [
             _entry("one seed", linestyle="-", linewidth=0.7, alpha=0.7),

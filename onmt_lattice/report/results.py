@@ -20,6 +20,8 @@ DIGITS = 8  # of a number that is written: with fewer, costs that are interpolat
 
 FIXED, ANNEALED = "fixed", "annealed"
 READINGS = (FIXED, ANNEALED)
+QUANTIZED, TUNED, SCRATCH = "quantized", "tuned", "from scratch"  # kinds of lattice curve
+KINDS = (QUANTIZED, TUNED, SCRATCH)
 NO_LATTICE = "none"  # of a quantized run: only the Gaussian's prior was refitted
 WAITING, RUNNING, FINISHED, FAILED = "waiting", "running", "finished", "failed"
 
@@ -156,9 +158,28 @@ class Results:
         """Return the name of each curve's bottleneck; empty where nothing says."""
         drawn = {run.curve: p.evaluation.bottleneck for run in self.runs for p in run.points}
         return {
-            name: str(options.get("bottleneck", drawn.get(name, "")))
+            name: str(options.get("bottleneck", drawn.get(name, _quantized(options))))
             for name, options in self.curves.items()
         }
+
+    def kind(self, curve: str) -> str | None:
+        """Return which kind of lattice curve it is, one of ``KINDS``; None of any other curve."""
+        options = self.curves[curve]
+        if self.bottlenecks()[curve] != "lattice":
+            return None
+        if "quantize" not in options:
+            return SCRATCH
+        return TUNED if options.get("more_steps") else QUANTIZED
+
+    def lattice(self, curve: str) -> str | None:
+        """Return the name of the lattice of a curve, None where it has none or nothing says."""
+        drawn = (p.evaluation.settings.get("lattice") for r in self.of(curve) for p in r.points)
+        given = self.curves[curve].get("lattice", next(drawn, None))
+        return None if self.bottlenecks()[curve] != "lattice" or given is None else str(given)
+
+    def of(self, curve: str) -> list[RunResult]:
+        """Return the runs of a curve."""
+        return [run for run in self.runs if run.curve == curve]
 
     def write(self, path: Path) -> None:
         """Write as JSON, whole or not at all: a line a run, numbers of ``DIGITS`` digits."""
@@ -185,6 +206,13 @@ class Results:
             return cast(Results, revive(cls, _of_format_1(values) if number == 1 else values))
         except (TypeError, KeyError, AttributeError) as error:
             raise UserError(f"{path}: damaged results of a sweep: {error}") from error
+
+
+def _quantized(options: dict[str, Any]) -> str:
+    """Return the bottleneck of a curve that quantizes another; empty where ``options`` do not."""
+    if "quantize" not in options:
+        return ""
+    return "gaussian" if options["lattice"] == NO_LATTICE else "lattice"
 
 
 def _of_format_1(values: dict[str, Any]) -> dict[str, Any]:

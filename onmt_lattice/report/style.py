@@ -6,7 +6,15 @@ from collections.abc import Iterator, Mapping, Sequence
 from itertools import cycle
 from typing import Any, NamedTuple
 
-from onmt_lattice.report.results import ANNEALED, FIXED
+from onmt_lattice.report.results import (
+    ANNEALED,
+    FIXED,
+    KINDS,
+    QUANTIZED,
+    SCRATCH,
+    TUNED,
+    Results,
+)
 
 # Okabe & Ito's palette without its yellow, told apart with any colour vision.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
@@ -26,6 +34,13 @@ FAMILIES = {
 }
 DASHES = {FIXED: "-", ANNEALED: (0, (4, 2))}
 WORDS = {FIXED: "fixed λ", ANNEALED: "annealed λ"}
+# Kinds of lattice curve, where a figure has several: at fixed λ they differ in their lines.
+KIND_DASHES = {QUANTIZED: "-", TUNED: (0, (1, 1.3)), SCRATCH: (0, (6, 1.5, 1, 1.5))}
+KIND_WORDS = {
+    QUANTIZED: "quantized",
+    TUNED: "quantized, then tuned",
+    SCRATCH: "trained from scratch",
+}
 
 
 class Style(NamedTuple):
@@ -33,10 +48,14 @@ class Style(NamedTuple):
 
     colour: str
     marker: str
+    kind: str | None = None
 
     def line(self, reading: str) -> dict[str, Any]:
-        """Return the look of lines: solid at fixed λ, else dashed."""
-        return {"color": self.colour, "linestyle": DASHES[reading], "linewidth": 1.5}
+        """Return the look of lines: by their kind at fixed λ, else dashed."""
+        dashes: Any = DASHES[reading]
+        if reading == FIXED and self.kind is not None:
+            dashes = KIND_DASHES[self.kind]
+        return {"color": self.colour, "linestyle": dashes, "linewidth": 1.5}
 
     def points(self, reading: str) -> dict[str, Any]:
         """Return the look of points alone: filled at fixed λ, else hollow."""
@@ -65,6 +84,37 @@ def styles(bottlenecks: Mapping[str, str]) -> dict[str, Style]:
         curve: next(families[id(FAMILIES.get(bottleneck, OTHER))])
         for curve, bottleneck in bottlenecks.items()
     }
+
+
+def curve_styles(results: Results) -> dict[str, Style]:
+    """Return a look for every curve of a sweep.
+
+    Curves of the same lattice have one colour, each its own marker; where there are several kinds
+    of lattice curve, their lines tell which.
+    """
+    looks: dict[str, Style] = {}
+    of_lattice: dict[str, list[Style]] = {}
+    bottlenecks, shown = results.bottlenecks(), kinds(results)
+    first = {results.lattice(name) or name: name for name in reversed(results.curves)}
+    given = styles({name: bottlenecks[name] for name in results.curves if name in first.values()})
+    for name in results.curves:
+        key = results.lattice(name) or name
+        held = of_lattice.setdefault(key, [])
+        style = given[first[key]]
+        if held:
+            markers = COLD[1]
+            place = (markers.index(style.marker) + len(held)) % len(markers)
+            style = style._replace(marker=markers[place])
+        held.append(style)
+        looks[name] = style._replace(kind=results.kind(name) if shown else None)
+    return looks
+
+
+def kinds(results: Results) -> list[str]:
+    """Return the kinds of lattice curve among ``results`` if there are several."""
+    found = {results.kind(name) for name in results.curves}
+    several = [kind for kind in KINDS if kind in found]
+    return several if len(several) > 1 else []
 
 
 def _looks(colours: Sequence[str], markers: Sequence[str]) -> Iterator[Style]:

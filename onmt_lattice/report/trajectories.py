@@ -8,7 +8,7 @@ import matplotlib
 from matplotlib.figure import Figure
 
 from onmt_lattice.report.results import Results, RunResult
-from onmt_lattice.report.style import Style, styles
+from onmt_lattice.report.style import Style, curve_styles
 
 QUANTITIES = ("λ", "NLL (bits a token)", "rate (bits a token)")
 WIDTH, ROW_HEIGHT, MARGIN = 7.5, 1.2, 0.7  # inches
@@ -21,7 +21,7 @@ def trajectories(results: Results) -> Figure:
     Every run that has a history is a thin line: solid at fixed λ, dashed where λ is annealed. Its
     gids are those of :func:`gids`. At least one run must have a history.
     """
-    looks = styles(results.bottlenecks())
+    looks = curve_styles(results)
     curves = [name for name in results.curves if any(of_curve(results, name))]
     with matplotlib.rc_context({"font.size": 9}):
         size = (WIDTH, MARGIN + ROW_HEIGHT * len(curves))

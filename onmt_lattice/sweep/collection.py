@@ -9,7 +9,16 @@ from onmt_lattice.environment import versions
 from onmt_lattice.evaluation import Evaluation
 from onmt_lattice.files import read_lines
 from onmt_lattice.history import read_history
-from onmt_lattice.report.results import Point, Quantizing, Results, RunResult
+from onmt_lattice.report.pairing import difference
+from onmt_lattice.report.results import (
+    NO_LATTICE,
+    Difference,
+    Point,
+    Quantizing,
+    Results,
+    RunResult,
+)
+from onmt_lattice.sentence_scores import read_costs
 from onmt_lattice.sweep.manifest import LIBRARIES, Manifest
 from onmt_lattice.sweep.plan import Plan
 from onmt_lattice.sweep.quantized_run import QuantizedRun
@@ -21,6 +30,11 @@ CURVES = ("step", "rate_weight", "nll", "rate")  # of the history, in the order 
 
 def collect(plan: Plan, manifest: Manifest) -> Results:
     """Return what the runs of ``plan`` have come to so far."""
+    fair = {
+        (run.source.name, run.more_steps): run
+        for run in plan.runs
+        if isinstance(run, QuantizedRun) and run.lattice == NO_LATTICE
+    }
     return Results(
         config=str(plan.path),
         text=str(plan.test),
@@ -28,13 +42,20 @@ def collect(plan: Plan, manifest: Manifest) -> Results:
         curves=plan.curves,
         versions=versions(*LIBRARIES),
         inputs=read_lines(plan.test, "text")[:SHOWN_SENTENCES],
-        runs=[_run_result(run, manifest) for run in plan.runs],
+        runs=[_run_result(run, manifest, fair) for run in plan.runs],
     )
 
 
-def _run_result(run: Run, manifest: Manifest) -> RunResult:
+def _run_result(
+    run: Run, manifest: Manifest, fair: dict[tuple[str, int], QuantizedRun]
+) -> RunResult:
     points = [
-        Point(step, Evaluation.read(path.with_suffix(".json")), _decoded(path.with_suffix(".txt")))
+        Point(
+            step,
+            Evaluation.read(path.with_suffix(".json")),
+            _decoded(path.with_suffix(".txt")),
+            _over(run, step, fair),
+        )
         for step, path in run.evaluated().items()
         if path.with_suffix(".json").exists()
     ]
@@ -51,6 +72,17 @@ def _run_result(run: Run, manifest: Manifest) -> RunResult:
         quantizing=_quantizing(run),
         history=[[e[key] for key in CURVES] for e in entries if e["event"] == "train"],
     )
+
+
+def _over(run: Run, step: int, fair: dict[tuple[str, int], QuantizedRun]) -> Difference | None:
+    """Return what a lattice costs over its fair opponent, where both have been evaluated."""
+    if not isinstance(run, QuantizedRun) or run.lattice == NO_LATTICE:
+        return None
+    opponent = fair[run.source.name, run.more_steps]
+    own, theirs = (r.checkpoint(step).with_suffix(".tsv") for r in (run, opponent))
+    if not (own.exists() and theirs.exists()):
+        return None
+    return difference(read_costs(own), read_costs(theirs))
 
 
 def _quantizing(run: Run) -> Quantizing | None:

@@ -1,0 +1,212 @@
+"""Quantized models against the Gaussian models they are made of."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+from statistics import fmean
+
+import pytest
+from made_up_evaluation import made_up_evaluation
+
+from onmt_lattice.errors import UserError
+from onmt_lattice.evaluation import Quantized
+from onmt_lattice.report.comparison import comparison_table, paired_table, tables, text
+from onmt_lattice.report.pairing import NORMAL_95, Paired, difference, paired
+from onmt_lattice.report.results import (
+    FINISHED,
+    FIXED,
+    QUANTIZED,
+    SCRATCH,
+    TUNED,
+    Difference,
+    Point,
+    Quantizing,
+    Record,
+    Results,
+    RunResult,
+)
+from onmt_lattice.report.style import curve_styles
+from onmt_lattice.sentence_scores import SentenceCost
+
+SENTENCES, WORDS, DIM = 100, 1000, 24
+WEIGHTS = (0.1, 0.2, 0.4)
+SLOPE = -1.5  # of log rate against NLL: the Gaussian's rate is 4 exp(SLOPE (NLL - 2))
+COSTS = {"Z": 5.0, "E8": 3.0, "conv64": 1.0}  # bits a sentence over the Gaussian
+THEORY = 0.95  # of these
+CURVES = {
+    "gaussian": {"bottleneck": "gaussian"},
+    "refitted": {"quantize": "gaussian", "lattice": "none"},
+    **{name: {"quantize": "gaussian", "lattice": name} for name in COSTS},
+}
+
+
+def run(curve: str, lattice: str | None, weight: float, seed: int, point: Point) -> RunResult:
+    source = f"gaussian_{weight}_seed{seed}"
+    return RunResult(
+        name=f"{curve}_{weight}_seed{seed}",
+        curve=curve,
+        reading=FIXED,
+        values={"rate_weight": weight},
+        seed=seed,
+        command="quantize",
+        record=Record(FINISHED),
+        points=[point],
+        history=[],
+        quantizing=None if lattice is None else Quantizing(source, lattice, 0),
+    )
+
+
+def gaussian_nll(weight: float) -> float:
+    return 2 + math.log2(weight / 0.1) / 2
+
+
+def rate_at(nll: float) -> float:
+    return 4 * math.exp(SLOPE * (nll - 2))
+
+
+def point(weight: float, nll: float, rate: float, lattice: str, seed: int) -> Point:
+    cost = COSTS.get(lattice)
+    settings = {"lattice": lattice} if cost else {}
+    said = Quantized("g.pt", lattice, 1500, 15000, DIM, 40.0, cost or 0, (cost or 0) * THEORY, 0.1)
+    e = made_up_evaluation(
+        lattice, 400, nll, rate, SENTENCES, WORDS,
+        dim=DIM, rate_weight=weight, quantized=said, settings=settings,
+        bottleneck="lattice" if cost else "gaussian",
+    )  # fmt: skip
+    if cost is None:
+        return Point(400, e)
+    change = 10 * (nll - gaussian_nll(weight))
+    over = 10 * (rate - rate_at(gaussian_nll(weight)))
+    return Point(400, e, over=Difference(over, change, 0.04, 0.01, -0.005))
+
+
+def sweep(change: float = 0.0) -> Results:
+    """Return lattices in Gaussian models of two seeds, whose NLL they change by so many bits.
+
+    The rate is what the Gaussian has at the changed NLL and the lattice's cost, of seed 2 a tenth
+    of a bit a word more.
+    """
+    runs = []
+    for seed in (1, 2):
+        for weight in WEIGHTS:
+            nll = gaussian_nll(weight)
+            base = point(weight, nll, rate_at(nll), "none", seed)
+            runs += [
+                run("gaussian", None, weight, seed, base),
+                run("refitted", "none", weight, seed, base),
+            ]
+            for name, cost in COSTS.items():
+                rate = rate_at(nll + change) + cost / 10 + 0.1 * (seed - 1)
+                made = point(weight, nll + change, rate, name, seed)
+                runs.append(run(name, name, weight, seed, made))
+    return Results("sweep.yaml", "text/test.en", "gaussian", CURVES, {}, [], runs)
+
+
+def rows(results: Results, curve: str) -> list[Paired]:
+    return [row for row in paired(results) if row.curve == curve]
+
+
+def test_a_lattice_is_held_against_the_same_model_at_every_place() -> None:
+    found = paired(sweep())
+    assert [(row.curve, row.place) for row in found] == [
+        (name, f"rate_weight {weight}") for name in COSTS for weight in WEIGHTS
+    ]
+    for row in found:
+        bits = COSTS[row.curve] / 10
+        assert row.kind == QUANTIZED and row.over is not None and row.theory is not None
+        assert row.over.seeds == pytest.approx({1: bits, 2: bits + 0.1})
+        assert row.over_dimension is not None and row.of_theory is not None
+        assert row.over_dimension.seeds[1] == pytest.approx(10 * bits / DIM)
+        assert row.theory.mean == pytest.approx(THEORY * 10 * bits / DIM)
+        assert row.of_theory.seeds[1] == pytest.approx(100 / THEORY)
+        assert row.nll_change is not None and row.nll_change.mean == pytest.approx(0)
+
+
+@pytest.mark.parametrize("change", [-0.02, 0.0, 0.02])
+def test_at_equal_nll_a_change_of_the_nll_costs_nothing(change: float) -> None:
+    """Whatever the lattice does along the Gaussian's own curve is not its cost."""
+    for name, cost in COSTS.items():
+        for row in rows(sweep(change), name):
+            assert row.equal is not None and row.over is not None
+            assert row.equal.seeds == pytest.approx({1: cost / 10, 2: cost / 10 + 0.1})
+            if change:
+                assert (row.over.mean < row.equal.mean) == (change > 0)
+
+
+def test_the_gap_closed_is_what_is_saved_of_zs_cost() -> None:
+    assert all(row.closed is None for row in rows(sweep(), "Z"))
+    for row in rows(sweep(0.01), "E8"):
+        assert row.closed is not None
+        assert row.closed.seeds == pytest.approx({1: 40.0, 2: 100 * (1 - 0.4 / 0.6)})
+    without = sweep()
+    without = replace(without, runs=[r for r in without.runs if r.curve != "Z"])
+    assert all(row.closed is None and row.equal is not None for row in rows(without, "E8"))
+
+
+def test_the_interval_is_that_of_the_paired_difference() -> None:
+    (row, *_) = rows(sweep(), "E8")
+    assert row.over is not None and row.equal is not None
+    assert row.over.half_width == pytest.approx(NORMAL_95 * 0.2 / 10)
+    worth = (
+        -SLOPE * 4
+    )  # bits of rate for one of NLL, at the first point: a chord of the exact curve
+    variance = 0.04 + worth**2 * 0.01 + 2 * worth * -0.005
+    assert row.equal.half_width == pytest.approx(NORMAL_95 * math.sqrt(variance) / 10)
+    assert row.over.text("+.2f") == "+0.35 ±0.04 [+0.30, +0.40]"
+    alone = replace(sweep(), runs=[r for r in sweep().runs if r.seed == 1])
+    (first, *_) = rows(alone, "E8")
+    assert first.over is not None and first.over.text(".2f") == "0.30 ±0.04"
+
+
+def test_a_difference_is_sentence_by_sentence() -> None:
+    fair = [SentenceCost(i, 5, 20.0 + i, 10.0 * i) for i in range(1, 5)]
+    costs = [c._replace(rate=c.rate + 2 + c.line % 2, nll=c.nll - c.line % 2) for c in fair]
+    found = difference(costs, fair)
+    assert (found.rate, found.nll) == pytest.approx((2.5, -0.5))
+    assert found.rate_variance == found.nll_variance == pytest.approx(1 / 3 / 4)
+    assert found.covariance == pytest.approx(-found.rate_variance)
+    with pytest.raises(UserError, match="the same two or more sentences"):
+        difference(costs[1:], fair)
+
+
+def test_without_a_curve_there_is_no_cost_at_equal_nll() -> None:
+    one = replace(sweep(), runs=[r for r in sweep().runs if r.values["rate_weight"] == 0.2])
+    (row,) = rows(one, "E8")
+    assert row.equal is None and row.closed is None and row.over is not None
+    unpaired = replace(sweep(), runs=[r for r in sweep().runs if r.curve != "refitted"])
+    assert paired(unpaired) == []
+
+
+def test_the_kinds_of_lattice_curve_are_told_apart() -> None:
+    curves = {
+        **CURVES,
+        "E8, tuned": {"quantize": "gaussian", "lattice": "E8", "more_steps": 5},
+        "E8, scratch": {"bottleneck": "lattice", "lattice": "E8"},
+    }
+    results = replace(sweep(), curves=curves)
+    found = {name: results.kind(name) for name in curves}
+    assert found["gaussian"] is found["refitted"] is None and found["E8"] == QUANTIZED
+    assert (found["E8, tuned"], found["E8, scratch"]) == (TUNED, SCRATCH)
+    looks = curve_styles(results)
+    e8 = [looks[name] for name in ("E8", "E8, tuned", "E8, scratch")]
+    assert len({look.colour for look in e8}) == 1 and looks["Z"].colour != e8[0].colour
+    assert len({look.marker for look in e8}) == 3
+    assert len({str(look.line(FIXED)["linestyle"]) for look in e8}) == 3
+    assert {str(look.line(FIXED)["linestyle"]) for look in curve_styles(sweep()).values()} == {"-"}
+
+
+def test_without_other_kinds_pairs_say_it_all() -> None:
+    assert comparison_table(sweep()).rows == []
+    curves = {**CURVES, "E8, scratch": {"bottleneck": "lattice", "lattice": "E8"}}
+    several = {row.curve for row in comparison_table(replace(sweep(), curves=curves)).rows}
+    assert several == {"refitted", *COSTS}
+
+
+def test_the_table_says_it_in_words() -> None:
+    first, *_ = tables(sweep())
+    assert first.title.startswith("what a lattice costs in a trained Gaussian model")
+    assert len(first.rows) == len(COSTS) * len(WEIGHTS) and "gap closed" in text(sweep())
+    plain = replace(sweep(), runs=[r for r in sweep().runs if r.quantizing is None])
+    assert next(iter(tables(plain))).title == comparison_table(plain).title
+    assert fmean(row.over.mean for row in paired_table(sweep()).rows) == pytest.approx(0.35)
