@@ -1,7 +1,8 @@
-"""The demo, on a few steps of two models."""
+"""The demo, on a few steps of two models, one of them quantized."""
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -19,14 +20,14 @@ from onmt_lattice.sweep.sweep import SweepOptions
 
 @pytest.fixture
 def words(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """Return the words of a demo of two models, 40 steps each, on fifty sentences."""
+    """Return the words of a demo of two models of 40 steps, and a lattice, on fifty sentences."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setitem(SPLITS, "test", Split(50, 3))
     sweep = yaml.safe_load(CONFIG.read_text(encoding="utf-8"))
-    names = ("gaussian", "ste_vector M=4")
+    names = ("gaussian", "lattice A2", "ste_vector M=4")
     sweep |= {
         "config": str(CONFIG.with_name("common.yaml")),
-        "annealed": {"train_steps": 40},
+        "fixed": {"rate_weight": [0.5], "train_steps": 40},
         "curves": {name: sweep["curves"][name] for name in names},
     }
     config = tmp_path / "sweep.yaml"
@@ -40,13 +41,19 @@ def test_it_leaves_figure_table_and_report(
     assert main(words) == 0
     shown = capsys.readouterr().out
     runs = Results.read(tmp_path / "runs/results.json").runs
-    assert [run.curve for run in runs] == ["gaussian", "ste_vector M=4"]
+    expected = ["gaussian", "gaussian, refitted", "lattice A2", "ste_vector M=4"]
+    assert [run.curve for run in runs] == expected
     for run in runs:
         e = run.points[-1].evaluation
         row = f"{e.nll.word:>8.3f}{e.rate.word:>8.3f}{e.total.word:>8.3f}"
-        assert f"{run.curve:<18}" in shown and row in shown
+        assert f"{run.curve:<20}" in shown and row in shown
         assert e.sentences == 50 and e.entropy is not None and e.entropy.holds
         assert run.points[-1].decoded is not None
+    a2 = runs[2].points[-1]
+    assert a2.over is not None and a2.evaluation.quantized is not None
+    measured, theory = a2.over.rate / 96, a2.evaluation.quantized.theory_bits / 96
+    (line,) = re.findall(r"^lattice A2  .* ±.*$", shown, flags=re.M)
+    assert f"{measured:.3f} ±" in line and line.endswith(f"{theory:.3f}")
     assert "H = 4.543 bits a word" in shown and "\ninput " in shown
     for name in ("figure3.png", "report.html"):
         assert (tmp_path / "runs" / name).exists()

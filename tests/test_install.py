@@ -87,7 +87,7 @@ def test_the_demo_in_an_empty_folder(scripts: Path, tmp_path: Path) -> None:
     config = Path(done(scripts / "python", "-c", where, cwd=tmp_path).strip())
     sweep = yaml.safe_load(config.read_text(encoding="utf-8"))
     sweep["config"] = str(config.with_name(sweep["config"]))
-    sweep["annealed"] = {"train_steps": 2, "valid_steps": 2}
+    sweep["fixed"] |= {"rate_weight": [0.5], "train_steps": 2, "valid_steps": 2}
     sweep["curves"] = {name: sweep["curves"][name] for name in ("gaussian",)}
     short = tmp_path.parent / "short.yaml"
     short.write_text(yaml.safe_dump(sweep), encoding="utf-8")

@@ -47,7 +47,7 @@ def test_it_learns_within_the_law(name: str, vocabulary: Path, tmp_path: Path) -
     text = vocabulary.parent
     words = ["-config", str(MODEL), "-data", data(text), "-src_vocab", str(vocabulary)]
     words += ["-save_model", str(tmp_path / "model"), "-train_steps", str(STEPS)]
-    words += ["-bottleneck", *BOTTLENECKS[name]]
+    words += ["-rate_weight", "0.1", "-bottleneck", *BOTTLENECKS[name]]
     assert main(["train", *words]) == 0
     result = tmp_path / "result.json"
     model = str(tmp_path / f"model_step_{STEPS}.pt")

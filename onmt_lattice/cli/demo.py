@@ -13,15 +13,15 @@ def parser() -> Parser:
     """Return the parser of this command."""
     p = Parser(
         prog="onmt_lattice demo",
-        description="On the embedded corpus, whose entropy is known: train a small model through "
-        "each of five bottlenecks, evaluate its checkpoints (NLL and rate in bits a word), and "
-        "draw rate against NLL. Takes some minutes on 2 cores; can be interrupted, and goes on "
-        "when run again.",
+        description="On the embedded corpus, whose entropy is known: train small Gaussian models, "
+        "put one lattice after another in place of their noise, train straight-through quantizers "
+        "beside them, evaluate all (NLL and rate in bits a word), and draw rate against NLL. Takes "
+        "some minutes on 2 cores; can be interrupted, and goes on when run again.",
         epilog="example: onmt_lattice demo -jobs 2",
     )
     p.option("output", type=Path, default=Path("runs/demo"), help="folder (default: runs/demo)")
     p.option("jobs", type=int, help="models trained at a time (default: one a core)")
-    p.option("config", type=Path, help="sweep of one run a curve, in place of the demo's own")
+    p.option("config", type=Path, help="another sweep in place of the demo's own")
     return p
 
 

@@ -24,7 +24,7 @@ def parser() -> Parser:
         "of sentence included), a whitespace word, a sentence. The rate is the length of the "
         "codeword of the real, quantized representation.",
         epilog="example: onmt_lattice evaluate -src runs/demo/text/test.en -reconstruct pred.txt "
-        "-model runs/demo/gaussian_annealed_seed1/model_step_3000.pt -output gaussian.json",
+        "-model runs/demo/gaussian_0.2_seed1/model_step_2000.pt -output gaussian.json",
     )
     p.option("model", required=True, nargs="+", metavar="FILE", help="checkpoints written by train")
     p.option("src", required=True, metavar="FILE", help="text to evaluate on, UTF-8")

@@ -9,7 +9,8 @@ from onmt_lattice.corpus import write_corpus
 from onmt_lattice.errors import UserError
 from onmt_lattice.evaluation import Evaluation
 from onmt_lattice.report.drawing import REPORT
-from onmt_lattice.report.results import FAILED, Results
+from onmt_lattice.report.pairing import paired
+from onmt_lattice.report.results import FAILED, NO_LATTICE, Results
 from onmt_lattice.sweep.sweep import SweepOptions, sweep
 
 CONFIG = Path(__file__).parent / "sweep.yaml"
@@ -27,7 +28,7 @@ class DemoOptions:
 
 
 def demo(options: DemoOptions) -> Results:
-    """Train, evaluate and draw every bottleneck; go on where an earlier demo stopped or failed.
+    """Train, quantize, evaluate and draw; go on where an earlier demo stopped or failed.
 
     The corpus is written to the folder ``text`` of the output, so that any folder will do.
 
@@ -44,7 +45,8 @@ def demo(options: DemoOptions) -> Results:
     failed = [run for run in results.runs if run.record.status == FAILED]
     if failed:
         raise UserError(f"run {failed[0].name} failed: {failed[0].record.error}")
-    print(f"\n{summary(results, options.output)}\n\n{reconstructions(results)}\n")
+    parts = (summary(results, options.output), prices(results), reconstructions(results))
+    print("\n" + "\n\n".join(filter(None, parts)) + "\n")
     print(f"figure        {options.output}/figure3.png")
     print(f"report        {options.output / REPORT}")
     print(f"models, logs  {options.output}/*/")
@@ -53,16 +55,17 @@ def demo(options: DemoOptions) -> Results:
 
 def summary(results: Results, folder: Path) -> str:
     """Return one line for the last checkpoint of each run, and what to hold it against."""
+    last = [(run.curve, run.points[-1].evaluation) for run in results.runs]
+    by_weight: dict[float, list[str]] = {}
+    for name, e in last:
+        by_weight.setdefault(round(e.rate_weight, 3), []).append(_row(name, e))
     rows = [
-        f"{'bits a word':<18}{'lambda':>8}{'NLL':>8}{'rate':>8}{'total':>8}{'BLEU':>8}{'exact':>8}"
-    ]
-    last = [run.points[-1].evaluation for run in results.runs]
-    rows += [_row(run.curve, e) for run, e in zip(results.runs, last, strict=True)]
-    rows.append(
+        f"{'bits a word':<20}{'lambda':>8}{'NLL':>8}{'rate':>8}{'total':>8}{'BLEU':>8}{'exact':>8}",
+        "\n\n".join("\n".join(by_weight[weight]) for weight in sorted(by_weight)),
         f"\nAgainst the next sentence instead of their own, decoded lines reach BLEU "
-        f"{shifted_bleu(results, folder):.1f}."
-    )
-    known = next((e.entropy for e in last if e.entropy is not None), None)
+        f"{shifted_bleu(results, folder):.1f}.",
+    ]
+    known = next((e.entropy for _, e in last if e.entropy is not None), None)
     if known is not None:
         rows.append(
             f"H = {known.bits_word:.3f} bits a word: no total can be less, nor could the NLL be "
@@ -71,12 +74,31 @@ def summary(results: Results, folder: Path) -> str:
     return "\n".join(rows)
 
 
+def prices(results: Results) -> str:
+    """Return what each lattice costs over the Gaussian it was put in, beside theory's price."""
+    rows = paired(results)
+    places = {row.place: row.place.replace("rate_weight", "lambda") for row in rows}
+    head = f"{'bits a dimension over the Gaussian':<36}"
+    lines = [
+        head + "".join(f"{name:>26}" for name in places.values()),
+        f"{'':<36}" + f"{'measured':>17}{'theory':>9}" * len(places),
+    ]
+    for curve in dict.fromkeys(row.curve for row in rows):
+        cells = "".join(
+            f"{row.over_dimension.text('.3f'):>17}{row.theory:>9.3f}"
+            for row in rows
+            if row.curve == curve and row.over_dimension and row.theory is not None
+        )
+        lines.append(f"{curve:<36}{cells}")
+    return "\n".join(lines) if rows else ""
+
+
 def _row(name: str, e: Evaluation) -> str:
     quality = ""
     if e.reconstruction is not None:
         quality = f"{e.reconstruction.bleu:>8.1f}{100 * e.reconstruction.exact:>7.1f}%"
     return (
-        f"{name:<18}{e.rate_weight:>8.3f}{e.nll.word:>8.3f}{e.rate.word:>8.3f}"
+        f"{name:<20}{e.rate_weight:>8.3f}{e.nll.word:>8.3f}{e.rate.word:>8.3f}"
         f"{e.total.word:>8.3f}{quality}"
     )
 
@@ -100,8 +122,14 @@ def shifted_bleu(results: Results, folder: Path) -> float:
 
 
 def reconstructions(results: Results) -> str:
-    """Return the first sentences of the test text as each model decodes them."""
-    decoded = {run.curve: run.points[-1].decoded or [] for run in results.runs}
+    """Return the first sentences of the test text as the first model of each curve decodes them.
+
+    A Gaussian whose prior was refitted decodes as before.
+    """
+    decoded: dict[str, list[str]] = {}
+    for run in results.runs:
+        if run.quantizing is None or run.quantizing.lattice != NO_LATTICE:
+            decoded.setdefault(run.curve, run.points[-1].decoded or [])
     width = max(map(len, decoded))
     blocks = []
     for number, sentence in enumerate(results.inputs[:SHOWN_SENTENCES]):

@@ -87,10 +87,10 @@ class Paired:
     Attributes:
         curve: its name; ``kind``: quantized, or tuned; ``reading``; ``place``: the options that
             vary, or the step.
-        nll: of the Gaussian, bits a word; ``nll_change``: the lattice's less that.
-        rate: the Gaussian's, its prior refitted, bits a word.
+        nll: of the Gaussian, mean over seeds, bits a word; ``nll_change``: the lattice's less that.
+        rate: the Gaussian's, its prior refitted, as well.
         over: what the lattice's rate is more, bits a word; ``over_dimension``: bits a dimension.
-        theory: what it is more on a Gaussian source, bits a dimension; ``of_theory``:
+        theory: what it is more on a Gaussian source, mean, bits a dimension; ``of_theory``:
             ``over_dimension`` in percent of it. None where training went on.
         equal: what the lattice costs more at the NLL that it has, bits a word.
         closed: how much of what Z costs at equal NLL it saves, percent.
@@ -100,11 +100,11 @@ class Paired:
     kind: str | None
     reading: str
     place: str
-    nll: Spread | None
-    rate: Spread | None
+    nll: float
+    rate: float
     over: Estimate | None
     over_dimension: Estimate | None
-    theory: Spread | None
+    theory: float | None
     of_theory: Estimate | None
     nll_change: Estimate | None
     equal: Estimate | None
@@ -226,11 +226,11 @@ def _row(results: Results, pairs: Sequence[Pair]) -> Paired:
         kind=results.kind(first.run.curve),
         reading=first.run.reading,
         place=first.place,
-        nll=Spread.of((p.seed, p.fair.nll) for p in pairs),
-        rate=Spread.of((p.seed, p.fair.rate) for p in pairs),
+        nll=fmean(p.fair.nll for p in pairs),
+        rate=fmean(p.fair.rate for p in pairs),
         over=_estimate(rates, words),
         over_dimension=_estimate(rates, {seed: 1 / dim for seed, dim in dims.items()}),
-        theory=Spread({s: bits / dims[s] for s, bits in theory.items()}) if theory else None,
+        theory=fmean(bits / dims[s] for s, bits in theory.items()) if theory else None,
         of_theory=_estimate(rates, {s: 100 / bits for s, bits in theory.items()}),
         nll_change=_estimate(nlls, words),
         equal=_estimate(equal, dict.fromkeys(equal, 1.0)),
