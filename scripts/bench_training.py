@@ -37,7 +37,7 @@ from onmt_lattice.opennmt.training import check_options
 
 WORDS = 22
 LATTICES = ("Z", "A2", "D4", "E8", "BW16", "Leech")
-STATES = (16, 64, 256)
+STATES = (16, 64, 128, 256)
 
 
 class Step:

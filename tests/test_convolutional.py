@@ -121,6 +121,34 @@ def test_scales_around_the_least_that_kernels_sum_themselves() -> None:
         torch.testing.assert_close(both[0].grad, both[1].grad, rtol=1e-9, atol=1e-9)
 
 
+@pytest.mark.parametrize("log_s", [-16.0, -8.0, 8.0, 16.0])
+def test_scales_at_the_ends_of_the_range_of_codes(log_s: float) -> None:
+    lattice = ConvolutionalLattice(9, 20)
+    y, scales = points_and_scales(lattice, 7)[0], torch.tensor([log_s], dtype=torch.float64)
+    y = y - lattice.nearest_point(y)
+    both = [(y.clone().requires_grad_(), scales.clone().requires_grad_()) for _ in range(2)]
+    value = lattice.log_theta(*both[0])
+    expected = lattice._fold(both[1][0], both[1][1].expand(20), LOG_SUM)
+    torch.testing.assert_close(value, expected, rtol=1e-13, atol=1e-12)
+    value.sum().backward()
+    expected.sum().backward()
+    for got, slow in zip(*both, strict=True):
+        torch.testing.assert_close(got.grad, slow.grad, rtol=1e-12, atol=1e-12)
+
+
+def test_float32_is_summed_as_finely_as_float64() -> None:
+    lattice = ConvolutionalLattice(16, 50)
+    both = [v.float().requires_grad_() for v in points_and_scales(lattice, 9)]
+    fine = [v.detach().double().requires_grad_() for v in both]
+    value, expected = lattice.log_theta(*both), lattice.log_theta(*fine)
+    assert value.dtype == torch.float32
+    assert torch.equal(value, expected.float())
+    value.sum().backward()
+    expected.sum().backward()
+    for got, exact in zip(both, fine, strict=True):
+        assert torch.equal(got.grad, exact.grad.float())
+
+
 @pytest.mark.parametrize("name", ["conv16-500", "conv64-500"])
 def test_hundreds_of_dimensions(name: str) -> None:
     lattice = make_lattice(name).with_second_moment(1.0)

@@ -19,17 +19,15 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.autograd.function import once_differentiable
 
 from onmt_lattice.lattices.encoder import Encoder
 from onmt_lattice.lattices.generators import GENERATORS
 from onmt_lattice.lattices.order import SectionOrder
+from onmt_lattice.lattices.path_sums import PathSums
 from onmt_lattice.lattices.registry import register_lattice
 from onmt_lattice.lattices.trellis import LOG_SUM, MAX, Semiring, TrellisLattice
 
 NEVER = -1e30  # log weight of a path that is not allowed: finite, so that gradients are
-LARGEST_SPREAD = 600.0  # of log weights of states: where no sum in float64 can lose one
-LEAST_MET = 1e-270  # of the kernels' sums, above which what they lost does not count
 NUMBERS_AT_ONCE = 2**24  # metrics of the trellis that are kept at a time
 
 
@@ -137,16 +135,12 @@ class ConvolutionalLattice(TrellisLattice):
 
     def _fold(self, y: Tensor, log_s: Tensor, over: Semiring) -> Tensor:
         shape = torch.broadcast_shapes(y.shape, log_s.shape)[:-1]
-        return self._total(self._classes(y, log_s, over), over).view(shape)
-
-    def _total(self, classes: Tensor, over: Semiring) -> Tensor:
-        """Return ``(N,)``, the total log weights of the paths, from those of the classes."""
-        pairs = self._pairs(classes)
+        pairs = self._pairs(self._classes(y, log_s, over))
         metrics = self._start(pairs)
         for section in pairs:
             metrics = over.total(self._ahead(metrics, section), 1)
         ends = torch.where(self.encoder.ends, 0.0, NEVER).to(metrics)
-        return over.total(metrics + ends[:, None], 0)
+        return over.total(metrics + ends[:, None], 0).view(shape)
 
     def _decode(self, x: Tensor) -> Tensor:
         pairs = self._pairs(self._classes(x.T, x.new_zeros(1), MAX))
@@ -189,21 +183,13 @@ class ConvolutionalLattice(TrellisLattice):
     def _log_theta(self, y: Tensor, log_s: Tensor) -> Tensor:
         if y.device.type != "cpu":
             return self._fold(y, log_s, LOG_SUM)
-        classes = self._classes(y, log_s, LOG_SUM)
-        steep = self._spread(classes) > LARGEST_SPREAD
-        value, lost = _LogSums.apply(classes, self._trellis(), steep)
+        shape = torch.broadcast_shapes(y.shape, log_s.shape)
+        y, log_s = (v.expand(shape).reshape(-1, self.dim) for v in (y, log_s))
+        value, lost = PathSums.apply(y, log_s, self._trellis(), self.encoder.memory)
         if lost.any():
-            value = value.masked_scatter(lost, self._total(classes[:, lost].double(), LOG_SUM))
-        return value.view(torch.broadcast_shapes(y.shape, log_s.shape)[:-1]).to(y.dtype)
-
-    def _spread(self, classes: Tensor) -> Tensor:
-        """Return ``(N,)``, how far apart the log weights of states can be.
-
-        From the best state any other is reached in ν sections, at worst by the worst classes.
-        """
-        with torch.no_grad():
-            sections = (classes.amax(0) - classes.amin(0)).unflatten(-1, (-1, 2)).sum(-1)
-            return sections.unfold(-1, self.encoder.memory + 1, 1).sum(-1).amax(-1)
+            kept = self._fold(y[lost].double(), log_s[lost].double(), LOG_SUM)
+            value = value.masked_scatter(lost, kept)
+        return value.view(shape[:-1]).to(y.dtype)
 
     # ---- the coding order ----------------------------------------------------------------------
 
@@ -241,37 +227,3 @@ class ConvolutionalLattice(TrellisLattice):
             rest.append(onward[0])
         starts = torch.where(self.encoder.starts, 0.0, NEVER).to(pairs)
         return torch.stack(rest[::-1]), (onward + starts[:, None]).logsumexp(0)
-
-
-class _LogSums(torch.autograd.Function):
-    """Log of the total weight of the paths, by kernels, from ``(q, N, n)`` log weights of classes.
-
-    It comes with ``(N,)`` bool: where float64 had not the range, and the value is none. That can
-    only be where the points are said to be ``steep``, ``(N,)``.
-    """
-
-    @staticmethod
-    def forward(
-        ctx: Any, classes: Tensor, trellis: tuple[Any, ...], steep: Tensor
-    ) -> tuple[Tensor, Tensor]:
-        """Sum, and keep the posterior of the classes, which is the gradient."""
-        from onmt_lattice.lattices import kernels
-
-        top = classes.amax(0)
-        weights = (classes - top).exp().double().permute(1, 2, 0).contiguous()  # (N, n, q)
-        values, met = weights.new_empty(2, len(weights))
-        wanted = ctx.needs_input_grad[0] or bool(steep.any())
-        posteriors = weights.new_empty(len(weights) if wanted else 0, *weights.shape[1:])
-        kernels.log_sums(weights.numpy(), *trellis, values.numpy(), posteriors.numpy(), met.numpy())
-        lost = steep & ~(met > LEAST_MET)
-        if wanted:
-            posteriors[lost] = 0.0
-        ctx.save_for_backward(posteriors)
-        ctx.mark_non_differentiable(lost)
-        return values + top.double().sum(-1), lost
-
-    @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, grad: Tensor, _: Tensor) -> tuple[Tensor, None, None]:
-        (posteriors,) = ctx.saved_tensors
-        return (posteriors * grad[:, None, None]).permute(2, 0, 1), None, None

@@ -22,7 +22,7 @@ from numba import njit
 LANES = 8
 
 
-def _compiled(function: Callable[..., None]) -> Callable[..., None]:
+def compiled(function: Callable[..., Any]) -> Callable[..., Any]:
     """Compile ``function`` at its first call; keep the result on disk where that is possible."""
     try:
         return njit(nogil=True, error_model="numpy", cache=True)(function)
@@ -30,7 +30,7 @@ def _compiled(function: Callable[..., None]) -> Callable[..., None]:
         return njit(nogil=True, error_model="numpy")(function)
 
 
-@_compiled
+@compiled
 def nearest_points(x: Any, labels: Any, starts: Any, ends: Any, ways: Any, points: Any) -> None:
     """Set ``points`` ``(N, n)`` to the nearest points of ``x`` ``(N, n)``: Viterbi's algorithm."""
     count, n = x.shape
@@ -44,7 +44,7 @@ def nearest_points(x: Any, labels: Any, starts: Any, ends: Any, ways: Any, point
         points[begin : begin + size] = found[:size]
 
 
-@_compiled
+@compiled
 def _decode(
     x: Any, labels: Any, starts: Any, ends: Any, ways: Any, metrics: Any, points: Any
 ) -> None:
@@ -64,7 +64,7 @@ def _decode(
         _trace(x, lane, end, metrics, labels, ways, points[lane])
 
 
-@_compiled
+@compiled
 def _pair_costs(first: Any, second: Any, ways: Any, pairs: Any) -> None:
     """Set ``pairs`` ``(q², LANES)`` to the squared distances of two coordinates to each label."""
     q = len(ways)
@@ -76,7 +76,7 @@ def _pair_costs(first: Any, second: Any, ways: Any, pairs: Any) -> None:
                 pairs[a * q + b, lane] = u * u + v * v
 
 
-@_compiled
+@compiled
 def _relax(old: Any, new: Any, labels: Any, ways: Any, pairs: Any) -> None:
     """Set ``new`` ``(S, LANES)`` to the least costs of paths one section longer than ``old``."""
     step = len(labels) // len(ways)
@@ -89,7 +89,7 @@ def _relax(old: Any, new: Any, labels: Any, ways: Any, pairs: Any) -> None:
             new[s, lane] = best
 
 
-@_compiled
+@compiled
 def _trace(x: Any, lane: Any, state: Any, metrics: Any, labels: Any, ways: Any, point: Any) -> None:
     """Set ``point`` ``(n,)`` to the nearest of the best path of ``lane`` that ends in ``state``.
 
@@ -111,7 +111,7 @@ def _trace(x: Any, lane: Any, state: Any, metrics: Any, labels: Any, ways: Any, 
         state = state // q + way * (len(labels) // q)
 
 
-@_compiled
+@compiled
 def log_sums(
     weights: Any,
     labels: Any,
@@ -125,7 +125,7 @@ def log_sums(
     """Set ``values`` ``(N,)`` to the logs of the total weights of all paths.
 
     Args:
-        weights: ``(N, n, q)``, of the classes of each coordinate, the largest of them 1.
+        weights: ``(N, n, q)``, of the classes of each coordinate, the largest of them about 1.
         labels: of the edges.
         starts: states to begin in.
         ends: states to end in.
@@ -156,7 +156,7 @@ def log_sums(
                 posteriors[begin + lane] = posterior[:, :, lane]
 
 
-@_compiled
+@compiled
 def _pair_weights(weights: Any, t: Any, ways: Any, total: Any, pairs: Any) -> None:
     """Set ``pairs`` ``(q², LANES)`` to the weights of the labels of section ``t`` over total."""
     for a in range(len(ways)):
@@ -166,7 +166,7 @@ def _pair_weights(weights: Any, t: Any, ways: Any, total: Any, pairs: Any) -> No
                 pairs[a * len(ways) + b, lane] = both / total[lane]
 
 
-@_compiled
+@compiled
 def _forward(
     weights: Any, labels: Any, starts: Any, ends: Any, ways: Any, alpha: Any, totals: Any
 ) -> None:
@@ -197,7 +197,7 @@ def _forward(
                 total[lane] += counted * paths
 
 
-@_compiled
+@compiled
 def _backward(
     weights: Any,
     labels: Any,
@@ -228,7 +228,7 @@ def _backward(
         _marginals(shares, ways, posterior[2 * t], posterior[2 * t + 1], least)
 
 
-@_compiled
+@compiled
 def _edges(
     alpha: Any, beta: Any, ahead: Any, labels: Any, ways: Any, pairs: Any, shares: Any
 ) -> None:
@@ -247,7 +247,7 @@ def _edges(
                 shares[e, lane] += alpha[p, lane] * onward
 
 
-@_compiled
+@compiled
 def _marginals(shares: Any, ways: Any, first: Any, second: Any, least: Any) -> None:
     """Set ``first`` and ``second`` ``(q, LANES)`` to the shares of their classes, of 1 in all.
 
