@@ -11,7 +11,8 @@ from made_up_evaluation import made_up_evaluation
 
 from onmt_lattice.errors import UserError
 from onmt_lattice.evaluation import Quantized
-from onmt_lattice.report.comparison import comparison_table, paired_table, tables, text
+from onmt_lattice.report.comparison import comparison_table, tables, text
+from onmt_lattice.report.paired_table import paired_table
 from onmt_lattice.report.pairing import NORMAL_95, Paired, difference, paired
 from onmt_lattice.report.results import (
     FINISHED,

@@ -17,8 +17,8 @@ from onmt_lattice.report.equal_nll import (
     fronts,
     rate_at,
 )
-from onmt_lattice.report.pairing import paired
-from onmt_lattice.report.results import ANNEALED, READINGS, TUNED, Results
+from onmt_lattice.report.paired_table import paired_table, with_kind
+from onmt_lattice.report.results import ANNEALED, READINGS, Results
 from onmt_lattice.report.style import kinds
 from onmt_lattice.tables import Column, Table
 
@@ -34,19 +34,6 @@ COMPARISON_COLUMNS = {
     "over_dimension": Column("bits a dimension", "+.3f"),
     "loss": Column("loss", ".3f"),
     "share": Column("share (%)", ".0f"),
-}
-PAIRED_COLUMNS = {
-    "curve": Column("curve"),
-    "kind": Column("kind"),
-    "place": Column("point"),
-    "nll": Column("at NLL", ".2f"),
-    "over": Column("rate over", "+.3f"),
-    "over_dimension": Column("a dimension", "+.4f"),
-    "theory": Column("theory", ".4f"),
-    "of_theory": Column("of theory (%)", ".1f"),
-    "nll_change": Column("NLL over", "+.3f"),
-    "equal": Column("at equal NLL", "+.3f"),
-    "closed": Column("gap closed (%)", ".0f"),
 }
 POINT_COLUMNS = {
     "curve": Column("curve"),
@@ -82,40 +69,6 @@ def _lines(note: str) -> list[str]:
     return wrap(note, WIDTH, break_long_words=False, break_on_hyphens=False)
 
 
-# ---- pairs --------------------------------------------------------------------------------------
-
-
-def paired_table(results: Results) -> Table:
-    """Return a line for each lattice in trained models, by curve and place."""
-    notes = (
-        "Each lattice against the Gaussian model it was put into, that model's prior refitted to "
-        "the same sentences as the lattice's code: same training, same seed, same sentences. rate "
-        "over and NLL over: the lattice's less the Gaussian's, in bits a word; a dimension: the "
-        "first in bits a dimension. theory: what the lattice costs over the Gaussian on a Gaussian "
-        "source of the model's own signal-to-noise ratios, in bits a dimension.",
-        "at equal NLL: the rate over the Gaussian's at the NLL that the lattice has, in bits a "
-        "word. The Gaussian's rate there is its own times exp(slope x change of NLL), the slope "
-        "being that of the logarithm of its rate against NLL at this point of its curve over "
-        "lambda, of the same seed: by the parabola through the points on both sides, at an end by "
-        "the chord. gap closed: what is saved of the cost of Z in the same model, both at equal "
-        "NLL.",
-        "Mean over seeds; ± half of the 95 % interval of the paired difference, over sentences; in "
-        "brackets the lowest and the highest seed.",
-        "tuned: training went on with the lattice's noise, and equally long for the Gaussian; two "
-        "trainings differ by more than what sentences tell.",
-    )
-    rows = paired(results)
-    tuned = any(row.kind == TUNED for row in rows)
-    title = f"what a lattice costs in a trained Gaussian model, {Path(results.text).name}"
-    columns = _with_kind(PAIRED_COLUMNS, tuned)
-    return Table(title, columns, rows, notes if tuned else notes[:-1])
-
-
-def _with_kind(columns: dict[str, Column], several: bool) -> dict[str, Column]:
-    """Return ``columns``, without the kind of lattice curve where all are of one."""
-    return {name: column for name, column in columns.items() if several or name != "kind"}
-
-
 # ---- curves -------------------------------------------------------------------------------------
 
 
@@ -147,7 +100,7 @@ def compare(results: Results) -> list[Comparison]:
     """Return all curves but the reference at each NLL, in each reading that has runs.
 
     A curve that is nowhere to be compared keeps a line without numbers. Curves that quantize
-    another are left to :func:`paired`, unless there are other kinds to hold them against.
+    another are left to :func:`paired_table`, unless there are other kinds to hold them against.
     """
     several = bool(kinds(results))
     present = {
@@ -226,7 +179,7 @@ def comparison_table(results: Results) -> Table:
     notes += [*_uncompared(results), *_collapsed_note(results)]
     notes += [f"{missing.summary}; named below the points." for missing in shortfall(results)]
     title = f"cost over {reference} at equal NLL, {Path(results.text).name}"
-    columns = _with_kind(COMPARISON_COLUMNS, bool(kinds(results)))
+    columns = with_kind(COMPARISON_COLUMNS, bool(kinds(results)))
     return Table(title, columns, rows, tuple(notes))
 
 

@@ -84,15 +84,7 @@ def read_plan(path: Path, folder: Path, text: Path | None, seeds: list[int] | No
     trained = {name: curve for name, curve in given.items() if QUANTIZE not in curve}
     others = {name: curve for name, curve in given.items() if QUANTIZE in curve}
     quantized = quantized_curves(path, others, trained)
-    points = []
-    for name, curve in trained.items():
-        for options, reading, point in _points(path, name, curve, sweep):
-            _check_options(path, name, options)
-            options = {**shared, **options}
-            _check_checkpoints(path, reading, options)
-            points.append((name, options, reading, point))
-    if not points:
-        raise UserError(f"{path}: expected 'fixed' or 'annealed', and curves to follow it")
+    points = _checked_points(path, trained, sweep, shared)
     order = _order(list(given), quantized)
     runs: list[Run] = []
     for seed in seeds or _seeds(path, sweep):  # outermost: an early stop leaves whole curves
@@ -194,6 +186,25 @@ def _text(path: Path, sweep: Mapping[str, Any]) -> str:
     if not Path(test).is_file():
         raise UserError(f"{path}: test {test}: no such file")
     return test
+
+
+def _checked_points(
+    path: Path,
+    trained: Mapping[str, Mapping[str, Any]],
+    sweep: Mapping[str, Any],
+    shared: Mapping[str, Any],
+) -> list[tuple[str, dict[str, Any], str, dict[str, Any]]]:
+    """Return curve, options, reading and varied options of every run that is trained."""
+    points = []
+    for name, curve in trained.items():
+        for options, reading, point in _points(path, name, curve, sweep):
+            _check_options(path, name, options)
+            options = {**shared, **options}
+            _check_checkpoints(path, reading, options)
+            points.append((name, options, reading, point))
+    if not points:
+        raise UserError(f"{path}: expected 'fixed' or 'annealed', and curves to follow it")
+    return points
 
 
 def _points(
