@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Write docs/api.md: the public names of lattices, codes and bottlenecks, from their docstrings."""
+"""Write docs/api.md: the public names of the library, from their docstrings."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from pathlib import Path
 from types import ModuleType
 
 PAGE = Path(__file__).parent.parent / "docs" / "api.md"
-PACKAGES = ("lattices", "codes", "bottlenecks")
+PACKAGES = ("lattices", "codes", "bottlenecks", "bitstream")
 HEAD = """\
 # The library
 
-The public names of `onmt_lattice.lattices`, `onmt_lattice.codes` and `onmt_lattice.bottlenecks`,
-each of which imports only from those before it. Written from the docstrings by
-`scripts/make_api_page.py`; the [README](../README.md#as-a-library) has an example.
+The public names of `onmt_lattice.lattices`, `onmt_lattice.codes`, `onmt_lattice.bottlenecks` and
+`onmt_lattice.bitstream`, each of which imports only from those before it. Written from the
+docstrings by `scripts/make_api_page.py`; the [README](../README.md#as-a-library) has an example.
 """
 
 
@@ -52,6 +52,8 @@ def _members(cls: type) -> Iterator[tuple[str, object]]:
 def _signature(value: object) -> str:
     if not callable(value):
         return ""
+    if inspect.isclass(value) and issubclass(value, Exception):
+        return "(message)"
     text = re.sub(r"(: |-> )'([^']*)'", r"\1\2", str(inspect.signature(value)))
     return re.sub(r"\((self|cls)(, )?", "(", text).removesuffix(" -> None")
 

@@ -22,6 +22,3 @@ class ScaledCode:
 
     def log_prob(self, y: Tensor, noise: Noise) -> Tensor:
         return self.code.log_prob(y, self.log_scale, noise)
-
-    def log_prob_steps(self, y: Tensor, noise: Noise) -> Tensor:
-        return self.code.log_prob_steps(y, self.log_scale, noise)

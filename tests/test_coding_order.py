@@ -1,209 +1,97 @@
+import math
+
+import numpy as np
 import pytest
 import torch
-from scaled_code import ScaledCode
 from torch import Tensor
 
-from onmt_lattice.codes import ConvolvedGaussianCode, DiscreteGaussianCode
-from onmt_lattice.lattices import Lattice, ProductLattice, make_lattice
-from onmt_lattice.lattices.barnes_wall import BarnesWall16
-from onmt_lattice.lattices.checkerboard import Checkerboard, DualCheckerboard
-from onmt_lattice.lattices.convolutional import ConvolutionalLattice
+from onmt_lattice.bitstream.tree import Tree
+from onmt_lattice.errors import UserError
+from onmt_lattice.lattices import Lattice, make_lattice
 from onmt_lattice.lattices.cubic import Cubic
-from onmt_lattice.lattices.e8 import E8
-from onmt_lattice.lattices.leech import Leech
-from onmt_lattice.lattices.simplex import DualSimplex, Simplex, project
-from onmt_lattice.noise import StreamNoise
+from onmt_lattice.lattices.order import group_order
 
-SINGLE = [
-    Cubic(1),
-    Cubic(3),
-    Simplex(2).scaled(0.7),
-    Simplex(5),
-    DualSimplex(2),
-    DualSimplex(4).scaled(1.9),
-    Checkerboard(4),
-    Checkerboard(5).scaled(2.5),
-    DualCheckerboard(3).scaled(0.6),
-    DualCheckerboard(4),
-    E8().scaled(1.3),
-    BarnesWall16().scaled(0.4),
-    Leech().scaled(1.7),
+NAMES = [
+    *("Z", "A2", "A5", "A2*", "A3*", "D2", "D4", "D5", "D3*", "E8", "BW16", "Leech"),
+    *("conv4-8", "conv16-16", "conv9-12", "conv25-18"),
 ]
-SECTIONS = [ConvolutionalLattice(4, 8).scaled(0.6), ConvolutionalLattice(16, 16)]
-PRODUCTS = [
-    ProductLattice(E8().scaled(0.8), 2).scaled(1.5),
-    ProductLattice(Simplex(2), 3),
-    ProductLattice(ProductLattice(Cubic(1), 2), 2),
-]
-# The period of a coset's coordinates at scale 1, and whether their sum is checked.
-PERIODS = {
-    Cubic: (1.0, False),
-    Checkerboard: (1.0, True),
-    DualCheckerboard: (1.0, False),
-    E8: (1.0, True),
-    BarnesWall16: (2**0.5, True),
-    Leech: (2**0.5, True),
-}
-every_lattice = pytest.mark.parametrize("lattice", SINGLE + PRODUCTS + SECTIONS, ids=repr)
-single_lattice = pytest.mark.parametrize("lattice", SINGLE, ids=repr)
+every_lattice = pytest.mark.parametrize("name", NAMES)
 
 
-def generator() -> torch.Generator:
-    return torch.Generator().manual_seed(0)
-
-
-def points(lattice: Lattice, *shape: int, spread: int = 3) -> Tensor:
-    size = (*shape, lattice.dim)
-    return lattice.point(torch.randint(-spread, spread + 1, size, generator=generator()))
-
-
-def dithers(lattice: Lattice, *shape: int) -> Tensor:
-    return lattice.sample_dither(shape, generator(), torch.float64)
-
-
-def scales(lattice: Lattice, *shape: int) -> Tensor:
-    """Anisotropic log scales around the cell's size."""
-    spread = 2 * torch.rand((*shape, lattice.dim), generator=generator(), dtype=torch.float64) - 1.2
-    return spread + 0.5 * torch.tensor(lattice.second_moment * 4).log()
-
-
-def log_prob(lattice: Lattice, y: Tensor, log_s: Tensor) -> Tensor:
-    return -0.5 * (y / log_s.exp()).square().sum(-1) - lattice.log_theta(y, log_s)
-
-
-def triangular_basis(lattice: Lattice) -> Tensor:
-    """``(n, n)``: row i is the least change of coordinate i that changes no symbol before it.
-
-    Told from the definitions of the lattices, not from their coding orders.
-    """
-    n = lattice.dim
-    axes = torch.eye(n + 1, dtype=torch.float64)
-    if isinstance(lattice, Simplex):
-        rows = axes[1:] - axes[1:].roll(-1, 0)
-        rows[-1] = torch.tensor([1.0] * n + [-n])
-        return project(rows.T).T * lattice.scale
-    if isinstance(lattice, DualSimplex):
-        return project(axes[1:].T).T * lattice.scale
-    period, checked = PERIODS[type(lattice)]
-    basis = torch.eye(n, dtype=torch.float64)
-    if checked:
-        basis += torch.eye(n).roll(1, 1)
-        basis[-1, 0], basis[-1, -1] = 0, 2
-    return basis * period * lattice.scale
+def integer_points(lattice: Lattice, count: int) -> np.ndarray:
+    generator = torch.Generator().manual_seed(0)
+    z = lattice.point(torch.randint(-9, 10, (count, lattice.dim), generator=generator))
+    return np.rint(z.numpy() / lattice.coding_order.units).astype(np.int64)
 
 
 @every_lattice
-def test_steps_sum_to_the_log_probability(lattice: Lattice) -> None:
-    y = points(lattice, 3, 4) - dithers(lattice, 4)
-    log_s = scales(lattice, 4)
-    steps = lattice.log_prob_steps(y, log_s)
-    assert steps.shape == (3, 4, len(lattice.coding_order))
-    torch.testing.assert_close(steps.sum(-1), log_prob(lattice, y, log_s), rtol=1e-12, atol=1e-9)
-    assert (steps < 1e-9).all()
+def test_points_are_integers_that_repeat_with_the_periods(name: str) -> None:
+    lattice = make_lattice(name)
+    order = lattice.coding_order
+    z = torch.from_numpy(integer_points(lattice, 50) * order.units)
+    assert lattice.contains(z, atol=1e-9).all()
+    torch.testing.assert_close(lattice.coordinates(z), lattice.coordinates(z + 1e-9))
+    box = torch.diag(torch.from_numpy(order.periods * order.units))
+    assert lattice.contains(box, atol=1e-9).all()
 
 
 @every_lattice
-def test_one_scale_serves_all_coordinates(lattice: Lattice) -> None:
-    y = points(lattice, 2) - dithers(lattice, 2)
-    log_s = torch.tensor([-0.3], dtype=torch.float64)
-    expected = lattice.log_prob_steps(y, log_s.expand(lattice.dim))
-    torch.testing.assert_close(lattice.log_prob_steps(y, log_s), expected)
-
-
-@single_lattice
-def test_every_coordinate_sums_to_one(lattice: Lattice) -> None:
-    y, log_s = points(lattice, 2, spread=1) - dithers(lattice, 2), scales(lattice)
-    for i, change in enumerate(triangular_basis(lattice)):
-        # The sum runs over the values of symbol i, a window around its centre of mass.
-        step = change[i].abs()
-        reach = int(10 * log_s[i].exp() / step) + 3
-        centre = -(y[:, i] / change[i]).round()
-        k = centre[:, None] + torch.arange(-reach, reach + 1)
-        steps = lattice.log_prob_steps(y[:, None] + k[..., None] * change, log_s)
-        at = i - lattice.dim
-        assert steps[..., at].exp().sum(-1).tolist() == pytest.approx([1, 1], abs=1e-9)
-        # What is coded before does not depend on it.
-        before = steps[..., : steps.shape[-1] + at]
-        torch.testing.assert_close(before, before[:, :1].expand_as(before), rtol=1e-7, atol=1e-7)
-
-
-@pytest.mark.parametrize(
-    "lattice, cosets",
-    [(DualCheckerboard(3), 2), (E8().scaled(1.3), 2), (BarnesWall16(), 32), (Leech(), 8192)],
-    ids=repr,
-)
-def test_the_coset_sums_to_one(lattice: Lattice, cosets: int) -> None:
-    symbols = torch.zeros(cosets, len(lattice.coding_order), dtype=torch.int64)
-    symbols[:, 0] = torch.arange(cosets)
-    y = lattice.point_of_symbols(symbols) - dithers(lattice)
-    steps = lattice.log_prob_steps(y, scales(lattice))
-    assert float(steps[:, 0].exp().sum()) == pytest.approx(1, abs=1e-9)
+def test_labels_tell_points_from_other_integers(name: str) -> None:
+    lattice = make_lattice(name)
+    order = lattice.coding_order
+    tree = Tree(order)
+    x = integer_points(lattice, 50)
+    labels = np.zeros((len(x), len(order.labels)), dtype=np.int64)
+    tree._choices(labels, x)
+    assert (labels[:, -1] == 0).all() and (labels < order.labels).all()
+    if lattice.dim == 1:
+        return
+    rng = np.random.default_rng(0)
+    moved = x + rng.integers(-1, 2, x.shape)
+    inside = lattice.contains(torch.from_numpy(moved * order.units)).tolist()
+    for point, is_one in zip(moved, inside, strict=True):
+        if is_one:
+            tree._choices(labels[:1], point[None])
+        else:
+            with pytest.raises(UserError, match="expected a point of the lattice"):
+                tree._choices(labels[:1], point[None])
 
 
 @every_lattice
-def test_symbols_tell_the_point(lattice: Lattice) -> None:
-    z = points(lattice, 50, 2, spread=40)
-    symbols = lattice.symbols(z)
-    assert symbols.shape == (50, 2, len(lattice.coding_order)) and symbols.dtype == torch.int64
-    torch.testing.assert_close(lattice.point_of_symbols(symbols), z, rtol=1e-12, atol=1e-9)
-    torch.testing.assert_close(lattice.symbols(z.float()), symbols)
-
-
-@single_lattice
-def test_symbols_before_a_change_stay(lattice: Lattice) -> None:
-    z = points(lattice, 20)
-    symbols = lattice.symbols(z)
-    for i, change in enumerate(triangular_basis(lattice)):
-        changed, at = lattice.symbols(z + change), symbols.shape[-1] - lattice.dim + i
-        assert torch.equal(changed[:, :at], symbols[:, :at])
-        assert (changed[:, at] != symbols[:, at]).all()
-
-
-def test_names_of_the_steps() -> None:
-    assert make_lattice("Z").coding_order == ("x1",)
-    assert make_lattice("A2").coding_order == ("x1", "x2")
-    assert E8().coding_order == ("coset", *(f"x{i}" for i in range(1, 9)))
-    assert ProductLattice(Checkerboard(2), 2).coding_order == (
-        "block1.x1",
-        "block1.x2",
-        "block2.x1",
-        "block2.x2",
-    )
+def test_the_number_of_paths_is_that_of_cosets(name: str) -> None:
+    """There is one path for each class of points modulo the box of the periods."""
+    lattice = make_lattice(name)
+    order = lattice.coding_order
+    paths = [np.ones(labels) for labels in order.labels[: order.first_node]]
+    if order.end is not None:
+        paths[-1] = order.ends.astype(float)
+    for node in order.nodes:
+        choices = node.choices
+        both = paths[node.left][choices.left] * paths[node.right][choices.right]
+        paths.append(both.sum(1))
+    box = np.log(order.periods * order.units).sum()
+    assert math.log(paths[-1][0]) == pytest.approx(box - lattice.log_volume, abs=1e-9)
 
 
 @every_lattice
-@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
-def test_finite_far_out_and_at_extreme_scales(lattice: Lattice, dtype: torch.dtype) -> None:
-    for distance in (0.0, 1.0, 1e5):
-        for log_s in (-8.0, 0.0, 16.0):
-            y = torch.full((2, lattice.dim), distance, dtype=dtype).requires_grad_()
-            scale = torch.tensor(log_s, dtype=dtype).requires_grad_()
-            steps = lattice.log_prob_steps(y, scale)
-            assert steps.dtype == dtype and steps.isfinite().all()
-            for gradient in torch.autograd.grad(steps.sum(), (y, scale)):
-                assert gradient.isfinite().all()
+def test_each_step_knows_the_labels_it_is_given(name: str) -> None:
+    order = make_lattice(name).coding_order
+    known = {order.first_node + len(order.nodes) - 1} if order.nodes else set()
+    for step in order.steps:
+        assert len({order.nodes[i].choices.left.shape[1] for i in step}) == 1
+        assert all(order.first_node + i in known for i in step)
+        known |= {child for i in step for child in (order.nodes[i].left, order.nodes[i].right)}
+    assert known >= set(range(order.dim)) or order.dim == 1
 
 
-@pytest.mark.parametrize("lattice", [Simplex(3), DualCheckerboard(2), E8()], ids=repr)
-def test_gradients(lattice: Lattice) -> None:
-    y = (points(lattice, 2, spread=1) - dithers(lattice, 2)).requires_grad_()
-    log_s = scales(lattice).requires_grad_()
-    assert torch.autograd.gradcheck(lattice.log_prob_steps, (y, log_s))
+def test_scaling_leaves_the_order_as_it_is() -> None:
+    lattice = make_lattice("E8")
+    assert lattice.scaled(3.0).coding_order.units.tolist() == lattice.coding_order.units.tolist()
 
 
-def test_refuses_what_is_no_point() -> None:
-    lattice = Checkerboard(4)
-    with pytest.raises(ValueError, match="no point of lattice D4"):
-        lattice.symbols(torch.tensor([1.0, 0.0, 0.0, 0.0]))
-    with pytest.raises(ValueError, match="no point of lattice D4"):
-        lattice.point_of_symbols(torch.tensor([1, 0, 0, 0]))
-    with pytest.raises(ValueError, match="has 9 symbols"):
-        E8().point_of_symbols(torch.zeros(8, dtype=torch.int64))
-    with pytest.raises(ValueError, match="has 18 symbols"):
-        ProductLattice(E8(), 2).point_of_symbols(torch.zeros(17, dtype=torch.int64))
-    for coset in (-1, 2):
-        with pytest.raises(ValueError, match="coset symbol"):
-            E8().point_of_symbols(torch.tensor([coset] + [0] * 8))
+def test_units_that_do_not_fit_are_refused() -> None:
+    with pytest.raises(ValueError, match="no integer vectors"):
+        group_order(make_lattice("E8").unit_basis.numpy(), np.ones(8))
 
 
 def test_a_lattice_without_an_order_says_which_have_one() -> None:
@@ -217,24 +105,4 @@ def test_a_lattice_without_an_order_says_which_have_one() -> None:
             return Cubic(1)._log_theta(y, log_s)
 
     with pytest.raises(NotImplementedError, match="own has no coding order; Z, D_n"):
-        Own().log_prob_steps(torch.zeros(1), torch.zeros(1))
-    with pytest.raises(NotImplementedError, match="own has no coding order"):
         _ = Own().coding_order
-
-
-@pytest.mark.parametrize("code", ["discrete_gaussian", "convolved_gaussian"])
-@pytest.mark.parametrize("name", ["Z", "A2", "E8"])
-def test_codes_steps_sum_to_their_log_prob(name: str, code: str) -> None:
-    lattice = make_lattice(name)
-    log_s = torch.randn(3, lattice.dim, generator=generator(), dtype=torch.float64)
-    model = ScaledCode(code, lattice, log_s, blocks=3)
-    y = points(lattice, 4, 3) - dithers(lattice, 4, 3)
-    steps = model.log_prob_steps(y, StreamNoise(generator()))
-    assert steps.shape == (4, 3, len(model.code.coding_order)) and steps.dtype == torch.float64
-    expected = model.log_prob(y, StreamNoise(generator()))
-    torch.testing.assert_close(steps.sum(-1), expected, rtol=1e-12, atol=1e-9)
-
-
-def test_codes_name_their_steps() -> None:
-    assert DiscreteGaussianCode(E8()).coding_order == E8().coding_order
-    assert ConvolvedGaussianCode(E8()).coding_order == ("point",)

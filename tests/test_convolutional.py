@@ -157,7 +157,6 @@ def test_hundreds_of_dimensions(name: str) -> None:
     assert abs(moments.mean() - 1) < 4 * moments.std() / len(u) ** 0.5 + 2e-3
     z = lattice.point(torch.randint(-9, 10, (20, 500), generator=generator()))
     assert lattice.contains(z).all() and not lattice.contains(z + 0.01).any()
-    torch.testing.assert_close(lattice.point_of_symbols(lattice.symbols(z)), z)
     assert lattice.log_volume == pytest.approx(
         torch.linalg.slogdet(lattice.basis).logabsdet.item(), rel=1e-12
     )
@@ -187,18 +186,6 @@ def test_the_middle_comes_first() -> None:
     assert sorted(order) == list(range(8))
     assert set(order[:2]) == {3, 4} and set(order[-2:]) == {0, 7}
     assert make_lattice("E8").place_order == tuple(range(8))
-
-
-@pytest.mark.parametrize("symbols", [[4], [-1], [0, 2], [0, -1]])
-def test_symbols_of_no_point_are_refused(symbols: list[int]) -> None:
-    lattice = ConvolutionalLattice(16, 16)
-    full = torch.tensor(symbols + [0] * (25 - len(symbols)))
-    with pytest.raises(ValueError, match="expected"):
-        lattice.point_of_symbols(full)
-    full = torch.zeros(25, dtype=torch.int64)
-    full[-3] = 1
-    with pytest.raises(ValueError, match="0 for the last 2 inputs"):
-        lattice.point_of_symbols(full)
 
 
 @pytest.mark.parametrize(

@@ -72,6 +72,8 @@ def test_the_python_example() -> None:
     exec(example, names)
     assert names["z"].shape == (1000, 8)  # type: ignore[attr-defined]
     assert names["output"].shape == (3, 500)  # type: ignore[attr-defined]
+    assert names["decoded"].equal(names["points"])  # type: ignore[attr-defined]
+    assert len(names["data"]) < 120  # type: ignore[arg-type]
 
 
 def test_make_has_the_targets_that_are_named() -> None:

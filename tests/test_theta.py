@@ -9,7 +9,6 @@ from onmt_lattice.lattices.theta import (
     log_peak_line,
     log_theta_class,
     log_theta_line,
-    log_theta_parity,
 )
 
 mpmath.mp.dps = 40
@@ -85,9 +84,6 @@ def test_classes_make_up_the_whole() -> None:
     y = torch.linspace(-3, 3, 101, dtype=torch.float64)
     for log_s in (-3.0, -0.5, 0.0, 2.0):
         t = torch.tensor(log_s, dtype=torch.float64)
-        even, odd = log_theta_parity(y, t)
-        torch.testing.assert_close(torch.logaddexp(even, odd), log_theta_line(y, t))
-        torch.testing.assert_close(odd, log_theta_parity(y + 1, t)[0])
         thirds = torch.stack([log_theta_class(y, t, k, 3.0) for k in range(3)])
         torch.testing.assert_close(thirds.logsumexp(0), log_theta_line(y, t))
 

@@ -52,25 +52,6 @@ class LatticeCode(ABC):
             ``(batch, blocks)`` float64, differentiable in ``y`` and ``log_s``.
         """
 
-    @property
-    def coding_order(self) -> tuple[str, ...]:
-        """Names of the symbols of a point in the order they are coded in.
-
-        Unless a code says otherwise one, the whole point: on Z, the integer itself.
-        """
-        return ("point",)
-
-    def log_prob_steps(self, y: Tensor, log_s: Tensor, noise: Noise) -> Tensor:
-        """Return log probabilities in nats of the symbols of z at y = z − u, in coding order.
-
-        Each is conditional on the symbols before it and the dither; they sum to :meth:`log_prob`,
-        whose arguments these are.
-
-        Returns:
-            ``(batch, blocks, steps)`` float64.
-        """
-        return self.log_prob(y, log_s, noise).unsqueeze(-1)
-
 
 _CODES: Registry[LatticeCode] = Registry("lattice code", LatticeCode)
 

@@ -27,12 +27,3 @@ class DiscreteGaussianCode(LatticeCode):
         y, log_s = y.double(), self._clamped(log_s)
         energy = 0.5 * (y * torch.exp(-log_s)).square().sum(-1)
         return -energy - self.lattice.log_theta(y, log_s)
-
-    @property
-    def coding_order(self) -> tuple[str, ...]:
-        """See :attr:`Lattice.coding_order`: the coset, if several, then the coordinates."""
-        return self.lattice.coding_order
-
-    def log_prob_steps(self, y: Tensor, log_s: Tensor, noise: Noise) -> Tensor:
-        """See :meth:`LatticeCode.log_prob_steps`; ``noise`` is not used."""
-        return self.lattice.log_prob_steps(y.double(), self._clamped(log_s))

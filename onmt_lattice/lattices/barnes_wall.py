@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from onmt_lattice.lattices.checkerboard import Checkerboard
 from onmt_lattice.lattices.convolution import CodeLattice, join
-from onmt_lattice.lattices.order import CosetOrder
+from onmt_lattice.lattices.order import CodingOrder, group_order
 from onmt_lattice.lattices.registry import register_lattice
 from onmt_lattice.lattices.trellis import MAX, Semiring
 
@@ -83,5 +84,5 @@ class BarnesWall16(CodeLattice):
         word = self._tables(x.device)[0].index_select(1, nearest)
         return (word + 2 * self._checkerboard._decode((x - word) / 2)) * self.unit
 
-    def _order(self) -> CosetOrder:
-        return CosetOrder(reed_muller_words(4), self.unit, period=2, even=True)
+    def _order(self) -> CodingOrder:
+        return group_order(self.unit_basis.numpy(), np.full(16, self.unit))

@@ -2,7 +2,7 @@
 
 A lattice here is a union of cosets of a rectangular or checkerboard lattice. The same structure
 is read with (min, +) for the nearest point and with (+, ×) for the theta series that normalises
-a code on its points; read coordinate by coordinate it is the model of an entropy coder.
+a code on its points; read from the top of a tree down it is the model of an entropy coder.
 """
 
 from __future__ import annotations
@@ -11,14 +11,14 @@ import copy
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Iterable
+from functools import cached_property
 from itertools import repeat
-from typing import cast
 
 import torch
 from torch import Tensor
 from typing_extensions import Self
 
-from onmt_lattice.lattices.order import CodingOrder, CoordinateOrder
+from onmt_lattice.lattices.order import CodingOrder
 
 
 class Lattice(ABC):
@@ -213,58 +213,14 @@ class Lattice(ABC):
 
     # ---- reading by coordinates: the entropy coder's model -----------------------------------
 
-    @property
-    def coding_order(self) -> tuple[str, ...]:
-        """Names of the symbols of a point in coding order: the coset, if several; coordinates.
+    @cached_property
+    def coding_order(self) -> CodingOrder:
+        """How the points of this lattice, at scale 1, are coded symbol by symbol.
 
         Raises:
             NotImplementedError: if the lattice has no coding order. All those built in have one.
         """
-        return self._order().names
-
-    def log_prob_steps(self, y: Tensor, log_s: Tensor) -> Tensor:
-        """Return ``(..., steps)``, log probabilities in nats of the symbols of z at y = z − u.
-
-        Each is that of one symbol of z given those before it and the dither u, for z with the
-        probability exp(−Σ_i (z_i − u_i)² / 2 s_i²) / Θ(u): exact, and their sum is its logarithm.
-        What another value of the next symbol costs is read at any point of the lattice with that
-        value and the same symbols before it; no step depends on later symbols.
-
-        Args:
-            y: ``(..., n)``, z − u.
-            log_s: log of the scales s, broadcastable with ``y``.
-
-        Raises:
-            ValueError: as :meth:`log_theta`.
-            NotImplementedError: as :attr:`coding_order`.
-        """
-        order = cast(CoordinateOrder, self._order())  # one of another kind comes with its own steps
-        work, scales = self._at_unit_scale(y, log_s)
-        rest = order.log_completions(work, scales)
-        steps = rest.diff(dim=-1) - 0.5 * (work * (-scales).exp()).square()
-        if order.cosets > 1:
-            coset = rest[..., 0] - self.log_theta(_decodable(y), log_s)
-            steps = torch.cat([coset.unsqueeze(-1), steps], -1)
-        return steps.to(y.dtype)
-
-    def symbols(self, point: Tensor) -> Tensor:
-        """Return ``(..., steps)`` int64, the symbols of lattice points in coding order.
-
-        Raises:
-            ValueError: if any of ``point`` is not in the lattice (see :meth:`contains`).
-            NotImplementedError: as :attr:`coding_order`.
-        """
-        return self._order().symbols(self._checked_points(point) / self.scale)
-
-    def point_of_symbols(self, symbols: Tensor) -> Tensor:
-        """Return ``(..., n)`` float64, the lattice points with ``symbols`` ``(..., steps)``.
-
-        Raises:
-            ValueError: if there is no such point.
-            NotImplementedError: as :attr:`coding_order`.
-        """
-        self._check_symbols(symbols)
-        return self._checked_points(self._order().point(symbols) * self.scale)
+        return self._order()
 
     def _order(self) -> CodingOrder:
         """Return the coding order of the unit lattice."""
@@ -273,23 +229,6 @@ class Lattice(ABC):
             "conv and their products have one: use one of them, or define "
             f"{type(self).__name__}._order"
         )
-
-    def _check_symbols(self, symbols: Tensor) -> None:
-        steps = len(self.coding_order)
-        if symbols.shape[-1:] != (steps,):
-            raise ValueError(
-                f"a point of lattice {self.name} has {steps} symbols; "
-                f"got symbols of shape {tuple(symbols.shape)}, whose last dimension must be {steps}"
-            )
-
-    def _checked_points(self, x: Tensor) -> Tensor:
-        """Return ``x`` in float64 if all of it is in the lattice."""
-        if not (inside := self.contains(x)).all():
-            raise ValueError(
-                f"{x[~inside][0].tolist()} is no point of lattice {self.name} "
-                f"at scale {self.scale:g}: expected only points of it"
-            )
-        return x.double()
 
     # ------------------------------------------------------------------------------------------
 

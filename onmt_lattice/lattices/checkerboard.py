@@ -9,10 +9,11 @@ import math
 from collections.abc import Callable
 from fractions import Fraction
 
+import numpy as np
 import torch
 from torch import Tensor
 
-from onmt_lattice.lattices.order import CosetOrder
+from onmt_lattice.lattices.order import CodingOrder, group_order
 from onmt_lattice.lattices.registry import register_lattice
 from onmt_lattice.lattices.trellis import Semiring, TrellisLattice
 
@@ -83,9 +84,8 @@ class Checkerboard(TrellisLattice):
         even, odd = over.classes(y, log_s, (0.0, 1.0), 2.0)
         return fold_parity(even, odd, over.add)[0]
 
-    def _order(self) -> CosetOrder:
-        zero = torch.zeros(1, self.dim, dtype=torch.int64)
-        return CosetOrder(zero, unit=1.0, period=1, even=True)
+    def _order(self) -> CodingOrder:
+        return group_order(self.unit_basis.numpy(), np.ones(self.dim))
 
 
 @register_lattice("D*", "D4*")
@@ -113,9 +113,8 @@ class DualCheckerboard(TrellisLattice):
         integers, halves = over.classes(y, log_s, (0.0, 0.5), 1.0)
         return over.add(integers.sum(-1), halves.sum(-1))
 
-    def _order(self) -> CosetOrder:
-        halves = torch.arange(2)[:, None].repeat(1, self.dim)
-        return CosetOrder(halves, unit=0.5, period=2, even=False)
+    def _order(self) -> CodingOrder:
+        return group_order(self.unit_basis.numpy(), np.full(self.dim, 0.5))
 
 
 def uniform_sum_deviation(n: int) -> Fraction:

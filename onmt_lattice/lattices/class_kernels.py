@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from onmt_lattice.lattices.kernels import compiled
+from onmt_lattice.compilation import compiled
 from onmt_lattice.lattices.theta import HALF_LOG_2PI, LOG_CROSSING
 
 TWO_PI = 2 * math.pi

@@ -22,7 +22,7 @@ from torch import Tensor
 
 from onmt_lattice.lattices.encoder import Encoder
 from onmt_lattice.lattices.generators import GENERATORS
-from onmt_lattice.lattices.order import SectionOrder
+from onmt_lattice.lattices.order import CodingOrder, trellis_order
 from onmt_lattice.lattices.path_sums import PathSums
 from onmt_lattice.lattices.registry import register_lattice
 from onmt_lattice.lattices.trellis import LOG_SUM, MAX, Semiring, TrellisLattice
@@ -193,37 +193,5 @@ class ConvolutionalLattice(TrellisLattice):
 
     # ---- the coding order ----------------------------------------------------------------------
 
-    def _order(self) -> SectionOrder:
-        return SectionOrder(self.encoder)
-
-    def log_prob_steps(self, y: Tensor, log_s: Tensor) -> Tensor:
-        """See :meth:`Lattice.log_prob_steps`."""
-        work, scales = self._at_unit_scale(y, log_s)
-        work, scales = torch.broadcast_tensors(work, scales)
-        classes = self._classes(work, scales, LOG_SUM)
-        rest, total = self._completions(self._pairs(classes))
-        own, flat = classes[0].T, (work * (-scales).exp()).reshape(-1, self.dim)
-        branches = own[0::2] + own[1::2] + rest[1:] - rest[:-1]
-        numbers = -0.5 * flat.square().T - own
-        sections = torch.stack([branches, numbers[0::2], numbers[1::2]], 1).flatten(0, 1)
-        steps = torch.cat([(rest[0] - total)[None], sections])
-        return steps.T.view(*work.shape[:-1], -1).to(y.dtype)
-
-    def _completions(self, pairs: Tensor) -> tuple[Tensor, Tensor]:
-        """Return ``(T + 1, N)``, log weights of the paths onward from state 0, and ``(N,)`` of all.
-
-        At y = z − u they are those of all that the point z may yet become: see
-        :mod:`~onmt_lattice.lattices.order`. The paths of a linear code that share a prefix with z
-        differ from it by paths that begin in state 0.
-        """
-        q, step = self.encoder.q, self.encoder.states // self.encoder.q
-        labels = self.encoder.labels.to(pairs.device).T.flatten()  # (q, S): predecessors in turn
-        ends = torch.where(self.encoder.ends, 0.0, NEVER).to(pairs)
-        onward = ends[:, None].expand(-1, pairs.shape[-1])
-        rest = [onward[0]]
-        for section in pairs.flip(0):
-            edges = section.index_select(0, labels).unflatten(0, (q, step, q))
-            onward = (edges + onward.unflatten(0, (step, q))).logsumexp(2).flatten(0, 1)
-            rest.append(onward[0])
-        starts = torch.where(self.encoder.starts, 0.0, NEVER).to(pairs)
-        return torch.stack(rest[::-1]), (onward + starts[:, None]).logsumexp(0)
+    def _order(self) -> CodingOrder:
+        return trellis_order(self.encoder)

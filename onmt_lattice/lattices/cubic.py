@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
 import torch
 from torch import Tensor
 
-from onmt_lattice.lattices.order import CosetOrder
+from onmt_lattice.lattices.order import CodingOrder, group_order
 from onmt_lattice.lattices.registry import register_lattice
 from onmt_lattice.lattices.trellis import Semiring, TrellisLattice
 
@@ -30,6 +31,5 @@ class Cubic(TrellisLattice):
     def _fold(self, y: Tensor, log_s: Tensor, over: Semiring) -> Tensor:
         return over.line(y, log_s).sum(-1)
 
-    def _order(self) -> CosetOrder:
-        zero = torch.zeros(1, self.dim, dtype=torch.int64)
-        return CosetOrder(zero, unit=1.0, period=1, even=False)
+    def _order(self) -> CodingOrder:
+        return group_order(self.unit_basis.numpy(), np.ones(self.dim))

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from onmt_lattice.lattices.checkerboard import fold_parity, mend_parity, parity
-from onmt_lattice.lattices.order import CosetOrder
+from onmt_lattice.lattices.order import CodingOrder, group_order
 from onmt_lattice.lattices.registry import register_lattice
 from onmt_lattice.lattices.trellis import Semiring, TrellisLattice
 
@@ -49,6 +50,5 @@ class E8(TrellisLattice):
         cosets = fold_parity(classes[:2], classes[2:], over.add)[0]
         return over.add(cosets[0], cosets[1])
 
-    def _order(self) -> CosetOrder:
-        halves = torch.arange(2)[:, None].repeat(1, 8)
-        return CosetOrder(halves, unit=0.5, period=2, even=True)
+    def _order(self) -> CodingOrder:
+        return group_order(self.unit_basis.numpy(), np.full(8, 0.5))

@@ -14,6 +14,8 @@ from __future__ import annotations
 
 from functools import cached_property
 
+import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 
@@ -96,6 +98,13 @@ class Encoder:
         """Return ``(..., T)`` int64, the message that has ``word`` ``(..., 2T)``, if any has."""
         _, transform, pivots = self.reduced
         return _product(word.index_select(-1, pivots.to(word.device)), transform) % self.q
+
+    def last_state(self, point: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+        """Return ``(N,)``, the states after the last step for points ``(N, 2T)`` of the code."""
+        message = self.message(torch.from_numpy(point % self.q)).numpy()
+        inputs = np.concatenate([message, np.zeros_like(message[:, : self.free])], 1)
+        newest_first = inputs[:, : -self.memory - 1 : -1]
+        return newest_first @ self.q ** np.arange(self.memory)
 
 
 def _product(x: Tensor, matrix: Tensor) -> Tensor:

@@ -13,21 +13,13 @@ it releases the interpreter's lock.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-from numba import njit
+
+from onmt_lattice.compilation import compiled
 
 LANES = 8
-
-
-def compiled(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Compile ``function`` at its first call; keep the result on disk where that is possible."""
-    try:
-        return njit(nogil=True, error_model="numpy", cache=True)(function)
-    except RuntimeError:  # numba found no folder that it may write to
-        return njit(nogil=True, error_model="numpy")(function)
 
 
 @compiled

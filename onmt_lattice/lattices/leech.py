@@ -16,13 +16,14 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from onmt_lattice.lattices.convolution import CodeLattice, convolve, join
 from onmt_lattice.lattices.e8 import E8
 from onmt_lattice.lattices.golay import HAMMING, HAMMING_REVERSED, golay_generator, span
-from onmt_lattice.lattices.order import CosetOrder
+from onmt_lattice.lattices.order import CodingOrder, group_order
 from onmt_lattice.lattices.registry import register_lattice
 from onmt_lattice.lattices.trellis import MAX, Semiring
 
@@ -111,11 +112,9 @@ class Leech(CodeLattice):
         a = (first + second.gather(0, partners)).max(0).indices
         return torch.stack([a, a ^ c, c]) * 16 + t
 
-    def _order(self) -> CosetOrder:
-        """Code the coset of 4·D24 first: τ, then the word c of the Golay code."""
-        words = 2 * span(golay_generator())
-        odd = 1 + 4 * torch.eye(1, 24, dtype=torch.int64)
-        return CosetOrder(torch.cat([words, words + odd]), self.unit, period=4, even=True)
+    def _order(self) -> CodingOrder:
+        """Halve the octets, whose labels are then the 256 cosets of 4·E8 again."""
+        return group_order(self.unit_basis.numpy(), np.full(24, self.unit))
 
 
 def octet_cosets() -> Tensor:

@@ -1,179 +1,217 @@
-"""The order in which the symbols of a lattice point are coded, and the weights that condition them.
+"""The order in which a lattice point is coded: a tree over its coordinates, in integers alone.
 
-A code that weighs the point z by exp(−Σ (z_i − u_i)²/2s_i²) gives the next symbol, after a prefix
-of symbols, the weight of all points that go on with it over the weight of all that go on at all.
-Those of z's own symbols depend on y = z − u alone: the points z′ that share its prefix are z − λ,
-λ in a sublattice, and so their weight is the sublattice's theta series at y. Coordinate by
-coordinate that is the fold of the whole theta series, run backwards from the last coordinate.
+Divide each coordinate of a lattice by a unit of its own, and its points are integer vectors x. Of
+a coordinate, a code has to know only its class, x_i mod P_i: given all classes, the coordinates are
+independent. So a point is coded as its classes, from the top of a binary tree down, and then each
+coordinate among the integers of its class.
+
+A node of the tree stands for the coordinates below it, and has a label: all that what is above it
+has to know of them. Two vectors have the same label if the same completions make lattice points of
+both, which is a question of their syndromes. Given its label, the next symbol of a node chooses a
+pair of labels for its two halves. A weight of the classes of each coordinate, folded up the tree,
+is the weight of all points that agree with a label: the distribution of the next symbol, after any
+prefix, is read at its node, given the labels above.
 """
 
 from __future__ import annotations
 
 import math
-from abc import ABC, abstractmethod
+from collections.abc import Callable
+from dataclasses import dataclass
+from fractions import Fraction
+from functools import cached_property
+from itertools import groupby
 
-import torch
-from torch import Tensor
-from torch.nn.functional import one_hot
+import numpy as np
+import numpy.typing as npt
 
 from onmt_lattice.lattices.encoder import Encoder
-from onmt_lattice.lattices.theta import log_theta_line, log_theta_parity
+
+Integers = npt.NDArray[np.int64]
 
 
-class CodingOrder(ABC):
-    """The symbols of the points of a lattice at scale 1."""
-
-    @property
-    @abstractmethod
-    def names(self) -> tuple[str, ...]:
-        """Names of the steps, in coding order."""
-
-    @abstractmethod
-    def symbols(self, point: Tensor) -> Tensor:
-        """Return ``(..., steps)`` int64, the symbols of ``point`` ``(..., n)``."""
-
-    @abstractmethod
-    def point(self, symbols: Tensor) -> Tensor:
-        """Return ``(..., n)`` float64, the point of ``symbols`` ``(..., steps)``.
-
-        Raises:
-            ValueError: if there cannot be such a point.
-        """
-
-
-class CoordinateOrder(CodingOrder):
-    """A coset, if there are several, and then coordinate by coordinate.
+@dataclass(frozen=True)
+class Choices:
+    """What the labels of a node may split into.
 
     Attributes:
-        dim: n, the number of coordinates.
-        cosets: number of values of the first symbol; with 1 there is no such symbol.
+        left: ``(labels, edges)`` labels of the left child, one column for each choice.
+        right: the same of the right child. No pair of labels occurs twice.
     """
 
-    dim: int
-    cosets: int = 1
+    left: Integers
+    right: Integers
+
+    def parents(self, left_labels: int, right_labels: int) -> Integers:
+        """Return ``(left labels, right labels)``, label · edges + edge of each pair, or −1."""
+        parents = np.full((left_labels, right_labels), -1, dtype=np.int64)
+        parents[self.left, self.right] = np.arange(self.left.size).reshape(self.left.shape)
+        return parents
+
+
+@dataclass(frozen=True)
+class Node:
+    """A node with two children.
+
+    Attributes:
+        left, right: indices of the children: a coordinate's is its own number, from 0 to n − 1;
+            that of the end of a trellis, where there is one, is n; nodes have the next ones.
+        choices: shared by nodes that are alike.
+    """
+
+    left: int
+    right: int
+    choices: Choices
+
+
+@dataclass(frozen=True)
+class CodingOrder:
+    """How the points of a lattice at scale 1 are coded.
+
+    Attributes:
+        units: ``(n,)`` float64: coordinate i of a point is units[i] times an integer.
+        periods: ``(n,)`` P: the labels of coordinate i are the integers mod P_i.
+        nodes: children before parents, the root last; its label is 0. None if n is 1.
+        ends: labels of the end of a trellis: True where one is allowed; empty if there is none.
+        end: of integer points ``(N, n)``, the labels ``(N,)`` of that end.
+    """
+
+    units: npt.NDArray[np.float64]
+    periods: Integers
+    nodes: tuple[Node, ...]
+    ends: npt.NDArray[np.bool_]
+    end: Callable[[Integers], Integers] | None = None
 
     @property
-    def names(self) -> tuple[str, ...]:
-        """Names of the steps, in coding order."""
-        coordinates = tuple(f"x{i}" for i in range(1, self.dim + 1))
-        return ("coset", *coordinates) if self.cosets > 1 else coordinates
+    def dim(self) -> int:
+        """N, the number of coordinates."""
+        return len(self.periods)
 
-    @abstractmethod
-    def log_completions(self, y: Tensor, log_s: Tensor) -> Tensor:
-        """Return ``(..., n + 1)``, log weights at ``y = z − u`` of all that z may yet become.
+    @property
+    def first_node(self) -> int:
+        """The index of the first node."""
+        return self.dim + (self.end is not None)
 
-        The k-th is the sum of exp(−Σ_{i > k} (z′_i − u_i)²/2s_i²) over the points z′ that share
-        z's coset and its first k coordinates.
+    @cached_property
+    def labels(self) -> Integers:
+        """Numbers of labels: of coordinates, of the end, of nodes, in order of their indices."""
+        ends = [len(self.ends)] if self.end is not None else []
+        return np.array([*self.periods, *ends, *(len(n.choices.left) for n in self.nodes)])
+
+    @cached_property
+    def steps(self) -> tuple[tuple[int, ...], ...]:
+        """The nodes in coding order: those of a step have the same depth and as many choices.
+
+        All symbols of a step are known before the labels of the next.
         """
+        depth = {self.first_node + len(self.nodes) - 1: 0}
+        for index in reversed(range(len(self.nodes))):
+            node = self.nodes[index]
+            below = depth[self.first_node + index] + 1
+            depth[node.left], depth[node.right] = below, below
+
+        def rank(index: int) -> tuple[int, int]:
+            return depth[self.first_node + index], self.nodes[index].choices.left.shape[1]
+
+        ranked = sorted(range(len(self.nodes)), key=lambda i: (*rank(i), i))
+        return tuple(tuple(step) for _, step in groupby(ranked, key=rank))
 
 
-class CosetOrder(CoordinateOrder):
-    """A union of cosets of a rectangular or checkerboard lattice: unit·(c + period·k).
-
-    The symbols are the index of c and the integers k, whose sum is even if ``even``: the last k
-    has then the parity that is left.
-
-    Args:
-        offsets: ``(cosets, n)`` int64, the c, distinct modulo ``period``.
-        unit: the length of 1 in them.
-        period: the distance, in units, of the numbers at a coordinate of one coset.
-        even: whether Σk has to be even.
-    """
-
-    def __init__(self, offsets: Tensor, unit: float, period: int, even: bool):
-        self.cosets, self.dim = offsets.shape
-        self.offsets, self.unit, self.period, self.even = offsets, unit, period, even
-
-    def log_completions(self, y: Tensor, log_s: Tensor) -> Tensor:
-        """See :meth:`CoordinateOrder.log_completions`."""
-        step = self.unit * self.period
-        y, log_s = y / step, log_s - math.log(step)
-        if not self.even:
-            weights = log_theta_line(y, log_s).unbind(-1)
-            rest = [torch.zeros_like(weights[0])]
-            for weight in reversed(weights):
-                rest.append(rest[-1] + weight)
-            return torch.stack(rest[::-1], -1)
-        *earlier, (even, odd) = zip(
-            *(w.unbind(-1) for w in log_theta_parity(y, log_s)), strict=True
-        )
-        rest = [torch.zeros_like(even), even]
-        for e, o in reversed(earlier):
-            even, odd = torch.logaddexp(e + even, o + odd), torch.logaddexp(e + odd, o + even)
-            rest.append(even)
-        return torch.stack(rest[::-1], -1)
-
-    def symbols(self, point: Tensor) -> Tensor:
-        """See :meth:`CodingOrder.symbols`."""
-        x = (point.double() / self.unit).round().long()
-        offsets = self.offsets.to(x.device)
-        agreeing = self._residues(x) @ self._residues(offsets).T  # at how many coordinates
-        coset = agreeing.argmax(-1)
-        k = torch.div(x - offsets[coset], self.period, rounding_mode="floor")
-        return torch.cat([coset[..., None], k], -1) if self.cosets > 1 else k
-
-    def point(self, symbols: Tensor) -> Tensor:
-        """See :meth:`CodingOrder.point`."""
-        coset, k = symbols[..., 0] * (self.cosets > 1), symbols[..., -self.dim :]
-        if (coset < 0).any() or (coset >= self.cosets).any():
-            raise ValueError(f"coset symbol outside 0 … {self.cosets - 1}: expected one of these")
-        return (self.offsets.to(symbols.device)[coset] + self.period * k).double() * self.unit
-
-    def _residues(self, x: Tensor) -> Tensor:
-        """Return ``(..., n·period)``, indicators of the residues of ``x`` ``(..., n)``."""
-        return one_hot(x % self.period, self.period).flatten(-2).float()
-
-
-class SectionOrder(CodingOrder):
-    """The points of Construction A from a convolutional code, section by section of its trellis.
-
-    The symbols are the state before the first section, as an index into those allowed; then for
-    each section the encoder's input, and of each of two coordinates the integer k of c + qk, c the
-    class mod q that the input allows.
+def group_order(
+    basis: npt.NDArray[np.float64], units: npt.NDArray[np.float64], chain: bool = False
+) -> CodingOrder:
+    """Return the coding order of any lattice of integer vectors, from its basis.
 
     Args:
-        encoder: of the code.
+        basis: ``(n, n)``, rows that generate the lattice.
+        units: ``(n,)``, the lengths of 1: of each coordinate all integers occur.
+        chain: split off the last coordinate at each node, instead of the second half of them.
+
+    Raises:
+        ValueError: if the points are no integers in these ``units``.
     """
+    return _GroupOrder(np.rint(basis / units).astype(np.int64), basis / units, chain).order(units)
 
-    def __init__(self, encoder: Encoder):
-        self.encoder = encoder
 
-    @property
-    def names(self) -> tuple[str, ...]:
-        """Names of the steps, in coding order."""
-        sections = range(1, self.encoder.sections + 1)
-        steps = [(f"input{t}", f"x{2 * t - 1}", f"x{2 * t}") for t in sections]
-        return ("state", *(name for step in steps for name in step))
+class _GroupOrder:
+    """Finds labels by syndromes: s(x) = x · mB⁻¹ mod m is 0 for the points of the lattice alone."""
 
-    def symbols(self, point: Tensor) -> Tensor:
-        """See :meth:`CodingOrder.symbols`."""
-        q, free = self.encoder.q, self.encoder.free
-        x = point.double().round().long()
-        message = self.encoder.message(x % q)
-        k = torch.div(x - x % q, q, rounding_mode="floor").unflatten(-1, (-1, 2))
-        inputs = torch.cat([message[..., free:], torch.zeros_like(message[..., :free])], -1)
-        sections = torch.cat([inputs[..., None], k], -1).flatten(-2)
-        return torch.cat([self._index(message[..., :free]), sections], -1)
+    def __init__(self, basis: Integers, exact: npt.NDArray[np.float64], chain: bool) -> None:
+        self.basis, self.chain = basis, chain
+        inverse = [
+            [Fraction(entry).limit_denominator(10**6) for entry in row]
+            for row in np.linalg.inv(exact).tolist()
+        ]
+        self.modulus = math.lcm(*(entry.denominator for row in inverse for entry in row))
+        self.checks = np.array([[int(e * self.modulus) for e in row] for row in inverse])
+        if (basis @ self.checks != self.modulus * np.eye(len(basis), dtype=np.int64)).any():
+            raise ValueError("the points of a lattice are no integer vectors in the units given")
+        self.checks %= self.modulus
+        self.nodes: list[Node] = []
 
-    def point(self, symbols: Tensor) -> Tensor:
-        """See :meth:`CodingOrder.point`."""
-        q, free = self.encoder.q, self.encoder.free
-        index, sections = symbols[..., :1], symbols[..., 1:].unflatten(-1, (-1, 3))
-        before = (
-            torch.div(index, q ** torch.arange(free).flip(0).to(index), rounding_mode="floor") % q
-        )
-        message = torch.cat([before, sections[..., 0]], -1)
-        if (index != self._index(before)).any() or ((message < 0) | (message >= q)).any():
-            raise ValueError(
-                f"symbols {symbols.tolist()}: expected a state from 0 to {q**free - 1} "
-                f"and inputs from 0 to {q - 1}"
-            )
-        if free and message[..., -free:].any():
-            raise ValueError(f"symbols {symbols.tolist()}: expected 0 for the last {free} inputs")
-        word = self.encoder.word(message[..., : self.encoder.sections])
-        return (word + q * sections[..., 1:].flatten(-2)).double()
+    def order(self, units: npt.NDArray[np.float64]) -> CodingOrder:
+        """Return the coding order."""
+        periods = [self.modulus // math.gcd(self.modulus, *row) for row in self.checks.tolist()]
+        self.periods = np.array(periods)
+        self._node(0, len(periods))
+        return CodingOrder(units, self.periods, tuple(self.nodes), np.zeros(0, dtype=bool))
 
-    def _index(self, before: Tensor) -> Tensor:
-        """Return ``(..., 1)``, the number whose digits are the inputs ``before`` the first step."""
-        powers = self.encoder.q ** torch.arange(self.encoder.free).flip(0).to(before)
-        return (before * powers).sum(-1, keepdim=True)
+    def _node(self, begin: int, end: int) -> tuple[int, Integers]:
+        """Return index and labels ``(labels, n)`` of the node of these coordinates; append it."""
+        if end == begin + 1:
+            classes = np.arange(self.periods[begin])[:, None]
+            return begin, classes * self.checks[begin] % self.modulus
+        split = end - 1 if self.chain else begin + 2 ** ((end - begin - 1).bit_length() - 1)
+        (left, first), (right, second) = self._node(begin, split), self._node(split, end)
+        labels = self._labels(begin, end)
+        choices = _choices(labels, (first[:, None] + second) % self.modulus)
+        self.nodes.append(Node(left, right, choices))
+        return len(self.periods) + len(self.nodes) - 1, labels
+
+    def _labels(self, begin: int, end: int) -> Integers:
+        """Return the syndromes of what points of the lattice have at these coordinates."""
+        found = np.zeros((1, len(self.checks)), dtype=np.int64)
+        for row in self.basis[:, begin:end] @ self.checks[begin:end] % self.modulus:
+            multiples = self.modulus // math.gcd(self.modulus, *row.tolist())
+            shifts = np.arange(multiples)[:, None, None] * row
+            if multiples > 1 and not (found == row).all(-1).any():
+                found = np.unique((found + shifts).reshape(-1, len(row)) % self.modulus, axis=0)
+        return found
+
+
+def _choices(labels: Integers, sums: Integers) -> Choices:
+    """Return the pairs of children whose syndromes' sums ``(left, right, n)`` are of ``labels``."""
+    rows = np.concatenate([labels, sums.reshape(-1, labels.shape[1])])
+    _, group = np.unique(rows, axis=0, return_inverse=True)
+    group = group.reshape(-1)
+    label_of = np.full(group.max() + 1, -1)
+    label_of[group[: len(labels)]] = np.arange(len(labels))
+    found = label_of[group[len(labels) :]]
+    pairs = found.argsort(kind="stable")[(found < 0).sum() :].reshape(len(labels), -1)
+    left, right = np.divmod(pairs, sums.shape[1])
+    return Choices(left, right)
+
+
+def trellis_order(encoder: Encoder) -> CodingOrder:
+    """Return the coding order of Construction A from a convolutional code.
+
+    The label of a node is the state before the first of its sections, and its left child the
+    section: so the symbols are the state to begin in with the first input, then input by input.
+    """
+    q, states = encoder.q, encoder.states
+    both = np.arange(q * q)[:, None]
+    section = Choices(both // q, both % q)
+    before = np.arange(states)[:, None]
+    after = (q * before + np.arange(q)) % states
+    step = Choices(encoder.labels.numpy()[after, before * q // states], after)
+    starts = encoder.starts.numpy()
+    begin = Choices(step.left[starts].reshape(1, -1), step.right[starts].reshape(1, -1))
+    n, last = 2 * encoder.sections, 2 * encoder.sections
+    nodes: list[Node] = []
+    for t in reversed(range(encoder.sections)):
+        nodes.append(Node(2 * t, 2 * t + 1, section))
+        nodes.append(Node(n + len(nodes), last, step if t else begin))
+        last = n + len(nodes)
+    return CodingOrder(
+        np.ones(n), np.full(n, q), tuple(nodes), encoder.ends.numpy(), encoder.last_state
+    )

@@ -43,28 +43,5 @@ class ProductLattice(Lattice):
     def _log_theta(self, y: Tensor, log_s: Tensor) -> Tensor:
         return self.factor.log_theta(self._blocks(y), self._blocks(log_s)).sum(-1)
 
-    @property
-    def coding_order(self) -> tuple[str, ...]:
-        """Names of the symbols of a point in coding order: those of each block in turn."""
-        names = self.factor.coding_order
-        return tuple(f"block{b}.{name}" for b in range(1, self.copies + 1) for name in names)
-
-    def log_prob_steps(self, y: Tensor, log_s: Tensor) -> Tensor:
-        """See :meth:`Lattice.log_prob_steps`."""
-        work, scales = self._at_unit_scale(y, log_s)
-        steps = self.factor.log_prob_steps(self._blocks(work), self._blocks(scales))
-        return steps.flatten(-2).to(y.dtype)
-
-    def symbols(self, point: Tensor) -> Tensor:
-        """See :meth:`Lattice.symbols`."""
-        self._check(point)
-        return self.factor.symbols(self._blocks(point.double() / self.scale)).flatten(-2)
-
-    def point_of_symbols(self, symbols: Tensor) -> Tensor:
-        """See :meth:`Lattice.point_of_symbols`."""
-        self._check_symbols(symbols)
-        by_block = symbols.unflatten(-1, (self.copies, -1))
-        return self.factor.point_of_symbols(by_block).flatten(-2) * self.scale
-
     def _blocks(self, x: Tensor) -> Tensor:
         return x.unflatten(-1, (self.copies, self.factor.dim))

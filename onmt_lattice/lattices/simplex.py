@@ -18,12 +18,13 @@ import math
 from functools import cache
 from itertools import accumulate
 
+import numpy as np
 import torch
 from torch import Tensor
 
-from onmt_lattice.lattices.order import CoordinateOrder
+from onmt_lattice.lattices.order import CodingOrder, group_order
 from onmt_lattice.lattices.registry import register_lattice
-from onmt_lattice.lattices.trellis import LOG_SUM, Semiring, TrellisLattice
+from onmt_lattice.lattices.trellis import Semiring, TrellisLattice
 
 
 @cache
@@ -87,43 +88,15 @@ class _HelmertLattice(TrellisLattice):
         return weights
 
 
-class HelmertOrder(CoordinateOrder):
-    """The symbols of A_n and A_n*: the integers c_1, …, c_n, with no coset before them.
+def helmert_order(basis: Tensor, closed: bool) -> CodingOrder:
+    """Return the coding order of A_n or A_n* with ``basis``: the partial sums from the last back.
 
-    As c_{j−1} ≡ S_j ≡ c_j (mod j), the symbol before determines c_j mod j; in A_n the last one
-    is besides a multiple of n + 1.
-
-    Args:
-        n: the dimension.
-        closed: whether the trellis ends in S_{n+1} = 0.
+    The integers are c_1, …, c_n; in A_n, where S_{n+1} = 0 (``closed``), c_n/(n + 1).
     """
-
-    def __init__(self, n: int, closed: bool):
-        self.dim, self.closed = n, closed
-
-    def log_completions(self, y: Tensor, log_s: Tensor) -> Tensor:
-        """See :meth:`CoordinateOrder.log_completions`: the fold from S_{n+1} back to S_1."""
-        edges = section_edges(y, log_s, self.dim, LOG_SUM)
-        weights = edges[..., 0] if self.closed else edges.logsumexp(-1)
-        rest = [torch.zeros_like(weights[..., 0]), weights[..., 0]]
-        for j in range(self.dim - 1, 0, -1):
-            edges = section_edges(y, log_s, j, LOG_SUM)
-            weights = (edges + weights[..., None, :]).logsumexp(-1)
-            rest.append(weights[..., 0])
-        return torch.stack(rest[::-1], -1)
-
-    def symbols(self, point: Tensor) -> Tensor:
-        """See :meth:`CodingOrder.symbols`."""
-        return (point.double() * self._lengths(point.device)).round().long()
-
-    def point(self, symbols: Tensor) -> Tensor:
-        """See :meth:`CodingOrder.point`."""
-        return symbols.double() / self._lengths(symbols.device)
-
-    def _lengths(self, device: torch.device) -> Tensor:
-        """Return ``(n,)`` float64, the √(j(j+1))."""
-        j = torch.arange(1, self.dim + 1, dtype=torch.float64, device=device)
-        return (j * (j + 1)).sqrt()
+    j = np.arange(1, len(basis) + 1)
+    units = 1 / np.sqrt(j * (j + 1))
+    units[-1] *= len(basis) + 1 if closed else 1
+    return group_order(basis.numpy(), units, chain=True)
 
 
 @register_lattice("A", "A2", "A3")
@@ -160,8 +133,8 @@ class Simplex(_HelmertLattice):
         """Fold S_1 → S_2 → … → S_{n+1} = 0."""
         return self._residues(y, log_s, over)[..., 0]
 
-    def _order(self) -> HelmertOrder:
-        return HelmertOrder(self.dim, closed=True)
+    def _order(self) -> CodingOrder:
+        return helmert_order(self.unit_basis, closed=True)
 
 
 @register_lattice("A*", "A3*")
@@ -198,8 +171,8 @@ class DualSimplex(_HelmertLattice):
         """Fold S_1 → S_2 → … → S_{n+1}, which may be anything."""
         return over.total(self._residues(y, log_s, over), -1)
 
-    def _order(self) -> HelmertOrder:
-        return HelmertOrder(self.dim, closed=False)
+    def _order(self) -> CodingOrder:
+        return helmert_order(self.unit_basis, closed=False)
 
 
 @cache

@@ -31,11 +31,6 @@ def log_theta_class(y: Tensor, log_s: Tensor, offset: Tensor | float, period: fl
     return log_theta_line((y - offset) / period, log_s - math.log(period))
 
 
-def log_theta_parity(y: Tensor, log_s: Tensor) -> tuple[Tensor, Tensor]:
-    """Return the logs of the sums over the even and over the odd integers."""
-    return log_theta_class(y, log_s, 0.0, 2.0), log_theta_class(y, log_s, 1.0, 2.0)
-
-
 def log_peak_line(y: Tensor, log_s: Tensor) -> Tensor:
     """Return −min_{k ∈ ℤ} (y − k)² / 2s²: the log of the largest term of the sum."""
     return -0.5 * ((y - y.round()) * (-log_s).exp()).square()

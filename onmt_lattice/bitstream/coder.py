@@ -1,0 +1,153 @@
+"""Symbols to words and back, by the range coder of ``constriction``; and their length alone.
+
+Writer, reader and meter have one outline: what codes a thing calls ``symbols`` and ``bits`` with
+distributions, and values if it has any, and gets the values. Distributions are frequencies that
+sum to 2²⁴ once each is raised by 1: whole numbers, which constriction takes as they are.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+
+import constriction
+import numpy as np
+import numpy.typing as npt
+
+from onmt_lattice.bitstream.container import AlteredBitstream
+from onmt_lattice.bitstream.logarithms import Integers
+
+Frequencies = npt.NDArray[np.float64]
+PIECE = 16  # bits sent at a time
+
+
+def _families() -> tuple[object, object]:
+    model = constriction.stream.model
+    return model.Categorical(perfect=False), model.Uniform()
+
+
+class Coder(ABC):
+    """What writer, reader and meter share."""
+
+    @abstractmethod
+    def symbols(self, frequencies: Frequencies, values: Integers | None) -> Integers:
+        """Code a symbol for each row of ``frequencies`` ``(N, M)``, M ≥ 2, and return them."""
+
+    @abstractmethod
+    def _uniform(self, sizes: Integers, values: Integers | None) -> Integers:
+        """Code for each of ``sizes`` ``(N,)``, 2 or more, one of the integers below it."""
+
+    def bits(self, widths: Integers, values: Integers | None) -> Integers:
+        """Code non-negative integers of ``widths`` ``(N,)`` bits as they are, and return them."""
+        found = np.zeros(len(widths), dtype=np.int64)
+        for shift in range(0, int(widths.max(initial=0)), PIECE):
+            width = np.clip(widths - shift, 0, PIECE)
+            own = width > 0
+            sizes = np.left_shift(1, width[own])
+            pieces = None if values is None else (values[own] >> shift) & (sizes - 1)
+            found[own] |= self._uniform(sizes, pieces) << shift
+        return found
+
+    def integers(self, count: int, values: Integers | None) -> Integers:
+        """Code ``count`` integers of any size below 2⁶², in their bits and six."""
+        folded = None if values is None else np.where(values < 0, -2 * values - 1, 2 * values) + 1
+        length = None if folded is None else _bit_lengths(folded) - 1
+        widths = self._uniform(np.full(count, 64), length)
+        low = None if folded is None else folded - np.left_shift(1, widths)
+        folded = self.bits(widths, low) + np.left_shift(1, widths) - 1
+        return np.where(folded % 2 == 1, -(folded // 2) - 1, folded // 2)
+
+
+class Writer(Coder):
+    """Writes symbols to a stream."""
+
+    def __init__(self) -> None:
+        self._coder = constriction.stream.queue.RangeEncoder()
+        self._categorical, self._uniforms = _families()
+
+    def symbols(self, frequencies: Frequencies, values: Integers | None) -> Integers:
+        """See :meth:`Coder.symbols`."""
+        assert values is not None
+        if len(values):
+            self._coder.encode(values.astype(np.int32), self._categorical, frequencies)
+        return values
+
+    def _uniform(self, sizes: Integers, values: Integers | None) -> Integers:
+        assert values is not None
+        if len(values):
+            self._coder.encode(values.astype(np.int32), self._uniforms, sizes.astype(np.int32))
+        return values
+
+    def payload(self) -> bytes:
+        """Return all that was written, in whole words of 32 bits."""
+        return self._coder.get_compressed().astype("<u4").tobytes()
+
+
+class Reader(Coder):
+    """Reads symbols of a stream; their values have to be None.
+
+    Raises:
+        AlteredBitstream: on reading what no writer wrote.
+    """
+
+    def __init__(self, payload: bytes) -> None:
+        if len(payload) % 4:
+            raise AlteredBitstream(f"{len(payload)} bytes of symbols: expected whole words of 4")
+        words = np.frombuffer(payload, dtype="<u4").astype(np.uint32)
+        self._coder = constriction.stream.queue.RangeDecoder(words)
+        self._categorical, self._uniforms = _families()
+
+    def symbols(self, frequencies: Frequencies, values: Integers | None) -> Integers:
+        """See :meth:`Coder.symbols`."""
+        return self._read(len(frequencies), self._categorical, frequencies)
+
+    def _uniform(self, sizes: Integers, values: Integers | None) -> Integers:
+        return self._read(len(sizes), self._uniforms, sizes.astype(np.int32))
+
+    def _read(self, count: int, family: object, parameters: object) -> Integers:
+        if not count:
+            return np.zeros(0, dtype=np.int64)
+        try:
+            found: Integers = self._coder.decode(family, parameters).astype(np.int64)
+        except AssertionError as error:
+            raise AlteredBitstream(
+                "symbols that no encoder wrote: expected them as written"
+            ) from error
+        return found
+
+    def check_end(self) -> None:
+        """Raise :class:`AlteredBitstream` if there are words left over."""
+        if not self._coder.maybe_exhausted():
+            raise AlteredBitstream("words left over: expected the end of the symbols")
+
+
+class Meter(Coder):
+    """Writes nothing, and adds up the bits that symbols take.
+
+    Attributes:
+        total: the bits, exact but for the rounding of logarithms and the last words of a stream.
+    """
+
+    def __init__(self) -> None:
+        self.total = 0.0
+
+    def symbols(self, frequencies: Frequencies, values: Integers | None) -> Integers:
+        """See :meth:`Coder.symbols`."""
+        assert values is not None
+        taken = np.take_along_axis(frequencies, values[:, None], 1)
+        self.total += float(24 * len(values) - np.log2(taken + 1).sum())
+        return values
+
+    def _uniform(self, sizes: Integers, values: Integers | None) -> Integers:
+        assert values is not None
+        self.total += float(np.log2(sizes).sum())
+        return values
+
+
+def _bit_lengths(values: Integers) -> Integers:
+    """Return the bit lengths of positive integers below 2⁶³."""
+    lengths = np.zeros_like(values)
+    for shift in (32, 16, 8, 4, 2, 1):
+        large = values >> shift > 0
+        lengths += large * shift
+        values = np.where(large, values >> shift, values)
+    return lengths + 1

@@ -1,0 +1,46 @@
+"""Dither that encoder and decoder have in common, to the last bit.
+
+It is uniform on a grid of 2²⁰ steps a unit in the box Π_i [0, P_i), P_i the period of a coordinate.
+The lattice contains the box's own, so that this is uniform modulo the lattice, as the paper's
+dither is; and a code on a lattice depends on z − u alone, so that no nearest point has to be found
+to fold u into the Voronoi cell: K(x + u) moves by the same lattice vector as u.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from onmt_lattice.bitstream.logarithms import UNIT, Integers
+
+
+@dataclass(frozen=True)
+class DitherKey:
+    """What determines the dither of some sentences.
+
+    Attributes:
+        seed: a non-negative integer below 2⁶⁴.
+        indices: of the sentences in their text.
+    """
+
+    seed: int
+    indices: tuple[int, ...]
+
+    def __post_init__(self) -> None:
+        for name, values in (("seed", (self.seed,)), ("sentence index", self.indices)):
+            for value in values:
+                if not 0 <= value < 2**64:
+                    raise ValueError(f"{name} {value}: expected an integer in [0, 2⁶⁴)")
+
+    def steps(self, count: int) -> Integers:
+        """Return ``(sentences, count)`` integers uniform in [0, 2²⁰).
+
+        They are the leading bits of the uniforms of :class:`~onmt_lattice.noise.SentenceNoise`,
+        from the raw words of Philox, which numpy keeps the same in all versions.
+        """
+        found = np.empty((len(self.indices), count), dtype=np.int64)
+        for row, index in zip(found, self.indices, strict=True):
+            philox = np.random.Philox(key=np.array([self.seed, index], dtype=np.uint64))
+            row[:] = philox.random_raw(count) >> np.uint64(64 - UNIT)
+        return found
