@@ -349,4 +349,5 @@ def test_the_log_says_how_many_numbers_the_bottleneck_works_on(
     settings = {"bottleneck": "lattice", "lattice": "Leech", "bottleneck_dim": 30}
     config = corpus.yaml(tmp_path / "a.yaml", **settings, save_model=str(tmp_path / "model"))
     train(config, "-train_steps", 1, "-log_file", log)
-    assert "Bottleneck lattice Leech: X has 32 numbers, mapped to 48 inside" in log.read_text()
+    said = "lattice Leech: X has 32 numbers, mapped to 30 inside, in 48 places of Leech"
+    assert said in log.read_text()

@@ -22,6 +22,7 @@ from onmt.trainer import build_trainer
 from onmt.utils.logging import init_logger, logger
 from torch import nn
 
+from onmt_lattice.bottlenecks import LatticeBottleneck
 from onmt_lattice.errors import UserError
 from onmt_lattice.history import History
 from onmt_lattice.opennmt.checkpoint import (
@@ -142,14 +143,19 @@ def build(
 
 
 def log_bottleneck(model_opt: Namespace, model: Autoencoder) -> None:
-    """Say how many numbers X has and how many the bottleneck works on, padding included."""
+    """Say how many numbers X has, and how many the bottleneck works on, in how many places."""
     bottleneck = model.encoder.bottleneck
+    padded = ""
+    if isinstance(bottleneck, LatticeBottleneck):
+        padded = (
+            f", in {len(bottleneck.channel.places)} places of {bottleneck.channel.lattice.name}"
+        )
     logger.info(
-        "Bottleneck %s: X has %d numbers, mapped to %d inside (-bottleneck_dim %d)",
+        "Bottleneck %s: X has %d numbers, mapped to %d inside%s",
         bottleneck_label(model_opt),
         bottleneck.input_dim,
         bottleneck.dim,
-        bottleneck_settings(model_opt)["bottleneck_dim"],
+        padded,
     )
 
 
