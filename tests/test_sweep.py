@@ -13,9 +13,9 @@ from typing import Any
 import pytest
 import torch
 import yaml
+from small_sweep import words, write_sweep
 
 from onmt_lattice.cli import main
-from onmt_lattice.corpus import corpus_text
 from onmt_lattice.locks import only_user
 from onmt_lattice.report.results import FAILED, FINISHED, Results
 from onmt_lattice.sweep.run import PROGRAM
@@ -46,21 +46,7 @@ SWEEP: dict[str, Any] = {
 @pytest.fixture(scope="module")
 def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a folder with the sweep's YAML and a little text."""
-    folder = tmp_path_factory.mktemp("sweep")
-    (folder / "text").mkdir()
-    lines = corpus_text("valid").splitlines(keepends=True)
-    for name, part in (("train", lines[:400]), ("valid", lines[400:420]), ("test", lines[420:460])):
-        (folder / "text" / f"{name}.en").write_text("".join(part), encoding="utf-8")
-    (folder / "common.yaml").write_text(yaml.safe_dump(SHARED), encoding="utf-8")
-    (folder / "sweep.yaml").write_text(yaml.safe_dump(SWEEP, sort_keys=False), encoding="utf-8")
-    return folder
-
-
-def words(place: Path, output: str, *more: str) -> list[str]:
-    """Return the words of the sweep into a folder of ``place``."""
-    given = ["-text", str(place / "text"), "-output", str(place / output), "-jobs", "2"]
-    config = [] if "-config" in more else ["-config", str(place / "sweep.yaml")]
-    return ["sweep", *config, *given, *more]
+    return write_sweep(tmp_path_factory.mktemp("sweep"), SHARED, SWEEP, train=400)
 
 
 @pytest.fixture(scope="module")

@@ -10,10 +10,10 @@ from typing import Any
 
 import pytest
 import yaml
+from small_sweep import words, write_sweep
 from test_sweep import SHARED
 
 from onmt_lattice.cli import main
-from onmt_lattice.corpus import corpus_text
 from onmt_lattice.report.results import FINISHED, WAITING, Results
 from onmt_lattice.sweep.run import PROGRAM
 
@@ -39,20 +39,7 @@ NAMES = [
 @pytest.fixture(scope="module")
 def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a folder with the sweep's YAML and a little text."""
-    folder = tmp_path_factory.mktemp("quantized")
-    (folder / "text").mkdir()
-    lines = corpus_text("valid").splitlines(keepends=True)
-    for name, part in (("train", lines[:300]), ("valid", lines[400:420]), ("test", lines[420:460])):
-        (folder / "text" / f"{name}.en").write_text("".join(part), encoding="utf-8")
-    (folder / "common.yaml").write_text(yaml.safe_dump(SHARED), encoding="utf-8")
-    (folder / "sweep.yaml").write_text(yaml.safe_dump(SWEEP, sort_keys=False), encoding="utf-8")
-    return folder
-
-
-def words(place: Path, output: str, *more: str) -> list[str]:
-    """Return the words of the sweep into a folder of ``place``."""
-    given = ["-text", str(place / "text"), "-output", str(place / output), "-jobs", "2"]
-    return ["sweep", "-config", str(place / "sweep.yaml"), *given, *more]
+    return write_sweep(tmp_path_factory.mktemp("quantized"), SHARED, SWEEP, train=300)
 
 
 @pytest.fixture(scope="module")
