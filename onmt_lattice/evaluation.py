@@ -16,6 +16,7 @@ from onmt_lattice.files import read_json, write_json
 
 FORMAT = 2
 LAW_STANDARD_ERRORS = 4.0
+NO_LATTICE = "none"  # of a quantized model: only the Gaussian\'s prior was fitted
 
 
 @dataclass(frozen=True)
@@ -133,7 +134,7 @@ class Quantized:
             for name, bits in costs.items()
         ]
         rows.append(f"{'space-filling loss':<30}{'':>19}{self.space_filling_loss:>11.4f}")
-        return "\n".join(rows[:2] if self.lattice == "none" else rows)
+        return "\n".join(rows[:2] if self.lattice == NO_LATTICE else rows)
 
 
 @dataclass(frozen=True)

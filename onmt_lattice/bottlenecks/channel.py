@@ -105,10 +105,8 @@ class GaussianChannel(Channel):
 
     def rate_nats(self, mean: Tensor) -> Tensor:
         """Return ``(batch,)``, KL(N(μ, σ²) ‖ N(b, v)) at μ = ``mean`` ``(batch, d)``."""
-        from_center = (mean - self.center).double()
-        return gaussian_kl_nats(from_center, self.log_sigma.double(), self.log_prior.double()).sum(
-            -1
-        )
+        log_sigma, log_prior = self.log_sigma.double(), self.log_prior.double()
+        return gaussian_kl_nats((mean - self.center).double(), log_sigma, log_prior).sum(-1)
 
 
 class LatticeChannel(Channel):
@@ -180,6 +178,10 @@ class LatticeChannel(Channel):
         """Return (μ − b)/σ − U ``(batch, d/n, n)``, of the law of z − u given μ."""
         return self._placed(mean) - self.dither(mean, noise)
 
+    def coordinates(self, y: Tensor) -> Tensor:
+        """Return ``(batch, d)``, what of ``y`` ``(batch, d/n, n)`` stands in each one's place."""
+        return y.flatten(1)[:, self.places.argsort()[: self.dim]]
+
     def rate_nats(self, y: Tensor, noise: Noise) -> Tensor:
         """Return ``(batch,)``, the cost of the points z at y = z − u ``(batch, d/n, n)``."""
         log_s = self._blocks(self.log_scale[self.places])
@@ -187,8 +189,7 @@ class LatticeChannel(Channel):
 
     def _received(self, y: Tensor, noise: Noise, symbols: Tensor | None) -> Sent:
         """Return what the decoder makes of y = z − u ``(batch, d/n, n)``, and its price."""
-        coordinates = y.flatten(1)[:, self.places.argsort()[: self.dim]]
-        value = self.center + self.log_sigma.exp() * coordinates
+        value = self.center + self.log_sigma.exp() * self.coordinates(y)
         return Sent(value, self.rate_nats(y, noise), symbols)
 
     def _placed(self, mean: Tensor) -> Tensor:

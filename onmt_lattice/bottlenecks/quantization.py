@@ -142,7 +142,7 @@ def _known_noise(
 
     Its mean over the dither is 0, and it is most of what the cost varies with it.
     """
-    back = y.flatten(1)[:, channel.places.argsort()[: channel.dim]].double()
+    back = channel.coordinates(y).double()
     x = ((means - gaussian.center) / gaussian.log_sigma.exp()).double()
     weight = (2 * (gaussian.log_sigma - gaussian.log_prior).double()).exp()
     return (0.5 * weight * (back.square() - x.square() - 1)).sum(-1)

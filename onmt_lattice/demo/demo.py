@@ -7,10 +7,10 @@ from pathlib import Path
 
 from onmt_lattice.corpus import write_corpus
 from onmt_lattice.errors import UserError
-from onmt_lattice.evaluation import Evaluation
+from onmt_lattice.evaluation import NO_LATTICE, Evaluation
 from onmt_lattice.report.drawing import REPORT
 from onmt_lattice.report.pairing import paired
-from onmt_lattice.report.results import FAILED, NO_LATTICE, Results
+from onmt_lattice.report.results import FAILED, Results
 from onmt_lattice.sweep.sweep import SweepOptions, sweep
 
 CONFIG = Path(__file__).parent / "sweep.yaml"

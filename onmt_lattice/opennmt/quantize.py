@@ -12,12 +12,12 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from onmt_lattice.bottlenecks import GaussianBottleneck
+from onmt_lattice.bottlenecks import Channel, GaussianBottleneck
 from onmt_lattice.bottlenecks.channel import LEARNED
 from onmt_lattice.bottlenecks.lattice import lattice_for
 from onmt_lattice.bottlenecks.quantization import Quantization, fit_gaussian, quantize_gaussian
 from onmt_lattice.errors import UserError
-from onmt_lattice.evaluation import Quantized
+from onmt_lattice.evaluation import NO_LATTICE, Quantized
 from onmt_lattice.files import read_lines, whole_file
 from onmt_lattice.opennmt import plugin
 from onmt_lattice.opennmt.checkpoint import (
@@ -31,7 +31,6 @@ from onmt_lattice.opennmt.scoring import Scorer
 from onmt_lattice.opennmt.sentences import Sentence, read_sentences, trained_transforms
 
 CHANNEL = "encoder.bottleneck.channel."
-NONE = "none"
 LEAST_SENTENCES = 100
 
 
@@ -68,7 +67,7 @@ def quantize(options: QuantizeOptions) -> Quantized:
             f"-model {options.model}: its bottleneck is {loaded.opt.bottleneck}; expected a model "
             f"trained with -bottleneck gaussian, in whose noise's place the lattice is put"
         )
-    if options.lattice != NONE:
+    if options.lattice != NO_LATTICE:
         lattice_for(options.lattice, bottleneck.dim)  # a mistake is told before any work
     sentences = _sample(lines, loaded, options)
     with torch.inference_mode():
@@ -76,7 +75,9 @@ def quantize(options: QuantizeOptions) -> Quantized:
         device = bottleneck.channel.log_sigma.device
         means = bottleneck.map_in(x.to(device)).double().cpu()
         sigma = bottleneck.channel.log_sigma.exp().double().cpu()
-    return _written(options, checkpoint, means.clone(), sigma.clone(), sentences)
+    made, channel = _fitted(options, means.clone(), sigma.clone(), sentences)
+    _write(options, checkpoint, loaded.model, channel, made)
+    return made
 
 
 def _sample(
@@ -96,15 +97,18 @@ def _sample(
     return read_sentences(text, trained_transforms(loaded))
 
 
-def _written(
-    options: QuantizeOptions,
-    checkpoint: dict[str, Any],
-    means: Tensor,
-    sigma: Tensor,
-    sentences: list[Sentence],
-) -> Quantized:
-    """Fit the channel to ``means``, write the checkpoint with it, and return what it costs."""
-    fitted, loss = _fitted(options, means, sigma)
+def _fitted(
+    options: QuantizeOptions, means: Tensor, sigma: Tensor, sentences: list[Sentence]
+) -> tuple[Quantized, Channel]:
+    """Return the channel asked for, fitted to ``means``, and what it costs."""
+    if options.lattice == NO_LATTICE:
+        gaussian = fit_gaussian(means, sigma)
+        fitted = Quantization(gaussian, gaussian.rate_nats(means).mean().item(), 0.0, 0.0)
+        loss = 0.0
+    else:
+        name, code = options.lattice, options.lattice_code
+        fitted = quantize_gaussian(means, sigma, name, code, options.seed)
+        loss = lattice_for(name, means.shape[1]).space_filling_loss
     made = Quantized(
         model=options.model,
         lattice=options.lattice,
@@ -116,10 +120,20 @@ def _written(
         theory_bits=fitted.theory_nats / math.log(2),
         space_filling_loss=loss,
     )
-    before = build_autoencoder(options.model, checkpoint).model
+    return made, fitted.channel
+
+
+def _write(
+    options: QuantizeOptions,
+    checkpoint: dict[str, Any],
+    before: nn.Module,
+    channel: Channel,
+    made: Quantized,
+) -> None:
+    """Write the ``checkpoint`` of the model ``before`` with ``channel`` in its place."""
     checkpoint["opt"] = _options(checkpoint["opt"], options)
     state = {k: v for k, v in checkpoint["model"].items() if not k.startswith(CHANNEL)}
-    ours = {CHANNEL + k: v for k, v in fitted.channel.float().state_dict().items()}
+    ours = {CHANNEL + k: v for k, v in channel.float().state_dict().items()}
     checkpoint["model"] = {**state, **ours}
     after = build_autoencoder(options.output, checkpoint).model  # it loads, or is not written
     checkpoint["optim"]["optimizer"] = _moved(checkpoint["optim"]["optimizer"], before, after)
@@ -127,23 +141,12 @@ def _written(
     forget_unknown(checkpoint["vocab"])
     with whole_file(options.output) as part:
         torch.save(checkpoint, part)
-    return made
-
-
-def _fitted(options: QuantizeOptions, means: Tensor, sigma: Tensor) -> tuple[Quantization, float]:
-    """Return the channel asked for, and its lattice's space-filling loss."""
-    if options.lattice == NONE:
-        gaussian = fit_gaussian(means, sigma)
-        rate = gaussian.rate_nats(means).mean().item()
-        return Quantization(gaussian, rate, 0.0, 0.0), 0.0
-    fitted = quantize_gaussian(means, sigma, options.lattice, options.lattice_code, options.seed)
-    return fitted, lattice_for(options.lattice, means.shape[1]).space_filling_loss
 
 
 def _options(opt: Namespace, options: QuantizeOptions) -> Namespace:
     opt = copy.copy(opt)
     opt.prior = LEARNED
-    if options.lattice != NONE:
+    if options.lattice != NO_LATTICE:
         opt.bottleneck = "lattice"
         opt.lattice, opt.lattice_code = options.lattice, options.lattice_code
     return opt

@@ -14,16 +14,10 @@ from statistics import fmean
 from typing import Any, NamedTuple
 
 from onmt_lattice.errors import UserError
+from onmt_lattice.evaluation import NO_LATTICE
 from onmt_lattice.report.curves import Mark, Spread, by_place
 from onmt_lattice.report.equal_nll import collapsed
-from onmt_lattice.report.results import (
-    NO_LATTICE,
-    READINGS,
-    Difference,
-    Quantizing,
-    Results,
-    RunResult,
-)
+from onmt_lattice.report.results import READINGS, Difference, Quantizing, Results, RunResult
 from onmt_lattice.sentence_scores import SentenceCost
 
 RATE_WEIGHT = "rate_weight"

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from onmt_lattice.errors import UserError
-from onmt_lattice.evaluation import Evaluation, of_format_1, revive
+from onmt_lattice.evaluation import NO_LATTICE, Evaluation, of_format_1, revive
 from onmt_lattice.files import read_json, write_text
 
 FORMAT = 2
@@ -22,7 +22,6 @@ FIXED, ANNEALED = "fixed", "annealed"
 READINGS = (FIXED, ANNEALED)
 QUANTIZED, TUNED, SCRATCH = "quantized", "tuned", "from scratch"  # kinds of lattice curve
 KINDS = (QUANTIZED, TUNED, SCRATCH)
-NO_LATTICE = "none"  # of a quantized run: only the Gaussian's prior was refitted
 WAITING, RUNNING, FINISHED, FAILED = "waiting", "running", "finished", "failed"
 
 

@@ -6,18 +6,11 @@ import shlex
 from pathlib import Path
 
 from onmt_lattice.environment import versions
-from onmt_lattice.evaluation import Evaluation
+from onmt_lattice.evaluation import NO_LATTICE, Evaluation
 from onmt_lattice.files import read_lines
 from onmt_lattice.history import read_history
 from onmt_lattice.report.pairing import difference
-from onmt_lattice.report.results import (
-    NO_LATTICE,
-    Difference,
-    Point,
-    Quantizing,
-    Results,
-    RunResult,
-)
+from onmt_lattice.report.results import Difference, Point, Quantizing, Results, RunResult
 from onmt_lattice.sentence_scores import read_costs
 from onmt_lattice.sweep.manifest import LIBRARIES, Manifest
 from onmt_lattice.sweep.plan import Plan

@@ -10,7 +10,8 @@ from typing import Any
 from onmt_lattice.bottlenecks.lattice import AUTO, lattice_for
 from onmt_lattice.codes import code_names
 from onmt_lattice.errors import UserError, unknown_name
-from onmt_lattice.report.results import ANNEALED, FIXED, NO_LATTICE, READINGS
+from onmt_lattice.evaluation import NO_LATTICE
+from onmt_lattice.report.results import ANNEALED, FIXED, READINGS
 from onmt_lattice.sweep.quantized_run import QuantizedRun
 from onmt_lattice.sweep.run import Run
 

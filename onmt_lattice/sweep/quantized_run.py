@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
-from onmt_lattice.report.results import NO_LATTICE
+from onmt_lattice.evaluation import NO_LATTICE
 from onmt_lattice.sweep.run import Run
 
 SEED = 0  # of the quantization: whatever the training's, the same sentences are fitted to
