@@ -131,6 +131,21 @@ def test_a_sentence_comes_out_the_same_in_any_batch(name: str, options: dict[str
 
 
 @pytest.mark.parametrize(("name", "options"), VARIANTS)
+def test_the_decoder_gets_what_the_symbols_and_the_noise_say(
+    name: str, options: dict[str, Any]
+) -> None:
+    bottleneck = made(name, options).float().eval()
+    through = bottleneck.quantized(3 * normal(7, M).float(), sentences(7))
+    if through.symbols is None:
+        assert bottleneck.symbols is None
+        with pytest.raises(UserError, match="sends nothing discrete: expected a model with"):
+            bottleneck.received(torch.zeros(7, M, dtype=torch.int64), sentences(7))
+    else:
+        assert through.symbols.shape == (7, bottleneck.symbols)
+        assert torch.equal(bottleneck.received(through.symbols, sentences(7)), through.output)
+
+
+@pytest.mark.parametrize(("name", "options"), VARIANTS)
 def test_every_parameter_is_trained(name: str, options: dict[str, Any]) -> None:
     bottleneck = made(name, options | {"bottleneck_dim": 8}).train()
     x = normal(40, M).requires_grad_()

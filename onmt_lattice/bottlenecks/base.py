@@ -79,6 +79,7 @@ class Bottleneck(nn.Module, ABC):
     encoder_gain: ClassVar[float] = 1.0  # that of A when training starts
     pays: ClassVar[bool] = True  # whether rate + NLL is the length of a code for the sentence
     alphabet: int | None = None  # number of values of each symbol, where finite
+    symbols: int | None = None  # number of symbols of a sentence, where anything discrete is sent
 
     def __init__(self, input_dim: int, config: BottleneckConfig) -> None:
         super().__init__()
@@ -111,6 +112,21 @@ class Bottleneck(nn.Module, ABC):
     @abstractmethod
     def quantized(self, x: Tensor, noise: Noise) -> Bottlenecked:
         """Return the real channel's output, rate and symbols for ``x`` ``(batch, m)``."""
+
+    def received(self, symbols: Tensor, noise: Noise) -> Tensor:
+        """Return ``(batch, m)``, what the decoder gets for ``symbols`` ``(batch, symbols)`` int64.
+
+        They and an equal ``noise`` are all that :meth:`quantized` makes its output of, so that this
+        is the same to the last bit.
+
+        Raises:
+            UserError: if nothing discrete is sent.
+        """
+        raise UserError(
+            f"-bottleneck {self.name} sends nothing discrete: expected a model with "
+            "-bottleneck lattice, which 'onmt_lattice quantize' makes of one with gaussian, "
+            "ste_scalar or ste_vector"
+        )
 
 
 _BOTTLENECKS: Registry[Bottleneck] = Registry("bottleneck", Bottleneck)

@@ -166,13 +166,21 @@ class LatticeChannel(Channel):
         """See :meth:`Channel.relaxed`: the rate is log f_U(U) − log f_{X̂−U}((μ − b)/σ − U)."""
         if self.training:
             self.place()
-        return self._received(self.dithered(mean, noise), noise, None)
+        y = self.dithered(mean, noise)
+        return Sent(self._value(y), self.rate_nats(y, noise), None)
 
     def quantized(self, mean: Tensor, noise: Noise) -> Sent:
         """See :meth:`Channel.quantized`: the rate is −log P(Ẑ = Z | U)."""
         u = self.dither(mean, noise)
         z = self.lattice.nearest_point(self._placed(mean) + u)
-        return self._received(z - u, noise, self.lattice.coordinates(z).flatten(1))
+        symbols = self.lattice.coordinates(z).flatten(1)
+        y = self._point(symbols, u) - u
+        return Sent(self._value(y), self.rate_nats(y, noise), symbols)
+
+    def received(self, symbols: Tensor, noise: Noise) -> Tensor:
+        """Return the value that :meth:`quantized` sent as ``symbols`` with an equal ``noise``."""
+        u = self.dither(symbols.to(self.log_sigma), noise)
+        return self._value(self._point(symbols, u) - u)
 
     def dithered(self, mean: Tensor, noise: Noise) -> Tensor:
         """Return (μ − b)/σ − U ``(batch, d/n, n)``, of the law of z − u given μ."""
@@ -187,10 +195,13 @@ class LatticeChannel(Channel):
         log_s = self._blocks(self.log_scale[self.places])
         return -self.code.log_prob(y, log_s, noise).sum(-1)
 
-    def _received(self, y: Tensor, noise: Noise, symbols: Tensor | None) -> Sent:
-        """Return what the decoder makes of y = z − u ``(batch, d/n, n)``, and its price."""
-        value = self.center + self.log_sigma.exp() * self.coordinates(y)
-        return Sent(value, self.rate_nats(y, noise), symbols)
+    def _value(self, y: Tensor) -> Tensor:
+        """Return Y ``(batch, d)`` at y = z − u ``(batch, d/n, n)``."""
+        return self.center + self.log_sigma.exp() * self.coordinates(y)
+
+    def _point(self, symbols: Tensor, like: Tensor) -> Tensor:
+        """Return the points z ``(batch, d/n, n)`` of their coordinates in the lattice's basis."""
+        return self.lattice.point(self._blocks(symbols)).to(like)
 
     def _placed(self, mean: Tensor) -> Tensor:
         """Return (μ − b)/σ ``(batch, d/n, n)``, each coordinate in its place."""

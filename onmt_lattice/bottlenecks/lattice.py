@@ -5,10 +5,13 @@ from __future__ import annotations
 import dataclasses
 from typing import Any, cast
 
-from onmt_lattice.bottlenecks.base import option, register_bottleneck
+from torch import Tensor
+
+from onmt_lattice.bottlenecks.base import BottleneckConfig, option, register_bottleneck
 from onmt_lattice.bottlenecks.channel import ChannelBottleneck, ChannelConfig, LatticeChannel
 from onmt_lattice.codes import code_names
 from onmt_lattice.lattices import Lattice, make_lattice, takes_any_dim
+from onmt_lattice.noise import Noise
 
 AUTO = "auto"
 
@@ -51,6 +54,14 @@ class LatticeBottleneck(ChannelBottleneck):
     summary = "dithered quantization to a lattice, coded given the dither"
     Config = LatticeConfig
     channel: LatticeChannel
+
+    def __init__(self, input_dim: int, config: BottleneckConfig) -> None:
+        super().__init__(input_dim, config)
+        self.symbols = len(self.channel.places)
+
+    def received(self, symbols: Tensor, noise: Noise) -> Tensor:
+        """See :meth:`Bottleneck.received`."""
+        return self.map_out(self.channel.received(symbols, noise))
 
     def make_channel(self, config: ChannelConfig) -> LatticeChannel:
         """See :meth:`ChannelBottleneck.make_channel`."""

@@ -115,6 +115,7 @@ class StraightThroughBottleneck(Bottleneck):
                 f"choose a divisor, or another -bottleneck_dim"
             )
         self.entries = nn.Parameter(torch.empty(self.dim // vector_dim, self.alphabet, vector_dim))
+        self.symbols = len(self.entries)
         self.logits = nn.Parameter(torch.empty(self.dim // vector_dim, self.alphabet))
         self.register_buffer("batches", torch.zeros((), dtype=torch.long))
         self.register_buffer("usage", torch.empty(self.dim // vector_dim, self.alphabet))
@@ -161,6 +162,10 @@ class StraightThroughBottleneck(Bottleneck):
         log_code = torch.log_softmax(self.logits.double(), -1)
         rate = -chosen_entry(log_code.unsqueeze(-1), index).sum((1, 2))
         return Bottlenecked(self.map_out(passed.flatten(1)), rate, index)
+
+    def received(self, symbols: Tensor, noise: Noise) -> Tensor:
+        """See :meth:`Bottleneck.received`."""
+        return self.map_out(chosen_entry(self.entries, symbols).flatten(1))
 
     def relaxed(self, x: Tensor, noise: Noise) -> Bottlenecked:
         """See :meth:`Bottleneck.relaxed`: the real channel; entries follow the data at first."""
