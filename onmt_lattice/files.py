@@ -8,6 +8,7 @@ import os
 import tempfile
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -51,26 +52,54 @@ def write_lines(path: str | os.PathLike[str], lines: Iterable[str]) -> None:
     write_text(path, "".join(f"{line}\n" for line in lines))
 
 
-def read_lines(path: str | os.PathLike[str], option: str = "src") -> list[str]:
-    """Return the lines of a UTF-8 text that ``option`` names; a line feed alone ends a line.
+def lines_of(path: str | os.PathLike[str], option: str = "src") -> Iterator[str]:
+    """Yield the lines of a UTF-8 text that ``option`` names; a line feed alone ends a line.
 
     Raises:
-        UserError: if it is missing, is not UTF-8, or holds nothing but empty lines.
+        UserError: if it is missing or is not UTF-8.
     """
+    number = 0
     try:
-        with open(path, encoding="utf-8", newline="\n") as file:  # lines as in training
-            lines = file.read().split("\n")
+        with open(path, "rb") as file:
+            for line in file:
+                number += 1
+                yield line.removesuffix(b"\n").decode("utf-8")
     except OSError as error:
         raise UserError(f"-{option} {path}: cannot be read ({error.strerror})") from error
     except UnicodeDecodeError as error:
         raise UserError(
-            f"-{option} {path}: not UTF-8 text ({error.reason} at byte {error.start})"
+            f"-{option} {path}: not UTF-8 text ({error.reason} in line {number})"
         ) from error
-    if lines[-1] == "":
-        lines.pop()
+
+
+def line_shards(
+    path: str | os.PathLike[str], size: int, option: str = "src"
+) -> Iterator[list[str]]:
+    """Yield the lines of a text, ``size`` of them at a time.
+
+    Raises:
+        UserError: as :func:`lines_of`.
+    """
+    lines = lines_of(path, option)
+    while shard := list(islice(lines, size)):
+        yield shard
+
+
+def read_lines(path: str | os.PathLike[str], option: str = "src") -> list[str]:
+    """Return :func:`lines_of` a text as a list.
+
+    Raises:
+        UserError: as there, or if it holds nothing but empty lines.
+    """
+    lines = list(lines_of(path, option))
     if not any(line.split() for line in lines):
-        raise UserError(f"-{option} {path}: no sentence in it; expected text, one sentence a line")
+        raise no_sentence(path, option)
     return lines
+
+
+def no_sentence(path: str | os.PathLike[str], option: str = "src") -> UserError:
+    """Return the error for a text of nothing but empty lines."""
+    return UserError(f"-{option} {path}: no sentence in it; expected text, one sentence a line")
 
 
 def write_json(path: str | os.PathLike[str], value: Any, indent: int | None = 2) -> None:

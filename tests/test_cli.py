@@ -22,7 +22,7 @@ from onmt_lattice.sweep.plan import read_plan
 
 Mistake = Callable[..., str]
 Capture = pytest.CaptureFixture[str]
-OURS = ["build_vocab", "train", "translate", "evaluate"]
+OURS = ["build_vocab", "train", "translate", "evaluate", "encode", "decode"]
 
 
 @pytest.mark.parametrize("flag", ["-h", "--help"])
@@ -66,6 +66,8 @@ def test_help_shows_units_and_an_example(
         "train": "in bits a target token",
         "translate": "Lengths are in tokens, scores in nats",
         "evaluate": "in bits: a target token",
+        "encode": "a row of an array in NumPy's .npy format",
+        "decode": "A row of NaN, or of -2^63 in points, becomes an empty line",
     }
     assert units[command] in " ".join(shown.split())
     write_corpus(tmp_path / "runs/demo/text")

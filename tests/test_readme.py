@@ -42,11 +42,18 @@ def test_the_commands_on_ones_own_text(
     (tmp_path / "my.yaml").write_text(config, encoding="utf-8")
     ours = [line for line in commands() if re.match("onmt_lattice (?!sweep)", line)]
     names = [line.split()[1] for line in ours]
-    assert names == ["build_vocab", "train", "quantize", "evaluate", "translate", "plot"]
+    expected = ["build_vocab", "train", "quantize", "evaluate", "translate", "plot"]
+    assert names == [*expected, "encode", "decode"]
+    interpolation, _ = blocks("python")
     for line in ours:
+        if line.startswith("onmt_lattice decode"):
+            exec(interpolation, {})
         assert main(shlex.split(line.replace("500000", "20"))[1:]) == 0, line
     assert (tmp_path / "rate_nll.png").exists()
     assert len((tmp_path / "decoded.txt").read_text(encoding="utf-8").splitlines()) == 60
+    decoded = (tmp_path / "decoded.txt").read_text(encoding="utf-8").splitlines()
+    between = (tmp_path / "between.txt").read_text(encoding="utf-8").splitlines()
+    assert len(between) == 5 and [between[0], between[-1]] == decoded[:2]
     assert "bits a" in capfd.readouterr().out
 
 
@@ -67,7 +74,7 @@ def test_the_sweep(
 
 
 def test_the_python_example() -> None:
-    (example,) = blocks("python")
+    _, example = blocks("python")
     names: dict[str, object] = {}
     exec(example, names)
     assert names["z"].shape == (1000, 8)  # type: ignore[attr-defined]

@@ -122,11 +122,17 @@ class Bottleneck(nn.Module, ABC):
         Raises:
             UserError: if nothing discrete is sent.
         """
-        raise UserError(
-            f"-bottleneck {self.name} sends nothing discrete: expected a model with "
-            "-bottleneck lattice, which 'onmt_lattice quantize' makes of one with gaussian, "
-            "ste_scalar or ste_vector"
-        )
+        self.require_symbols()
+        raise NotImplementedError(f"{type(self).__name__}.received")
+
+    def require_symbols(self) -> None:
+        """Raise :class:`UserError` if nothing discrete is sent."""
+        if self.symbols is None:
+            raise UserError(
+                f"-bottleneck {self.name} sends nothing discrete: expected a model with "
+                "-bottleneck lattice, which 'onmt_lattice quantize' makes of one with gaussian, "
+                "ste_scalar or ste_vector"
+            )
 
 
 _BOTTLENECKS: Registry[Bottleneck] = Registry("bottleneck", Bottleneck)

@@ -32,3 +32,12 @@ class Parser(Strict, argparse.ArgumentParser):
                 raise unknown_name("option", word.split("=")[0].lstrip("-"), self.names(parsed))
             raise UserError(f"unexpected word {word!r} on the command line")
         return parsed
+
+
+def check_numbers(args: dict[str, Any]) -> None:
+    """Raise :class:`UserError` for a number among ``args`` that is too small or too large."""
+    for name, lowest in (("seed", 0), ("batch_size", 1), ("beam_size", 1), ("max_length", 1)):
+        if args.get(name, lowest) < lowest:
+            raise UserError(f"-{name} {args[name]}: expected at least {lowest}")
+    if args["seed"] >= 2**32:
+        raise UserError(f"-seed {args['seed']}: expected less than 2^32")

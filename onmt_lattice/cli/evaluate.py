@@ -7,7 +7,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from onmt_lattice.cli.arguments import Parser
+from onmt_lattice.cli.arguments import Parser, check_numbers
 from onmt_lattice.corpus import english_grammar, ideal_bits
 from onmt_lattice.errors import UserError
 
@@ -58,11 +58,7 @@ def parser() -> Parser:
 def run(argv: list[str]) -> None:
     """Evaluate with the options in ``argv``; print a table and write JSON."""
     args = parser().parse_args(argv)
-    for name, lowest in (("seed", 0), ("batch_size", 1), ("beam_size", 1), ("max_length", 1)):
-        if getattr(args, name) < lowest:
-            raise UserError(f"-{name} {getattr(args, name)}: expected at least {lowest}")
-    if args.seed >= 2**32:
-        raise UserError(f"-seed {args.seed}: expected less than 2^32")
+    check_numbers(vars(args))
     models, output, texts = args.model, args.output, args.reconstruct
     for name in ("output", "reconstruct", "scores"):
         path = getattr(args, name)

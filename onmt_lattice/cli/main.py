@@ -13,6 +13,8 @@ COMMANDS = {
     "build_vocab": "count the tokens of the training corpora",
     "train": "train an autoencoder through a bottleneck",
     "translate": "decode sentences from their quantized representations",
+    "encode": "write every sentence's vector or lattice point to an array",
+    "decode": "turn such vectors or points back to text",
     "quantize": "put a lattice in place of a trained model's Gaussian noise",
     "evaluate": "measure rate and NLL of a checkpoint on a text",
     "sweep": "train and evaluate a grid of models: Figure 3 with table and report",

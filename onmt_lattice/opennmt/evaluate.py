@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import math
 import re
-from argparse import Namespace
 from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
@@ -18,12 +17,10 @@ from onmt_lattice.evaluation import Bits, Entropy, Evaluation, Mean, Reconstruct
 from onmt_lattice.files import read_lines, write_lines
 from onmt_lattice.opennmt import plugin
 from onmt_lattice.opennmt.checkpoint import LoadedAutoencoder, load_autoencoder
-from onmt_lattice.opennmt.options import translate_parser
-from onmt_lattice.opennmt.parsing import parse
 from onmt_lattice.opennmt.scoring import Scorer, SentenceScores
 from onmt_lattice.opennmt.sentences import Sentence, read_sentences, trained_transforms
 from onmt_lattice.opennmt.settings import bottleneck_label, bottleneck_settings
-from onmt_lattice.opennmt.translation import reconstruct
+from onmt_lattice.opennmt.translation import reconstruct, search_options
 from onmt_lattice.sentence_scores import SentenceCost, write_costs
 
 BITS_PER_NAT = 1 / math.log(2)
@@ -85,7 +82,7 @@ def evaluate(
     check_vocabulary(scores, options)
     reconstruction = None
     if options.reconstruct is not None:
-        opt = _translate_options(options)
+        opt = search_options(options.beam_size, options.max_length, options.batch_size, options.gpu)
         best = reconstruct(loaded, sentences, scores.output, pipe, opt)
         reconstruction = _reconstruction(lines, sentences, [b[0] for b in best], options)
     if options.scores is not None:
@@ -173,14 +170,6 @@ def _entropy(
         return None
     per_word = source.entropy_bits / source.expected_words
     return Entropy(source.entropy_bits, per_word, Mean.of(excess), len(excess))
-
-
-def _translate_options(options: EvaluateOptions) -> Namespace:
-    return parse(translate_parser, [
-        "-model", options.model, "-src", options.src, "-gpu", str(options.gpu),
-        "-batch_size", str(options.batch_size), "-beam_size", str(options.beam_size),
-        "-max_length", str(options.max_length),
-    ])  # fmt: skip
 
 
 def _reconstruction(

@@ -70,6 +70,15 @@ class Scorer:
         """Return the ``output`` of :meth:`score` alone, ``(N, m)``."""
         return _in_order(self._batchwise(self._encode_batch, sentences), sentences)
 
+    def points(self, sentences: list[Sentence]) -> Tensor:
+        """Return the ``symbols`` of :meth:`score` alone, ``(N, symbols a sentence)``.
+
+        Raises:
+            UserError: if the bottleneck sends nothing discrete.
+        """
+        self.model.encoder.bottleneck.require_symbols()
+        return _in_order(self._batchwise(self._point_batch, sentences), sentences)
+
     def represent(self, sentences: list[Sentence], progress: bool = False) -> Tensor:
         """Return X of each of ``sentences``, ``(N, m)``; a progress bar if asked for."""
         return _in_order(self._batchwise(self._represent, sentences, progress), sentences)
@@ -101,9 +110,17 @@ class Scorer:
         return self.model.encoder.bottlenecked(x, noise, relaxed)
 
     def _encode_batch(self, batch: list[Sentence]) -> Tensor:
+        return self._sent(batch).output.cpu()
+
+    def _point_batch(self, batch: list[Sentence]) -> Tensor:
+        symbols = self._sent(batch).symbols
+        assert symbols is not None
+        return symbols.cpu()
+
+    def _sent(self, batch: list[Sentence]) -> Bottlenecked:
         src, lengths, _ = self._tensors(batch)
         x = self.model.encoder.represent(src, lengths)
-        return self._channel(x, batch, relaxed=False).output.cpu()
+        return self._channel(x, batch, relaxed=False)
 
     def _score_batch(self, batch: list[Sentence]) -> SentenceScores:
         src, lengths, tgt = self._tensors(batch)

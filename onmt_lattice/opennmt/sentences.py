@@ -48,14 +48,19 @@ def trained_transforms(loaded: LoadedAutoencoder) -> TransformPipe:
     return TransformPipe.build_from([built[name] for name in names])
 
 
-def read_sentences(lines: list[str], pipe: TransformPipe) -> list[Sentence]:
+def read_sentences(lines: list[str], pipe: TransformPipe, first: int = 0) -> list[Sentence]:
     """Return the sentences of the ``lines`` that are not empty, with their line numbers.
+
+    Args:
+        lines: of the text, some that follow one another.
+        pipe: the transforms of the model.
+        first: line number of the first of them.
 
     Raises:
         UserError: if the transforms of ``pipe`` leave nothing of a line.
     """
     sentences = []
-    for index, line in enumerate(lines):
+    for index, line in enumerate(lines, first):
         words = line.split()
         if not words:
             continue

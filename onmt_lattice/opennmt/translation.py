@@ -114,6 +114,13 @@ def check_options(opt: Namespace) -> None:
     ArgumentParser.validate_translate_opts(opt)
 
 
+def search_options(beam_size: int, max_length: int, batch_size: int, gpu: int) -> Namespace:
+    """Return options for :func:`reconstruct`: those of ``translate``, all others the default."""
+    given = {"beam_size": beam_size, "max_length": max_length, "batch_size": batch_size, "gpu": gpu}
+    words = [word for name, value in given.items() for word in (f"-{name}", str(value))]
+    return parse(translate_parser, ["-model", "", "-src", "", *words])
+
+
 def translate(argv: list[str]) -> None:
     """Run ``onmt_lattice translate`` with the words behind the subcommand.
 

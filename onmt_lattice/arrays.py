@@ -1,0 +1,63 @@
+"""Arrays of rows in NumPy's .npy format, written and read some rows at a time."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from onmt_lattice.errors import UserError
+from onmt_lattice.files import whole_file
+
+Rows = npt.NDArray[Any]
+
+
+def write_rows(
+    path: str | os.PathLike[str],
+    shape: tuple[int, int],
+    dtype: npt.DTypeLike,
+    parts: Iterable[Rows],
+) -> None:
+    """Write ``parts``, arrays of rows that make up one of ``shape``, whole or not at all.
+
+    One part is in memory at a time. They are written one after the other, not through a memory map,
+    to which a full disk is no error but the end of the process.
+
+    Raises:
+        UserError: if the parts have another number of rows together.
+    """
+    descr, rows = np.lib.format.dtype_to_descr(np.dtype(dtype)), 0
+    with whole_file(path) as part, open(part, "wb") as file:
+        head = {"descr": descr, "fortran_order": False, "shape": shape}
+        np.lib.format.write_array_header_1_0(file, head)
+        for array in parts:
+            rows += len(array)
+            file.write(np.ascontiguousarray(array, dtype=dtype).tobytes())
+        if rows != shape[0]:
+            raise UserError(
+                f"{path}: {rows} rows came of {shape[0]} lines; expected a text that does not "
+                "change while it is read"
+            )
+
+
+def open_rows(path: str | os.PathLike[str], option: str = "input") -> Rows:
+    """Return the array of rows ``(N, width)`` in the file that ``option`` names, memory-mapped.
+
+    Nothing is unpickled, and nothing of it is read before it is asked for.
+
+    Raises:
+        UserError: if it cannot be read, is no array, or has no rows.
+    """
+    expected = "expected what 'onmt_lattice encode' or numpy.save writes, a row for each sentence"
+    try:
+        rows = np.lib.format.open_memmap(path, mode="r")
+    except OSError as error:
+        raise UserError(f"-{option} {path}: cannot be read ({error.strerror})") from error
+    except Exception as error:  # what is no header makes its parser fail in any way
+        raise UserError(f"-{option} {path}: no array in it ({error}); {expected}") from error
+    if rows.ndim != 2 or 0 in rows.shape:
+        raise UserError(f"-{option} {path}: an array of shape {rows.shape}; {expected}")
+    return rows

@@ -1,0 +1,115 @@
+"""The commands ``encode`` and ``decode``: a text to a file of its vectors, and back."""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from collections.abc import Iterator
+
+from tqdm import tqdm
+
+from onmt_lattice.arrays import Rows, open_rows, write_rows
+from onmt_lattice.errors import UserError
+from onmt_lattice.files import line_shards, no_sentence, whole_file
+from onmt_lattice.opennmt.vectors import SentenceVectors
+
+SHARD = 4096  # lines in memory at a time
+
+
+@dataclasses.dataclass(frozen=True)
+class EncodeOptions:
+    """What ``onmt_lattice encode`` was asked for; see its ``--help``."""
+
+    model: str
+    src: str
+    output: str
+    kind: str
+    seed: int = 0
+    batch_size: int = 64
+    gpu: int = -1
+
+
+@dataclasses.dataclass(frozen=True)
+class DecodeOptions:
+    """What ``onmt_lattice decode`` was asked for; see its ``--help``."""
+
+    model: str
+    input: str
+    output: str
+    kind: str
+    seed: int = 0
+    batch_size: int = 64
+    gpu: int = -1
+    beam_size: int = 5
+    max_length: int = 100
+
+
+def encode_file(options: EncodeOptions) -> str:
+    """Write the rows of a text as a .npy file, and return what was written in a sentence.
+
+    The text is read twice, as an array's file begins with its shape, and some lines at a time.
+
+    Raises:
+        UserError: if text or checkpoint cannot be used, or there are no points.
+    """
+    lines, sentences = _counts(options.src)
+    vectors = SentenceVectors(
+        options.model, options.kind, options.seed, options.batch_size, options.gpu
+    )
+    shape = lines, vectors.width
+    start = time.perf_counter()
+    write_rows(options.output, shape, vectors.dtype, _encoded(vectors, options.src, lines))
+    seconds = time.perf_counter() - start
+    return (
+        f"{lines} rows of {vectors.width} {vectors.dtype} numbers ({options.kind}), "
+        f"{lines - sentences} of empty lines, {sentences / seconds:.0f} sentences a second"
+    )
+
+
+def decode_file(options: DecodeOptions) -> str:
+    """Write the text of a .npy file of rows, and return what was written in a sentence.
+
+    Raises:
+        UserError: if the file holds no rows of the model's and kind's.
+    """
+    rows = open_rows(options.input)
+    vectors = SentenceVectors(
+        options.model, options.kind, options.seed, options.batch_size, options.gpu
+    )
+    start = time.perf_counter()
+    with whole_file(options.output) as part, open(part, "w", encoding="utf-8", newline="") as file:
+        for shard in _decoded(vectors, rows, options):
+            file.writelines(f"{line}\n" for line in shard)
+    seconds = time.perf_counter() - start
+    return f"{len(rows)} lines, {len(rows) / seconds:.0f} a second"
+
+
+def _counts(path: str) -> tuple[int, int]:
+    """Return the numbers of lines and of sentences of a text."""
+    lines = sentences = 0
+    for shard in line_shards(path, SHARD):
+        lines += len(shard)
+        sentences += sum(bool(line.split()) for line in shard)
+    if not sentences:
+        raise no_sentence(path)
+    return lines, sentences
+
+
+def _encoded(vectors: SentenceVectors, path: str, lines: int) -> Iterator[Rows]:
+    first = 0
+    with tqdm(total=lines, unit="line", desc="encoding") as bar:
+        for shard in line_shards(path, SHARD):
+            yield vectors.encode(shard, first)
+            first += len(shard)
+            bar.update(len(shard))
+
+
+def _decoded(vectors: SentenceVectors, rows: Rows, options: DecodeOptions) -> Iterator[list[str]]:
+    with tqdm(total=len(rows), unit="line", desc="decoding") as bar:
+        for first in range(0, len(rows), SHARD):
+            shard = rows[first : first + SHARD]
+            try:
+                yield vectors.decode(shard, first, options.beam_size, options.max_length)
+            except UserError as error:
+                raise UserError(f"-input {options.input}: {error}") from error
+            bar.update(len(shard))

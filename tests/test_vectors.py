@@ -1,0 +1,187 @@
+"""Sentences as vectors and points: they decode to what ``translate`` says, or are refused."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from conftest import Corpus
+
+from onmt_lattice.cli import main
+from onmt_lattice.errors import UserError
+from onmt_lattice.opennmt import vector_files
+from onmt_lattice.opennmt.vectors import NO_POINT, SentenceVectors
+
+Trained = Callable[[str], Path]
+Mistake = Callable[..., str]
+KINDS: dict[str, tuple[str, ...]] = {
+    "quantized": (),
+    "points": ("-points",),
+    "continuous": ("-continuous",),
+}
+HAVE_POINTS = ("lattice_z", "lattice_a2", "ste_scalar", "ste_vector")
+SEED = ("-seed", 5)
+
+
+def run(command: str, *words: object) -> None:
+    assert main([command, *map(str, words)]) == 0
+
+
+def encoded(model: Path, text: Path, output: Path, *words: object) -> np.ndarray:
+    run("encode", "-model", model, "-src", text, "-output", output, *words)
+    return np.load(output, allow_pickle=False)
+
+
+def decoded(model: Path, array: Path, *words: object) -> list[str]:
+    output = array.with_suffix(".txt")
+    run("decode", "-model", model, "-input", array, "-output", output, *words)
+    return output.read_text(encoding="utf-8").splitlines()
+
+
+def translated(model: Path, text: Path, output: Path, *words: object) -> list[str]:
+    run("translate", "-model", model, "-src", text, "-output", output, *words)
+    return output.read_text(encoding="utf-8").splitlines()
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_what_was_encoded_decodes_to_what_translate_says(
+    trained: Trained, corpus: Corpus, tmp_path: Path, name: str, kind: str
+) -> None:
+    if kind == "points" and name not in HAVE_POINTS:
+        return
+    model, array = trained(name), tmp_path / "vectors.npy"
+    rows = encoded(model, corpus.test, array, *SEED, *KINDS[kind])
+    lines = corpus.test.read_text(encoding="utf-8").split("\n")[:-1]
+    assert rows.dtype == (np.int64 if kind == "points" else np.float32)
+    empty = (rows == NO_POINT) if kind == "points" else np.isnan(rows)
+    assert empty.all(1).tolist() == empty.any(1).tolist() == [not line.split() for line in lines]
+    expected = translated(model, corpus.test, tmp_path / "pred.txt", *SEED)
+    assert len(set(expected)) > 5
+    assert decoded(model, array, *SEED, *KINDS[kind], "-batch_size", 7) == expected
+    greedy = translated(model, corpus.test, tmp_path / "pred.txt", *SEED, "-beam_size", 1)
+    assert decoded(model, array, *SEED, *KINDS[kind], "-beam_size", 1) == greedy
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_shards_and_batches_do_not_matter(
+    trained: Trained,
+    corpus: Corpus,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    kind: str,
+) -> None:
+    model, array = trained("lattice_a2"), tmp_path / "vectors.npy"
+    rows = encoded(model, corpus.test, array, *KINDS[kind])
+    text = decoded(model, array, *KINDS[kind])
+    monkeypatch.setattr(vector_files, "SHARD", 9)
+    again = encoded(model, corpus.test, array, "-batch_size", 4, *KINDS[kind])
+    np.testing.assert_allclose(again, rows, rtol=1e-4, atol=1e-5)
+    assert decoded(model, array, *KINDS[kind]) == text
+
+
+def test_points_are_of_their_seed_and_line(
+    trained: Trained, corpus: Corpus, tmp_path: Path
+) -> None:
+    model, array = trained("lattice_z"), tmp_path / "points.npy"
+    rows = encoded(model, corpus.test, array, "-points", *SEED)
+    text = decoded(model, array, "-points", *SEED, "-beam_size", 1)
+    assert decoded(model, array, "-points", "-beam_size", 1) != text
+    np.save(array, rows[1:])
+    assert decoded(model, array, "-points", *SEED, "-beam_size", 1) != text[1:]
+    vectors = SentenceVectors(model, "points", seed=5)
+    assert vectors.decode(rows[1:], first=1, beam_size=1) == text[1:]
+
+
+def test_rows_may_be_computed(trained: Trained, corpus: Corpus, tmp_path: Path) -> None:
+    vectors = SentenceVectors(trained("ste_vector"))
+    lines = corpus.test.read_text(encoding="utf-8").split("\n")[1:4]
+    rows = vectors.encode(lines)
+    expected = vectors.decode(rows, beam_size=1)
+    for other in (rows.astype(np.float64), rows.astype(">f4"), np.asfortranarray(rows)):
+        assert vectors.decode(other, beam_size=1) == expected
+    middle = (rows[:1] + rows[1:2]) / 2
+    assert vectors.decode(middle, beam_size=1)[0].split()
+    assert vectors.decode(rows[:0]) == []
+    assert max(len(line.split()) for line in vectors.decode(rows, max_length=2)) == 2
+
+
+def test_models_that_send_nothing_discrete_have_no_points(
+    trained: Trained, corpus: Corpus, tmp_path: Path, mistake: Mistake
+) -> None:
+    output = tmp_path / "vectors.npy"
+    for name in ("gaussian", "none"):
+        words = ("-model", trained(name), "-src", corpus.test, "-output", output, "-points")
+        said = mistake("encode", *words)
+        assert f"-bottleneck {name} sends nothing discrete: expected a model" in said
+        assert "'onmt_lattice quantize' makes" in said
+    assert not output.exists()
+
+
+def test_what_cannot_be_encoded_is_refused(
+    trained: Trained, corpus: Corpus, tmp_path: Path, mistake: Mistake
+) -> None:
+    model, output, empty = trained("none"), tmp_path / "out.npy", tmp_path / "empty.txt"
+    empty.write_text("\n \n")
+    (tmp_path / "binary").write_bytes(b"a b\n\xff\n")
+    given = ("encode", "-model", model, "-src", corpus.test, "-output", output)
+    for words, said in (
+        (("-src", empty), "no sentence in it"),
+        (("-src", tmp_path / "binary"), "not UTF-8 text (invalid start byte in line 2)"),
+        (("-src", tmp_path / "missing"), "cannot be read"),
+        (("-seed", -1), "-seed -1: expected at least 0"),
+        (("-seed", 2**32), "expected less than 2^32"),
+        (("-batch_size", 0), "-batch_size 0: expected at least 1"),
+        (("-points", "-continuous"), "not allowed with"),
+        (("-continous",), "unknown option 'continous'; did you mean 'continuous'?"),
+        (("-gpu", 99), "-gpu 99: no such CUDA device"),
+        (("-model", corpus.test), "not a checkpoint"),
+    ):
+        assert said in mistake(*given, *words)
+        assert not output.exists()
+
+
+def test_what_cannot_be_decoded_is_refused(
+    trained: Trained, tmp_path: Path, mistake: Mistake
+) -> None:
+    output, array = tmp_path / "out.txt", tmp_path / "rows.npy"
+
+    def refused(name: str, rows: np.ndarray, *words: object) -> str:
+        np.save(array, rows)
+        given = ("-model", trained(name), "-input", array, "-output", output, *words)
+        said = mistake("decode", *given)
+        assert not output.exists() and f"-input {array}: " in said
+        return said
+
+    good = np.zeros((3, 32), dtype=np.float32)
+    for bad, value in ((good.copy(), np.nan), (good.copy(), np.inf), (good.astype("f8"), 1e300)):
+        bad[1, 4] = value
+        assert "in row 1 and column 4, from 0: expected finite numbers" in refused("none", bad)
+    for name, rows, words in (
+        ("none", good[:, :31], ()),
+        ("none", good[:, :31], ("-continuous",)),
+        ("none", good.astype(np.int64), ()),
+        ("none", good.astype(np.complex64), ()),
+        ("lattice_z", good[:, :16], ("-points",)),
+        ("lattice_z", good.astype(np.int32)[:, :16], ("-points",)),
+        ("lattice_z", good.astype(np.int64)[:, :15], ("-points",)),
+    ):
+        said = refused(name, rows, *words)
+        assert f"an array of shape {rows.shape} and type {rows.dtype}: expected (N, " in said
+    entries = np.zeros((3, 32), dtype=np.int64)
+    for value in (-1, 3):
+        entries[2, 0] = value
+        assert "expected entries from 0 to 2" in refused("ste_scalar", entries, "-points")
+    points = np.zeros((3, 16), dtype=np.int64)
+    for value in (2**60, NO_POINT):
+        points[2, 0] = value
+        assert f"{value} in row 2 and column 0" in refused("lattice_z", points, "-points")
+    assert "no array in it" in mistake(
+        "decode", "-model", trained("none"), "-input", trained("none"), "-output", output
+    )
+
+
+def test_a_kind_that_does_not_exist_is_refused(trained: Trained) -> None:
+    with pytest.raises(UserError, match="unknown kind of vectors 'point'; did you mean 'points'"):
+        SentenceVectors(trained("none"), "point")
