@@ -18,6 +18,7 @@ from onmt_lattice.bitstream.logarithms import Integers
 
 Frequencies = npt.NDArray[np.float64]
 PIECE = 16  # bits sent at a time
+SLACK = 64  # bits that symbols may take over those of a stream: two words
 
 
 def _families() -> tuple[object, object]:
@@ -86,10 +87,12 @@ class Reader(Coder):
     """Reads symbols of a stream; their values have to be None.
 
     Raises:
-        AlteredBitstream: on reading what no writer wrote.
+        AlteredBitstream: on reading what no writer wrote, or more than the payload can hold: work
+            is bounded by the bytes there are, whatever these say.
     """
 
     def __init__(self, payload: bytes) -> None:
+        self._left = 8.0 * len(payload) + SLACK
         if len(payload) % 4:
             raise AlteredBitstream(f"{len(payload)} bytes of symbols: expected whole words of 4")
         words = np.frombuffer(payload, dtype="<u4").astype(np.uint32)
@@ -98,10 +101,18 @@ class Reader(Coder):
 
     def symbols(self, frequencies: Frequencies, values: Integers | None) -> Integers:
         """See :meth:`Coder.symbols`."""
-        return self._read(len(frequencies), self._categorical, frequencies)
+        found = self._read(len(frequencies), self._categorical, frequencies)
+        self._spend(symbol_bits(frequencies, found))
+        return found
 
     def _uniform(self, sizes: Integers, values: Integers | None) -> Integers:
+        self._spend(float(np.log2(sizes).sum()))
         return self._read(len(sizes), self._uniforms, sizes.astype(np.int32))
+
+    def _spend(self, bits: float) -> None:
+        self._left -= bits
+        if self._left < 0:
+            raise AlteredBitstream("more symbols than bytes can hold: expected those written")
 
     def _read(self, count: int, family: object, parameters: object) -> Integers:
         if not count:
@@ -133,14 +144,19 @@ class Meter(Coder):
     def symbols(self, frequencies: Frequencies, values: Integers | None) -> Integers:
         """See :meth:`Coder.symbols`."""
         assert values is not None
-        taken = np.take_along_axis(frequencies, values[:, None], 1)
-        self.total += float(24 * len(values) - np.log2(taken + 1).sum())
+        self.total += symbol_bits(frequencies, values)
         return values
 
     def _uniform(self, sizes: Integers, values: Integers | None) -> Integers:
         assert values is not None
         self.total += float(np.log2(sizes).sum())
         return values
+
+
+def symbol_bits(frequencies: Frequencies, values: Integers) -> float:
+    """Return the bits that a symbol of each row of ``frequencies`` ``(N, M)`` takes, all of N."""
+    taken = frequencies[np.arange(len(values)), values]
+    return float(24 * len(values) - np.log2(taken + 1).sum())
 
 
 def _bit_lengths(values: Integers) -> Integers:
