@@ -256,3 +256,40 @@ def row_frequencies(below: Any, exp: Any, out: Any) -> None:
         for i in range(len(weights)):
             weights[i] = weight(below[row, i], exp)
         frequencies(weights, out[row])
+
+
+@compiled
+def bucket_frequencies(scores: Any, width: Any, exp: Any, out: Any) -> None:
+    """Set ``out`` ``(N, buckets)`` to the frequencies of buckets of ``width`` entries, up to 512.
+
+    Args:
+        scores: ``(N, M)`` floating-point log weights in units; their fractions are cut off.
+        width: of all buckets but the last, which may be narrower.
+        exp: the table.
+        out: set.
+    """
+    entries = scores.shape[1]
+    weights = np.empty(out.shape[1], dtype=np.int64)
+    for row in range(len(scores)):
+        top = scores[row].max()
+        for bucket in range(len(weights)):
+            total = 0
+            for i in range(bucket * width, min(entries, (bucket + 1) * width)):
+                total += weight(np.int64(top - scores[row, i]), exp)
+            weights[bucket] = total
+        frequencies(weights, out[row])
+
+
+@compiled
+def place_frequencies(scores: Any, buckets: Any, exp: Any, out: Any) -> None:
+    """Set ``out`` ``(N, width)`` to the frequencies of the entries of one bucket a row."""
+    entries, width = scores.shape[1], out.shape[1]
+    weights = np.empty(width, dtype=np.int64)
+    for row in range(len(scores)):
+        begin = buckets[row] * width
+        size = min(entries, begin + width) - begin
+        top = scores[row, begin : begin + size].max()
+        weights[:] = 0
+        for i in range(size):
+            weights[i] = weight(np.int64(top - scores[row, begin + i]), exp)
+        frequencies(weights, out[row])

@@ -1,0 +1,66 @@
+"""Linear maps of whole numbers that are exact, whoever sums them and in whatever order.
+
+Numbers are in steps of 2⁻²⁰, weights in steps of 2^−bits: products and sums are whole. As long as
+no sum of magnitudes reaches 2⁵², float64 has all of them, so that no product and no partial sum is
+ever rounded: a matrix product is the same for every BLAS, vector width and number of threads.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from onmt_lattice.bitstream.logarithms import UNIT
+from onmt_lattice.errors import UserError
+
+Floats = npt.NDArray[np.float64]
+
+LARGEST = 2**52  # below this, a float64 has a bit to spare for the sum with a bias
+FEWEST_BITS = 8
+
+
+def in_steps(numbers: Floats, bound: float) -> Floats:
+    """Return ``numbers``, kept within ± ``bound``, in whole steps of 2⁻²⁰."""
+    return np.rint(np.clip(numbers, -bound, bound) * 2.0**UNIT)
+
+
+class ExactLinear:
+    """x ↦ Wx + b.
+
+    Args:
+        weight: W, ``(out, in)``.
+        bias: b, ``(out,)``.
+        bound: the largest magnitude of any x.
+
+    Attributes:
+        bits: of the fraction of each weight: 20, or as many fewer as exact sums ask for.
+
+    Raises:
+        UserError: if a weight is no number, or all are too large.
+    """
+
+    def __init__(self, weight: Floats, bias: Floats, bound: float) -> None:
+        if not (np.isfinite(weight).all() and np.isfinite(bias).all()):
+            raise UserError("the decoder has weights that are no numbers: expected a trained model")
+        self.bits = UNIT
+        self._bias = in_steps(bias, float(2**12))
+        while not self._fits(weight, bound):
+            self.bits -= 1
+            if self.bits < FEWEST_BITS:
+                raise UserError(
+                    f"the decoder has weights as large as {abs(weight).max():.3g}: expected a sum "
+                    "of their magnitudes that leaves them 8 bits in exact arithmetic"
+                )
+        self._weight = np.ascontiguousarray(np.rint(weight * 2.0**self.bits).T)
+
+    def _fits(self, weight: Floats, bound: float) -> bool:
+        norms = np.abs(np.rint(weight * 2.0**self.bits)).astype(np.int64).sum(1)
+        largest = int(norms.max()) * int(bound * 2**UNIT)
+        return largest + int(abs(self._bias).max() * 2**self.bits) < LARGEST
+
+    def __call__(self, x: Floats) -> Floats:
+        """Return Wx + b ``(rows, out)`` in steps, of x ``(rows, in)`` in whole steps."""
+        found: Floats = x @ self._weight
+        found *= 2.0**-self.bits
+        found += self._bias
+        return found

@@ -1,0 +1,133 @@
+"""Tokens of sentences to symbols and back, each under a model's probabilities given those before.
+
+The model is handed in. What it gives are scores, log probabilities up to a constant for each row;
+frequencies are computed from these in integers (:mod:`~onmt_lattice.bitstream.kernels`), and so a
+model whose scores are the same on any machine makes a code that is.
+
+A token is coded in two steps, its bucket and its place there, so that no table has as many entries
+as the vocabulary. Sentences go in lockstep, so many at a time; each ends with the token for that,
+so that no length has to be sent.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+import numpy as np
+
+from onmt_lattice.bitstream import kernels
+from onmt_lattice.bitstream.coder import Coder
+from onmt_lattice.bitstream.container import AlteredBitstream
+from onmt_lattice.bitstream.exact import Floats
+from onmt_lattice.bitstream.logarithms import Integers, tables
+from onmt_lattice.errors import UserError
+
+State = tuple[Floats, ...]  # each (rows, ...)
+
+LONGEST = 1024  # tokens of a sentence, its end not counted
+LARGEST = 2**22  # tokens of a vocabulary
+SCORES_AT_ONCE = 2**22
+ROWS_AT_ONCE = 256
+
+
+class TokenModel(Protocol):
+    """What gives the probabilities of the next token.
+
+    Attributes:
+        vocabulary: V, how many tokens there are.
+    """
+
+    vocabulary: int
+
+    def start(self, values: Floats) -> State:
+        """Return the state before the first token, given representations ``(rows, d)``."""
+        ...
+
+    def step(self, state: State, tokens: Integers) -> Floats:
+        """Return scores ``(rows, V)``, in units of 2⁻²⁰ nats, of the token behind ``tokens``.
+
+        ``state`` is moved on in place.
+        """
+        ...
+
+
+class TokenCodec:
+    """Codes sentences of tokens under ``model``.
+
+    Args:
+        model: the model.
+        begin: the token that stands before a sentence.
+        end: the token that ends it.
+
+    Raises:
+        UserError: if the vocabulary is too large.
+    """
+
+    def __init__(self, model: TokenModel, begin: int, end: int) -> None:
+        if not 4 <= model.vocabulary <= LARGEST:
+            raise UserError(f"a vocabulary of {model.vocabulary}: expected 4 to {LARGEST} tokens")
+        self.model, self.begin, self.end = model, begin, end
+        self._width = min(256, int(np.ceil(np.sqrt(model.vocabulary))))
+        self._buckets = -(-model.vocabulary // self._width)
+
+    def code(
+        self, coder: Coder, values: Floats, sentences: Sequence[Sequence[int]] | None
+    ) -> list[list[int]]:
+        """Code ``sentences``, if there are any, given ``values`` ``(sentences, d)``; return them.
+
+        Raises:
+            UserError: if a sentence is longer than LONGEST, or holds its own end.
+            AlteredBitstream: on reading what no writer wrote.
+        """
+        for sentence in sentences or ():
+            if len(sentence) > LONGEST or self.end in sentence:
+                raise UserError(
+                    f"a sentence of {len(sentence)} tokens: expected up to {LONGEST}, none its end"
+                )
+        size = max(1, min(ROWS_AT_ONCE, SCORES_AT_ONCE // self.model.vocabulary))
+        found: list[list[int]] = []
+        for first in range(0, len(values), size):
+            part = slice(first, first + size)
+            given = None if sentences is None else self._padded(sentences[part])
+            found += self._lockstep(coder, values[part], given)
+        return found
+
+    def _padded(self, sentences: Sequence[Sequence[int]]) -> Integers:
+        """Return ``(longest + 1, rows)``, each sentence a column that ends in its end."""
+        longest = max(len(sentence) for sentence in sentences)
+        padded = np.full((longest + 1, len(sentences)), self.end)
+        for column, sentence in zip(padded.T, sentences, strict=True):
+            column[: len(sentence)] = sentence
+        return padded
+
+    def _lockstep(self, coder: Coder, values: Floats, padded: Integers | None) -> list[list[int]]:
+        found: list[list[int]] = [[] for _ in values]
+        rows, tokens = np.arange(len(values)), np.full(len(values), self.begin)
+        state = self.model.start(values)
+        for step in range(LONGEST + 1):
+            scores = self.model.step(state, tokens)
+            tokens = self._code_step(coder, scores, None if padded is None else padded[step, rows])
+            going = tokens != self.end
+            rows, tokens = rows[going], tokens[going]
+            for row, token in zip(rows.tolist(), tokens.tolist(), strict=True):
+                found[row].append(token)
+            if not len(rows):
+                return found
+            if not going.all():
+                state = tuple(part[going] for part in state)
+        raise AlteredBitstream(f"a sentence of more than {LONGEST} tokens: expected its end")
+
+    def _code_step(self, coder: Coder, scores: Floats, tokens: Integers | None) -> Integers:
+        """Code a token of each row, if there are any, and return them ``(rows,)``."""
+        exp = tables().exp
+        out = np.empty((len(scores), self._buckets))
+        kernels.bucket_frequencies(scores, self._width, exp, out)
+        buckets = coder.symbols(out, None if tokens is None else tokens // self._width)
+        out = np.empty((len(scores), self._width))
+        kernels.place_frequencies(scores, buckets, exp, out)
+        places = coder.symbols(out, None if tokens is None else tokens % self._width)
+        found = buckets * self._width + places
+        if (found >= self.model.vocabulary).any():
+            raise AlteredBitstream("a token beyond the vocabulary: expected one of it")
+        return found
