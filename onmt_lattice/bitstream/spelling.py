@@ -1,0 +1,130 @@
+"""Strings of bytes of any kind, coded by an adaptive model of the next byte given three before.
+
+The estimates of four orders are blended as Witten and Bell (1991) do: with n occurrences of d
+distinct symbols in a context, a symbol that occurred c times there has probability
+(c + d·p)/(n + d), p that of the context shorter by a byte. All are whole numbers. A symbol never
+costs less than 0.0014 bits, so that few bytes cannot stand for a string without an end.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+
+from onmt_lattice.bitstream import kernels
+from onmt_lattice.bitstream.coder import Coder
+from onmt_lattice.bitstream.logarithms import Integers
+from onmt_lattice.compilation import compiled
+
+END = 256  # the symbol behind the last byte
+SYMBOLS = 257
+ORDERS = 4  # contexts of 0 to 3 bytes
+ROWS = 2**14  # contexts of an order are hashed to so many
+SCALE = 24  # probabilities are multiples of 2^-24
+LEAST = 10  # all symbols share 2^-10 of the chances, whatever was seen
+MOST = 2**12  # occurrences in a context; they are halved there
+AT_ONCE = 1024
+
+
+@compiled
+def context_rows(last: Any, rows: Any) -> None:
+    """Set ``rows`` ``(ORDERS,)`` to where the contexts stand that end in the symbols ``last``."""
+    key = 0
+    for k in range(len(rows)):
+        rows[k] = k * ROWS + (((key * 0x9E3779B1) & 0xFFFFFFFF) >> 18)
+        if k < len(last):
+            key = (key * 263 + last[len(last) - 1 - k] + 1) & 0xFFFFFFFF
+
+
+@compiled
+def predict(counts: Any, rows: Any, out: Any) -> None:
+    """Set ``out`` ``(SYMBOLS,)`` to the frequencies of the next symbol."""
+    chance = np.full(SYMBOLS, (1 << SCALE) // SYMBOLS, dtype=np.int64)
+    for k in range(len(rows)):
+        own = counts[rows[k]]
+        seen, distinct = 0, 0
+        for count in own:
+            seen += count
+            distinct += 1 if count > 0 else 0
+        if seen > 0:
+            for i in range(SYMBOLS):
+                share = (np.int64(own[i]) << SCALE) + distinct * chance[i]
+                chance[i] = share // (seen + distinct)
+    chance += (1 << (SCALE - LEAST)) // SYMBOLS
+    kernels.frequencies(chance, out)
+
+
+@compiled
+def learn(counts: Any, rows: Any, last: Any, symbol: Any) -> None:
+    """Count ``symbol`` in its contexts, and move on ``last``."""
+    for k in range(len(rows)):
+        own = counts[rows[k]]
+        own[symbol] += 1
+        if own[symbol] >= MOST:
+            for i in range(SYMBOLS):
+                own[i] -= own[i] >> 1
+    for k in range(len(last) - 1):
+        last[k] = last[k + 1]
+    last[len(last) - 1] = symbol
+
+
+@compiled
+def spell(counts: Any, rows: Any, last: Any, symbols: Any, out: Any) -> None:
+    """Set ``out`` ``(N, SYMBOLS)`` to the frequencies of each of ``symbols`` in turn, and learn."""
+    for i in range(len(symbols)):
+        context_rows(last, rows)
+        if len(out):
+            predict(counts, rows, out[i])
+        learn(counts, rows, last, symbols[i])
+
+
+class Speller:
+    """Codes strings of bytes, each with its end, and learns from them.
+
+    Args:
+        primer: strings to learn from at first, known where the code is read too.
+    """
+
+    def __init__(self, primer: Iterable[bytes] = ()) -> None:
+        self._counts = np.zeros((ORDERS * ROWS, SYMBOLS), dtype=np.uint16)
+        self._rows = np.zeros(ORDERS, dtype=np.int64)
+        for string in primer:
+            self._spell(self._start(), _symbols(string), np.empty((0, SYMBOLS)))
+
+    def code(self, coder: Coder, string: bytes | None) -> bytes:
+        """Code ``string``, if there is one, and return it."""
+        last = self._start()
+        if string is None:
+            return self._read(coder, last)
+        symbols = _symbols(string)
+        for begin in range(0, len(symbols), AT_ONCE):
+            part = symbols[begin : begin + AT_ONCE]
+            out = np.empty((len(part), SYMBOLS))
+            self._spell(last, part, out)
+            coder.symbols(out, part)
+        return string
+
+    def _read(self, coder: Coder, last: Integers) -> bytes:
+        found = bytearray()
+        out = np.empty((1, SYMBOLS))
+        while True:
+            context_rows(last, self._rows)
+            predict(self._counts, self._rows, out[0])
+            symbol = int(coder.symbols(out, None)[0])
+            learn(self._counts, self._rows, last, symbol)
+            if symbol == END:
+                return bytes(found)
+            found.append(symbol)
+
+    def _spell(self, last: Integers, symbols: Integers, out: Any) -> None:
+        spell(self._counts, self._rows, last, symbols, out)
+
+    @staticmethod
+    def _start() -> Integers:
+        return np.full(ORDERS - 1, END, dtype=np.int64)
+
+
+def _symbols(string: bytes) -> Integers:
+    return np.array([*string, END], dtype=np.int64)
