@@ -35,7 +35,7 @@ from onmt_lattice.codes import ConvolvedGaussianCode, DiscreteGaussianCode, Latt
 from onmt_lattice.errors import UserError
 from onmt_lattice.lattices import Lattice, ProductLattice
 
-FARTHEST = 2**52  # units of a coordinate, up to which float64 has all integers
+FARTHEST = 2**50  # units of a coordinate, up to which float64's products of a unit tell them apart
 WEIGHTS_AT_ONCE = 2**22
 COORDINATES_AT_ONCE = 2**16
 
@@ -191,12 +191,15 @@ class LatticeCodec:
         if tuple(points.shape) != expected:
             raise UserError(f"points of shape {tuple(points.shape)}: expected {expected}")
         exact = points.detach().double().cpu().numpy().reshape(-1, len(self.units)) / self.units
+        eps = torch.finfo(points.dtype).eps
+        farthest = min(FARTHEST, 0.25 / eps)
         with np.errstate(invalid="ignore"):
-            whole = np.rint(exact)
-            if not (np.abs(exact) <= FARTHEST).all() or (np.abs(exact - whole) > 1e-3).any():
+            whole, size = np.rint(exact), np.abs(exact)
+            far = not (size <= farthest).all()
+            if far or (np.abs(exact - whole) > 1e-3 + size * eps).any():
                 raise UserError(
-                    f"points that are none of {self.code.lattice!r}, or beyond {FARTHEST} units: "
-                    "expected what its nearest_point returns"
+                    f"points that are none of {self.code.lattice!r}, or beyond {farthest:.0f} "
+                    "units: expected what its nearest_point returns"
                 )
         return whole.astype(np.int64)
 

@@ -181,15 +181,27 @@ class _GroupOrder:
 
 def _choices(labels: Integers, sums: Integers) -> Choices:
     """Return the pairs of children whose syndromes' sums ``(left, right, n)`` are of ``labels``."""
-    rows = np.concatenate([labels, sums.reshape(-1, labels.shape[1])])
-    _, group = np.unique(rows, axis=0, return_inverse=True)
-    group = group.reshape(-1)
-    label_of = np.full(group.max() + 1, -1)
-    label_of[group[: len(labels)]] = np.arange(len(labels))
-    found = label_of[group[len(labels) :]]
+    found = _found(labels, sums.reshape(-1, labels.shape[1]))
     pairs = found.argsort(kind="stable")[(found < 0).sum() :].reshape(len(labels), -1)
     left, right = np.divmod(pairs, sums.shape[1])
     return Choices(left, right)
+
+
+def _found(labels: Integers, rows: Integers) -> Integers:
+    """Return which of ``labels`` ``(L, n)``, no two alike, each of ``rows`` is, or −1.
+
+    By a number for each row, as sorting the rows themselves takes seconds: that of a label is its
+    own, and the one label whose number a row has is compared with it.
+    """
+    rng = np.random.default_rng(0)
+    while True:
+        weights = rng.integers(2**62, size=labels.shape[1])
+        numbers, at = np.unique(labels @ weights, return_index=True)
+        if len(numbers) == len(labels):
+            break
+    place = np.searchsorted(numbers, rows @ weights)
+    nearest = at[np.minimum(place, len(labels) - 1)]
+    return np.where((labels[nearest] == rows).all(1), nearest, -1)
 
 
 def trellis_order(encoder: Encoder) -> CodingOrder:
