@@ -64,13 +64,19 @@ def read_sentences(lines: list[str], pipe: TransformPipe, first: int = 0) -> lis
         words = line.split()
         if not words:
             continue
-        example: dict[str, Any] = {"src": words, "tgt": list(words)}
-        example["src_original"] = example["tgt_original"] = words
-        transformed = pipe.apply(example, is_train=False, corpus_name="valid")
-        if transformed is None or not transformed["src"]:
+        tokens = segmented(words, pipe)
+        if not tokens:
             raise UserError(f"line {index + 1}: nothing is left of it after the transforms")
-        sentences.append(Sentence(index, transformed["src"], len(words)))
+        sentences.append(Sentence(index, tokens, len(words)))
     return sentences
+
+
+def segmented(words: list[str], pipe: TransformPipe) -> list[str]:
+    """Return the tokens that ``pipe`` makes of the ``words`` of a line, if it leaves any."""
+    example: dict[str, Any] = {"src": words, "tgt": list(words)}
+    example["src_original"] = example["tgt_original"] = words
+    transformed = pipe.apply(example, is_train=False, corpus_name="valid")
+    return [] if transformed is None else transformed["src"]
 
 
 def undo(pipe: TransformPipe, line: str) -> str:
