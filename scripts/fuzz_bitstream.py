@@ -1,0 +1,310 @@
+#!/usr/bin/env python3
+"""Feed every codec with damaged and forged streams: each has to end in the right exception."""
+
+from __future__ import annotations
+
+import argparse
+import resource
+import signal
+import time
+import zlib
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from onmt_lattice.bitstream import BitstreamError, CategoricalCodec, DitherKey, LatticeCodec
+from onmt_lattice.codes import make_code
+from onmt_lattice.lattices import make_lattice
+
+DESCRIPTION = """\
+Nine streams in ten are damaged: bits and bytes changed, cut, extended, spliced with streams of the
+same or another codec, parts left out, repeated or moved, or the whole exchanged for another. Such a
+stream has to raise a BitstreamError, unless it came out as one that was written for this decoder.
+One in ten is forged: its checksum agrees, and what it holds is made up. It may decode, to something
+of the right shape. A stream fails by any other exception, by decoding where it should not, and by
+taking more than five seconds; the run fails by more than 512 MiB of memory on top of what it had
+after the first streams. A failure prints the stream and ends with status 1.
+"""
+LATTICES = [
+    *(("Z", "discrete_gaussian"), ("Z", "convolved_gaussian")),
+    *((name, "discrete_gaussian") for name in ("A2", "A3*", "D4", "E8", "BW16", "Leech")),
+    *((name, "discrete_gaussian") for name in ("conv16-24", "conv9-12", "conv25-12")),
+]
+ENTRIES = [2, 16, 300]
+KEY = DitherKey(5, (0, 1, 7))
+FORGED = 0.1
+SECONDS = 5
+MEMORY = 512  # MiB
+Rng = np.random.Generator
+
+
+@dataclass(frozen=True)
+class Target:
+    """A decoder and what may be fed to it.
+
+    Attributes:
+        name: of the codec.
+        streams: what the codec wrote, and its decoder has to take.
+        decode: returns True if what it found has the right shape.
+        forge: returns a stream whose checksums agree.
+    """
+
+    name: str
+    streams: list[bytes]
+    decode: Callable[[bytes], bool]
+    forge: Callable[[Rng], bytes]
+
+
+# ---- what is damaged, and how --------------------------------------------------------------------
+
+
+def flip(data: bytes, other: bytes, rng: Rng) -> bytes:
+    """Change up to eight bits."""
+    changed = bytearray(data)
+    for _ in range(rng.integers(1, 9)):
+        changed[rng.integers(len(data))] ^= 1 << int(rng.integers(8))
+    return bytes(changed)
+
+
+def overwrite(data: bytes, other: bytes, rng: Rng) -> bytes:
+    """Set some bytes, in the head more often than not, to what numbers and lengths fear."""
+    changed = bytearray(data)
+    for _ in range(rng.integers(1, 5)):
+        at = rng.integers(min(24, len(data))) if rng.random() < 0.6 else rng.integers(len(data))
+        changed[at] = rng.choice([0, 1, 127, 128, 255, rng.integers(256)])
+    return bytes(changed)
+
+
+def truncate(data: bytes, other: bytes, rng: Rng) -> bytes:
+    """Leave out the end."""
+    return data[: rng.integers(len(data))]
+
+
+def extend(data: bytes, other: bytes, rng: Rng) -> bytes:
+    """Add bytes at the end, or another stream."""
+    return data + (other if rng.random() < 0.3 else rng.bytes(int(rng.integers(1, 40))))
+
+
+def splice(data: bytes, other: bytes, rng: Rng) -> bytes:
+    """Go on as another stream."""
+    return data[: rng.integers(len(data) + 1)] + other[rng.integers(len(other)) :]
+
+
+def transplant(data: bytes, other: bytes, rng: Rng) -> bytes:
+    """Replace a part by what another stream has there."""
+    begin, end = sorted(rng.integers(len(data) + 1, size=2))
+    return data[:begin] + other[begin:end] + data[end:]
+
+
+def leave_out(data: bytes, other: bytes, rng: Rng) -> bytes:
+    """Leave out a part."""
+    begin, end = sorted(rng.integers(len(data) + 1, size=2))
+    return data[:begin] + data[end:]
+
+
+def repeat(data: bytes, other: bytes, rng: Rng) -> bytes:
+    """Write a part twice."""
+    begin, end = sorted(rng.integers(len(data) + 1, size=2))
+    return data[:end] + data[begin:]
+
+
+def move(data: bytes, other: bytes, rng: Rng) -> bytes:
+    """Let two neighbouring parts change places."""
+    a, b, c = sorted(rng.integers(len(data) + 1, size=3))
+    return data[:a] + data[b:c] + data[a:b] + data[c:]
+
+
+def noise(data: bytes, other: bytes, rng: Rng) -> bytes:
+    """Make up all but the first bytes."""
+    return data[: rng.integers(12)] + rng.bytes(int(rng.integers(len(data))))
+
+
+def exchange(data: bytes, other: bytes, rng: Rng) -> bytes:
+    """Take another stream."""
+    return other
+
+
+DAMAGES = (
+    *(flip, overwrite, truncate, extend, splice, transplant, leave_out, repeat, move, noise),
+    exchange,
+)
+
+
+def scrambled(payload: bytes, rng: Rng) -> bytes:
+    """Return a payload that no encoder wrote, often of whole words."""
+    kind = rng.integers(4)
+    if kind == 0:
+        return rng.bytes(4 * int(rng.integers(2 + len(payload) // 3)))
+    if kind == 1:
+        return bytes([int(rng.choice([0, 255]))]) * (4 * int(rng.integers(2 + len(payload) // 3)))
+    return DAMAGES[rng.integers(len(DAMAGES))](payload or b"\0", payload or b"\0", rng)
+
+
+# ---- blocks --------------------------------------------------------------------------------------
+
+
+def forged_block(streams: list[bytes], rng: Rng) -> bytes:
+    """Return a block with a payload or a head made up, and the checksum that goes with it."""
+    head, payload = 10, streams[rng.integers(len(streams))][10:-4]
+    body = streams[0][:head] + payload
+    if rng.random() < 0.8:
+        payload = scrambled(payload, rng)
+        length, digits = len(payload), []
+        while length >= 128:
+            digits.append(length % 128 + 128)
+            length //= 128
+        body = streams[0][:9] + bytes([*digits, length]) + payload
+    else:
+        body = overwrite(body, body, rng)
+    return body + zlib.crc32(body).to_bytes(4, "little")
+
+
+def lattice_target(name: str, code: str, rng: Rng) -> Target:
+    """Return the target of a code on a lattice."""
+    lattice = make_lattice(name).with_second_moment(1.0)
+    shape = (max(1, 24 // lattice.dim), lattice.dim)
+    codec = LatticeCodec(make_code(code, lattice), torch.from_numpy(rng.normal(size=shape)))
+    expected = (len(KEY.indices), *shape)
+    streams = []
+    for size in (1.0, 5.0, 1e4):
+        x = torch.from_numpy(size * rng.standard_normal(expected)) + codec.dither(KEY)
+        streams.append(codec.encode(lattice.nearest_point(x), KEY))
+    return Target(
+        f"{name} {code}",
+        streams,
+        lambda data: tuple(codec.decode(data, KEY).shape) == expected,
+        lambda rng: forged_block(streams, rng),
+    )
+
+
+def categorical_target(entries: int, rng: Rng) -> Target:
+    """Return the target of quantizers of so many entries."""
+    codec = CategoricalCodec(torch.from_numpy(2 * rng.normal(size=(12, entries))))
+    symbols = [torch.from_numpy(rng.integers(entries, size=(5, 12))) for _ in range(3)]
+    streams = [codec.encode(each) for each in symbols]
+    return Target(
+        f"categorical {entries}",
+        streams,
+        lambda data: tuple(codec.decode(data, 5).shape) == (5, 12),
+        lambda rng: forged_block(streams, rng),
+    )
+
+
+def block_targets(rng: Rng) -> list[Target]:
+    """Return the targets of all codecs of points and symbols."""
+    lattices = [lattice_target(name, code, rng) for name, code in LATTICES]
+    return lattices + [categorical_target(entries, rng) for entries in ENTRIES]
+
+
+# ---- the run -------------------------------------------------------------------------------------
+
+
+class TooSlowError(Exception):
+    """A stream that takes longer than it may."""
+
+
+@contextmanager
+def time_limit(seconds: int) -> Iterator[None]:
+    """Raise :class:`TooSlowError` if the body takes longer."""
+
+    def late(*_: object) -> None:
+        raise TooSlowError(f"more than {seconds} seconds")
+
+    before = signal.signal(signal.SIGALRM, late)
+    signal.alarm(seconds)
+    try:
+        yield
+    finally:
+        signal.alarm(0)
+        signal.signal(signal.SIGALRM, before)
+
+
+def outcome(target: Target, stream: bytes, forged: bool) -> str:
+    """Return how decoding ends: the name of an exception, or ``as written`` or ``points``.
+
+    Raises:
+        AssertionError: if it ends as it should not.
+    """
+    try:
+        fits = target.decode(stream)
+    except BitstreamError as error:
+        assert type(error) is not BitstreamError and "\n" not in str(error), repr(error)
+        assert stream not in target.streams, f"refused as written: {error}"
+        return type(error).__name__
+    if stream in target.streams:
+        return "as written"
+    assert forged, "accepted what no encoder wrote"
+    assert fits, "decoded to another shape"
+    return "points"
+
+
+def memory() -> float:
+    """Return the most memory that this process has had, in MiB."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+
+
+def run(targets: list[Target], streams: int, seed: int) -> dict[str, Counter[str]]:
+    """Return how many streams of each kind ended in which way.
+
+    Raises:
+        SystemExit: at the first that fails, with what it takes to have it again.
+    """
+    rng, others = np.random.default_rng(seed), [s for t in targets for s in t.streams]
+    ends: dict[str, Counter[str]] = {}
+    at_first = None
+    for number in range(streams):
+        target = targets[number % len(targets)]
+        forged = rng.random() < FORGED
+        damage = DAMAGES[rng.integers(len(DAMAGES))]
+        data = target.streams[rng.integers(len(target.streams))]
+        pool = others if rng.random() < 0.5 else target.streams
+        other = pool[rng.integers(len(pool))]
+        stream = target.forge(rng) if forged else damage(data, other, rng)
+        kind = "forged" if forged else damage.__name__
+        try:
+            with time_limit(SECONDS):
+                end = outcome(target, stream, forged)
+        except Exception as error:
+            raise SystemExit(
+                f"stream {number} of seed {seed}, {target.name}, {kind}: {error!r}\n{stream.hex()}"
+            ) from error
+        ends.setdefault(kind, Counter())[end] += 1
+        if number == min(streams - 1, 20 * len(targets)):
+            at_first = memory()
+    grown = memory() - (at_first or memory())
+    if grown > MEMORY:
+        raise SystemExit(f"{grown:.0f} MiB of memory on top, expected at most {MEMORY}")
+    return ends
+
+
+def table(ends: dict[str, Counter[str]]) -> str:
+    """Return the counts as a table."""
+    columns = sorted({end for counts in ends.values() for end in counts})
+    rows = [f"{'':<12}" + "".join(f"{column:>20}" for column in columns)]
+    for kind in sorted(ends):
+        rows.append(f"{kind:<12}" + "".join(f"{ends[kind][column]:>20}" for column in columns))
+    return "\n".join(rows)
+
+
+def main() -> None:
+    """Fuzz, and print what came of it."""
+    parser = argparse.ArgumentParser(
+        description=DESCRIPTION, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("-streams", type=int, default=10_000)
+    parser.add_argument("-seed", type=int, default=0)
+    args = parser.parse_args()
+    targets = block_targets(np.random.default_rng(args.seed))
+    start = time.perf_counter()
+    ends = run(targets, args.streams, args.seed)
+    seconds = time.perf_counter() - start
+    print(table(ends))
+    print(f"{args.streams} streams for {len(targets)} decoders in {seconds:.0f} s: all as expected")
+
+
+if __name__ == "__main__":
+    main()
