@@ -1,6 +1,7 @@
 # make demo         install, then train, evaluate and plot every bottleneck on the embedded corpus
 # make test         install, then run the tests
 # make test-latest  the tests with the newest versions that setup.py admits, if not the lock's
+# make test-oldest  that frozen streams decode with the oldest torch and numpy that setup.py admits
 # make lint         style and types
 # make lock         write those newest versions to requirements.lock
 PYTHON ?= python3
@@ -8,12 +9,13 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/installed
 LATEST := build/latest
+OLDEST := build/oldest
 UV := build/uv
 PIP_INSTALL := -m pip install --quiet --disable-pip-version-check
 
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: demo test test-system test-latest lint format supported lock clean
+.PHONY: demo test test-system test-latest test-oldest lint format supported lock clean
 .DELETE_ON_ERROR:
 
 demo: $(INSTALLED)
@@ -32,6 +34,14 @@ test-latest: supported
 	@if grep '^Would install' build/drift.txt; then \
 		$(LATEST)/bin/python -m pytest -m "not system" $(ARGS); \
 	else echo 'The newest versions are those of requirements.lock.'; fi
+
+# Also the oldest numba and constriction: these four are all that could change what a stream holds.
+test-oldest: supported
+	$(PYTHON) -m venv --clear $(OLDEST)
+	sed -nE 's/^ *"(torch|numpy|numba|constriction)>=([0-9.]+).*/\1==\2/p' setup.py \
+		> $(OLDEST)/versions.txt
+	$(OLDEST)/bin/python $(PIP_INSTALL) --constraint $(OLDEST)/versions.txt . pytest hypothesis
+	$(OLDEST)/bin/python -m pytest tests/test_golden_blocks.py $(ARGS)
 
 lint: $(INSTALLED)
 	$(BIN)/ruff check .

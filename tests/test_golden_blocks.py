@@ -1,0 +1,59 @@
+"""Streams that were written once decode in every later version, on any machine.
+
+``make test-oldest`` runs these with the oldest versions of torch and numpy that setup.py admits.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from golden_blocks import digest, frozen, goldens
+
+from onmt_lattice.bitstream import BitstreamError
+
+GOLDENS, FROZEN = goldens(), frozen()
+HERE = Path(__file__).parent
+ENVIRONMENTS = [
+    {"OMP_NUM_THREADS": "1", "MKL_CBWR": "COMPATIBLE", "ATEN_CPU_CAPABILITY": "default"},
+    {"OMP_NUM_THREADS": "2", "MKL_CBWR": "AVX2", "ATEN_CPU_CAPABILITY": "avx2"},
+]
+
+
+@pytest.mark.parametrize("name", GOLDENS)
+def test_a_frozen_block_holds_what_it_held(name: str) -> None:
+    golden = GOLDENS[name]
+    assert torch.equal(golden.decode(FROZEN[name]), golden.integers)
+
+
+@pytest.mark.parametrize("name", GOLDENS)
+def test_the_same_is_written_today(name: str) -> None:
+    assert GOLDENS[name].encode() == FROZEN[name]
+
+
+def test_no_block_decodes_as_another_s() -> None:
+    for name, golden in GOLDENS.items():
+        for other, data in FROZEN.items():
+            if other != name:
+                with pytest.raises(BitstreamError):
+                    golden.decode(data)
+
+
+def test_other_processes_decode_them_to_the_same() -> None:
+    """With another number of threads, and other instructions in torch's and MKL's kernels."""
+    path = os.pathsep.join([str(HERE.parent), os.environ.get("PYTHONPATH", "")])
+    children = [
+        subprocess.Popen(
+            [sys.executable, str(HERE / "golden_blocks.py")],
+            env={**os.environ, "PYTHONPATH": path, **environment},
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        for environment in ENVIRONMENTS
+    ]
+    said = [child.communicate(timeout=300)[0].strip() for child in children]
+    assert said == [digest()] * len(ENVIRONMENTS)
