@@ -5,15 +5,17 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import sys
 import tempfile
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from onmt_lattice.errors import UserError
 
+STANDARD = "-"  # standard input or output
 _BLOCK = 1 << 20  # bytes
 
 
@@ -52,24 +54,57 @@ def write_lines(path: str | os.PathLike[str], lines: Iterable[str]) -> None:
     write_text(path, "".join(f"{line}\n" for line in lines))
 
 
+@contextmanager
+def output_stream(path: str) -> Iterator[BinaryIO]:
+    """Yield what is written to ``path``, whole or not at all, or to standard output for ``-``."""
+    if path == STANDARD:
+        yield sys.stdout.buffer
+        sys.stdout.buffer.flush()
+        return
+    with whole_file(path) as part, part.open("wb") as file:
+        yield file
+
+
+def read_bytes(path: str, option: str) -> bytes:
+    """Return the bytes of the file that ``option`` names, or of standard input for ``-``.
+
+    Raises:
+        UserError: if it cannot be read.
+    """
+    try:
+        return sys.stdin.buffer.read() if path == STANDARD else Path(path).read_bytes()
+    except OSError as error:
+        raise UserError(f"-{option} {path}: cannot be read ({error.strerror})") from error
+
+
 def lines_of(path: str | os.PathLike[str], option: str = "src") -> Iterator[str]:
     """Yield the lines of a UTF-8 text that ``option`` names; a line feed alone ends a line.
 
     Raises:
         UserError: if it is missing or is not UTF-8.
     """
-    number = 0
     try:
         with open(path, "rb") as file:
-            for line in file:
-                number += 1
-                yield line.removesuffix(b"\n").decode("utf-8")
+            yield from decoded_lines(file, path, option)
     except OSError as error:
         raise UserError(f"-{option} {path}: cannot be read ({error.strerror})") from error
-    except UnicodeDecodeError as error:
-        raise UserError(
-            f"-{option} {path}: not UTF-8 text ({error.reason} in line {number})"
-        ) from error
+
+
+def decoded_lines(
+    lines: Iterable[bytes], path: str | os.PathLike[str], option: str = "src"
+) -> Iterator[str]:
+    """Yield :func:`lines_of` a text that was read from ``path``, without their line feeds.
+
+    Raises:
+        UserError: if it is not UTF-8.
+    """
+    for number, line in enumerate(lines, 1):
+        try:
+            yield line.removesuffix(b"\n").decode("utf-8")
+        except UnicodeDecodeError as error:
+            raise UserError(
+                f"-{option} {path}: not UTF-8 text ({error.reason} in line {number})"
+            ) from error
 
 
 def line_shards(

@@ -43,7 +43,7 @@ def test_the_commands_on_ones_own_text(
     ours = [line for line in commands() if re.match("onmt_lattice (?!sweep)", line)]
     names = [line.split()[1] for line in ours]
     expected = ["build_vocab", "train", "quantize", "evaluate", "translate", "plot"]
-    assert names == [*expected, "encode", "decode"]
+    assert names == [*expected, "encode", "decode", "compress", "inspect", "decompress"]
     interpolation, _ = blocks("python")
     for line in ours:
         if line.startswith("onmt_lattice decode"):

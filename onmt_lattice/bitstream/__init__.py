@@ -1,16 +1,19 @@
 """Lattice points and symbols of quantizers to bytes and back, exactly, on any machine."""
 
 from onmt_lattice.bitstream.categorical import CategoricalCodec
-from onmt_lattice.bitstream.container import (
+from onmt_lattice.bitstream.dither import DitherKey
+from onmt_lattice.bitstream.errors import (
     AlteredBitstream,
     BitstreamError,
     ExtendedBitstream,
     NotABitstream,
     TruncatedBitstream,
     WrongCode,
+    WrongModel,
 )
-from onmt_lattice.bitstream.dither import DitherKey
+from onmt_lattice.bitstream.file import TextFile
 from onmt_lattice.bitstream.lattice import LatticeCodec
+from onmt_lattice.bitstream.representation import RepresentationCodec, representation_codec
 
 __all__ = [
     "AlteredBitstream",
@@ -20,6 +23,10 @@ __all__ = [
     "ExtendedBitstream",
     "LatticeCodec",
     "NotABitstream",
+    "RepresentationCodec",
+    "TextFile",
     "TruncatedBitstream",
     "WrongCode",
+    "WrongModel",
+    "representation_codec",
 ]

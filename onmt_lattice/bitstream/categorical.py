@@ -49,9 +49,17 @@ class CategoricalCodec:
         Raises:
             UserError: if their shape is not that, or any is not from 0 to M − 1.
         """
+        return pack(Block(self.fingerprint, len(symbols), self.write(symbols)))
+
+    def write(self, symbols: Tensor) -> bytes:
+        """Return ``symbols`` as :meth:`encode` does, without the block around them.
+
+        Raises:
+            UserError: as :meth:`encode`.
+        """
         writer = Writer()
         self._code(writer, len(symbols), self._checked(symbols))
-        return pack(Block(self._fingerprint, len(symbols), writer.payload()))
+        return writer.payload()
 
     def bits(self, symbols: Tensor) -> float:
         """Return the bits that ``symbols`` take in a stream, but for its last words and the block.
@@ -70,7 +78,15 @@ class CategoricalCodec:
             BitstreamError: if ``data`` is not, in whole and unaltered, a block that this code wrote
                 for so many sentences.
         """
-        reader = Reader(checked(data, self._fingerprint, sentences))
+        return self.read(checked(data, self.fingerprint, sentences), sentences)
+
+    def read(self, payload: bytes, sentences: int) -> Tensor:
+        """Return the symbols ``(sentences, N)`` int64 that :meth:`write` wrote.
+
+        Raises:
+            BitstreamError: if ``payload`` ends elsewhere than they do, or no encoder wrote it.
+        """
+        reader = Reader(payload)
         found = self._code(reader, sentences, None)
         reader.check_end()
         return torch.from_numpy(found)
@@ -99,5 +115,6 @@ class CategoricalCodec:
         return found
 
     @property
-    def _fingerprint(self) -> int:
+    def fingerprint(self) -> int:
+        """A CRC-32 of what decoding depends on."""
         return zlib.crc32(self._frequencies.astype("<f8").tobytes())

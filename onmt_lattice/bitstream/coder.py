@@ -13,7 +13,7 @@ import constriction
 import numpy as np
 import numpy.typing as npt
 
-from onmt_lattice.bitstream.container import AlteredBitstream
+from onmt_lattice.bitstream.errors import AlteredBitstream
 from onmt_lattice.bitstream.logarithms import Integers
 
 Frequencies = npt.NDArray[np.float64]

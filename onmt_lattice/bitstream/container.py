@@ -3,8 +3,8 @@
     magic 3, version 1, fingerprint 4, rows 1–9, length 1–9, the payload, CRC-32 of all before 4
 
 The fingerprint is of all that decoding needs and the block does not hold: a block of another code
-is refused before any symbol is read. Integers are little-endian; rows and length have seven bits a
-byte, the lower first, and a set eighth bit where more follow.
+is refused before any symbol is read. Integers are little-endian, rows and length as
+:mod:`~onmt_lattice.bitstream.varint` has them.
 """
 
 from __future__ import annotations
@@ -12,35 +12,17 @@ from __future__ import annotations
 import zlib
 from typing import NamedTuple
 
-from onmt_lattice.errors import UserError
+from onmt_lattice.bitstream.errors import (
+    AlteredBitstream,
+    ExtendedBitstream,
+    NotABitstream,
+    TruncatedBitstream,
+    WrongCode,
+)
+from onmt_lattice.bitstream.varint import pack_number, read_number
 
 MAGIC = b"olz"
 VERSION = 1
-LONGEST = 9  # bytes of a number
-
-
-class BitstreamError(UserError):
-    """Bytes that do not decode: the base of all errors that decoding raises."""
-
-
-class NotABitstream(BitstreamError):
-    """Bytes that do not begin as a block of a version known here."""
-
-
-class TruncatedBitstream(BitstreamError):
-    """A block whose end is missing."""
-
-
-class ExtendedBitstream(BitstreamError):
-    """A block with bytes after its end."""
-
-
-class AlteredBitstream(BitstreamError):
-    """A block that is not as it was written."""
-
-
-class WrongCode(BitstreamError):
-    """A block that another code, with other scales or for other sentences, has written."""
 
 
 class Block(NamedTuple):
@@ -60,7 +42,7 @@ class Block(NamedTuple):
 def pack(block: Block) -> bytes:
     """Return the bytes of ``block``."""
     head = MAGIC + bytes([VERSION]) + block.fingerprint.to_bytes(4, "little")
-    body = head + _number(block.rows) + _number(len(block.payload)) + block.payload
+    body = head + pack_number(block.rows) + pack_number(len(block.payload)) + block.payload
     return body + zlib.crc32(body).to_bytes(4, "little")
 
 
@@ -76,8 +58,8 @@ def unpack(data: bytes) -> Block:
         raise NotABitstream(f"bytes that begin with {data[:4]!r}: expected a block, {MAGIC!r} …")
     if data[3:4] not in (b"", bytes([VERSION])):
         raise NotABitstream(f"a block of version {data[3]}: this release reads version {VERSION}")
-    rows, at = _read_number(data, 8)
-    length, begin = _read_number(data, at)
+    rows, at = read_number(data, 8)
+    length, begin = read_number(data, at)
     missing = begin + length + 4 - len(data)
     if missing > 0:
         raise TruncatedBitstream(f"a block that lacks {missing} bytes: expected all of it")
@@ -103,24 +85,3 @@ def checked(data: bytes, fingerprint: int, rows: int) -> bytes:
     if block.rows != rows:
         raise WrongCode(f"a block of {block.rows} rows: expected {rows}, one for each sentence")
     return block.payload
-
-
-def _number(value: int) -> bytes:
-    digits = []
-    while value >= 128:
-        digits.append(value % 128 + 128)
-        value //= 128
-    return bytes([*digits, value])
-
-
-def _read_number(data: bytes, at: int) -> tuple[int, int]:
-    """Return the number at a place of ``data``, and the place after it."""
-    value = 0
-    for i in range(LONGEST):
-        if at + i >= len(data):
-            raise TruncatedBitstream("a block that ends within its head: expected all of it")
-        digit = data[at + i]
-        value += digit % 128 << 7 * i
-        if digit < 128:
-            return value, at + i + 1
-    raise AlteredBitstream("a number of a block that does not end: expected it as written")

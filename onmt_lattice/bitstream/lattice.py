@@ -26,8 +26,9 @@ from torch import Tensor
 
 from onmt_lattice.bitstream import kernels
 from onmt_lattice.bitstream.coder import Coder, Meter, Reader, Writer
-from onmt_lattice.bitstream.container import AlteredBitstream, Block, checked, pack
+from onmt_lattice.bitstream.container import Block, checked, pack
 from onmt_lattice.bitstream.dither import DitherKey
+from onmt_lattice.bitstream.errors import AlteredBitstream
 from onmt_lattice.bitstream.line import line, scale_grid
 from onmt_lattice.bitstream.logarithms import UNIT, Integers, tables
 from onmt_lattice.bitstream.tree import Tree
@@ -114,9 +115,17 @@ class LatticeCodec:
         Raises:
             UserError: if their shape is not that, or any is no point of the lattice.
         """
+        return pack(Block(self._keyed(key), len(key.indices), self.write(points, key)))
+
+    def write(self, points: Tensor, key: DitherKey) -> bytes:
+        """Return ``points`` as :meth:`encode` does, without the block around them.
+
+        Raises:
+            UserError: as :meth:`encode`.
+        """
         writer = Writer()
         self._code(writer, self._steps(key), self._integers(points, key))
-        return pack(Block(self._fingerprint(key), len(key.indices), writer.payload()))
+        return writer.payload()
 
     def bits(self, points: Tensor, key: DitherKey) -> float:
         """Return the bits that ``points`` take in a stream, but for its last words and the block.
@@ -135,7 +144,15 @@ class LatticeCodec:
             BitstreamError: if ``data`` is not, in whole and unaltered, a block that this code wrote
                 for these sentences.
         """
-        reader = Reader(checked(data, self._fingerprint(key), len(key.indices)))
+        return self.read(checked(data, self._keyed(key), len(key.indices)), key)
+
+    def read(self, payload: bytes, key: DitherKey) -> Tensor:
+        """Return the points ``(sentences, blocks, n)`` float64 that :meth:`write` wrote.
+
+        Raises:
+            BitstreamError: if ``payload`` ends elsewhere than they do, or no encoder wrote it.
+        """
+        reader = Reader(payload)
         found = self._code(reader, self._steps(key), None)
         reader.check_end()
         if (np.abs(found) > FARTHEST).any():
@@ -203,7 +220,12 @@ class LatticeCodec:
                 )
         return whole.astype(np.int64)
 
-    def _fingerprint(self, key: DitherKey) -> int:
+    @property
+    def fingerprint(self) -> int:
+        """A CRC-32 of what decoding depends on, but for the key."""
+        return self._keyed(DitherKey(0, ()))
+
+    def _keyed(self, key: DitherKey) -> int:
         """Return a CRC-32 of what decoding depends on."""
         name, seed = f"{self.code.name} {_factor(self.code.lattice)[0].name}", key.seed
         digest = zlib.crc32(f"{name} {self.shape} {seed}".encode())

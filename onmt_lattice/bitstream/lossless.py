@@ -19,7 +19,7 @@ from typing import NamedTuple, Protocol
 
 from onmt_lattice.bitstream.adaptive import AdaptiveSymbols
 from onmt_lattice.bitstream.coder import Coder, Reader, Writer
-from onmt_lattice.bitstream.container import AlteredBitstream, BitstreamError
+from onmt_lattice.bitstream.errors import AlteredBitstream, BitstreamError
 from onmt_lattice.bitstream.exact import Floats
 from onmt_lattice.bitstream.patches import Patcher, differences
 from onmt_lattice.bitstream.spelling import Speller

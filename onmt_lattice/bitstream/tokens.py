@@ -18,7 +18,7 @@ import numpy as np
 
 from onmt_lattice.bitstream import kernels
 from onmt_lattice.bitstream.coder import Coder
-from onmt_lattice.bitstream.container import AlteredBitstream
+from onmt_lattice.bitstream.errors import AlteredBitstream
 from onmt_lattice.bitstream.exact import Floats
 from onmt_lattice.bitstream.logarithms import Integers, tables
 from onmt_lattice.errors import UserError

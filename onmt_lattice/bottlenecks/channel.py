@@ -150,6 +150,11 @@ class LatticeChannel(Channel):
         """``(places,)``, log s of each coordinate, the padding's last."""
         return self.log_prior - nn.functional.pad(self.log_sigma, (0, self._padding))
 
+    @property
+    def placed_log_scale(self) -> Tensor:
+        """``(d/n, n)``, log s in each place."""
+        return self._blocks(self.log_scale[self.places])
+
     @torch.no_grad()
     def place(self) -> None:
         """Assign coordinates to places by their prior scales, the padding as the least."""
@@ -167,24 +172,24 @@ class LatticeChannel(Channel):
         if self.training:
             self.place()
         y = self.dithered(mean, noise)
-        return Sent(self._value(y), self.rate_nats(y, noise), None)
+        return Sent(self.value(y), self.rate_nats(y, noise), None)
 
     def quantized(self, mean: Tensor, noise: Noise) -> Sent:
         """See :meth:`Channel.quantized`: the rate is −log P(Ẑ = Z | U)."""
         u = self.dither(mean, noise)
-        z = self.lattice.nearest_point(self._placed(mean) + u)
+        z = self.lattice.nearest_point(self.placed(mean) + u)
         symbols = self.lattice.coordinates(z).flatten(1)
         y = self._point(symbols, u) - u
-        return Sent(self._value(y), self.rate_nats(y, noise), symbols)
+        return Sent(self.value(y), self.rate_nats(y, noise), symbols)
 
     def received(self, symbols: Tensor, noise: Noise) -> Tensor:
         """Return the value that :meth:`quantized` sent as ``symbols`` with an equal ``noise``."""
         u = self.dither(symbols.to(self.log_sigma), noise)
-        return self._value(self._point(symbols, u) - u)
+        return self.value(self._point(symbols, u) - u)
 
     def dithered(self, mean: Tensor, noise: Noise) -> Tensor:
         """Return (μ − b)/σ − U ``(batch, d/n, n)``, of the law of z − u given μ."""
-        return self._placed(mean) - self.dither(mean, noise)
+        return self.placed(mean) - self.dither(mean, noise)
 
     def coordinates(self, y: Tensor) -> Tensor:
         """Return ``(batch, d)``, what of ``y`` ``(batch, d/n, n)`` stands in each one's place."""
@@ -192,10 +197,9 @@ class LatticeChannel(Channel):
 
     def rate_nats(self, y: Tensor, noise: Noise) -> Tensor:
         """Return ``(batch,)``, the cost of the points z at y = z − u ``(batch, d/n, n)``."""
-        log_s = self._blocks(self.log_scale[self.places])
-        return -self.code.log_prob(y, log_s, noise).sum(-1)
+        return -self.code.log_prob(y, self.placed_log_scale, noise).sum(-1)
 
-    def _value(self, y: Tensor) -> Tensor:
+    def value(self, y: Tensor) -> Tensor:
         """Return Y ``(batch, d)`` at y = z − u ``(batch, d/n, n)``."""
         return self.center + self.log_sigma.exp() * self.coordinates(y)
 
@@ -203,7 +207,7 @@ class LatticeChannel(Channel):
         """Return the points z ``(batch, d/n, n)`` of their coordinates in the lattice's basis."""
         return self.lattice.point(self._blocks(symbols)).to(like)
 
-    def _placed(self, mean: Tensor) -> Tensor:
+    def placed(self, mean: Tensor) -> Tensor:
         """Return (μ − b)/σ ``(batch, d/n, n)``, each coordinate in its place."""
         x = (mean - self.center) * (-self.log_sigma).exp()
         return self._blocks(nn.functional.pad(x, (0, self._padding))[:, self.places])

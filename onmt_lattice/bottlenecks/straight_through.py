@@ -155,13 +155,19 @@ class StraightThroughBottleneck(Bottleneck):
 
     def quantized(self, x: Tensor, noise: Noise) -> Bottlenecked:
         """See :meth:`Bottleneck.quantized`; differentiable in the straight-through way."""
-        inner = self.map_in(x)
-        vectors = inner.view(len(x), *self.entries.shape[::2])
+        vectors = self.vectors(x)
         index = nearest_entry(vectors.detach(), self.entries.detach())
         passed = chosen_entry(self.entries, index) + (vectors - vectors.detach())
+        return Bottlenecked(self.map_out(passed.flatten(1)), self.rate_nats(index), index)
+
+    def vectors(self, x: Tensor) -> Tensor:
+        """Return ``(batch, N, v)``, what the quantizers see of ``x`` ``(batch, m)``."""
+        return self.map_in(x).view(len(x), *self.entries.shape[::2])
+
+    def rate_nats(self, index: Tensor) -> Tensor:
+        """Return ``(batch,)``, the cost of the entries at ``index`` ``(batch, N)``."""
         log_code = torch.log_softmax(self.logits.double(), -1)
-        rate = -chosen_entry(log_code.unsqueeze(-1), index).sum((1, 2))
-        return Bottlenecked(self.map_out(passed.flatten(1)), rate, index)
+        return -chosen_entry(log_code.unsqueeze(-1), index).sum((1, 2))
 
     def received(self, symbols: Tensor, noise: Noise) -> Tensor:
         """See :meth:`Bottleneck.received`."""
@@ -170,7 +176,7 @@ class StraightThroughBottleneck(Bottleneck):
     def relaxed(self, x: Tensor, noise: Noise) -> Bottlenecked:
         """See :meth:`Bottleneck.relaxed`: the real channel; entries follow the data at first."""
         if self.training and self.batches < RESTART_BATCHES:
-            self._follow(self.map_in(x).detach().view(len(x), *self.entries.shape[::2]))
+            self._follow(self.vectors(x).detach())
         return self.quantized(x, noise)
 
 

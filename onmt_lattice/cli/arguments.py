@@ -34,10 +34,13 @@ class Parser(Strict, argparse.ArgumentParser):
         return parsed
 
 
+LOWEST = (("seed", 0), ("batch_size", 1), ("beam_size", 1), ("max_length", 1), ("line", 1))
+
+
 def check_numbers(args: dict[str, Any]) -> None:
     """Raise :class:`UserError` for a number among ``args`` that is too small or too large."""
-    for name, lowest in (("seed", 0), ("batch_size", 1), ("beam_size", 1), ("max_length", 1)):
-        if args.get(name, lowest) < lowest:
+    for name, lowest in LOWEST:
+        if args.get(name) is not None and args[name] < lowest:
             raise UserError(f"-{name} {args[name]}: expected at least {lowest}")
-    if args["seed"] >= 2**32:
+    if args.get("seed", 0) >= 2**32:
         raise UserError(f"-seed {args['seed']}: expected less than 2^32")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -30,17 +31,21 @@ class Sentence:
     words: int
 
 
+def transform_names(loaded: LoadedAutoencoder) -> list[str]:
+    """Return the names of the transforms that the model's training text went through, in order."""
+    corpus = loaded.opt.data.get("valid") or next(iter(loaded.opt.data.values()))
+    return [name for name in corpus["transforms"] if name not in FILTERS]
+
+
 def trained_transforms(loaded: LoadedAutoencoder) -> TransformPipe:
     """Return the transforms that the model's training text went through.
 
     Raises:
         UserError: if one cannot be built here, such as for a subword model that was moved.
     """
-    opt = loaded.opt
-    corpus = opt.data.get("valid") or next(iter(opt.data.values()))
-    names = [name for name in corpus["transforms"] if name not in FILTERS]
+    names = transform_names(loaded)
     try:
-        built = make_transforms(opt, get_transforms_cls(names), loaded.fields)
+        built = make_transforms(loaded.opt, get_transforms_cls(names), loaded.fields)
     except (OSError, ValueError, RuntimeError) as error:
         raise UserError(
             f"the model was trained with transforms {names}, which cannot be built: {error}"
@@ -48,7 +53,7 @@ def trained_transforms(loaded: LoadedAutoencoder) -> TransformPipe:
     return TransformPipe.build_from([built[name] for name in names])
 
 
-def read_sentences(lines: list[str], pipe: TransformPipe, first: int = 0) -> list[Sentence]:
+def read_sentences(lines: Sequence[str], pipe: TransformPipe, first: int = 0) -> list[Sentence]:
     """Return the sentences of the ``lines`` that are not empty, with their line numbers.
 
     Args:

@@ -1,0 +1,36 @@
+"""Non-negative integers in as few bytes as they need: seven bits a byte, the lower first.
+
+A set eighth bit says that more follow.
+"""
+
+from __future__ import annotations
+
+from onmt_lattice.bitstream.errors import AlteredBitstream, TruncatedBitstream
+
+LONGEST = 9  # bytes of a number
+
+
+def pack_number(value: int) -> bytes:
+    """Return the bytes of ``value``, from 0 to 2⁶³ − 1."""
+    digits = []
+    while value >= 128:
+        digits.append(value % 128 + 128)
+        value //= 128
+    return bytes([*digits, value])
+
+
+def read_number(data: bytes, at: int) -> tuple[int, int]:
+    """Return the number at a place of ``data``, and the place after it.
+
+    Raises:
+        TruncatedBitstream, AlteredBitstream: if ``data`` ends within it, or it does not end.
+    """
+    value = 0
+    for i in range(LONGEST):
+        if at + i >= len(data):
+            raise TruncatedBitstream("bytes that end within a number: expected all of them")
+        digit = data[at + i]
+        value += digit % 128 << 7 * i
+        if digit < 128:
+            return value, at + i + 1
+    raise AlteredBitstream("a number that does not end: expected it as written")

@@ -1,0 +1,58 @@
+"""``onmt_lattice compress``."""
+
+from __future__ import annotations
+
+import io
+import sys
+import time
+
+from onmt_lattice.cli.arguments import Parser, check_numbers
+from onmt_lattice.files import decoded_lines, output_stream, read_bytes
+
+
+def parser() -> Parser:
+    """Return the parser of this command."""
+    p = Parser(
+        prog="onmt_lattice compress",
+        description="Write the representations of a text's sentences, one a line, to a file of "
+        "about as many bits as evaluate says; decompress makes text of them again, as near to the "
+        "original as the model's decoder comes. Any model with a lattice or straight-through "
+        "quantizers will do.",
+        epilog="example: onmt_lattice compress -model runs/my/conv64_step_500000.pt -src test.txt "
+        "-output test.olz",
+    )
+    p.option("model", required=True, metavar="FILE", help="checkpoint of train or quantize")
+    p.option("src", required=True, metavar="FILE", help="text, UTF-8; - is standard input")
+    p.option("output", required=True, metavar="FILE", help="file to write; - is standard output")
+    p.option(
+        "alone",
+        action="store_true",
+        help="let every line decode without the others, for some ten bytes each",
+    )
+    p.option("seed", type=int, default=0, help="seed of the dither (default: 0)")
+    p.option("batch_size", type=int, default=64, help="sentences a batch (default: 64)")
+    p.option("gpu", type=int, default=-1, help="CUDA device, or -1 for the CPU (default: -1)")
+    return p
+
+
+def run(argv: list[str]) -> None:
+    """Compress with the options in ``argv``; say on standard error what came of it."""
+    args = parser().parse_args(argv)
+    check_numbers(vars(args))
+    data = read_bytes(args.src, "src")
+    lines = list(decoded_lines(io.BytesIO(data), args.src))
+
+    from onmt_lattice.opennmt.text_codec import load_codec
+
+    codec = load_codec(args.model, args.gpu, args.batch_size)
+    begin = time.monotonic()
+    made = codec.compressed(lines, args.seed, args.alone, progress=True)
+    seconds = time.monotonic() - begin
+    with output_stream(args.output) as stream:
+        stream.write(made.data)
+    unknown = f"; {made.unknown} of {made.tokens} tokens are unknown to it" if made.unknown else ""
+    print(
+        f"{len(lines)} lines, {len(data)} bytes, to {len(made.data)} bytes: "
+        f"{len(lines) / seconds:.0f} lines a second{unknown}",
+        file=sys.stderr,
+    )

@@ -1,0 +1,171 @@
+import tracemalloc
+import zlib
+
+import numpy as np
+import pytest
+
+from onmt_lattice.bitstream import (
+    AlteredBitstream,
+    BitstreamError,
+    ExtendedBitstream,
+    NotABitstream,
+    TruncatedBitstream,
+)
+from onmt_lattice.bitstream.file import (
+    FileWriter,
+    Header,
+    Mode,
+    Section,
+    TextFile,
+    section_name,
+)
+from onmt_lattice.bitstream.varint import pack_number
+
+HEADER = Header(b"\xde\xad\xbe\xef", Mode.LOSSY, 2, 7, 10, 100, 600)
+BLOCKS: list[dict[Section, bytes]] = [
+    {Section.POINTS: bytes(range(200))},
+    {Section.POINTS: b"", Section.EMPTY: b"\0\0\0\0"},
+    {Section.POINTS: b"abcd"},
+]
+
+
+def packed(header: Header, blocks: list[dict[Section, bytes]]) -> bytes:
+    writer = FileWriter(header)
+    for block in blocks:
+        writer.add(block)
+    return writer.data()
+
+
+def closed(file: bytes) -> bytes:
+    """Return ``file``, of one block, with the checksum that belongs behind it."""
+    return file + zlib.crc32(file).to_bytes(4, "little")
+
+
+DATA = packed(HEADER, BLOCKS)
+
+
+def test_a_file_comes_back() -> None:
+    file = TextFile(DATA)
+    assert file.header == HEADER
+    assert [file.block(i) for i in range(file.header.blocks)] == BLOCKS
+    assert [list(HEADER.span(i)) for i in range(3)] == [[0, 1, 2, 3], [4, 5, 6, 7], [8, 9]]
+
+
+def test_an_empty_text_has_a_block_of_its_own() -> None:
+    header = Header(b"1234", Mode.LOSSY, 12, 0, 0, 0, 0)
+    file = TextFile(packed(header, [{Section.POINTS: b""}]))
+    assert file.header == header
+    assert file.block(0) == {Section.POINTS: b""}
+
+
+def test_every_bit_is_counted() -> None:
+    file = TextFile(DATA)
+    assert sum(file.bits().values()) == 8 * len(DATA)
+    assert file.bits()["points"] == 8 * 204
+    assert file.bits()["empty"] == 8 * 4
+    assert file.bits()["checksums"] == 8 * 12
+    assert str(8 * len(DATA)) in file.table()
+    assert "model deadbeef" in file.table()
+
+
+def test_what_holds_a_thousand_sentences_is_small() -> None:
+    header = Header(b"1234", Mode.LOSSY, 12, 0, 1000, 13000, 63000)
+    assert len(packed(header, [{Section.POINTS: bytes(8000)}])) - 8000 <= 24
+
+
+def test_every_beginning_is_truncated() -> None:
+    for size in range(1, len(DATA)):
+        with pytest.raises(TruncatedBitstream):
+            TextFile(DATA[:size])
+
+
+def test_every_flipped_bit_is_told() -> None:
+    for at in range(len(DATA)):
+        for bit in range(8):
+            changed = bytearray(DATA)
+            changed[at] ^= 1 << bit
+            with pytest.raises(BitstreamError):
+                TextFile(bytes(changed))
+
+
+def test_what_is_wrong_is_told_apart() -> None:
+    for wrong in (b"", b"\x1f\x8b and so on", b"a man rides a horse"):
+        with pytest.raises(NotABitstream, match="expected a file"):
+            TextFile(wrong)
+    with pytest.raises(NotABitstream, match="version 9"):
+        TextFile(DATA[:3] + b"\x09" + DATA[4:])
+    with pytest.raises(NotABitstream, match="mode 15"):
+        TextFile(DATA[:8] + b"\xf2" + DATA[9:])
+    with pytest.raises(ExtendedBitstream, match="3 bytes after"):
+        TextFile(DATA + b"abc")
+    with pytest.raises(AlteredBitstream, match="block 1"):
+        TextFile(DATA[:30] + b"?" + DATA[31:])
+
+
+def test_blocks_cannot_change_places_or_files() -> None:
+    header = Header(b"1234", Mode.LOSSY, 0, 0, 2, 2, 2)
+    other = Header(b"1234", Mode.LOSSY, 0, 1, 2, 2, 2)
+    contents: list[dict[Section, bytes]] = [{Section.POINTS: bytes([i])} for i in range(2)]
+    begin, size = len(header.pack()), 7
+
+    def blocks(data: bytes) -> list[bytes]:
+        return [data[begin : begin + size], data[begin + size :]]
+
+    one, two = blocks(packed(header, contents))
+    foreign, changed = packed(other, contents), packed(header, contents[::-1])
+    TextFile(header.pack() + one + two)
+    for wrong in (
+        *([two, one], [one, one], [one, blocks(foreign)[1]], [blocks(foreign)[0], two]),
+        *([one, blocks(changed)[1]], [blocks(changed)[0], two]),
+    ):
+        with pytest.raises(AlteredBitstream):
+            TextFile(header.pack() + b"".join(wrong))
+
+
+def test_sections_have_one_order() -> None:
+    def file(*kinds: int) -> bytes:
+        body = b"".join(
+            pack_number(2 * kind + (i == len(kinds) - 1)) + b"\0" for i, kind in enumerate(kinds)
+        )
+        return closed(head + body)
+
+    head = Header(b"1234", Mode.LOSSY, 12, 0, 1, 1, 1).pack()
+    assert set(TextFile(file(0, 1)).block(0)) == {0, 1}
+    for kinds in ((1, 0), (1, 1)):
+        with pytest.raises(AlteredBitstream, match="out of order"):
+            TextFile(file(*kinds))
+
+
+def test_a_kind_of_a_later_release_is_shown_by_its_number() -> None:
+    header = Header(b"1234", Mode.LOSSY, 12, 0, 1, 1, 1)
+    body = pack_number(2 * 99 + 1) + pack_number(3) + b"abc"
+    file = TextFile(closed(header.pack() + body))
+    assert file.bits()["section 99"] == 24
+    assert section_name(Section.POINTS) == "points"
+
+
+@pytest.mark.parametrize("lines", [10**9, 2**60, 2**62])
+@pytest.mark.parametrize("block_bits", [0, 12, 15])
+def test_what_a_file_declares_sets_nothing_aside(lines: int, block_bits: int) -> None:
+    header = Header(b"1234", Mode.LOSSY, block_bits, 0, lines, lines, lines)
+    tracemalloc.start()
+    with pytest.raises(TruncatedBitstream, match="lacks"):
+        TextFile(packed(header, [{Section.POINTS: b""}] * 10))
+    length = pack_number(2 * Section.POINTS + 1) + pack_number(2**60)
+    with pytest.raises(TruncatedBitstream, match="lacks"):
+        TextFile(Header(b"1234", Mode.LOSSY, 12, 0, 1, 1, 1).pack() + length + bytes(9))
+    assert tracemalloc.get_traced_memory()[1] < 10**6
+    tracemalloc.stop()
+
+
+def test_spliced_and_mutated_files_are_refused() -> None:
+    other = packed(HEADER, [{**block, Section.POINTS: b"other"} for block in BLOCKS])
+    rng = np.random.default_rng(0)
+    for _ in range(2000):
+        i, j = rng.integers(len(DATA)), rng.integers(len(other))
+        changed = bytearray(DATA)
+        changed[i : i + rng.integers(5)] = rng.bytes(rng.integers(5))
+        for stream in (bytes(changed), DATA[:i] + other[j:], DATA[:i] + DATA[j:]):
+            if stream not in (DATA, other):
+                with pytest.raises(BitstreamError):
+                    TextFile(stream)

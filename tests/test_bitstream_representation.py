@@ -1,0 +1,175 @@
+import copy
+import math
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from onmt_lattice.bitstream import AlteredBitstream, DitherKey
+from onmt_lattice.bitstream.representation import LatticePoints, representation_codec
+from onmt_lattice.bottlenecks import Bottleneck, LatticeBottleneck, make_bottleneck
+from onmt_lattice.errors import UserError
+from onmt_lattice.noise import StreamNoise
+
+DIM = 90  # which the dimensions of most lattices do not divide
+KEY = DitherKey(3, tuple(range(10, 1010)))
+LATTICES = ("A2", "A3*", "D4", "E8", "BW16", "Leech", "E8^2", "conv16", "conv64", "conv9-96")
+CODED: dict[str, tuple[str, dict[str, object]]] = {
+    **{name: ("lattice", {"lattice": name}) for name in ("Z", *LATTICES)},
+    "Z discrete": ("lattice", {"lattice": "Z", "lattice_code": "discrete_gaussian"}),
+    "scalar 2": ("ste_scalar", {"levels": 2}),
+    "scalar 8": ("ste_scalar", {"levels": 8}),
+    "vector": ("ste_vector", {"levels": 5, "vector_dim": 3}),
+}
+coded = pytest.mark.parametrize("name", CODED)
+
+
+def trained(name: str, least: float = -0.3) -> tuple[Bottleneck, Tensor]:
+    """Return a bottleneck with parameters as training leaves them, and X of 1,000 sentences.
+
+    Scales s, of signal and noise, are from exp(``least``) to 4.5 times the noise, in no order.
+    """
+    torch.manual_seed(0)
+    kind, options = CODED[name]
+    bottleneck = make_bottleneck(kind, DIM, **options).eval()
+    x = torch.randn(len(KEY.indices), DIM)
+    if isinstance(bottleneck, LatticeBottleneck):
+        channel = bottleneck.channel
+        torch.nn.init.normal_(channel.log_sigma, -1.0)
+        torch.nn.init.normal_(channel.center)
+        log_s = torch.empty(len(channel.places)).uniform_(least, 1.5)
+        log_s[channel.dim :] = least
+        channel.log_prior.data = log_s + torch.nn.functional.pad(
+            channel.log_sigma.detach(), (0, len(log_s) - channel.dim)
+        )
+        channel.place()
+        torch.nn.init.orthogonal_(bottleneck.map_in.weight)
+        signal = (2 * log_s[: channel.dim]).expm1().clamp_min(0).sqrt()
+        mean = channel.center + channel.log_sigma.exp() * signal * x
+        x = mean.detach() @ bottleneck.map_in.weight.detach()
+    else:
+        torch.nn.init.normal_(bottleneck.logits)
+    return bottleneck, x
+
+
+@coded
+def test_what_is_sent_comes_back_at_the_price_of_the_rate(name: str) -> None:
+    bottleneck, x = trained(name)
+    codec = representation_codec(bottleneck)
+    sent = codec.quantize(x, KEY)
+    payload = codec.write(sent, KEY)
+    torch.testing.assert_close(codec.read(payload, KEY), sent, rtol=1e-12, atol=1e-12)
+    assert torch.equal(codec.output(codec.read(payload, KEY), KEY), codec.output(sent, KEY))
+    ideal = float(codec.rate_nats(sent, KEY).sum()) / math.log(2)
+    assert ideal * 0.999 < 8 * len(payload) < ideal * 1.005 + 64
+
+
+@pytest.mark.parametrize("name", ["Z", "Z discrete", "E8", "conv16"])
+def test_a_prior_that_does_not_fit_costs_no_more_than_its_rate(name: str) -> None:
+    """At a tenth of the noise, points that the rate puts at hundreds of nats still take few bits.
+
+    Whatever the prior says, a symbol keeps a chance of 2⁻²⁴.
+    """
+    bottleneck, x = trained(name, least=-2.3)
+    codec = representation_codec(bottleneck)
+    sent = codec.quantize(x, KEY)
+    ideal = float(codec.rate_nats(sent, KEY).sum()) / math.log(2)
+    assert 8 * len(codec.write(sent, KEY)) < ideal * 1.005 + 64
+
+
+@coded
+def test_it_sends_what_the_bottleneck_sends_at_the_same_dither(name: str) -> None:
+    bottleneck, x = trained(name)
+    codec = representation_codec(bottleneck)
+    exact = copy.deepcopy(bottleneck).double()
+    if isinstance(codec, LatticePoints):
+        u = codec.codec.dither(KEY)
+        exact.channel.dither = lambda like, noise: u  # type: ignore[union-attr,assignment]
+    with torch.no_grad():
+        output, rate, symbols = exact.quantized(x.double(), StreamNoise())
+    sent = codec.quantize(x, KEY)
+    chosen = sent
+    if isinstance(codec, LatticePoints):
+        chosen = codec.codec.code.lattice.coordinates(sent).flatten(1)
+    same = (chosen == symbols).all(1)
+    assert same.float().mean() > 0.98  # a map in float32 rounds now and then to another point
+    got, price = codec.output(sent, KEY), codec.rate_nats(sent, KEY)
+    torch.testing.assert_close(got[same], output[same].float(), rtol=1e-4, atol=1e-4)
+    torch.testing.assert_close(price[same], rate[same], rtol=1e-6, atol=1e-6)
+
+
+@coded
+def test_a_sentence_is_the_same_in_any_company(name: str) -> None:
+    bottleneck, x = trained(name)
+    codec = representation_codec(bottleneck)
+    some = DitherKey(KEY.seed, KEY.indices[100:120])
+    together = codec.quantize(x, KEY)[100:120]
+    assert torch.equal(codec.quantize(x[100:120], some), together)
+
+
+def test_the_rate_is_that_of_the_bottleneck_on_average() -> None:
+    bottleneck, x = trained("E8")
+    codec = representation_codec(bottleneck)
+    coded = codec.rate_nats(codec.quantize(x, KEY), KEY)
+    with torch.no_grad():
+        rate = bottleneck.quantized(x, StreamNoise(torch.Generator().manual_seed(0))).rate_nats
+    difference = coded - rate
+    assert abs(difference.mean()) < 4 * difference.std() / len(x) ** 0.5
+
+
+@coded
+def test_bytes_that_no_encoder_wrote_end_in_the_exception_or_decode(name: str) -> None:
+    codec = representation_codec(trained(name)[0])
+    key, rng = DitherKey(0, (1, 2)), np.random.default_rng(0)
+    for size in (0, 3, 4, 40, 400):
+        for payload in (bytes(size), b"\xff" * size, rng.bytes(size)):
+            try:
+                assert len(codec.read(payload, key)) == 2
+            except AlteredBitstream:
+                continue
+
+
+def test_no_sentences_take_no_bytes() -> None:
+    for name in ("E8", "vector"):
+        bottleneck, x = trained(name)
+        codec = representation_codec(bottleneck)
+        none = DitherKey(0, ())
+        assert codec.write(codec.quantize(x[:0], none), none) == b""
+        assert len(codec.read(b"", none)) == 0
+
+
+@pytest.mark.parametrize(
+    "name, options, reason",
+    [
+        ("gaussian", {}, "a density .* put a lattice in place of its noise with .*quantize"),
+        ("none", {}, "real numbers at no price"),
+        ("lattice", {"lattice": "E8", "lattice_code": "convolved_gaussian"}, "discrete_gaussian"),
+    ],
+)
+def test_what_has_no_code_is_refused_with_reason_and_cure(
+    name: str, options: dict[str, str], reason: str
+) -> None:
+    with pytest.raises(UserError, match=reason):
+        representation_codec(make_bottleneck(name, 16, **options))
+
+
+def test_a_bottleneck_of_another_package_registers_its_codec() -> None:
+    class Mine(type(make_bottleneck("none", 4))):  # type: ignore[misc]
+        name = "mine"
+
+    made = representation_codec(make_bottleneck("ste_scalar", 4))
+    representation_codec.register(Mine, lambda bottleneck: made)
+    assert representation_codec(Mine(4, Mine.Config())) is made
+
+
+def test_the_fingerprint_is_that_of_the_scales_on_their_grid() -> None:
+    def fingerprint(change: Callable[[Tensor], object]) -> int:
+        bottleneck, _ = trained("E8")
+        change(bottleneck.channel.log_prior.data)  # type: ignore[union-attr,operator]
+        return representation_codec(bottleneck).fingerprint
+
+    same = fingerprint(lambda log_s: None)
+    assert fingerprint(lambda log_s: log_s.add_(0.0)) == same
+    assert fingerprint(lambda log_s: log_s[0].add_(0.1)) != same

@@ -1,0 +1,307 @@
+"""Text to a file and back: the library, ``compress``, ``decompress`` and ``inspect``."""
+
+from __future__ import annotations
+
+import math
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+from conftest import BOTTLENECKS, Corpus, lines_of
+from test_quantize import quantize
+
+from onmt_lattice.bitstream import (
+    AlteredBitstream,
+    BitstreamError,
+    DitherKey,
+    ExtendedBitstream,
+    NotABitstream,
+    TruncatedBitstream,
+    WrongModel,
+)
+from onmt_lattice.bitstream.file import FileWriter, Section, TextFile
+from onmt_lattice.bitstream.places import pack_places
+from onmt_lattice.cli import main
+from onmt_lattice.errors import UserError
+from onmt_lattice.opennmt.checkpoint import load_autoencoder
+from onmt_lattice.opennmt.sentences import read_sentences
+from onmt_lattice.opennmt.text_codec import TextCodec, load_codec
+from onmt_lattice.opennmt.translation import reconstruct, search_options
+
+Trained = Callable[[str], Path]
+Mistake = Callable[..., str]
+CODED = [name for name in BOTTLENECKS if name not in ("none", "gaussian")]
+coded = pytest.mark.parametrize("name", CODED)
+
+
+@pytest.fixture(scope="session")
+def z(trained: Trained) -> TextCodec:
+    """The codec of a small model with the lattice Z."""
+    return load_codec(str(trained("lattice_z")))
+
+
+def text_of(corpus: Corpus) -> list[str]:
+    return corpus.test.read_text(encoding="utf-8").splitlines()
+
+
+@coded
+def test_what_comes_back_is_what_the_model_decodes_from_the_points(
+    trained: Trained, corpus: Corpus, name: str
+) -> None:
+    loaded = load_autoencoder(trained(name))
+    codec, lines = TextCodec(loaded), text_of(corpus)
+    for beam_size in (1, 3):
+        back = codec.decompress(codec.compress(lines, seed=5), beam_size, max_length=20)
+        sentences = read_sentences(lines, codec.pipe)
+        key = DitherKey(5, tuple(sentence.index for sentence in sentences))
+        sent = codec.codec.quantize(codec.scorer.represent(sentences), key)
+        search = search_options(beam_size, 20, 64, -1)
+        output = codec.codec.output(sent, key)
+        best = reconstruct(loaded, sentences, output, codec.pipe, search)
+        assert [line for line in back if line] == [line[0] for line in best]
+        assert [not line for line in back] == [not line.split() for line in lines]
+
+
+@coded
+def test_a_file_is_as_long_as_the_rate_says(trained: Trained, name: str) -> None:
+    made = load_codec(str(trained(name))).compressed(lines_of(1000, 9), seed=1)
+    ideal = made.rate_nats / math.log(2)
+    parts = TextFile(made.data).bits()
+    assert 0.999 * ideal < parts["points"] < 1.005 * ideal + 64
+    assert 8 * len(made.data) - parts["points"] <= 200
+
+
+def test_sentences_are_the_same_in_batches_of_any_size(trained: Trained, corpus: Corpus) -> None:
+    lines = text_of(corpus)
+    files = {load_codec(str(trained("lattice_a2")), -1, n).compress(lines) for n in (1, 7, 64)}
+    assert len(files) == 1
+
+
+def test_lines_alone_and_blocks_of_many_decode_to_the_same(
+    z: TextCodec, corpus: Corpus, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lines = text_of(corpus)
+    together, alone = z.compress(lines), z.compress(lines, alone=True)
+    monkeypatch.setattr("onmt_lattice.opennmt.text_codec.TOGETHER", 3)
+    some = z.compress(lines)
+    assert z.decompress(together) == z.decompress(alone) == z.decompress(some)
+    assert TextFile(some).header.blocks == math.ceil(len(lines) / 8)
+    assert len(alone) - len(together) < 15 * len(lines)
+
+
+def test_a_line_alone_needs_no_other(z: TextCodec, corpus: Corpus) -> None:
+    lines = text_of(corpus)
+    data = z.compress(lines, alone=True)
+    back = z.decompress(data)
+    for line in (0, 5, len(lines) - 1):
+        assert (
+            z.decompress_line(data, line)
+            == z.decompress_line(z.compress(lines), line)
+            == back[line]
+        )
+    with pytest.raises(UserError, match="line 74: expected 1 to 73"):
+        z.decompress_line(data, len(lines))
+
+
+@pytest.mark.parametrize("lines", [[], [""], ["", "  ", ""], ["the dog sees"], ["\r", "a\tb\rc"]])
+def test_the_smallest_texts(z: TextCodec, lines: list[str]) -> None:
+    back = z.decompress(z.compress(lines))
+    assert [bool(line) for line in back] == [bool(line.split()) for line in lines]
+
+
+def test_a_line_feed_within_a_sentence_is_refused(z: TextCodec) -> None:
+    with pytest.raises(UserError, match="sentence 2 has a line feed"):
+        z.compress(["a dog", "a\ndog"])
+
+
+def test_another_model_is_told(z: TextCodec, trained: Trained, corpus: Corpus) -> None:
+    data = z.compress(text_of(corpus))
+    with pytest.raises(WrongModel, match="expected the checkpoint that it was compressed with"):
+        load_codec(str(trained("lattice_a2"))).decompress(data)
+    changed = load_autoencoder(trained("lattice_z"))
+    with torch.no_grad():
+        changed.model.generator[0].bias[0] += 1e-3
+    with pytest.raises(WrongModel):
+        TextCodec(changed).decompress(data)
+    renamed = load_autoencoder(trained("lattice_z"))
+    itos = renamed.fields["tgt"].base_field.vocab.itos
+    itos[5], itos[6] = itos[6], itos[5]
+    with pytest.raises(WrongModel):
+        TextCodec(renamed).decompress(data)
+
+
+def test_the_same_model_has_the_same_fingerprint_wherever_it_lies(
+    z: TextCodec, trained: Trained, tmp_path: Path
+) -> None:
+    (tmp_path / "moved.pt").write_bytes(trained("lattice_z").read_bytes())
+    moved = load_codec(str(tmp_path / "moved.pt"))
+    moved.compress(["zyzzyva quagga"])  # unknown words leave no trace
+    assert moved.fingerprint == z.fingerprint
+    assert load_codec(str(tmp_path / "moved.pt")).fingerprint == z.fingerprint
+
+
+def test_damaged_files_end_in_their_exception(z: TextCodec, corpus: Corpus) -> None:
+    data = z.compress(text_of(corpus))
+    for kind, wrong in (
+        (NotABitstream, b"PK\3\4" + data),
+        (TruncatedBitstream, data[:-1]),
+        (ExtendedBitstream, data + b"\0"),
+        (AlteredBitstream, data[:-9] + b"?" + data[-8:]),
+    ):
+        with pytest.raises(kind):
+            z.decompress(wrong)
+
+
+def test_what_agrees_with_its_checksum_and_is_no_text_is_refused(z: TextCodec) -> None:
+    """No accident makes such a file; whoever does gets the exception, and nothing else."""
+    header = TextFile(z.compress(["a dog", "", "a cat"])).header
+    points = TextFile(z.compress(["a dog", "", "a cat"])).block(0)[Section.POINTS]
+    for sections in (
+        {Section.POINTS: 9 * points, Section.EMPTY: b"\1"},
+        {Section.POINTS: points[:3], Section.EMPTY: b"\1"},
+        {Section.POINTS: points, Section.EMPTY: pack_places([1, 3])},
+        {Section.POINTS: points, Section.EMPTY: b"\xff"},
+        {Section.EMPTY: b"\1"},
+        {Section.POINTS: points, Section.EMPTY: b"\1", 99: b"later"},
+    ):
+        writer = FileWriter(header)
+        writer.add(sections)  # type: ignore[arg-type]
+        with pytest.raises(BitstreamError):
+            z.decompress(writer.data())
+
+
+# ---- the commands --------------------------------------------------------------------------------
+
+
+@coded
+def test_the_commands(
+    trained: Trained, corpus: Corpus, tmp_path: Path, capsys: pytest.CaptureFixture[str], name: str
+) -> None:
+    model, file, text = str(trained(name)), str(tmp_path / "a.olz"), tmp_path / "deep" / "a.out"
+    assert main(["compress", "-model", model, "-src", str(corpus.test), "-output", file]) == 0
+    said = capsys.readouterr()
+    assert said.out == ""
+    assert "lines a second; " in said.err.splitlines()[-1]
+    assert "tokens are unknown" in said.err
+    assert main(["decompress", "-model", model, "-input", file, "-output", str(text)]) == 0
+    said = capsys.readouterr()
+    assert said.out == ""
+    assert "73 lines: " in said.err.splitlines()[-1]
+    assert main(["decompress", "-model", model, "-input", file, "-output", "-", "-line", "2"]) == 0
+    assert capsys.readouterr().out == text.read_text(encoding="utf-8").splitlines()[1] + "\n"
+    codec = load_codec(model)
+    assert Path(file).read_bytes() == codec.compress(text_of(corpus))
+    back = codec.decompress(Path(file).read_bytes())
+    assert text.read_text(encoding="utf-8") == "".join(f"{line}\n" for line in back)
+    assert main(["inspect", file]) == 0
+    table = capsys.readouterr().out
+    words = sum(len(line.split()) for line in text_of(corpus))
+    assert f"model {codec.fingerprint.hex()}, lossy, seed 0" in table
+    assert f"73 lines, {words} words, {len(corpus.test.read_text())} characters" in table
+    bits = {row[:12].strip(): row.split()[-3:] for row in table.splitlines()[4:]}
+    assert int(bits["in all"][0]) == 8 * len(Path(file).read_bytes())
+    assert sum(int(row[0]) for row in bits.values()) == 2 * int(bits["in all"][0])
+    assert float(bits["points"][1]) == pytest.approx(int(bits["points"][0]) / words, abs=1e-3)
+
+
+def test_what_a_quantized_model_compresses(
+    trained: Trained, corpus: Corpus, tmp_path: Path
+) -> None:
+    for lattice in ("E8", "conv16"):
+        model = quantize(trained("gaussian"), lattice, corpus, tmp_path / f"{lattice}.pt")
+        codec = load_codec(str(model))
+        made = codec.compressed(lines_of(200, 4))
+        ideal = made.rate_nats / math.log(2)
+        assert 0.999 * ideal < TextFile(made.data).bits()["points"] < 1.005 * ideal + 64
+        assert len(codec.decompress(made.data)) == 200
+
+
+def test_a_pipe_through_standard_input_and_output(trained: Trained, corpus: Corpus) -> None:
+    """In a process of its own: nothing but the file and the text may reach standard output."""
+    python = f"{sys.executable} -m onmt_lattice"
+    model = trained("lattice_z")
+    script = (
+        f"{python} compress -model {model} -src - -output - | tee /dev/stderr 2>/dev/null | "
+        f"{python} decompress -model {model} -input - -output -"
+    )
+    lines = text_of(corpus)[:6]
+    done = subprocess.run(
+        ["bash", "-o", "pipefail", "-c", script],
+        input="\n".join(lines),  # no final line feed
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    codec = load_codec(str(model))
+    back = codec.decompress(codec.compress(lines))
+    assert done.stdout == "".join(f"{line}\n" for line in back)
+
+
+def test_mistakes_are_told_in_a_line_and_nothing_is_written(
+    trained: Trained, corpus: Corpus, tmp_path: Path, mistake: Mistake
+) -> None:
+    model, out, missing = trained("lattice_z"), tmp_path / "out", tmp_path / "missing"
+    latin, garbage = tmp_path / "latin.txt", tmp_path / "garbage.olz"
+    latin.write_bytes(b"caf\xe9\n")
+    garbage.write_bytes(bytes(range(256)))
+    good = ("-model", model, "-src", corpus.test, "-output", out)
+    for words, said in (
+        ((*good, "-seed", -1), "-seed -1: expected at least 0"),
+        ((*good, "-batch_size", 0), "-batch_size 0: expected at least 1"),
+        ((*good, "-gpu", 99), "-gpu 99: no such CUDA device"),
+        ((*good, "-alnoe"), "unknown option 'alnoe'; did you mean 'alone'?"),
+        ((*good, "-model", missing), "missing: no such file"),
+        ((*good, "-model", garbage), "not a checkpoint, or damaged"),
+        ((*good, "-model", trained("gaussian")), "has no code: what it sends has a density"),
+        ((*good, "-model", trained("none")), "has no code: it sends real numbers"),
+        ((*good, "-src", missing), "missing: cannot be read"),
+        ((*good, "-src", latin), "not UTF-8 text (unexpected end of data in line 1)"),
+        ((*good, "-src", tmp_path), "cannot be read"),
+        ((*good, "-output", "/proc/none/out.olz"), "/proc/none: No such file or directory"),
+    ):
+        assert said in mistake("compress", *words)
+        assert not out.exists()
+    file = tmp_path / "a.olz"
+    file.write_bytes(load_codec(str(model)).compress(["a dog"]))
+    good = ("-model", model, "-input", file, "-output", out)
+    for words, said in (
+        ((*good, "-beam_size", 0), "-beam_size 0: expected at least 1"),
+        ((*good, "-max_length", 0), "-max_length 0: expected at least 1"),
+        ((*good, "-batch_size", 0), "-batch_size 0: expected at least 1"),
+        ((*good, "-line", 2), "line 2: expected 1 to 1"),
+        ((*good, "-line", 0), "-line 0: expected at least 1"),
+        ((*good, "-input", missing), "missing: cannot be read"),
+        ((*good, "-input", garbage), "garbage.olz: bytes that begin with"),
+        ((*good, "-input", corpus.test), "expected a file"),
+        (
+            (*good, "-model", trained("lattice_a2")),
+            "expected the checkpoint that it was compressed",
+        ),
+        ((*good, "-model", trained("gaussian")), "has no code"),
+        ((*good, "-output", "/proc/none/out.txt"), "/proc/none: No such file or directory"),
+    ):
+        assert said in mistake("decompress", *words)
+        assert not out.exists()
+    for words, said in (
+        ((missing,), "missing: cannot be read"),
+        ((garbage,), "garbage.olz: bytes that begin with"),
+        ((), "the following arguments are required: FILE"),
+        ((file, "-model", model), "unknown option 'model'"),
+    ):
+        assert said in mistake("inspect", *words)
+
+
+def test_an_output_that_stood_there_stays_when_decoding_fails(
+    trained: Trained, tmp_path: Path, mistake: Mistake
+) -> None:
+    model, file, out = trained("lattice_z"), tmp_path / "a.olz", tmp_path / "out"
+    file.write_bytes(load_codec(str(model)).compress(["a dog"])[:-1])
+    out.write_text("as before")
+    assert "ends within block 1" in mistake(
+        "decompress", "-model", model, "-input", file, "-output", out
+    )
+    assert out.read_text() == "as before"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.olz", "out"]
