@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from onmt_lattice.bitstream import BitstreamError
+from onmt_lattice.bitstream import BitstreamError, WrongText
 from onmt_lattice.bitstream.exact import Floats
 from onmt_lattice.bitstream.logarithms import Integers
 from onmt_lattice.bitstream.lossless import (
@@ -21,7 +21,6 @@ from onmt_lattice.bitstream.lossless import (
     Sections,
     Segmentation,
     Vocabulary,
-    WrongText,
 )
 from onmt_lattice.bitstream.tokens import State
 

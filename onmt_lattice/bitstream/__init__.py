@@ -10,6 +10,7 @@ from onmt_lattice.bitstream.errors import (
     TruncatedBitstream,
     WrongCode,
     WrongModel,
+    WrongText,
 )
 from onmt_lattice.bitstream.file import TextFile
 from onmt_lattice.bitstream.lattice import LatticeCodec
@@ -28,5 +29,6 @@ __all__ = [
     "TruncatedBitstream",
     "WrongCode",
     "WrongModel",
+    "WrongText",
     "representation_codec",
 ]

@@ -29,5 +29,9 @@ class WrongCode(BitstreamError):
     """A block that another code, with other scales or for other sentences, has written."""
 
 
+class WrongText(BitstreamError):
+    """Text that came out as another than went in, and is not given out."""
+
+
 class WrongModel(BitstreamError):
     """A file that another model has written."""

@@ -41,14 +41,19 @@ SMALLEST_BLOCK = 2 + CHECKSUM
 class Mode(IntEnum):
     """What of a text a file holds."""
 
-    LOSSY = 0
+    LOSSY = 0  # its representation
+    LOSSLESS = 1  # every byte
 
 
 class Section(IntEnum):
     """A kind of section; a new one is a line here, and its number is never used again."""
 
     EMPTY = 0  # which lines of the block are empty
-    POINTS = 1  # the representation of the others
+    POINTS = 1  # the representation of the others; of a lossless file, of lines that have one
+    TOKENS = 2  # what the decoder has to be told, given that
+    ESCAPES = 3  # what tokens do not tell
+    TEXT = 4  # CRC-32 of the block's lines
+    UNENDED = 5  # that the last line has no line feed
 
 
 @dataclass(frozen=True)

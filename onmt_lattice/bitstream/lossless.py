@@ -19,7 +19,7 @@ from typing import NamedTuple, Protocol
 
 from onmt_lattice.bitstream.adaptive import AdaptiveSymbols
 from onmt_lattice.bitstream.coder import Coder, Reader, Writer
-from onmt_lattice.bitstream.errors import AlteredBitstream, BitstreamError
+from onmt_lattice.bitstream.errors import AlteredBitstream, WrongText
 from onmt_lattice.bitstream.exact import Floats
 from onmt_lattice.bitstream.patches import Patcher, differences
 from onmt_lattice.bitstream.spelling import Speller
@@ -28,10 +28,6 @@ from onmt_lattice.bitstream.tokens import LONGEST, TokenCodec, TokenModel
 PLAIN, PATCHED, RAW = range(3)
 LONGEST_LINE = 2**13  # bytes of a line that is not raw
 LONGEST_WORD = 2**9  # characters
-
-
-class WrongText(BitstreamError):
-    """Text that came out as another than went in, and is not given out."""
 
 
 class Segmentation(Protocol):

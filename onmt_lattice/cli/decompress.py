@@ -6,14 +6,10 @@ import sys
 import time
 from argparse import Namespace
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
 
 from onmt_lattice.cli.arguments import Parser, check_numbers
 from onmt_lattice.errors import UserError
 from onmt_lattice.files import output_stream, read_bytes
-
-if TYPE_CHECKING:
-    from onmt_lattice.opennmt.text_codec import TextCodec
 
 
 def parser() -> Parser:
@@ -21,7 +17,8 @@ def parser() -> Parser:
     p = Parser(
         prog="onmt_lattice decompress",
         description="Decode a file of compress to text, with the model that it was compressed "
-        "with. An empty line comes back as one, and every line ends with a line feed.",
+        "with. A file of -lossless gives every byte back. Of another one, an empty line comes "
+        "back as one, and every line ends with a line feed.",
         epilog="example: onmt_lattice decompress -model runs/my/conv64_step_500000.pt "
         "-input test.olz -output test.out",
     )
@@ -50,23 +47,41 @@ def run(argv: list[str]) -> None:
     data = read_bytes(args.input, "input")
 
     from onmt_lattice.bitstream import BitstreamError
-    from onmt_lattice.opennmt.text_codec import load_codec
+    from onmt_lattice.bitstream.file import Mode, TextFile
 
-    codec = load_codec(args.model, args.gpu, args.batch_size)
-    begin, count = time.monotonic(), 0
     try:
+        lossless = TextFile(data).header.mode == Mode.LOSSLESS
+        blocks = (_lossless if lossless else _lossy)(args, data)
+        begin, count = time.monotonic(), 0
         with output_stream(args.output) as stream:
-            for lines in _blocks(codec, data, args):
-                stream.write("".join(f"{line}\n" for line in lines).encode())
-                count += len(lines)
+            for block in blocks:
+                stream.write(block)
+                count += block.count(b"\n")
     except BitstreamError as error:
         raise UserError(f"-input {args.input}: {error}") from error
     rate = count / (time.monotonic() - begin)
     print(f"{len(data)} bytes to {count} lines: {rate:.0f} lines a second", file=sys.stderr)
 
 
-def _blocks(codec: TextCodec, data: bytes, args: Namespace) -> Iterator[list[str]]:
+def _lossy(args: Namespace, data: bytes) -> Iterator[bytes]:
+    """Return blocks of lines as the model decodes them."""
+    from onmt_lattice.opennmt.text_codec import load_codec
+
+    codec = load_codec(args.model, args.gpu, args.batch_size)
     search = args.beam_size, args.max_length
     if args.line is None:
-        return codec.decompressed(data, *search, progress=True)
-    return iter([[codec.decompress_line(data, args.line - 1, *search)]])
+        blocks = codec.decompressed(data, *search, progress=True)
+    else:
+        blocks = iter([[codec.decompress_line(data, args.line - 1, *search)]])
+    return ("".join(f"{line}\n" for line in lines).encode() for lines in blocks)
+
+
+def _lossless(args: Namespace, data: bytes) -> Iterator[bytes]:
+    """Return blocks of the text that was compressed."""
+    if args.line is not None:
+        raise UserError(f"-line {args.line}: a lossless file is decoded in whole; leave it out")
+
+    from onmt_lattice.opennmt.lossless_text import load_lossless
+
+    lossless = load_lossless(args.model, args.gpu, args.batch_size)
+    return lossless.decompressed(data, progress=True)

@@ -144,8 +144,8 @@ class TextCodec:
         lines = self._lines(file, number, self._search(beam_size, max_length))
         return lines[line - file.header.span(number).start]
 
-    def opened(self, data: bytes) -> TextFile:
-        """Return the file ``data``.
+    def opened(self, data: bytes, mode: Mode = Mode.LOSSY) -> TextFile:
+        """Return the file ``data``, which is to be of ``mode``.
 
         Raises:
             BitstreamError: if it is no file that this model wrote, in whole and unaltered.
@@ -155,6 +155,10 @@ class TextCodec:
             raise WrongModel(
                 f"a file of the model {file.header.fingerprint.hex()}, this is "
                 f"{self.fingerprint.hex()}: expected the checkpoint that it was compressed with"
+            )
+        if file.header.mode != mode:
+            raise AlteredBitstream(
+                f"a {file.header.mode.name.lower()} file: expected one that is {mode.name.lower()}"
             )
         return file
 
