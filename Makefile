@@ -41,7 +41,7 @@ test-oldest: supported
 	sed -nE 's/^ *"(torch|numpy|numba|constriction)>=([0-9.]+).*/\1==\2/p' setup.py \
 		> $(OLDEST)/versions.txt
 	$(OLDEST)/bin/python $(PIP_INSTALL) --constraint $(OLDEST)/versions.txt . pytest hypothesis
-	$(OLDEST)/bin/python -m pytest tests/test_golden_blocks.py $(ARGS)
+	$(OLDEST)/bin/python -m pytest tests/test_golden_*.py $(ARGS)
 
 lint: $(INSTALLED)
 	$(BIN)/ruff check .

@@ -11,12 +11,15 @@ import zlib
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 
 import numpy as np
 import torch
 
 from onmt_lattice.bitstream import BitstreamError, CategoricalCodec, DitherKey, LatticeCodec
+from onmt_lattice.bitstream.file import FileWriter, Section, TextFile
+from onmt_lattice.cli.main import quiet_opennmt
 from onmt_lattice.codes import make_code
 from onmt_lattice.lattices import make_lattice
 
@@ -36,6 +39,8 @@ LATTICES = [
 ]
 ENTRIES = [2, 16, 300]
 KEY = DitherKey(5, (0, 1, 7))
+GOLDEN = Path(__file__).parent.parent / "tests" / "golden"
+MODELS = [str(GOLDEN / name) for name in ("lattice_conv16.pt", "ste_vector.pt")]
 FORGED = 0.1
 SECONDS = 5
 MEMORY = 512  # MiB
@@ -200,6 +205,50 @@ def block_targets(rng: Rng) -> list[Target]:
     return lattices + [categorical_target(entries, rng) for entries in ENTRIES]
 
 
+# ---- files ---------------------------------------------------------------------------------------
+
+
+def forged_file(streams: list[bytes], rng: Rng) -> bytes:
+    """Return a file whose header or sections are made up, and the checksums that go with it."""
+    file = TextFile(streams[rng.integers(len(streams))])
+    header = file.header
+    if rng.random() < 0.3:
+        lines = max(0, header.lines + int(rng.integers(-3, 4)))
+        seed = int(rng.integers(2**62)) if rng.random() < 0.5 else header.seed
+        header = replace(header, seed=seed, lines=lines)
+    writer = FileWriter(header)
+    for number in range(min(header.blocks, file.header.blocks)):
+        sections = {
+            kind: scrambled(payload, rng) if rng.random() < 0.4 else payload
+            for kind, payload in file.block(number).items()
+            if rng.random() < 0.95
+        }
+        if rng.random() < 0.1:
+            sections[int(rng.integers(12))] = rng.bytes(int(rng.integers(9)))
+        writer.add(sections or {Section.POINTS: b""})
+    return writer.data()
+
+
+def file_target(model: str, rng: Rng) -> Target:
+    """Return the target of whole files of a model's, of lines together and of lines alone."""
+    from onmt_lattice.opennmt.text_codec import load_codec
+
+    codec = load_codec(model)
+    words = codec.loaded.fields["src"].base_field.vocab.itos[4:]
+    texts = [
+        [" ".join(rng.choice(words, size=size)) for size in (4, 0, 9, 1)],
+        [" ".join(rng.choice(words, size=size)) for size in (0, 3)],
+        [],
+    ]
+    streams = [codec.compress(text, 5, alone) for text in texts for alone in (False, True)]
+
+    def decode(data: bytes) -> bool:
+        lines = TextFile(data).header.lines
+        return len(codec.decompress(data, max_length=4)) == lines
+
+    return Target(Path(model).stem, streams, decode, lambda rng: forged_file(streams, rng))
+
+
 # ---- the run -------------------------------------------------------------------------------------
 
 
@@ -224,7 +273,7 @@ def time_limit(seconds: int) -> Iterator[None]:
 
 
 def outcome(target: Target, stream: bytes, forged: bool) -> str:
-    """Return how decoding ends: the name of an exception, or ``as written`` or ``points``.
+    """Return how decoding ends: the name of an exception, or ``as written`` or ``decoded``.
 
     Raises:
         AssertionError: if it ends as it should not.
@@ -239,7 +288,7 @@ def outcome(target: Target, stream: bytes, forged: bool) -> str:
         return "as written"
     assert forged, "accepted what no encoder wrote"
     assert fits, "decoded to another shape"
-    return "points"
+    return "decoded"
 
 
 def memory() -> float:
@@ -297,8 +346,14 @@ def main() -> None:
     )
     parser.add_argument("-streams", type=int, default=10_000)
     parser.add_argument("-seed", type=int, default=0)
+    parser.add_argument(
+        "-models", nargs="*", default=MODELS, help="checkpoints whose files are fuzzed as well"
+    )
     args = parser.parse_args()
-    targets = block_targets(np.random.default_rng(args.seed))
+    quiet_opennmt()
+    rng = np.random.default_rng(args.seed)
+    targets = block_targets(rng)
+    targets += [file_target(model, rng) for model in args.models]
     start = time.perf_counter()
     ends = run(targets, args.streams, args.seed)
     seconds = time.perf_counter() - start
