@@ -229,24 +229,33 @@ def forged_file(streams: list[bytes], rng: Rng) -> bytes:
     return writer.data()
 
 
-def file_target(model: str, rng: Rng) -> Target:
-    """Return the target of whole files of a model's, of lines together and of lines alone."""
+def file_targets(model: str, rng: Rng) -> list[Target]:
+    """Return the targets of a model's files: lossy ones, of lines together and alone; lossless."""
+    from onmt_lattice.opennmt.lossless_text import LosslessText
     from onmt_lattice.opennmt.text_codec import load_codec
 
     codec = load_codec(model)
+    lossless = LosslessText(codec)
     words = codec.loaded.fields["src"].base_field.vocab.itos[4:]
     texts = [
-        [" ".join(rng.choice(words, size=size)) for size in (4, 0, 9, 1)],
-        [" ".join(rng.choice(words, size=size)) for size in (0, 3)],
-        [],
+        [" ".join(rng.choice(words, size=size)) for size in sizes]
+        for sizes in ((4, 0, 9, 1), (0, 3), ())
     ]
-    streams = [codec.compress(text, 5, alone) for text in texts for alone in (False, True)]
+    lossy = [codec.compress(text, 5, alone) for text in texts for alone in (False, True)]
+    raw = [*("\n".join(text).encode() for text in texts), b"\xff two\r\nUnheard of\r\n"]
+    whole = [lossless.compress(text, 5) for text in raw]
 
     def decode(data: bytes) -> bool:
-        lines = TextFile(data).header.lines
-        return len(codec.decompress(data, max_length=4)) == lines
+        return len(codec.decompress(data, max_length=4)) == TextFile(data).header.lines
 
-    return Target(Path(model).stem, streams, decode, lambda rng: forged_file(streams, rng))
+    def decode_lossless(data: bytes) -> bool:
+        return lossless.decompress(data).count(b"\n") <= TextFile(data).header.lines
+
+    name = Path(model).stem
+    return [
+        Target(name, lossy, decode, lambda rng: forged_file(lossy, rng)),
+        Target(f"{name}, lossless", whole, decode_lossless, lambda rng: forged_file(whole, rng)),
+    ]
 
 
 # ---- the run -------------------------------------------------------------------------------------
@@ -353,7 +362,8 @@ def main() -> None:
     quiet_opennmt()
     rng = np.random.default_rng(args.seed)
     targets = block_targets(rng)
-    targets += [file_target(model, rng) for model in args.models]
+    for model in args.models:
+        targets += file_targets(model, rng)
     start = time.perf_counter()
     ends = run(targets, args.streams, args.seed)
     seconds = time.perf_counter() - start

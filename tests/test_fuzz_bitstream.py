@@ -53,6 +53,6 @@ def test_a_decoder_that_fails_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_forged_streams_reach_the_symbols() -> None:
     """Their checksums agree: what refuses them is the decoding itself, and some decode."""
     rng = np.random.default_rng(0)
-    for targets in (FUZZ["block_targets"](rng), [FUZZ["file_target"](FUZZ["MODELS"][0], rng)]):
+    for targets in (FUZZ["block_targets"](rng), FUZZ["file_targets"](FUZZ["MODELS"][0], rng)):
         ends = {FUZZ["outcome"](t, t.forge(rng), True) for t in targets for _ in range(60)}
         assert {"AlteredBitstream", "decoded"} <= ends

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import subprocess
 import sys
 
 import pytest
-from golden_files import GOLDEN, MODELS, NOTES, TEXT, points
+from golden_files import GOLDEN, MODELS, NOTES, RAW, TEXT, points, text
 from test_golden_blocks import ENVIRONMENTS, HERE
 
 from onmt_lattice.cli import main
@@ -35,7 +36,12 @@ def test_a_frozen_file_decodes_to_its_text(model: str, tmp_path: object) -> None
     assert sum(a == b for a, b in zip(lines, expected, strict=True)) >= 0.9 * len(expected)
 
 
-def test_other_processes_read_the_same_points() -> None:
+@pytest.mark.parametrize("model", MODELS)
+def test_a_frozen_lossless_file_gives_every_byte(model: str) -> None:
+    assert text(model) == RAW
+
+
+def test_other_processes_read_the_same() -> None:
     """With another number of threads, and other instructions in torch's and MKL's kernels."""
     path = os.pathsep.join([str(HERE.parent), os.environ.get("PYTHONPATH", "")])
     for environment in ENVIRONMENTS:
@@ -46,4 +52,5 @@ def test_other_processes_read_the_same_points() -> None:
             text=True,
             timeout=300,
         )
-        assert child.stdout.split()[-len(MODELS) :] == list(POINTS.values()), child.stderr
+        expected = [*POINTS.values(), *[hashlib.sha256(RAW).hexdigest()] * len(MODELS)]
+        assert child.stdout.split()[-len(expected) :] == expected, child.stderr
