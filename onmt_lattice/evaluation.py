@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from onmt_lattice.codebook import Codebooks
+from onmt_lattice.coded import Coded
 from onmt_lattice.errors import UserError
 from onmt_lattice.files import read_json, write_json
 
@@ -156,6 +157,7 @@ class Evaluation:
         perplexity: 2^(NLL in bits a token); ``token_accuracy``: share of tokens guessed first.
         dim: d, the numbers between the linear maps of the bottleneck; None where not recorded.
         quantized: what its lattice costs by ``quantize``, if the model comes from there.
+        coded: the bits of a file of the text, if it was asked for.
     """
 
     model: str
@@ -185,6 +187,7 @@ class Evaluation:
     codebooks: Codebooks | None = None
     entropy: Entropy | None = None
     reconstruction: Reconstruction | None = None
+    coded: Coded | None = None
 
     def write(self, path: str | os.PathLike[str]) -> None:
         """Write this evaluation as JSON, whole or not at all."""
@@ -221,6 +224,7 @@ class Evaluation:
             _row("rate (quantized)", self.rate),
             _row("total", self.total),
             _row("rate (relaxed)", self.relaxed_rate),
+            *([] if self.coded is None else [_row("coded, all of a file", self._coded_bits())]),
             "",
             "quantized - relaxed rate: "
             f"{_mean(self.rate_difference_bits_sentence)} bits a sentence",
@@ -228,8 +232,15 @@ class Evaluation:
         ]
         return "\n".join([*rows, *self._optional_rows()])
 
+    def _coded_bits(self) -> Bits:
+        assert self.coded is not None
+        counts = self.tokens, self.words, self.sentences
+        return Bits(*(self.coded.bits / count for count in counts))
+
     def _optional_rows(self) -> list[str]:
         rows = []
+        if self.coded is not None:
+            rows.append(f"coded: {self.coded.describe()}")
         if self.codebooks is not None:
             rows.append(f"codebooks: {self.codebooks.describe()}")
         if self.entropy is not None:

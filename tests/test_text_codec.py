@@ -26,6 +26,7 @@ from onmt_lattice.bitstream.file import FileWriter, Section, TextFile
 from onmt_lattice.bitstream.places import pack_places
 from onmt_lattice.cli import main
 from onmt_lattice.errors import UserError
+from onmt_lattice.evaluation import Evaluation
 from onmt_lattice.opennmt.checkpoint import load_autoencoder
 from onmt_lattice.opennmt.sentences import read_sentences
 from onmt_lattice.opennmt.text_codec import TextCodec, load_codec
@@ -171,6 +172,39 @@ def test_what_agrees_with_its_checksum_and_is_no_text_is_refused(z: TextCodec) -
         writer.add(sections)  # type: ignore[arg-type]
         with pytest.raises(BitstreamError):
             z.decompress(writer.data())
+
+
+@coded
+def test_evaluate_shows_the_bits_of_the_file_beside_the_rate(
+    trained: Trained,
+    corpus: Corpus,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    name: str,
+) -> None:
+    model, output = trained(name), tmp_path / "evaluation.json"
+    words = ["-model", model, "-src", corpus.test, "-output", output, "-coded", "-seed", "3"]
+    assert main(["evaluate", *map(str, words)]) == 0
+    table = capsys.readouterr().out
+    e = Evaluation.read(output)
+    data = load_codec(str(model)).compress(text_of(corpus), seed=3)
+    assert e.coded is not None
+    assert e.coded.bits == sum(e.coded.parts.values()) == 8 * len(data)
+    assert 0.999 * e.coded.rate_bits < e.coded.parts["points"] < 1.005 * e.coded.rate_bits + 64
+    assert e.coded.rate_bits / e.sentences == pytest.approx(e.rate.sentence, rel=0.05)
+    (row,) = [line for line in table.splitlines() if line.startswith("coded, all of a file")]
+    assert float(row.split()[-1]) == pytest.approx(e.coded.bits / e.sentences, abs=1e-3)
+    assert f"coded: {8 * len(data)} bits (header " in table
+
+
+@pytest.mark.parametrize("name", ["gaussian", "none"])
+def test_evaluate_says_why_a_model_cannot_be_coded(
+    trained: Trained, corpus: Corpus, tmp_path: Path, mistake: Mistake, name: str
+) -> None:
+    words = ("-model", trained(name), "-src", corpus.test, "-output", tmp_path / "out.json")
+    said = mistake("evaluate", *words, "-coded")
+    assert f"-coded: bottleneck {name} has no code" in said
+    assert not (tmp_path / "out.json").exists()
 
 
 # ---- the commands --------------------------------------------------------------------------------

@@ -48,6 +48,11 @@ def parser() -> Parser:
         help="write NLL and rate of every sentence in bits, as tab-separated values, to this file "
         "(or folder)",
     )
+    p.option(
+        "coded",
+        action="store_true",
+        help="compress the text as well, and show the bits of the file beside the rate",
+    )
     p.option("beam_size", type=int, default=1, help="1 is greedy (default: 1)")
     p.option(
         "max_length", type=int, default=100, help="longest line decoded, tokens (default: 100)"

@@ -11,7 +11,9 @@ from typing import NamedTuple
 
 from sacrebleu.metrics import BLEU, CHRF
 
+from onmt_lattice.bitstream import TextFile
 from onmt_lattice.codebook import Codebooks, CodebookUsage
+from onmt_lattice.coded import Coded
 from onmt_lattice.errors import UserError
 from onmt_lattice.evaluation import Bits, Entropy, Evaluation, Mean, Reconstruction
 from onmt_lattice.files import read_lines, write_lines
@@ -20,6 +22,7 @@ from onmt_lattice.opennmt.checkpoint import LoadedAutoencoder, load_autoencoder
 from onmt_lattice.opennmt.scoring import Scorer, SentenceScores
 from onmt_lattice.opennmt.sentences import Sentence, read_sentences, trained_transforms
 from onmt_lattice.opennmt.settings import bottleneck_label, bottleneck_settings
+from onmt_lattice.opennmt.text_codec import TextCodec
 from onmt_lattice.opennmt.translation import reconstruct, search_options
 from onmt_lattice.sentence_scores import SentenceCost, write_costs
 
@@ -40,6 +43,7 @@ class EvaluateOptions:
     beam_size: int = 1
     max_length: int = 100
     scores: str | None = None
+    coded: bool = False
     progress: bool = False
 
 
@@ -78,6 +82,7 @@ def evaluate(
     loaded = load_autoencoder(options.model, options.gpu)
     pipe = trained_transforms(loaded)
     sentences = read_sentences(lines, pipe)
+    coded = _coded(loaded, lines, options) if options.coded else None
     scores = Scorer(loaded, options.seed, options.batch_size).score(sentences, options.progress)
     check_vocabulary(scores, options)
     reconstruction = None
@@ -122,7 +127,19 @@ def evaluate(
         codebooks=_codebooks(loaded, scores),
         entropy=_entropy(source_of(tuple(lines[s.index] for s in sentences)), loaded, scores),
         reconstruction=reconstruction,
+        coded=coded,
     )
+
+
+def _coded(loaded: LoadedAutoencoder, lines: list[str], options: EvaluateOptions) -> Coded:
+    """Return what ``lines`` take in a file."""
+    try:
+        codec = TextCodec(loaded, options.batch_size)
+    except UserError as error:
+        raise UserError(f"-coded: {error}") from error
+    made = codec.compressed(lines, options.seed, progress=options.progress)
+    parts = TextFile(made.data).bits()
+    return Coded(8 * len(made.data), parts, made.rate_nats * BITS_PER_NAT)
 
 
 def _costs(sentences: list[Sentence], scores: SentenceScores) -> list[SentenceCost]:
