@@ -258,7 +258,7 @@ def test_options_that_cannot_be(trained: Trained, corpus: Corpus, mistake: Mista
     given = ("evaluate", "-model", trained("gaussian"), "-src", corpus.test)
     for words, said in (
         (("-seed", -1), "-seed -1: expected at least 0"),
-        (("-seed", 2**32), "-seed 4294967296: expected less than 2^32"),
+        (("-seed", 2**32), "-seed 4294967296: expected at least 0 and at most 4294967295"),
         (("-batch_size", 0), "-batch_size 0: expected at least 1"),
         (("-beam_size", 0), "-beam_size 0: expected at least 1"),
         (("-max_length", 0), "-max_length 0: expected at least 1"),

@@ -9,6 +9,8 @@ from typing import Any
 import pytest
 from conftest import BOTTLENECKS, Corpus
 
+from onmt_lattice.errors import UserError
+
 Mistake = Callable[..., str]
 
 
@@ -32,19 +34,8 @@ def test_defaults_are_those_of_an_autoencoder(corpus: Corpus) -> None:
 @pytest.mark.parametrize(
     ("option", "value", "said"),
     [
-        ("train_steps", 0, "-train_steps 0: expected a positive number"),
-        ("valid_steps", 0, "-valid_steps 0: expected a positive number"),
-        ("report_every", 0, "-report_every 0: expected a positive number"),
-        ("batch_size", -1, "-batch_size -1: expected a positive number"),
-        ("valid_batch_size", 0, "-valid_batch_size 0: expected a positive number"),
-        ("bucket_size", 0, "-bucket_size 0: expected a positive number"),
-        ("learning_rate", 0.0, "-learning_rate 0.0: expected a positive number"),
-        ("accum_count", 0, "-accum_count [0]: expected positive numbers"),
-        ("dropout", 1.5, "-dropout [1.5]: expected probabilities"),
-        ("seed", 0, "-seed 0: expected 1 to 2^32 - 1"),
-        ("seed", 2**32, "-seed 4294967296: expected 1 to 2^32 - 1"),
-        ("rate_weight", -1.0, "-rate_weight -1.0: expected a number of at least 0"),
-        ("rate_weight_midpoint", 0, "-rate_weight_midpoint 0: expected a positive step"),
+        ("rate_weight", -1.0, "-rate_weight -1.0: expected at least 0"),
+        ("rate_weight_midpoint", 0, "-rate_weight_midpoint 0: expected at least 1"),
         ("bottleneck_dim", -1, "-bottleneck_dim -1: expected 0"),
         ("rnn_size", 33, "-enc_rnn_size 33: expected an even number"),
         ("train_from", "nothing.pt", "-train_from nothing.pt: no such file"),
@@ -59,6 +50,56 @@ def test_values_out_of_range_are_named(
     refused: Mistake, option: str, value: object, said: str
 ) -> None:
     assert said in refused(**{option: value})
+
+
+@pytest.mark.parametrize(
+    ("option", "value"),
+    [
+        # What OpenNMT-py takes for its default, or finds out after hours, or never.
+        ("rnn_size", -2),
+        ("rnn_size", 0),
+        ("layers", 0),
+        ("word_vec_size", 0),
+        ("average_decay", 2.0),
+        ("max_grad_norm", -1.0),
+        ("save_checkpoint_steps", -1),
+        ("learning_rate", float("nan")),
+        ("learning_rate", float("inf")),
+        ("learning_rate", 0.0),
+        ("param_init", float("nan")),
+        ("adam_beta2", 1.5),
+        ("decay_steps", 0),
+        ("warmup_steps", 0),
+        ("train_steps", 0),
+        ("batch_size", -1),
+        ("accum_count", [0]),
+        ("dropout", [1.5]),
+        ("seed", 0),
+        ("seed", 2**32),
+    ],
+)
+def test_numbers_that_mean_nothing(refused: Mistake, option: str, value: object) -> None:
+    assert f"-{option} {value}: expected " in refused(**{option: value})
+
+
+def test_every_numeric_option_has_a_range_that_holds_its_default() -> None:
+    from onmt_lattice.opennmt import options
+    from onmt_lattice.opennmt.ranges import RANGES, TRANSLATION
+    from onmt_lattice.ranges import check_ranges
+
+    for make, ranges in (
+        (options.train_parser, RANGES),
+        (options.build_vocab_parser, RANGES),
+        (options.translate_parser, TRANSLATION),
+    ):
+        numeric = [a for a in make()._actions if a.type in (int, float)]
+        names = {a.dest for a in numeric} - set(options.declared_options())
+        assert names <= set(ranges), f"{names - set(ranges)} of {make.__name__}"
+        check_ranges({a.dest: a.default for a in numeric}, ranges)
+        for name in names:
+            for value in map(float, ("nan", "inf", "-inf")):
+                with pytest.raises(UserError, match=f"-{name} .*: expected"):
+                    check_ranges({name: value}, {name: ranges[name]})
 
 
 def test_gpu_ranks_without_a_gpu(refused: Mistake, monkeypatch: pytest.MonkeyPatch) -> None:

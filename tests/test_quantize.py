@@ -122,7 +122,7 @@ def test_mistakes_are_told_before_anything_is_written(
         (("-lattice", "E9", "-src", corpus.train), "unknown lattice 'E9'"),
         (("-lattice", "E8", "-src", few), "20 sentences; expected at least 100"),
         (("-lattice", "E8", "-src", tmp_path / "no.en"), "no.en: cannot be read"),
-        (("-lattice", "E8", "-src", corpus.train, "-seed", "-1"), "-seed -1: expected 0 to"),
+        (("-lattice", "E8", "-src", corpus.train, "-seed", "-1"), "-seed -1: expected at least 0"),
         (
             ("-lattice", "E8", "-src", corpus.train, "-fit_sentences", "5"),
             "-fit_sentences 5: expected at least 100",

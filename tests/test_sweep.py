@@ -135,7 +135,7 @@ def test_a_failing_run_is_reported_and_kept(place: Path, capfd: pytest.CaptureFi
     good, bad = Results.read(place / "failing/results.json").runs
     assert good.record.status == FINISHED and len(good.points) == 1
     assert (bad.record.status, bad.record.attempts, bad.points) == (FAILED, 1, [])
-    assert "-dropout [2.0]: expected probabilities below 1" in str(bad.record.error)
+    assert "-dropout [2.0]: expected at least 0 and below 1" in str(bad.record.error)
     for name in ("figure3.svg", "report.html", "table.txt"):
         assert "hopeless_0.1_seed1" in (place / "failing" / name).read_text("utf-8")
 

@@ -119,7 +119,7 @@ def test_what_cannot_be_decoded_is_refused(
         (("-max_length", 0), "-max_length 0: expected at least 1"),
         (("-batch_size", 0), "-batch_size 0: expected at least 1"),
         (("-shard_size", -1), "-shard_size -1: expected at least 0"),
-        (("-seed", -1), "-seed -1: expected 0 to 2^32 - 1"),
+        (("-seed", -1), "-seed -1: expected at least 0"),
         (("-gpu", 99), "-gpu 99: no such CUDA device"),
         (("-model", model, model), "expected one checkpoint, not an ensemble"),
         (("-beam_sise", 1), "unknown option 'beam_sise'; did you mean 'beam_size'?"),

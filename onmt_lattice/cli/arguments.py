@@ -7,6 +7,7 @@ from typing import Any
 
 from onmt_lattice.errors import UserError, unknown_name
 from onmt_lattice.parsers import Strict
+from onmt_lattice.ranges import COUNT, SEED, check_ranges
 
 
 class Parser(Strict, argparse.ArgumentParser):
@@ -34,13 +35,12 @@ class Parser(Strict, argparse.ArgumentParser):
         return parsed
 
 
-LOWEST = (("seed", 0), ("batch_size", 1), ("beam_size", 1), ("max_length", 1), ("line", 1))
+NUMBERS = {
+    "seed": SEED,
+    **dict.fromkeys(("batch_size", "beam_size", "max_length", "line"), COUNT),
+}
 
 
 def check_numbers(args: dict[str, Any]) -> None:
     """Raise :class:`UserError` for a number among ``args`` that is too small or too large."""
-    for name, lowest in LOWEST:
-        if args.get(name) is not None and args[name] < lowest:
-            raise UserError(f"-{name} {args[name]}: expected at least {lowest}")
-    if args.get("seed", 0) >= 2**32:
-        raise UserError(f"-seed {args['seed']}: expected less than 2^32")
+    check_ranges(args, NUMBERS)

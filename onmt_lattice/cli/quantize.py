@@ -5,7 +5,7 @@ from __future__ import annotations
 from onmt_lattice.bottlenecks.lattice import AUTO
 from onmt_lattice.cli.arguments import Parser
 from onmt_lattice.codes import code_names
-from onmt_lattice.errors import UserError
+from onmt_lattice.ranges import SEED, Range, check_ranges
 
 
 def parser() -> Parser:
@@ -48,14 +48,10 @@ def parser() -> Parser:
 def run(argv: list[str]) -> None:
     """Quantize with the options in ``argv``; print what it costs."""
     args = parser().parse_args(argv)
-    if not 0 <= args.seed < 2**32:
-        raise UserError(f"-seed {args.seed}: expected 0 to 2^32 - 1")
 
     from onmt_lattice.opennmt.quantize import LEAST_SENTENCES, QuantizeOptions, quantize
 
-    if args.fit_sentences < LEAST_SENTENCES:
-        raise UserError(f"-fit_sentences {args.fit_sentences}: expected at least {LEAST_SENTENCES}")
-
+    check_ranges(vars(args), {"seed": SEED, "fit_sentences": Range(LEAST_SENTENCES)})
     made = quantize(QuantizeOptions(**vars(args)))
     print(
         f"{args.lattice} in {args.model}, fitted to {made.sentences} sentences of {args.src} "

@@ -15,7 +15,9 @@ from onmt_lattice.history import read_history
 from onmt_lattice.opennmt import plugin
 from onmt_lattice.opennmt.corpora import target_is_source
 from onmt_lattice.opennmt.options import parse_train
+from onmt_lattice.opennmt.ranges import RANGES
 from onmt_lattice.opennmt.settings import bottleneck_settings, check_shapes, check_single_path
+from onmt_lattice.ranges import check_ranges
 
 
 def train(argv: list[str]) -> None:
@@ -36,10 +38,10 @@ def check_options(opt: Namespace) -> None:
     Raises:
         UserError: naming the first option that is wrong.
     """
+    check_ranges(vars(opt), RANGES)
     target_is_source(opt)
     check_devices(opt)
     check_single_path(opt)
-    check_ranges(opt)
     for name in ("src_vocab", "train_from"):
         path = getattr(opt, name)
         if path and not os.path.isfile(path):
@@ -61,26 +63,6 @@ def check_options(opt: Namespace) -> None:
     check_shapes(opt)
     for name, value in bottleneck_settings(opt).items():
         setattr(opt, name, value)  # so that a checkpoint outlives a change of defaults
-
-
-POSITIVE = (
-    "train_steps valid_steps report_every batch_size valid_batch_size bucket_size learning_rate"
-).split()
-
-
-def check_ranges(opt: Namespace) -> None:
-    """Refuse numbers that OpenNMT-py would fail on, or take for something else."""
-    for name in POSITIVE:
-        if getattr(opt, name) <= 0:
-            raise UserError(f"-{name} {getattr(opt, name)}: expected a positive number")
-    if min(opt.accum_count) < 1:
-        raise UserError(f"-accum_count {opt.accum_count}: expected positive numbers")
-    if not all(0 <= p < 1 for p in opt.dropout):
-        raise UserError(f"-dropout {opt.dropout}: expected probabilities below 1")
-    if opt.seed == 0 or opt.seed >= 2**32:
-        raise UserError(
-            f"-seed {opt.seed}: expected 1 to 2^32 - 1, or -1 for no seed (as 0 in OpenNMT-py)"
-        )
 
 
 def check_devices(opt: Namespace) -> None:

@@ -20,8 +20,10 @@ from onmt_lattice.opennmt import plugin
 from onmt_lattice.opennmt.checkpoint import LoadedAutoencoder, load_autoencoder
 from onmt_lattice.opennmt.options import translate_parser
 from onmt_lattice.opennmt.parsing import parse
+from onmt_lattice.opennmt.ranges import TRANSLATION
 from onmt_lattice.opennmt.scoring import Scorer
 from onmt_lattice.opennmt.sentences import Sentence, read_sentences, trained_transforms, undo
+from onmt_lattice.ranges import check_ranges
 
 
 class Reconstructor(Translator):
@@ -72,7 +74,6 @@ def reconstruct(
 
 
 ENCODED_AT_ONCE = 64  # sentences
-LOWEST = {"batch_size": 1, "beam_size": 1, "max_length": 1, "n_best": 1, "shard_size": 0}
 
 
 def check_options(opt: Namespace) -> None:
@@ -83,11 +84,7 @@ def check_options(opt: Namespace) -> None:
     """
     if len(opt.models) != 1:
         raise UserError(f"-model {' '.join(opt.models)}: expected one checkpoint, not an ensemble")
-    if not 0 <= opt.seed < 2**32:
-        raise UserError(f"-seed {opt.seed}: expected 0 to 2^32 - 1")
-    for name, lowest in LOWEST.items():
-        if getattr(opt, name) < lowest:
-            raise UserError(f"-{name} {getattr(opt, name)}: expected at least {lowest}")
+    check_ranges(vars(opt), TRANSLATION)
     if opt.n_best > opt.beam_size:
         raise UserError(f"-n_best {opt.n_best}: expected at most -beam_size, {opt.beam_size}")
     for name, required in (("data_type", "text"), ("coverage_penalty", "none"), ("int8", False)):

@@ -17,6 +17,8 @@ from onmt_lattice.files import write_lines
 from onmt_lattice.opennmt.corpora import target_is_source
 from onmt_lattice.opennmt.options import build_vocab_parser, train_parser, translate_parser
 from onmt_lattice.opennmt.parsing import parse
+from onmt_lattice.opennmt.ranges import RANGES
+from onmt_lattice.ranges import check_ranges
 
 
 def build_vocab(argv: list[str]) -> None:
@@ -47,10 +49,9 @@ def check_options(opt: Namespace) -> None:
     """
     if os.path.exists(opt.src_vocab) and not opt.overwrite:
         raise UserError(f"-src_vocab {opt.src_vocab}: exists already; -overwrite replaces it")
-    if opt.n_sample < -1 or opt.n_sample in (0, 1):
+    check_ranges(vars(opt), RANGES)
+    if opt.n_sample in (0, 1):
         raise UserError(f"-n_sample {opt.n_sample}: expected -1 (all lines) or more than 1")
-    if opt.num_threads < 1:
-        raise UserError(f"-num_threads {opt.num_threads}: expected at least 1")
     if opt.dump_samples and not opt.save_data:
         raise UserError("-dump_samples: expected a -save_data path to write the samples under")
     opt.save_data = opt.save_data or os.path.dirname(opt.src_vocab) or "."
