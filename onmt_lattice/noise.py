@@ -71,7 +71,8 @@ class SentenceNoise:
             raise ValueError(
                 f"noise for {len(self.streams)} sentences was asked for a batch of {len(like)}"
             )
-        return torch.from_numpy(np.stack([stream.random(dim) for stream in self.streams]))
+        rows = [stream.random(dim) for stream in self.streams]
+        return torch.from_numpy(np.stack(rows) if rows else np.empty((0, dim)))
 
     def uniform(self, like: Tensor, dim: int) -> Tensor:
         """See :class:`Noise`; what a narrower dtype rounds up to 1 becomes 0."""

@@ -667,3 +667,21 @@ def test_an_installed_package_that_cannot_be_used_is_named(
     name = entry.split(" ")[0]
     assert f"the installed bottleneck {name!r} (" in str(error.value)
     assert why in str(error.value) and "mend or uninstall the package" in str(error.value)
+
+
+@pytest.mark.parametrize("name", ["lattice", "ste_scalar", "ste_vector"])
+def test_what_is_not_finite_has_no_symbols(name: str) -> None:
+    bottleneck = make_bottleneck(name, 8).eval()
+    x = torch.zeros(3, 8)
+    x[1, 2] = math.nan
+    with pytest.raises(UserError, match="X of 1 sentences of 3 is not finite"):
+        bottleneck.quantized(x, SentenceNoise(0, [0, 1, 2]))
+
+
+@pytest.mark.parametrize("name", sorted(bottlenecks()))
+def test_a_bottleneck_of_no_numbers_and_one_of_no_sentences(name: str) -> None:
+    with pytest.raises(UserError, match="X of 0 numbers: expected a positive integer"):
+        make_bottleneck(name, 0)
+    bottleneck = make_bottleneck(name, 8).eval()
+    through = bottleneck.quantized(torch.zeros(0, 8), SentenceNoise(0, []))
+    assert (through.output.shape, through.rate_nats.shape) == ((0, 8), (0,))

@@ -1,3 +1,5 @@
+import time
+
 import pytest
 import torch
 
@@ -74,8 +76,23 @@ def test_wrong_parameters_are_refused(name: str, params: dict[str, int]) -> None
 
 @pytest.mark.parametrize("name", ["A0", "D1", "D0*", "Z0", "E8^0"])
 def test_members_that_do_not_exist_are_refused(name: str) -> None:
-    with pytest.raises(ValueError, match="of at least"):
+    with pytest.raises(ValueError, match=r"expected a.* from"):
         make_lattice(name)
+
+
+@pytest.mark.parametrize(
+    "name", ["A2000", "A2000*", "D99999", "Z99999999", "Z^99999999999", "Leech^9999", "conv4-4000"]
+)
+def test_members_too_large_to_use_are_refused_at_once(name: str) -> None:
+    began = time.monotonic()
+    with pytest.raises(UserError, match=r"expected a.* from"):
+        make_lattice(name)
+    assert time.monotonic() - began < 1
+
+
+def test_what_is_no_name() -> None:
+    with pytest.raises(UserError, match="lattice None: expected a name, one of"):
+        make_lattice(None)  # type: ignore[arg-type]
 
 
 def test_repr_names_the_lattice_and_its_scale() -> None:
@@ -84,7 +101,7 @@ def test_repr_names_the_lattice_and_its_scale() -> None:
 
 
 def test_no_copies_is_an_error_of_the_name() -> None:
-    with pytest.raises(UserError, match=r"'E8\^0'.*at least 1"):
+    with pytest.raises(UserError, match=r"'E8\^0'.* from 1 to 256"):
         make_lattice("E8^0")
 
 

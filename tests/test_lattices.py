@@ -112,7 +112,7 @@ def test_scaling(lattice: Lattice, rng: torch.Generator) -> None:
     )
 
 
-@pytest.mark.parametrize("factor", [0.0, -1.0, math.inf, math.nan])
+@pytest.mark.parametrize("factor", [0.0, -1.0, math.inf, math.nan, 1e-300, 1e300])
 def test_scaled_refuses(lattice: Lattice, factor: float) -> None:
     with pytest.raises(ValueError, match="expected a positive number"):
         lattice.scaled(factor)
@@ -162,22 +162,52 @@ def test_ties_are_lattice_points_and_deterministic(lattice: Lattice, rng: torch.
         )
 
 
-@pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16, torch.float16])
 def test_any_shape_and_dtype(lattice: Lattice, dtype: torch.dtype, rng: torch.Generator) -> None:
     x = uniform(lattice, 24, rng).to(dtype)
     expected = lattice.nearest_point(x.double())
     for shape in [(24,), (2, 3, 4), (24, 1)]:
         nearest = lattice.nearest_point(x.view(*shape, lattice.dim))
         assert nearest.shape == (*shape, lattice.dim)
-        assert nearest.dtype == dtype
-        if dtype != torch.bfloat16:  # whose rounding of a result may leave the lattice
-            torch.testing.assert_close(nearest.view_as(x).double(), expected, rtol=1e-6, atol=1e-5)
-        else:
-            torch.testing.assert_close(nearest.view_as(x).double(), expected, rtol=1e-2, atol=1e-2)
+        assert nearest.dtype == max(dtype, torch.float32, key=lambda d: torch.finfo(d).bits)
+        assert lattice.contains(nearest).all()
+        torch.testing.assert_close(nearest.view_as(x).double(), expected, rtol=1e-6, atol=1e-5)
     assert lattice.nearest_point(x[:0]).shape == (0, lattice.dim)
     assert lattice.nearest_point(x[0]).shape == (lattice.dim,)
     columns = x.T.contiguous().T  # not contiguous
     assert torch.equal(lattice.nearest_point(columns), lattice.nearest_point(x))
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_what_has_no_nearest_point_is_no_point(lattice: Lattice, dtype: torch.dtype) -> None:
+    x = torch.zeros(6, lattice.dim, dtype=dtype)
+    x[:5, -1] = torch.tensor([math.nan, math.inf, -math.inf, 1e30, -(2.0**60)])
+    x[5] = 2.0**16 + 0.3  # large, but not too large
+    nearest = lattice.nearest_point(x)
+    assert nearest[:5].isnan().all()
+    assert lattice.contains(nearest).tolist() == 5 * [False] + [True]
+    if lattice.covering_radius is not None:
+        assert (nearest[5] - x[5]).norm() <= 1.1 * lattice.covering_radius
+    lattice.coordinates(nearest[5:])
+    with pytest.raises(ValueError, match="5 of 6 points are none of"):
+        lattice.coordinates(nearest)
+
+
+def test_coordinates_of_what_is_no_point(lattice: Lattice) -> None:
+    with pytest.raises(ValueError, match=r"1 of 3 points are none of .*expected what nearest"):
+        lattice.coordinates(
+            torch.full((3, lattice.dim), 0.37) * torch.tensor([[0.0], [1.0], [0.0]])
+        )
+    with pytest.raises(ValueError, match="expected real numbers"):
+        lattice.nearest_point(torch.zeros(2, lattice.dim, dtype=torch.complex64))
+
+
+@pytest.mark.parametrize("shape", [(0,), (3, 0), (0, 2)])
+def test_empty_batches(lattice: Lattice, shape: tuple[int, ...]) -> None:
+    x = torch.zeros(*shape, lattice.dim)
+    for found in (lattice.nearest_point(x), lattice.dither(x), lattice.coordinates(x)):
+        assert found.shape == x.shape
+    assert lattice.contains(x).shape == lattice.log_theta(x, torch.zeros(1)).shape == shape
 
 
 def test_autocast_changes_nothing(lattice: Lattice, rng: torch.Generator) -> None:

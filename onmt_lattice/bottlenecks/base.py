@@ -83,6 +83,8 @@ class Bottleneck(nn.Module, ABC):
 
     def __init__(self, input_dim: int, config: BottleneckConfig) -> None:
         super().__init__()
+        if not isinstance(input_dim, int) or input_dim < 1:
+            raise UserError(f"X of {input_dim!r} numbers: expected a positive integer")
         self.input_dim = input_dim
         self.dim = config.bottleneck_dim or input_dim
         mapped = self.always_maps or self.dim != input_dim
@@ -133,6 +135,21 @@ class Bottleneck(nn.Module, ABC):
                 "-bottleneck lattice, which 'onmt_lattice quantize' makes of one with gaussian, "
                 "ste_scalar or ste_vector"
             )
+
+
+def require_finite(x: Tensor) -> Tensor:
+    """Return ``x`` ``(batch, …)``, whose numbers are about to be sent as discrete symbols.
+
+    Raises:
+        UserError: if any is not finite, as no symbol stands for that.
+    """
+    finite = x.isfinite().flatten(1).all(1)
+    if not finite.all():
+        raise UserError(
+            f"X of {int((~finite).sum())} sentences of {len(x)} is not finite, and has no "
+            f"quantized representation; the model's weights are broken or its input is"
+        )
+    return x
 
 
 _BOTTLENECKS: Registry[Bottleneck] = Registry("bottleneck", Bottleneck)

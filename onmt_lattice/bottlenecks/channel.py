@@ -9,7 +9,13 @@ from typing import ClassVar, NamedTuple, cast
 import torch
 from torch import Tensor, nn
 
-from onmt_lattice.bottlenecks.base import Bottleneck, BottleneckConfig, Bottlenecked, option
+from onmt_lattice.bottlenecks.base import (
+    Bottleneck,
+    BottleneckConfig,
+    Bottlenecked,
+    option,
+    require_finite,
+)
 from onmt_lattice.codes import make_code
 from onmt_lattice.lattices import Lattice
 from onmt_lattice.noise import Noise
@@ -177,7 +183,7 @@ class LatticeChannel(Channel):
     def quantized(self, mean: Tensor, noise: Noise) -> Sent:
         """See :meth:`Channel.quantized`: the rate is −log P(Ẑ = Z | U)."""
         u = self.dither(mean, noise)
-        z = self.lattice.nearest_point(self.placed(mean) + u)
+        z = self.lattice.nearest_point(self.placed(require_finite(mean)) + u)
         symbols = self.lattice.coordinates(z).flatten(1)
         y = self._point(symbols, u) - u
         return Sent(self.value(y), self.rate_nats(y, noise), symbols)

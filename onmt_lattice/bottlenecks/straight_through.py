@@ -14,6 +14,7 @@ from onmt_lattice.bottlenecks.base import (
     Bottlenecked,
     option,
     register_bottleneck,
+    require_finite,
 )
 from onmt_lattice.errors import UserError
 from onmt_lattice.noise import Noise
@@ -162,7 +163,10 @@ class StraightThroughBottleneck(Bottleneck):
 
     def vectors(self, x: Tensor) -> Tensor:
         """Return ``(batch, N, v)``, what the quantizers see of ``x`` ``(batch, m)``."""
-        return self.map_in(x).view(len(x), *self.entries.shape[::2])
+        inner = self.map_in(x)
+        if not self.training:  # while training the loss tells
+            require_finite(inner)
+        return inner.view(len(x), *self.entries.shape[::2])
 
     def rate_nats(self, index: Tensor) -> Tensor:
         """Return ``(batch,)``, the cost of the entries at ``index`` ``(batch, N)``."""

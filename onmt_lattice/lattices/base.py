@@ -20,6 +20,9 @@ from typing_extensions import Self
 
 from onmt_lattice.lattices.order import CodingOrder
 
+ATOL = 1e-4  # scales that a point may be off
+SMALLEST = 1e-18  # scale, whose square float32 still holds
+
 
 class Lattice(ABC):
     """A lattice Λ of ``dim`` dimensions, times one ``scale`` factor.
@@ -39,6 +42,7 @@ class Lattice(ABC):
         unit_covering_radius: largest distance of a point to the lattice at scale 1, or None.
         scale: the factor.
         chunk: number of points decoded at a time, which bounds the memory a decoder takes.
+        most: the largest n of the family that is built; its basis takes n² numbers.
     """
 
     name: str
@@ -49,6 +53,7 @@ class Lattice(ABC):
     unit_covering_radius: float | None = None
     scale: float = 1.0
     chunk: int = 8192
+    most: int = 2048
 
     # ---- what a lattice is -------------------------------------------------------------------
 
@@ -83,11 +88,20 @@ class Lattice(ABC):
         return None if self.unit_covering_radius is None else self.unit_covering_radius * self.scale
 
     def scaled(self, factor: float) -> Self:
-        """Return this lattice times ``factor`` > 0."""
-        if not (math.isfinite(factor) and factor > 0):
-            raise ValueError(f"lattice scale factor {factor!r}: expected a positive number")
+        """Return this lattice times ``factor``.
+
+        Raises:
+            ValueError: if that is no positive number, or so small or large that float32 could not
+                hold the points.
+        """
+        scale = self.scale * factor
+        if not SMALLEST <= scale <= 1 / SMALLEST:
+            raise ValueError(
+                f"lattice scale factor {factor!r}: expected a positive number, and a scale from "
+                f"{SMALLEST:g} to {1 / SMALLEST:g}; this makes it {scale:g}"
+            )
         scaled = copy.copy(self)
-        scaled.scale = self.scale * factor
+        scaled.scale = scale
         return scaled
 
     def with_second_moment(self, second_moment: float) -> Self:
@@ -104,20 +118,24 @@ class Lattice(ABC):
     def nearest_point(self, x: Tensor) -> Tensor:
         """Return K(x), the lattice point nearest to each of ``x`` ``(..., n)``.
 
-        Exact up to rounding of the input's dtype (bfloat16 is decoded in float32); ties go to
-        one of the nearest points, the same one every time. Carries no gradient, which would be
-        zero almost everywhere.
+        Exact up to rounding of the input's dtype; ties go to one of the nearest points, the same
+        one every time. Carries no gradient, which would be zero almost everywhere. Points of a
+        dtype narrower than float32, which could not hold them, come back in float32. Where ``x``
+        is not finite, or further out than its dtype can tell one point from the next (2¹⁸ scales
+        in float32, 2⁴⁷ in float64), every coordinate is NaN, which is no point.
 
         Raises:
-            ValueError: if the last dimension of ``x`` is not ``dim``.
+            ValueError: if the last dimension of ``x`` is not ``dim``, or its numbers are complex.
         """
         self._check(x)
         with torch.no_grad():
-            points = torch.empty_like(x, memory_format=torch.contiguous_format)
+            dtype = x.dtype if x.dtype == torch.float64 else torch.float32
+            points = torch.empty(x.shape, dtype=dtype, device=x.device)
             parts = points.view(-1, self.dim).split(self.chunk)
             for part, into in zip(x.reshape(-1, self.dim).split(self.chunk), parts, strict=True):
-                part = _decodable(part) / self.scale
-                into.copy_(self._nearest(part).mul_(self.scale))
+                part = part.to(dtype) / self.scale
+                far = ~(part.abs().amax(1, keepdim=True) <= _farthest(dtype))
+                into.copy_(self._nearest(part).mul_(self.scale).masked_fill_(far, math.nan))
             return points
 
     @abstractmethod
@@ -125,20 +143,43 @@ class Lattice(ABC):
         """Return the points of the unit lattice nearest to ``x`` ``(N, n)``."""
 
     def coordinates(self, point: Tensor) -> Tensor:
-        """Return the integers ``(..., n)`` (int64) of ``point`` in the rows of ``basis``."""
+        """Return the integers ``(..., n)`` (int64) of ``point`` in the rows of ``basis``.
+
+        Raises:
+            ValueError: if any of them is no point of the lattice, as :meth:`contains` sees it.
+        """
         self._check(point)
-        inverse = torch.linalg.inv(self.basis).to(point.device)
-        return (point.double() @ inverse).round().long()
+        coordinates = self._coordinates(point)
+        outside = ~self._is_point(point, coordinates)
+        if outside.any():
+            raise ValueError(
+                f"{int(outside.sum())} of {outside.numel()} points are none of {self!r}, the first "
+                f"{point[outside][0].tolist()}: expected what nearest_point returns"
+            )
+        return coordinates
+
+    def _coordinates(self, x: Tensor) -> Tensor:
+        """Return the coordinates, rounded, of what may be no point."""
+        inverse = torch.linalg.inv(self.basis).to(x.device)
+        return (x.double() @ inverse).round().long()
+
+    def _is_point(self, x: Tensor, coordinates: Tensor, atol: float = ATOL) -> Tensor:
+        error = (self.point(coordinates) - x.double()).abs().amax(-1)
+        narrow = 8 * torch.finfo(_decodable(x[:0]).dtype).eps * x.double().abs().amax(-1)
+        return error <= atol * self.scale + narrow
 
     def point(self, coordinates: Tensor) -> Tensor:
         """Return the lattice points (float64) of integer ``coordinates`` ``(..., n)``."""
         self._check(coordinates)
         return coordinates.double() @ self.basis.to(coordinates.device)
 
-    def contains(self, x: Tensor, atol: float = 1e-4) -> Tensor:
-        """Return for each of ``x`` ``(..., n)`` whether it is within ``atol·scale`` of Λ."""
-        error = (self.point(self.coordinates(x)) - x.double()).abs().amax(-1)
-        return error <= atol * self.scale
+    def contains(self, x: Tensor, atol: float = ATOL) -> Tensor:
+        """Return for each of ``x`` ``(..., n)`` whether it is in Λ.
+
+        That is, within ``atol·scale`` of one of its points, or as near as the dtype can tell.
+        """
+        self._check(x)
+        return self._is_point(x, self._coordinates(x), atol)
 
     # ---- dither ------------------------------------------------------------------------------
 
@@ -234,8 +275,10 @@ class Lattice(ABC):
 
     def _set_family(self, family: str, n: int, least: int) -> None:
         """Set the dimension n ≥ ``least`` of a member of ``family``, and its name with it."""
-        if not isinstance(n, int) or n < least:
-            raise ValueError(f"{family} of n = {n!r}: expected an integer of at least {least}")
+        if not isinstance(n, int) or not least <= n <= self.most:
+            raise ValueError(
+                f"{family} of n = {n!r}: expected an integer from {least} to {self.most}"
+            )
         self.dim = n
         self.name = family.replace("_n", str(n))
 
@@ -245,6 +288,8 @@ class Lattice(ABC):
                 f"lattice {self.name} has dimension {self.dim}; "
                 f"got points of shape {tuple(x.shape)}, whose last dimension must be {self.dim}"
             )
+        if x.is_complex():
+            raise ValueError(f"lattice {self.name}: points of {x.dtype}; expected real numbers")
 
     def __repr__(self) -> str:
         return f"{self.name}(dim={self.dim}, scale={self.scale:g})"
@@ -253,6 +298,11 @@ class Lattice(ABC):
 def space_filling_loss(nsm: float) -> float:
     """Return ½ log2(2πe G), in bits a dimension: what a lattice of that G costs over the ball."""
     return 0.5 * math.log2(2 * math.pi * math.e * nsm)
+
+
+def _farthest(dtype: torch.dtype) -> float:
+    """Return how many scales from 0 a number can be of which six bits are left behind the point."""
+    return 2.0**-5 / torch.finfo(dtype).eps
 
 
 def _decodable(x: Tensor) -> Tensor:

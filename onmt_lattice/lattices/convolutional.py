@@ -44,9 +44,9 @@ class ConvolutionalLattice(TrellisLattice):
             raise ValueError(f"{states} states: expected one of {', '.join(map(str, GENERATORS))}")
         code = GENERATORS[states]
         least = 4 * (len(code.taps[0]) - 1)
-        if not isinstance(n, int) or n % 2 or n < least:
+        if not isinstance(n, int) or n % 2 or not least <= n <= self.most:
             raise ValueError(
-                f"conv{states} of n = {n!r}: expected an even number of at least {least}"
+                f"conv{states} of n = {n!r}: expected an even number from {least} to {self.most}"
             )
         self.name, self.dim = f"conv{states}-{n}", n
         self.encoder = Encoder(code.q, code.taps, n // 2)
@@ -85,11 +85,10 @@ class ConvolutionalLattice(TrellisLattice):
         """The coordinates from the middle outwards: the ends lose the most."""
         return tuple(sorted(range(self.dim), key=lambda i: abs(2 * i + 1 - self.dim)))
 
-    def coordinates(self, point: Tensor) -> Tensor:
+    def _coordinates(self, x: Tensor) -> Tensor:
         """See :meth:`Lattice.coordinates`; exact, as integers at the pivots are."""
-        self._check(point)
         q, (reduced, _, pivots) = self.encoder.q, self.encoder.reduced
-        x = (point.double() / self.scale).round()
+        x = (x.double() / self.scale).round()
         others = torch.ones(self.dim, dtype=torch.bool)
         others[pivots] = False
         leading = x[..., pivots.to(x.device)]

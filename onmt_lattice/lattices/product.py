@@ -14,8 +14,11 @@ class ProductLattice(Lattice):
     """Λ × … × Λ, ``copies`` times: blocks of coordinates, each with a lattice of its own."""
 
     def __init__(self, factor: Lattice, copies: int):
-        if copies < 1:
-            raise ValueError(f"{copies} copies of {factor.name}: expected a number of at least 1")
+        if not 1 <= copies <= self.most // factor.dim:
+            raise ValueError(
+                f"{copies} copies of {factor.name}: expected a number from 1 to "
+                f"{self.most // factor.dim}, at most {self.most} dimensions"
+            )
         self.factor = factor
         self.copies = copies
         self.name = f"{factor.name}^{copies}"

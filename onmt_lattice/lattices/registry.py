@@ -60,6 +60,8 @@ def make_lattice(name: str, **params: Any) -> Lattice:
         LatticeNameError: (a :class:`UserError` and a ``ValueError``) if there is no such lattice,
             or not with these ``params``.
     """
+    if not isinstance(name, str):
+        raise LatticeNameError(f"lattice {name!r}: expected a name, one of {lattice_names()}")
     if power := _POWER.fullmatch(name):
         factor = make_lattice(power["factor"], **params)
         try:

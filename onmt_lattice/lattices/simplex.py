@@ -76,6 +76,8 @@ def ranks(x: Tensor) -> Tensor:
 class _HelmertLattice(TrellisLattice):
     """What A_n and A_n* share: the frame, and the fold over the trellis of partial sums."""
 
+    most = 256  # the trellis has some n³/3 edges
+
     def __init__(self, family: str, n: int):
         self._set_family(family, n, least=1)
         self.chunk = max(64, min(self.chunk, 2**17 // (n * (n + 1))))  # the widest section's edges
