@@ -131,7 +131,7 @@ def test_what_cannot_be_encoded_is_refused(
         (("-src", tmp_path / "binary"), "not UTF-8 text (invalid start byte in line 2)"),
         (("-src", tmp_path / "missing"), "cannot be read"),
         (("-seed", -1), "-seed -1: expected at least 0"),
-        (("-seed", 2**32), "expected less than 2^32"),
+        (("-seed", 2**32), "expected at least 0 and at most 4294967295"),
         (("-batch_size", 0), "-batch_size 0: expected at least 1"),
         (("-points", "-continuous"), "not allowed with"),
         (("-continous",), "unknown option 'continous'; did you mean 'continuous'?"),
