@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 from collections.abc import Iterable
 from typing import Any
@@ -10,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from onmt_lattice.errors import UserError
-from onmt_lattice.files import whole_file
+from onmt_lattice.files import STANDARD, output_stream, read_bytes
 
 Rows = npt.NDArray[Any]
 
@@ -23,14 +24,14 @@ def write_rows(
 ) -> None:
     """Write ``parts``, arrays of rows that make up one of ``shape``, whole or not at all.
 
-    One part is in memory at a time. They are written one after the other, not through a memory map,
-    to which a full disk is no error but the end of the process.
+    One part is in memory at a time. They are written one after the other, to standard output for
+    ``-``, and not through a memory map, where a full disk is no error but the end of the process.
 
     Raises:
         UserError: if the parts have another number of rows together.
     """
     descr, rows = np.lib.format.dtype_to_descr(np.dtype(dtype)), 0
-    with whole_file(path) as part, open(part, "wb") as file:
+    with output_stream(os.fspath(path)) as file:
         head = {"descr": descr, "fortran_order": False, "shape": shape}
         np.lib.format.write_array_header_1_0(file, head)
         for array in parts:
@@ -46,14 +47,19 @@ def write_rows(
 def open_rows(path: str | os.PathLike[str], option: str = "input") -> Rows:
     """Return the array of rows ``(N, width)`` in the file that ``option`` names, memory-mapped.
 
-    Nothing is unpickled, and nothing of it is read before it is asked for.
+    Nothing is unpickled, and nothing of it is read before it is asked for, but from standard input,
+    ``-``.
 
     Raises:
         UserError: if it cannot be read, is no array, or has no rows.
     """
     expected = "expected what 'onmt_lattice encode' or numpy.save writes, a row for each sentence"
     try:
-        rows = np.lib.format.open_memmap(path, mode="r")
+        if path == STANDARD:
+            stream = io.BytesIO(read_bytes(STANDARD, option))
+            rows = np.lib.format.read_array(stream, allow_pickle=False)
+        else:
+            rows = np.lib.format.open_memmap(path, mode="r")
     except OSError as error:
         raise UserError(f"-{option} {path}: cannot be read ({error.strerror})") from error
     except Exception as error:  # what is no header makes its parser fail in any way

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -79,6 +81,27 @@ def test_shards_and_batches_do_not_matter(
     again = encoded(model, corpus.test, array, "-batch_size", 4, *KINDS[kind])
     np.testing.assert_allclose(again, rows, rtol=1e-4, atol=1e-5)
     assert decoded(model, array, *KINDS[kind]) == text
+
+
+def test_standard_input_and_output(trained: Trained, corpus: Corpus, tmp_path: Path) -> None:
+    model, array = trained("ste_vector"), tmp_path / "vectors.npy"
+    encoded(model, corpus.test, array)
+
+    def piped(
+        command: str, option: str, data: bytes, *words: object
+    ) -> subprocess.CompletedProcess:
+        given = ("-model", model, option, "-", "-output", "-", *words)
+        line = [sys.executable, "-m", "onmt_lattice", command, *map(str, given)]
+        return subprocess.run(line, input=data, capture_output=True, timeout=300)
+
+    done = piped("encode", "-src", corpus.test.read_bytes())
+    assert done.stdout == array.read_bytes(), done.stderr
+    text = piped("decode", "-input", done.stdout, "-beam_size", 1).stdout.decode()
+    assert text.splitlines() == decoded(model, array, "-beam_size", 1)
+    refused = piped("encode", "-src", b"\n")
+    assert refused.returncode == 2 and b"error: -src -: no sentence in it" in refused.stderr
+    refused = piped("decode", "-input", array.read_bytes()[:-1])
+    assert refused.returncode == 2 and b"error: -input -: no array in it" in refused.stderr
 
 
 def test_points_are_of_their_seed_and_line(

@@ -32,8 +32,14 @@ def log_add(a: Any, b: Any, log1p: Any) -> Any:
     entry = apart >> STEP
     if entry >= len(log1p) - 1:
         return top
-    part = apart & ((1 << STEP) - 1)
-    return top + log1p[entry] + (((log1p[entry + 1] - log1p[entry]) * part) >> STEP)
+    part, here, next_one = apart & ((1 << STEP) - 1), place(entry), place(entry + 1)
+    return top + log1p[here] + (((log1p[next_one] - log1p[here]) * part) >> STEP)
+
+
+@compiled
+def place(index: Any) -> Any:
+    """Return ``index`` as unsigned, so that no negative one is looked for: that takes time."""
+    return np.uint64(index)
 
 
 @compiled
@@ -130,14 +136,21 @@ def fold(
         own[first - len(ends) : first] = ends
         for k in range(len(nodes)):
             at_left, at_right, start = starts[nodes[k, 0]], starts[nodes[k, 1]], nodes[k, 2]
-            edges = nodes[k, 4]
+            edges, out = nodes[k, 4], starts[len(starts) - len(nodes) - 1 + k]
             for label in range(nodes[k, 3]):
                 at = start + label * edges
-                total = own[at_left + left[at]] + own[at_right + right[at]]
+                total = pair_weight(own, at_left, at_right, left, right, at)
                 for e in range(at + 1, at + edges):
-                    more = own[at_left + left[e]] + own[at_right + right[e]]
+                    more = pair_weight(own, at_left, at_right, left, right, e)
                     total = log_add(total, more, log1p)
-                own[starts[len(starts) - len(nodes) - 1 + k] + label] = total
+                own[place(out + label)] = total
+
+
+@compiled
+def pair_weight(own: Any, at_left: Any, at_right: Any, left: Any, right: Any, edge: Any) -> Any:
+    """Return the log weight of both children at an edge, their own starting at two places."""
+    e = place(edge)
+    return own[place(at_left + left[e])] + own[place(at_right + right[e])]
 
 
 @compiled

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+
 from onmt_lattice.cli.arguments import Parser, check_numbers
 from onmt_lattice.cli.encode import add_kinds
 
@@ -17,8 +19,10 @@ def parser() -> Parser:
         epilog="example: onmt_lattice decode -input vectors.npy -output text.out "
         "-model runs/demo/gaussian_0.2_seed1/model_step_2000.pt",
     )
-    p.option("input", required=True, metavar="FILE", help="the array, .npy")
-    p.option("output", required=True, metavar="FILE", help="the text to write")
+    p.option("input", required=True, metavar="FILE", help="the array, .npy; - is standard input")
+    p.option(
+        "output", required=True, metavar="FILE", help="the text to write; - is standard output"
+    )
     add_kinds(p)
     p.option("beam_size", type=int, default=5, help="1 is greedy (default: 5)")
     p.option(
@@ -28,10 +32,10 @@ def parser() -> Parser:
 
 
 def run(argv: list[str]) -> None:
-    """Decode with the options in ``argv``; print what was written."""
+    """Decode with the options in ``argv``; say on standard error what was written."""
     args = parser().parse_args(argv)
     check_numbers(vars(args))
 
     from onmt_lattice.opennmt.vector_files import DecodeOptions, decode_file
 
-    print(f"{decode_file(DecodeOptions(**vars(args)))}\nwritten to {args.output}")
+    print(f"{decode_file(DecodeOptions(**vars(args)))}, to {args.output}", file=sys.stderr)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+
 from onmt_lattice.cli.arguments import Parser, check_numbers
 
 
@@ -45,17 +47,24 @@ def parser() -> Parser:
         epilog="example: onmt_lattice encode -src runs/demo/text/test.en -output vectors.npy "
         "-model runs/demo/gaussian_0.2_seed1/model_step_2000.pt",
     )
-    p.option("src", required=True, metavar="FILE", help="text, one sentence a line, UTF-8")
-    p.option("output", required=True, metavar="FILE", help="the array to write")
+    p.option(
+        "src",
+        required=True,
+        metavar="FILE",
+        help="text, one sentence a line, UTF-8; - is standard input",
+    )
+    p.option(
+        "output", required=True, metavar="FILE", help="the array to write; - is standard output"
+    )
     add_kinds(p)
     return p
 
 
 def run(argv: list[str]) -> None:
-    """Encode with the options in ``argv``; print what was written."""
+    """Encode with the options in ``argv``; say on standard error what was written."""
     args = parser().parse_args(argv)
     check_numbers(vars(args))
 
     from onmt_lattice.opennmt.vector_files import EncodeOptions, encode_file
 
-    print(f"{encode_file(EncodeOptions(**vars(args)))}\nwritten to {args.output}")
+    print(f"{encode_file(EncodeOptions(**vars(args)))}, to {args.output}", file=sys.stderr)

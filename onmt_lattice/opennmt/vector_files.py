@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import dataclasses
+import shutil
+import sys
+import tempfile
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 
 from tqdm import tqdm
 
 from onmt_lattice.arrays import Rows, open_rows, write_rows
 from onmt_lattice.errors import UserError
-from onmt_lattice.files import line_shards, no_sentence, whole_file
+from onmt_lattice.files import STANDARD, line_shards, no_sentence, output_stream
 from onmt_lattice.opennmt.vectors import SentenceVectors
 
 SHARD = 4096  # lines in memory at a time
@@ -52,14 +56,15 @@ def encode_file(options: EncodeOptions) -> str:
     Raises:
         UserError: if text or checkpoint cannot be used, or there are no points.
     """
-    lines, sentences = _counts(options.src)
-    vectors = SentenceVectors(
-        options.model, options.kind, options.seed, options.batch_size, options.gpu
-    )
-    shape = lines, vectors.width
-    start = time.perf_counter()
-    write_rows(options.output, shape, vectors.dtype, _encoded(vectors, options.src, lines))
-    seconds = time.perf_counter() - start
+    with _read_twice(options.src) as path:
+        lines, sentences = _counts(path)
+        vectors = SentenceVectors(
+            options.model, options.kind, options.seed, options.batch_size, options.gpu
+        )
+        shape = lines, vectors.width
+        start = time.perf_counter()
+        write_rows(options.output, shape, vectors.dtype, _encoded(vectors, path, lines))
+        seconds = time.perf_counter() - start
     return (
         f"{lines} rows of {vectors.width} {vectors.dtype} numbers ({options.kind}), "
         f"{lines - sentences} of empty lines, {sentences / seconds:.0f} sentences a second"
@@ -77,11 +82,26 @@ def decode_file(options: DecodeOptions) -> str:
         options.model, options.kind, options.seed, options.batch_size, options.gpu
     )
     start = time.perf_counter()
-    with whole_file(options.output) as part, open(part, "w", encoding="utf-8", newline="") as file:
+    with output_stream(options.output) as file:
         for shard in _decoded(vectors, rows, options):
-            file.writelines(f"{line}\n" for line in shard)
+            file.writelines(f"{line}\n".encode() for line in shard)
     seconds = time.perf_counter() - start
     return f"{len(rows)} lines, {len(rows) / seconds:.0f} a second"
+
+
+@contextmanager
+def _read_twice(path: str) -> Iterator[str]:
+    """Yield ``path``, or for standard input that of a copy, which is removed after the body."""
+    if path != STANDARD:
+        yield path
+        return
+    with tempfile.NamedTemporaryFile() as copy:
+        shutil.copyfileobj(sys.stdin.buffer, copy)
+        copy.flush()
+        try:
+            yield copy.name
+        except UserError as error:
+            raise UserError(str(error).replace(copy.name, STANDARD)) from error
 
 
 def _counts(path: str) -> tuple[int, int]:
