@@ -21,8 +21,9 @@ from onmt_lattice.compilation import compiled
 END = 256  # the symbol behind the last byte
 SYMBOLS = 257
 ORDERS = 4  # contexts of 0 to 3 bytes
-ROWS = 2**14  # contexts of an order are hashed to so many
+ROWS = 2**15  # contexts of an order are hashed to so many
 SCALE = 24  # probabilities are multiples of 2^-24
+FINE = 32  # those of one occurrence, of 2^-32
 LEAST = 10  # all symbols share 2^-10 of the chances, whatever was seen
 MOST = 2**12  # occurrences in a context; they are halved there
 AT_ONCE = 1024
@@ -33,7 +34,7 @@ def context_rows(last: Any, rows: Any) -> None:
     """Set ``rows`` ``(ORDERS,)`` to where the contexts stand that end in the symbols ``last``."""
     key = 0
     for k in range(len(rows)):
-        rows[k] = k * ROWS + (((key * 0x9E3779B1) & 0xFFFFFFFF) >> 18)
+        rows[k] = k * ROWS + (((key * 0x9E3779B1) & 0xFFFFFFFF) >> 17)
         if k < len(last):
             key = (key * 263 + last[len(last) - 1 - k] + 1) & 0xFFFFFFFF
 
@@ -49,9 +50,11 @@ def predict(counts: Any, rows: Any, out: Any) -> None:
             seen += count
             distinct += 1 if count > 0 else 0
         if seen > 0:
+            each = (1 << FINE) // (seen + distinct)
+            novelty = distinct * each
             for i in range(SYMBOLS):
-                share = (np.int64(own[i]) << SCALE) + distinct * chance[i]
-                chance[i] = share // (seen + distinct)
+                share = np.int64(own[i]) * each >> (FINE - SCALE)
+                chance[i] = share + (novelty * chance[i] >> FINE)
     chance += (1 << (SCALE - LEAST)) // SYMBOLS
     kernels.frequencies(chance, out)
 
