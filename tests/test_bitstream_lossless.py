@@ -10,7 +10,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from onmt_lattice.bitstream import BitstreamError, WrongText
+from onmt_lattice.bitstream import AlteredBitstream, BitstreamError, WrongText
+from onmt_lattice.bitstream.adaptive import AdaptiveSymbols
+from onmt_lattice.bitstream.coder import Writer
 from onmt_lattice.bitstream.exact import Floats
 from onmt_lattice.bitstream.logarithms import Integers
 from onmt_lattice.bitstream.lossless import (
@@ -22,7 +24,8 @@ from onmt_lattice.bitstream.lossless import (
     Segmentation,
     Vocabulary,
 )
-from onmt_lattice.bitstream.tokens import State
+from onmt_lattice.bitstream.spelling import Speller
+from onmt_lattice.bitstream.tokens import State, TokenCodec
 
 MARKS = ["<unk>", "<blank>", "<s>", "</s>"]
 WORDS = "a the man woman rides sees horse dog . , in of and on with red blue big".split()
@@ -143,6 +146,18 @@ def test_what_a_segmentation_drops_is_told_at_a_small_price() -> None:
     cased = written([line.capitalize().encode() + b"\r" for line in lines], LowerCase())
     assert len(cased.escapes) < len(lines)  # a byte a line
     assert cased.tokens == plain.tokens
+
+
+@pytest.mark.parametrize("word", [b"\xff", "\ud800".encode("utf-8", "surrogatepass")])
+def test_a_word_that_is_no_text_is_refused(word: bytes) -> None:
+    """No writer spells one, but a forged section may."""
+    escapes, tokens = Writer(), Writer()
+    AdaptiveSymbols(3, 3).code(escapes, PLAIN, PLAIN)
+    Speller(map(str.encode, WORDS)).code(escapes, word)
+    TokenCodec(Model(), VOCABULARY.begin, VOCABULARY.end).code(tokens, values(1), [[0]])
+    sections = Sections(escapes.payload(), tokens.payload(), 0)
+    with pytest.raises(AlteredBitstream, match="a word that is no UTF-8"):
+        codec().open(sections, 1).lines(values(1))
 
 
 def test_what_was_learned_carries_over() -> None:

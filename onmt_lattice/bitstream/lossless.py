@@ -112,7 +112,7 @@ class LosslessCodec:
         words = (w for i, w in enumerate(vocabulary.tokens) if i not in vocabulary.marks)
         self._indices = {w: i for i, w in enumerate(vocabulary.tokens) if i not in vocabulary.marks}
         self._kinds = AdaptiveSymbols(3, 3)
-        self._speller = Speller(word.encode("utf-8", "surrogatepass") for word in words)
+        self._speller = Speller(word.encode() for word in words)
         self._patcher = Patcher()
 
     def plan(self, lines: Sequence[bytes]) -> list[Line]:
@@ -174,7 +174,7 @@ class LosslessCodec:
             return
         for token in line.tokens:
             if token not in self._indices:
-                self._speller.code(coder, token.encode("utf-8", "surrogatepass"))
+                self._speller.code(coder, token.encode())
         if line.kind == PATCHED:
             self._patcher.code(coder, line.guess, line.content)
 
@@ -195,7 +195,7 @@ class LosslessCodec:
                 raise AlteredBitstream("a token that is no word: expected those written")
             return self.vocabulary.tokens[index]
         try:
-            return self._speller.code(coder, None).decode("utf-8", "surrogatepass")
+            return self._speller.code(coder, None).decode()
         except UnicodeDecodeError as error:
             raise AlteredBitstream("a word that is no UTF-8: expected those written") from error
 
@@ -203,7 +203,7 @@ class LosslessCodec:
         return self._indices.get(token, self.vocabulary.unknown)
 
     def _guess(self, tokens: list[str]) -> bytes:
-        return self.segmentation.text(tokens).encode("utf-8", "surrogatepass")
+        return self.segmentation.text(tokens).encode()
 
 
 class Opened:
