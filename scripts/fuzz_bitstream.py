@@ -140,7 +140,7 @@ DAMAGES = (
 
 
 def scrambled(payload: bytes, rng: Rng) -> bytes:
-    """Return a payload that no encoder wrote, often of whole words."""
+    """Return a payload that no encoder wrote, of any size."""
     kind = rng.integers(4)
     if kind == 0:
         return rng.bytes(4 * int(rng.integers(2 + len(payload) // 3)))

@@ -71,7 +71,7 @@ def test_a_file_is_as_long_as_the_rate_says(trained: Trained, name: str) -> None
     made = load_codec(str(trained(name))).compressed(lines_of(1000, 9), seed=1)
     ideal = made.rate_nats / math.log(2)
     parts = TextFile(made.data).bits()
-    assert 0.999 * ideal < parts["points"] < 1.005 * ideal + 64
+    assert abs(parts["points"] - ideal) < 0.001 * ideal + 16
     assert 8 * len(made.data) - parts["points"] <= 200
 
 
@@ -90,7 +90,7 @@ def test_lines_alone_and_blocks_of_many_decode_to_the_same(
     some = z.compress(lines)
     assert z.decompress(together) == z.decompress(alone) == z.decompress(some)
     assert TextFile(some).header.blocks == math.ceil(len(lines) / 8)
-    assert len(alone) - len(together) < 15 * len(lines)
+    assert len(alone) - len(together) < 8 * len(lines)
 
 
 def test_a_line_alone_needs_no_other(z: TextCodec, corpus: Corpus) -> None:
@@ -161,8 +161,7 @@ def test_what_agrees_with_its_checksum_and_is_no_text_is_refused(z: TextCodec) -
     header = TextFile(z.compress(["a dog", "", "a cat"])).header
     points = TextFile(z.compress(["a dog", "", "a cat"])).block(0)[Section.POINTS]
     for sections in (
-        {Section.POINTS: 9 * points, Section.EMPTY: b"\1"},
-        {Section.POINTS: points[:3], Section.EMPTY: b"\1"},
+        {Section.POINTS: points + b"x" * 9, Section.EMPTY: b"\1"},
         {Section.POINTS: points, Section.EMPTY: pack_places([1, 3])},
         {Section.POINTS: points, Section.EMPTY: b"\xff"},
         {Section.EMPTY: b"\1"},
@@ -190,7 +189,7 @@ def test_evaluate_shows_the_bits_of_the_file_beside_the_rate(
     data = load_codec(str(model)).compress(text_of(corpus), seed=3)
     assert e.coded is not None
     assert e.coded.bits == sum(e.coded.parts.values()) == 8 * len(data)
-    assert 0.999 * e.coded.rate_bits < e.coded.parts["points"] < 1.005 * e.coded.rate_bits + 64
+    assert abs(e.coded.parts["points"] - e.coded.rate_bits) < 0.001 * e.coded.rate_bits + 16
     assert e.coded.rate_bits / e.sentences == pytest.approx(e.rate.sentence, rel=0.05)
     (row,) = [line for line in table.splitlines() if line.startswith("coded, all of a file")]
     assert float(row.split()[-1]) == pytest.approx(e.coded.bits / e.sentences, abs=1e-3)
@@ -249,7 +248,7 @@ def test_what_a_quantized_model_compresses(
         codec = load_codec(str(model))
         made = codec.compressed(lines_of(200, 4))
         ideal = made.rate_nats / math.log(2)
-        assert 0.999 * ideal < TextFile(made.data).bits()["points"] < 1.005 * ideal + 64
+        assert abs(TextFile(made.data).bits()["points"] - ideal) < 0.001 * ideal + 16
         assert len(codec.decompress(made.data)) == 200
 
 
@@ -258,7 +257,7 @@ def test_a_pipe_through_standard_input_and_output(trained: Trained, corpus: Corp
     python = f"{sys.executable} -m onmt_lattice"
     model = trained("lattice_z")
     script = (
-        f"{python} compress -model {model} -src - -output - | tee /dev/stderr 2>/dev/null | "
+        f"{python} compress -model {model} -src - -output - | "
         f"{python} decompress -model {model} -input - -output -"
     )
     lines = text_of(corpus)[:6]

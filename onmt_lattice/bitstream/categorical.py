@@ -62,7 +62,7 @@ class CategoricalCodec:
         return writer.payload()
 
     def bits(self, symbols: Tensor) -> float:
-        """Return the bits that ``symbols`` take in a stream, but for its last words and the block.
+        """Return the bits that ``symbols`` take in a stream, but for its last bytes and the block.
 
         Raises:
             UserError: as :meth:`encode`.

@@ -3,6 +3,9 @@
 Writer, reader and meter have one outline: what codes a thing calls ``symbols`` and ``bits`` with
 distributions, and values if it has any, and gets the values. Distributions are frequencies that
 sum to 2²⁴ once each is raised by 1: whole numbers, which constriction takes as they are.
+
+A stream is a number in an interval of [0, 1), as narrow as its symbols are improbable: of the
+numbers in it, one of as few bytes as will do. No other bytes are read as the same symbols.
 """
 
 from __future__ import annotations
@@ -18,7 +21,8 @@ from onmt_lattice.bitstream.logarithms import Integers
 
 Frequencies = npt.NDArray[np.float64]
 PIECE = 16  # bits sent at a time
-SLACK = 64  # bits that symbols may take over those of a stream: two words
+SLACK = 64  # bits that symbols may take over those of a stream
+END = 2**64  # of the interval that two words count through
 
 
 def _families() -> tuple[object, object]:
@@ -79,12 +83,22 @@ class Writer(Coder):
         return values
 
     def payload(self) -> bytes:
-        """Return all that was written, in whole words of 32 bits."""
-        return self._coder.get_compressed().astype("<u4").tobytes()
+        """Return all that was written, in a byte or two more than its bits."""
+        words = self._coder.get_compressed().astype(">u4").tobytes()
+        known, (low, size) = self._coder.pos()  # words that are settled, and what of the next two
+        head, tail = words[: 4 * known], int.from_bytes(words[4 * known :].ljust(8, b"\0"), "big")
+        # Where the interval reaches over 2^64, the words before have been settled on a side.
+        low, high = (low, min(low + size, END)) if tail >= low else (0, low + size - END)
+        for count in range(9):
+            step = END >> 8 * count
+            number = -(-low // step) * step
+            if number < high:
+                break
+        return head + number.to_bytes(8, "big")[:count]
 
 
 class Reader(Coder):
-    """Reads symbols of a stream; their values have to be None.
+    """Reads symbols of a stream, and writes them again, to know the end; values have to be None.
 
     Raises:
         AlteredBitstream: on reading what no writer wrote, or more than the payload can hold: work
@@ -93,9 +107,8 @@ class Reader(Coder):
 
     def __init__(self, payload: bytes) -> None:
         self._left = 8.0 * len(payload) + SLACK
-        if len(payload) % 4:
-            raise AlteredBitstream(f"{len(payload)} bytes of symbols: expected whole words of 4")
-        words = np.frombuffer(payload, dtype="<u4").astype(np.uint32)
+        self._payload, self._again = payload, Writer()
+        words = np.frombuffer(payload + bytes(-len(payload) % 4), dtype=">u4").astype(np.uint32)
         self._coder = constriction.stream.queue.RangeDecoder(words)
         self._categorical, self._uniforms = _families()
 
@@ -103,11 +116,12 @@ class Reader(Coder):
         """See :meth:`Coder.symbols`."""
         found = self._read(len(frequencies), self._categorical, frequencies)
         self._spend(symbol_bits(frequencies, found))
-        return found
+        return self._again.symbols(frequencies, found)
 
     def _uniform(self, sizes: Integers, values: Integers | None) -> Integers:
         self._spend(float(np.log2(sizes).sum()))
-        return self._read(len(sizes), self._uniforms, sizes.astype(np.int32))
+        found = self._read(len(sizes), self._uniforms, sizes.astype(np.int32))
+        return self._again._uniform(sizes, found)
 
     def _spend(self, bits: float) -> None:
         self._left -= bits
@@ -126,16 +140,16 @@ class Reader(Coder):
         return found
 
     def check_end(self) -> None:
-        """Raise :class:`AlteredBitstream` if there are words left over."""
-        if not self._coder.maybe_exhausted():
-            raise AlteredBitstream("words left over: expected the end of the symbols")
+        """Raise :class:`AlteredBitstream` unless the symbols read are all, and take these bytes."""
+        if self._again.payload() != self._payload:
+            raise AlteredBitstream("other bytes than these symbols take: expected them as written")
 
 
 class Meter(Coder):
     """Writes nothing, and adds up the bits that symbols take.
 
     Attributes:
-        total: the bits, exact but for the rounding of logarithms and the last words of a stream.
+        total: the bits, exact but for rounded logarithms and the last byte or two of a stream.
     """
 
     def __init__(self) -> None:

@@ -36,7 +36,7 @@ def parser() -> Parser:
     p.option(
         "alone",
         action="store_true",
-        help="let every line decode without the others, for some ten bytes each",
+        help="let every line decode without the others, for some seven bytes each",
     )
     p.option("seed", type=int, default=0, help="seed of the dither (default: 0)")
     p.option("batch_size", type=int, default=64, help="sentences a batch (default: 64)")

@@ -88,7 +88,7 @@ class TextCodec:
         Args:
             lines: without line feeds; one without words stays empty.
             seed: of the dither, from 0 to 2⁶³ − 1.
-            alone: whether each line decodes without the others, which costs some ten bytes each.
+            alone: whether each line decodes without the others, which costs some seven bytes each.
             progress: whether to show a progress bar.
 
         Raises:
