@@ -192,6 +192,8 @@ def test_what_cannot_be_decoded_is_refused(
     ):
         said = refused(name, rows, *words)
         assert f"an array of shape {rows.shape} and type {rows.dtype}: expected (N, " in said
+    good[0, 0] = 1e30
+    assert "X of up to 1e+30 is too far out" in refused("lattice_a2", good, "-continuous")
     entries = np.zeros((3, 32), dtype=np.int64)
     for value in (-1, 3):
         entries[2, 0] = value

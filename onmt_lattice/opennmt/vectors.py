@@ -169,5 +169,14 @@ class SentenceVectors:
         if self.kind == POINTS:
             return self._bottleneck.received(rows, noise).cpu()
         if self.kind == CONTINUOUS:
-            return self._bottleneck.quantized(rows, noise).output.cpu()
+            return self._quantized(rows, noise)
         return rows.cpu()
+
+    def _quantized(self, x: Tensor, noise: SentenceNoise) -> Tensor:
+        try:
+            return self._bottleneck.quantized(x, noise).output.cpu()
+        except ValueError as error:  # the lattice has no point that far
+            raise UserError(
+                f"X of up to {x.abs().max():g} is too far out to be quantized: expected numbers "
+                "such as encode -continuous writes"
+            ) from error
