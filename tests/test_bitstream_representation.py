@@ -13,6 +13,7 @@ from onmt_lattice.bottlenecks import Bottleneck, LatticeBottleneck, make_bottlen
 from onmt_lattice.errors import UserError
 from onmt_lattice.noise import StreamNoise
 
+FRAME = 24  # bytes of a file of 1,000 sentences around their points; see test_bitstream_file
 DIM = 90  # which the dimensions of most lattices do not divide
 KEY = DitherKey(3, tuple(range(10, 1010)))
 LATTICES = ("A2", "A3*", "D4", "E8", "BW16", "Leech", "E8^2", "conv16", "conv64", "conv9-96")
@@ -64,6 +65,7 @@ def test_what_is_sent_comes_back_at_the_price_of_the_rate(name: str) -> None:
     assert torch.equal(codec.output(codec.read(payload, KEY), KEY), codec.output(sent, KEY))
     ideal = float(codec.rate_nats(sent, KEY).sum()) / math.log(2)
     assert ideal * 0.999 - 8 < 8 * len(payload) < ideal * 1.005 + 16
+    assert 8 * (len(payload) + FRAME) < ideal * 1.005 + 64
 
 
 @pytest.mark.parametrize("name", ["Z", "Z discrete", "E8", "conv16"])

@@ -8,7 +8,6 @@ uniform costs less than 10⁻⁶ nats, and the grid of scales less than 10⁻⁵
 
 from __future__ import annotations
 
-import math
 from decimal import Decimal, localcontext
 from functools import lru_cache
 from typing import NamedTuple
@@ -19,6 +18,7 @@ import numpy.typing as npt
 from onmt_lattice.bitstream.logarithms import UNIT, Integers
 
 GRID = 128  # scales an octave
+STEPS_A_NAT = 184.66496523378732  # GRID/log 2, the same everywhere
 WIDEST = Decimal("1.2")  # scale of j
 FLAT = Decimal("0.75")  # scale over period from which on all classes weigh the same
 TERMS = ((Decimal("0.25"), 1), (Decimal("0.4"), 2), (FLAT, 4))  # pairs of terms of a class
@@ -65,8 +65,9 @@ def line(grid: int, period: int, rounded: bool) -> Line:
 def scale_grid(log_s: npt.NDArray[np.float64], units: npt.NDArray[np.float64]) -> Integers:
     """Return g of each coordinate, 128 · log₂(s/unit) rounded.
 
-    The one step in which a machine might round to another side, if a coordinate's number were a
-    half within 10⁻¹² but for the rounding of log(unit); that is rounded to 2⁻¹⁰ steps first.
+    From one float64 number to another by a product and a difference, which IEEE 754 rounds alike
+    everywhere; so a checkpoint need not hold g. A libm has its say in log(unit) alone, which is
+    rounded to 2⁻¹⁰ steps first: no lattice's is anywhere near half-way between two of these.
     """
     own = np.rint(np.log2(units) * (GRID * 2**10)) / 2**10
-    return np.rint(log_s * (GRID / math.log(2)) - own).astype(np.int64)
+    return np.rint(log_s * STEPS_A_NAT - own).astype(np.int64)
