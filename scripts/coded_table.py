@@ -18,8 +18,8 @@ from onmt_lattice.files import read_lines
 from onmt_lattice.opennmt.text_codec import load_codec
 
 HEAD = """\
-| model | rate | coded | over it | allowed | points | header | lengths | checksums |
-| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |"""
+| model | rate | points | file | over the rate | 0.5 % + 64 |
+| --- | ---: | ---: | ---: | ---: | ---: |"""
 
 
 def parse_args() -> argparse.Namespace:
@@ -31,12 +31,13 @@ def parse_args() -> argparse.Namespace:
 
 
 def row(model: str, lines: list[str]) -> str:
-    """Return the row of ``model``: bits of the file of ``lines``, in all and by part."""
+    """Return the row of ``model``: the bits of ``lines``, by its rate and in a file."""
     made = load_codec(model).compressed(lines)
-    rate, bits, parts = made.rate_nats / math.log(2), 8 * len(made.data), TextFile(made.data).bits()
-    named = [parts[name] for name in ("points", "header", "lengths", "checksums")]
-    numbers = [round(rate), bits, round(bits - rate), int(0.005 * rate + 64), *named]
-    return " | ".join([f"| {os.path.basename(os.path.dirname(model))}", *map(str, numbers)]) + " |"
+    rate, bits = made.rate_nats / math.log(2), 8 * len(made.data)
+    points = TextFile(made.data).bits()["points"]
+    numbers = (rate, points, bits, bits - rate, 0.005 * rate + 64)
+    name = os.path.basename(os.path.dirname(os.path.abspath(model)))
+    return " | ".join([f"| {name}", *(f"{number:.0f}" for number in numbers)]) + " |"
 
 
 def main() -> None:
