@@ -44,7 +44,7 @@ def test_the_commands_on_ones_own_text(
     names = [line.split()[1] for line in ours]
     expected = ["build_vocab", "train", "quantize", "evaluate", "translate", "plot"]
     assert names == [*expected, "encode", "decode", "compress", "inspect", "decompress"]
-    interpolation, _ = blocks("python")
+    interpolation, _, compression = blocks("python")
     for line in ours:
         if line.startswith("onmt_lattice decode"):
             exec(interpolation, {})
@@ -55,6 +55,9 @@ def test_the_commands_on_ones_own_text(
     between = (tmp_path / "between.txt").read_text(encoding="utf-8").splitlines()
     assert len(between) == 5 and [between[0], between[-1]] == decoded[:2]
     assert "bits a" in capfd.readouterr().out
+    found: dict[str, list[str]] = {}
+    exec(compression.replace("500000", "20"), found)
+    assert len(found["sentences"]) == 2
 
 
 def test_the_sweep(
@@ -74,7 +77,7 @@ def test_the_sweep(
 
 
 def test_the_python_example() -> None:
-    _, example = blocks("python")
+    _, example, _ = blocks("python")
     names: dict[str, object] = {}
     exec(example, names)
     assert names["z"].shape == (1000, 8)  # type: ignore[attr-defined]
