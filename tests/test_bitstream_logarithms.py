@@ -6,7 +6,7 @@ import pytest
 from numba import njit
 
 from onmt_lattice.bitstream import kernels
-from onmt_lattice.bitstream.logarithms import EXP, NORMAL, UNIT, tables
+from onmt_lattice.bitstream.logarithms import EXP, NORMAL, UNIT, exponentials, tables
 
 NAT = 1 << UNIT
 
@@ -19,6 +19,12 @@ def test_tables_are_rounded_values() -> None:
     phi = np.array([0.5 * math.erfc(-v / math.sqrt(2)) for v in x])
     assert np.abs(tables().normal - phi * 2**NORMAL).max() <= 0.5 + 1e-3
     assert (np.diff(tables().normal) >= 0).all()
+
+
+def test_exponentials_are_rounded_correctly() -> None:
+    assert exponentials(np.array([0.0, 1.0, -1.0])).tolist() == [1.0, math.e, 0.36787944117144233]
+    logs = np.linspace(-20, 20, 401)
+    np.testing.assert_allclose(exponentials(logs), np.exp(logs), rtol=3e-16)
 
 
 @pytest.mark.parametrize("apart", [0.0, 0.003, 0.7, 5.0, 21.0, 21.999, 23.0, 1e6])

@@ -52,6 +52,13 @@ def tables() -> Tables:
     return Tables(np.array([*log1p, 0]), np.array([*exp, 0]), normal)
 
 
+def exponentials(logs: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """Return e^x of each of ``logs`` ``(N,)``, the same on any machine, as no libm promises."""
+    with localcontext() as context:
+        context.prec = 30
+        return np.array([float(Decimal(x).exp()) for x in logs.tolist()])
+
+
 def _normal() -> Integers:
     """Return the table of Φ, from Φ(x) = ½ + φ(x) Σ_k x^(2k+1)/(1·3·…·(2k+1))."""
     steps = 1 << (UNIT - NORMAL_STEP)

@@ -18,6 +18,7 @@ from torch import Tensor
 from onmt_lattice.bitstream.categorical import CategoricalCodec
 from onmt_lattice.bitstream.dither import DitherKey
 from onmt_lattice.bitstream.lattice import LatticeCodec
+from onmt_lattice.bitstream.logarithms import exponentials
 from onmt_lattice.bottlenecks import (
     Bottleneck,
     GaussianBottleneck,
@@ -90,6 +91,7 @@ class LatticePoints(RepresentationCodec):
         # One subtraction of a checkpoint's numbers, which IEEE 754 rounds alike everywhere: so the
         # grid of scales need not be kept in a checkpoint.
         self.codec = LatticeCodec(self.channel.code, self.channel.placed_log_scale)
+        self._sigma = torch.from_numpy(exponentials(self.channel.log_sigma.numpy()))
         self.fingerprint = self.codec.fingerprint
 
     @torch.inference_mode()
@@ -115,13 +117,9 @@ class LatticePoints(RepresentationCodec):
 
     @torch.inference_mode()
     def values(self, sent: Tensor, key: DitherKey) -> Tensor:
-        """Return b + σ(z − u).
-
-        An exponential's last bits are not the same everywhere; those of σ in single precision are,
-        but for a chance of 10⁻⁸.
-        """
+        """Return b + σ(z − u), σ rounded as the same everywhere."""
         y = self.channel.coordinates(sent - self.codec.dither(key))
-        return self.channel.center + self.channel.log_sigma.exp().float().double() * y
+        return self.channel.center + self._sigma * y
 
     @torch.inference_mode()
     def rate_nats(self, sent: Tensor, key: DitherKey) -> Tensor:
