@@ -6,6 +6,18 @@ import difflib
 from collections.abc import Iterable
 
 
+class Interrupted(Exception):
+    """A command that a signal has stopped, after it has put its work in order.
+
+    Attributes:
+        status: the exit status, 128 and the signal's number.
+    """
+
+    def __init__(self, number: int, message: str) -> None:
+        super().__init__(message)
+        self.status = 128 + number
+
+
 class UserError(Exception):
     """A mistake in what the user gave: an option, a file, a name.
 

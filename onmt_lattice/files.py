@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import sys
 import tempfile
 from collections.abc import Iterable, Iterator
@@ -24,7 +25,8 @@ def whole_file(path: str | os.PathLike[str]) -> Iterator[Path]:
     """Yield a temporary path beside ``path``; rename it onto ``path`` if the body succeeds.
 
     On any exception, an interrupt included, the temporary file is removed and whatever stood at
-    ``path`` before still stands there. The directory is made when missing.
+    ``path`` before still stands there. The directory is made when missing. File and directory are
+    on the disk when this returns, so that a power failure leaves one or the other, whole.
     """
     target = Path(path)
     target.parent.mkdir(parents=True, exist_ok=True)
@@ -38,9 +40,43 @@ def whole_file(path: str | os.PathLike[str]) -> Iterator[Path]:
         mask = os.umask(0)
         os.umask(mask)
         part.chmod(0o666 & ~mask)
+        _sync(part)
         os.replace(part, target)
+        _sync(target.parent)
     finally:
         part.unlink(missing_ok=True)
+
+
+def _sync(path: Path) -> None:
+    """Wait until a file, or the entries of a folder, are on the disk."""
+    if os.name == "nt" and path.is_dir():
+        return  # no such thing there
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def remove_parts(path: str | os.PathLike[str]) -> None:
+    """Remove what killed processes have left of files whose paths begin with ``path``."""
+    target = Path(path)
+    name = re.compile(rf"\.{re.escape(target.name)}.*\.[a-z0-9_]{{8}}\.part(\.\w+)?")
+    for part in target.parent.glob(".*.part*"):
+        if name.fullmatch(part.name):
+            part.unlink(missing_ok=True)
+
+
+def can_write(folder: str | os.PathLike[str]) -> None:
+    """Raise ``OSError`` unless a small file can be written to ``folder``, made when missing."""
+    with tempfile.TemporaryFile(dir=_made(folder)) as file:
+        file.write(bytes(_BLOCK))
+        file.flush()
+
+
+def _made(folder: str | os.PathLike[str]) -> Path:
+    Path(folder).mkdir(parents=True, exist_ok=True)
+    return Path(folder)
 
 
 def write_text(path: str | os.PathLike[str], text: str) -> None:

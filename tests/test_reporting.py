@@ -42,6 +42,7 @@ def test_a_killed_and_resumed_run_has_the_history_of_one_that_went_through(
     train(config, *save, "-train_steps", 13, "-save_checkpoint_steps", 7)
     with parts.open("a", encoding="utf-8") as file:
         file.write('{"event": "train", "step": 14, "sec')
+    (tmp_path / "parts_step_13.pt").unlink()
     train(config, *save, "-train_from", tmp_path / "parts_step_7.pt")
     assert timeless(parts) == timeless(whole)
     seconds = [entry["seconds"] for entry in read_history(parts)]
@@ -57,7 +58,8 @@ def test_a_run_from_the_start_has_a_history_of_its_own(corpus: Corpus, tmp_path:
     config = corpus.yaml(tmp_path / "a.yaml", save_model=str(tmp_path / "m"), **STEPS)
     history = tmp_path / "history.jsonl"
     for steps in (6, 4):
-        train(config, "-train_steps", steps, "-log_json", history)
+        save = ("-save_model", tmp_path / str(steps))
+        train(config, *save, "-train_steps", steps, "-log_json", history)
     assert [entry["step"] for entry in read_history(history)] == [2, 4]
 
 
@@ -88,7 +90,8 @@ def test_the_history_holds_the_numbers_of_the_log(corpus: Corpus, tmp_path: Path
 def test_a_run_that_diverges_says_so_in_its_history(corpus: Corpus, tmp_path: Path) -> None:
     options = {**STEPS, "learning_rate": 1e38, "optim": "sgd", "max_grad_norm": 0.0}
     config = corpus.yaml(tmp_path / "a.yaml", save_model=str(tmp_path / "m"), **options)
-    train(config, "-train_steps", 8, "-log_json", tmp_path / "history.jsonl")
+    words = ("-train_steps", 8, "-log_json", tmp_path / "history.jsonl")
+    assert main(["train", "-config", str(config), *map(str, words)]) == 2
     last = read_history(tmp_path / "history.jsonl")[-1]
     assert last["step"] == 8 and math.isnan(last["nll"])
 

@@ -130,6 +130,7 @@ def test_another_objective_is_warned_about(corpus: Corpus, tmp_path: Path) -> No
     train(config, *resumed)
     assert "WARNING" not in log_of(log)
     log.unlink()
+    (tmp_path / "m_step_4.pt").unlink()
     changes = ("-rate_weight", 2.0, "-rate_weight_schedule", "constant")
     train(config, *resumed, *changes, "-report_every", 1)
     said = log_of(log)

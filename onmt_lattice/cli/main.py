@@ -7,7 +7,7 @@ import sys
 import warnings
 
 from onmt_lattice import __version__
-from onmt_lattice.errors import UserError, unknown_name
+from onmt_lattice.errors import Interrupted, UserError, unknown_name
 
 COMMANDS = {
     "build_vocab": "count the tokens of the training corpora",
@@ -89,6 +89,9 @@ def main(argv: list[str] | None = None) -> int:
         if error.filename is None:
             raise
         return report(name, f"{error.filename}: {error.strerror}")
+    except Interrupted as interruption:
+        print(f"onmt_lattice {name}: {interruption}", file=sys.stderr)
+        return interruption.status
     except KeyboardInterrupt:
         again = "; run again to go on" if name in RESUMED else ""
         print(f"onmt_lattice {name}: interrupted{again}", file=sys.stderr)

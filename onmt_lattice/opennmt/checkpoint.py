@@ -244,10 +244,27 @@ class CheckpointSaver(ModelSaver):
     Attributes:
         progress: returns what a resumed run needs beside model and optimizer.
         files: the files that the transforms of this run read; see :func:`embedded_files`.
+        raw: the parameters themselves where their moving average is saved as the model.
+        last_path: of the last checkpoint written or gone on from.
     """
 
     progress: Callable[[], dict[str, Any]] = staticmethod(dict)
     files: dict[str, torch.Tensor]
+    raw: dict[str, list[torch.Tensor]]
+    last_path = ""
+
+    def save(self, step: int, moving_average: list[torch.Tensor] | None = None) -> None:
+        """Write the checkpoint of a step: its parameters, or their average and both.
+
+        None is written in the middle of steps that had to be left out.
+        """
+        if self.optim.skipped_in_row:
+            logger.warning("Step %d: no checkpoint, as its gradient was not finite", step)
+            return
+        self.raw = {}
+        if moving_average:
+            self.raw = {"raw": [p.detach().cpu().clone() for p in self.model.parameters()]}
+        super().save(step, moving_average)
 
     def _save(self, step: int, model: Autoencoder) -> tuple[dict[str, Any], str]:
         forget_unknown(self.fields)
@@ -264,14 +281,36 @@ class CheckpointSaver(ModelSaver):
                 "step": step,
                 "random_state": random_state(),
                 "files": self.files,
+                **self.raw,
                 **self.progress(),
             },
         }
         path = f"{self.base_path}_step_{step}.pt"
         logger.info("Saving checkpoint %s", path)
-        with whole_file(path) as part:
-            torch.save(checkpoint, part)
+        self._require_finite(state, step)
+        try:
+            with whole_file(path) as part:
+                torch.save(checkpoint, part)
+        except (OSError, RuntimeError) as error:  # of the disk, by Python or by torch's writer
+            raise UserError(
+                f"checkpoint {path}: cannot be written ({error}); {self.last}"
+            ) from error
+        self.last_path = path
         return checkpoint, path
+
+    @property
+    def last(self) -> str:
+        """Say which checkpoint was the last that this run has written."""
+        return f"the last good one is {self.last_path}" if self.last_path else "there is none yet"
+
+    def _require_finite(self, state: dict[str, torch.Tensor], step: int) -> None:
+        broken = [k for k, v in state.items() if v.is_floating_point() and not v.isfinite().all()]
+        if broken:
+            raise UserError(
+                f"step {step}: {len(broken)} of {len(state)} tensors hold numbers that are not "
+                f"finite, {broken[0]} the first; no checkpoint of it is written, {self.last}; a "
+                f"smaller -learning_rate may help"
+            )
 
     def _rm_checkpoint(self, name: str) -> None:
         with contextlib.suppress(FileNotFoundError):

@@ -13,6 +13,8 @@ from onmt_lattice.bottlenecks import bottlenecks
 from onmt_lattice.opennmt.parsing import StrictParser, parse
 from onmt_lattice.opennmt.schedules import SCHEDULES
 
+AUTO, NEVER = "auto", "never"  # -resume
+
 ENCODER_TYPE = "bottleneck_brnn"
 
 # Where an autoencoder through a bottleneck, or the paper's settings, differ from OpenNMT-py's
@@ -135,6 +137,14 @@ def train_parser() -> StrictParser:
         metavar="FILE",
         help="write every report and validation to this file too, a JSON object a line; a resumed "
         "run goes on in it",
+    )
+    parser.add_argument_group("Resumption").add(
+        "-resume",
+        "--resume",
+        default=NEVER,
+        choices=[NEVER, AUTO],
+        help="auto: go on from the newest whole checkpoint under -save_model, if there is one; "
+        "without it, a run does not start where there are checkpoints",
     )
     parser.set_defaults(**TRAIN_DEFAULTS)
     return parser

@@ -7,6 +7,7 @@ import itertools
 import os
 from argparse import Namespace
 from collections.abc import Iterable, Iterator
+from contextlib import nullcontext
 from typing import Any
 
 import torch
@@ -76,13 +77,19 @@ def run_process(
     batches = itertools.islice(iter(stream), taken, None)
     split_noise(opt, checkpoint, rank)
     valid = _build_valid_iter(opt, fields, transforms_cls)
-    trainer.train(
-        IterOnDevice(resumed(batches, checkpoint, rank), device_id),
-        opt.train_steps,
-        save_checkpoint_steps=opt.save_checkpoint_steps,
-        valid_iter=None if valid is None else IterOnDevice(valid, device_id),
-        valid_steps=opt.valid_steps,
-    )
+    with trainer.stop if batch_queue is None else nullcontext():
+        trainer.train(
+            IterOnDevice(resumed(batches, checkpoint, rank), device_id),
+            opt.train_steps,
+            save_checkpoint_steps=opt.save_checkpoint_steps,
+            valid_iter=None if valid is None else IterOnDevice(valid, device_id),
+            valid_steps=opt.valid_steps,
+        )
+    if trainer.optim.skipped_in_row and rank == 0:
+        raise UserError(
+            f"step {opt.train_steps}: the gradient of the last steps was not finite, and no "
+            f"checkpoint of them is written; {trainer.model_saver.last}"
+        )
     if trainer.report_manager.tensorboard_writer is not None:
         trainer.report_manager.tensorboard_writer.close()
 
@@ -123,6 +130,7 @@ def build(
     os.makedirs(os.path.dirname(os.path.abspath(opt.save_model)), exist_ok=True)
     saver = CheckpointSaver(opt.save_model, model, model_opt, fields, optim, opt.keep_checkpoint)
     saver.files = embedded_files(opt)
+    saver.last_path = opt.train_from
     trainer = build_trainer(
         opt, device_id, model, fields, optim, model_saver=saver if rank == 0 else None
     )
@@ -134,6 +142,7 @@ def build(
         done = checkpoint[OUR_KEY]["step"]
         trainer.batches_taken = checkpoint[OUR_KEY]["batches_taken"]
         trainer.carried = checkpoint[OUR_KEY].get("unreported") if rank == 0 else None
+        trainer.resume_average(checkpoint[OUR_KEY].get("raw"))
     if opt.log_json and rank == 0:
         trainer.report_manager = HistoryReports(
             trainer.report_manager, History(opt.log_json, done), optim

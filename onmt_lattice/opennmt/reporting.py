@@ -2,33 +2,61 @@
 
 from __future__ import annotations
 
+import math
 import time
 from typing import Any
 
 import torch
+from onmt.utils.logging import logger
 from onmt.utils.optimizers import Optimizer
 from onmt.utils.report_manager import ReportMgr
 
+from onmt_lattice.errors import UserError
 from onmt_lattice.history import History
 from onmt_lattice.opennmt.statistics import RateStatistics
 
+MOST_SKIPPED = 20  # steps in a row
+
 
 class NormOptimizer(Optimizer):
-    """OpenNMT-py's optimizer, measuring the gradient now and then.
+    """OpenNMT-py's optimizer, which leaves out steps whose gradient is not finite.
 
     Attributes:
-        norm_every: measure at the steps that this divides; 0 for none.
-        grad_norm: the gradient's norm when last measured, before it was clipped.
+        grad_norm: the gradient's norm at the last step, before it was clipped.
+        skipped: steps left out so far.
+        skipped_in_row: those of them since the last that was not.
     """
 
-    norm_every = 0
     grad_norm = float("nan")
+    skipped = 0
+    skipped_in_row = 0
 
     def step(self) -> None:
-        """See :meth:`Optimizer.step`."""
-        if self.norm_every and self.training_step % self.norm_every == 0:
-            self.grad_norm = self._norm()
-        super().step()
+        """See :meth:`Optimizer.step`.
+
+        Raises:
+            UserError: if too many steps in a row had to be left out.
+        """
+        self.grad_norm = self._norm()
+        # In half precision the scaler leaves steps out by itself while it looks for a scale.
+        if self.amp or math.isfinite(self.grad_norm):
+            self.skipped_in_row = 0
+            super().step()
+            return
+        self.skipped += 1
+        self.skipped_in_row += 1
+        logger.warning(
+            "Step %d: the gradient is not finite, and the step is left out (%d so far)",
+            self.training_step,
+            self.skipped,
+        )
+        if self.skipped_in_row == MOST_SKIPPED:
+            raise UserError(
+                f"step {self.training_step}: for {MOST_SKIPPED} steps in a row the gradient was "
+                f"not finite; train with a smaller -learning_rate, or a smaller -max_grad_norm"
+            )
+        self._decay_step += 1
+        self._training_step += 1
 
     def _norm(self) -> float:
         groups = self._optimizer.param_groups
@@ -50,7 +78,6 @@ class HistoryReports(ReportMgr):
         super().__init__(stock.report_every, tensorboard_writer=stock.tensorboard_writer)
         self.history = history
         self.optim = optim
-        optim.norm_every = stock.report_every
 
     def _report_training(
         self, step: int, num_steps: int, learning_rate: float, patience: Any, stats: RateStatistics

@@ -31,7 +31,9 @@ class RateStatistics(Statistics):
         self.carried_words = 0
 
     def update(self, stat: Statistics, update_n_src_words: bool = False) -> None:
-        """Add another object's sums to this one's."""
+        """Add another object's sums to this one's, unless they are not finite."""
+        if not math.isfinite(stat.loss + getattr(stat, "rate_nats", 0.0)):
+            return  # of a step that is left out
         super().update(stat, update_n_src_words)
         self.rate_nats += getattr(stat, "rate_nats", 0.0)
         self.rate_weight = getattr(stat, "rate_weight", self.rate_weight)
@@ -50,13 +52,25 @@ class RateStatistics(Statistics):
         """Return the speed in target tokens a second, since these statistics were begun."""
         return (self.n_words - self.carried_words) / (self.elapsed_time() + 1e-5)
 
+    def xent(self) -> float:
+        """Return the decoder's cross entropy in nats a target token; NaN of none."""
+        return self.loss / self.n_words if self.n_words else math.nan
+
+    def ppl(self) -> float:
+        """Return the perplexity of a target token."""
+        return math.exp(min(self.xent(), 100))
+
+    def accuracy(self) -> float:
+        """Return how many target tokens in a hundred were the decoder's first guess."""
+        return 100 * self.n_correct / self.n_words if self.n_words else math.nan
+
     def nll_bits(self) -> float:
         """Return the decoder's NLL in bits a target token (end of sentence included)."""
         return self.xent() / NATS_PER_BIT
 
     def rate_bits(self) -> float:
         """Return the rate in bits a target token."""
-        return self.rate_nats / self.n_words / NATS_PER_BIT
+        return self.rate_nats / self.n_words / NATS_PER_BIT if self.n_words else math.nan
 
     def scalars(self) -> dict[str, float]:
         """Return what the logs show beside OpenNMT-py's own numbers."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import signal
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -12,7 +14,9 @@ from onmt.utils.logging import logger
 from torch import Tensor
 
 from onmt_lattice.codebook import CodebookUsage
+from onmt_lattice.errors import Interrupted, UserError
 from onmt_lattice.noise import SentenceNoise
+from onmt_lattice.opennmt.interruption import StopRequest
 from onmt_lattice.opennmt.model import Autoencoder
 from onmt_lattice.opennmt.statistics import RateStatistics
 
@@ -25,9 +29,12 @@ class RateTrainer(Trainer):
         noise_seed: seed of the dither and noise of validation.
         unreported: statistics of the steps since the last report.
         carried: sums of the statistics that a resumed run had not reported yet, if there are any.
+        stop: whether training has been asked to stop.
+        averaged_every: after how many steps parameters enter their moving average.
     """
 
     model: Autoencoder
+    average_every: int
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -35,6 +42,10 @@ class RateTrainer(Trainer):
         self.noise_seed = 0
         self.unreported = RateStatistics()
         self.carried: dict[str, float] | None = None
+        self.stop = StopRequest()
+        # OpenNMT-py counts from the step that a run was resumed at.
+        self.averaged_every: int = self.average_every
+        self.average_every = 1
         self.train_loss.training_step = lambda: self.optim.training_step
         self.valid_loss.training_step = lambda: self.optim.training_step - 1  # the one just done
 
@@ -57,16 +68,59 @@ class RateTrainer(Trainer):
         if self.carried is not None:
             report_stats.carry_on(self.carried)
             self.carried = None
-        super()._gradient_accumulation(true_batches, normalization, total_stats, report_stats)
+        try:
+            super()._gradient_accumulation(true_batches, normalization, total_stats, report_stats)
+        except UserError as error:
+            last = f"; {self.model_saver.last}" if self.model_saver is not None else ""
+            raise UserError(f"{error}{last}") from error
+
+    def resume_average(self, raw: list[Tensor] | None) -> None:
+        """Go on with the ``raw`` parameters of a checkpoint whose model is their moving average."""
+        if raw is None:
+            return
+        parameters = list(self.model.parameters())
+        if self.average_decay > 0:
+            self.moving_average = [p.detach().float().clone() for p in parameters]
+        for parameter, value in zip(parameters, raw, strict=True):
+            parameter.data.copy_(value)
 
     def _maybe_report_training(self, *args: Any) -> RateStatistics:
+        step, *_, stats = args
+        guessing = math.log2(self.model.generator[0].out_features)
+        if step % self.report_manager.report_every == 0 and stats.nll_bits() > 2 * guessing:
+            logger.warning(
+                "Step %d: an NLL of %.3g bits a token, where guessing takes %.1f: training "
+                "diverges; a smaller -learning_rate may help",
+                *(step, stats.nll_bits(), guessing),
+            )
         self.unreported = super()._maybe_report_training(*args)
         return self.unreported
 
     def _accum_batches(self, iterator: Iterable[Any]) -> Iterator[tuple[list[Any], int]]:
-        for batches, normalization in super()._accum_batches(iterator):
+        accumulated = super()._accum_batches(iterator)
+        while True:
+            self._stop_if_asked()
+            try:
+                batches, normalization = next(accumulated)
+            except StopIteration:
+                return
             self.batches_taken += len(batches)
             yield batches, normalization
+
+    def _stop_if_asked(self) -> None:
+        """Save a checkpoint and raise :class:`Interrupted` if a signal has asked to stop."""
+        if self.stop.number is None:
+            return
+        step = self.optim.training_step - 1
+        said = f"stopped at step {step} by {signal.Signals(self.stop.number).name}"
+        if step > 0 and self.model_saver is not None:
+            self.model_saver.save(step, moving_average=self.moving_average)
+            said += f"; {self.model_saver.last_path} is written, and -resume auto goes on from it"
+        raise Interrupted(self.stop.number, said)
+
+    def _update_average(self, step: int) -> None:
+        if (step - 1) % self.averaged_every == 0:
+            super()._update_average(step)
 
     def validate(
         self, valid_iter: Iterable[Any], moving_average: list[Tensor] | None = None

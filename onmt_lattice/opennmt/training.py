@@ -8,6 +8,7 @@ from argparse import Namespace
 
 import onmt.bin.train
 import torch
+from onmt.utils.logging import init_logger
 from onmt.utils.parse import ArgumentParser
 
 from onmt_lattice.errors import UserError
@@ -16,6 +17,7 @@ from onmt_lattice.opennmt import plugin
 from onmt_lattice.opennmt.corpora import target_is_source
 from onmt_lattice.opennmt.options import parse_train
 from onmt_lattice.opennmt.ranges import RANGES
+from onmt_lattice.opennmt.resumption import settle_start
 from onmt_lattice.opennmt.settings import bottleneck_settings, check_shapes, check_single_path
 from onmt_lattice.ranges import check_ranges
 
@@ -29,6 +31,8 @@ def train(argv: list[str]) -> None:
     opt = parse_train(argv)
     plugin.install()
     check_options(opt)
+    init_logger(opt.log_file)
+    settle_start(opt)
     onmt.bin.train.train(opt)
 
 

@@ -1,0 +1,207 @@
+"""Training that survives: signals, kills, full disks, numbers that are not finite."""
+
+from __future__ import annotations
+
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from conftest import Corpus
+from test_training import assert_equal, load, train
+
+from onmt_lattice.cli import main
+from onmt_lattice.history import read_history
+
+Mistake = Callable[..., str]
+PARTS = ("model", "generator", "optim", "onmt_lattice")
+STEPS = {"train_steps": 30, "save_checkpoint_steps": 10, "valid_steps": 15, "report_every": 4}
+
+
+def start(config: Path, *words: object) -> subprocess.Popen[bytes]:
+    """Start a training in a process of its own."""
+    command = [sys.executable, "-m", "onmt_lattice", "train", "-config", str(config)]
+    return subprocess.Popen(
+        [*command, *map(str, words)], stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+    )
+
+
+def wait_for(path: Path, process: subprocess.Popen[bytes]) -> None:
+    """Wait until a file is there, or the process has ended."""
+    while not path.exists() and process.poll() is None:
+        time.sleep(0.01)
+
+
+def timeless(history: Path) -> list[dict[str, Any]]:
+    """Return the entries of a history without what differs from run to run."""
+    clocks = ("seconds", "tokens_per_second")
+    return [{k: v for k, v in entry.items() if k not in clocks} for entry in read_history(history)]
+
+
+def assert_same_end(a: Path, b: Path, step: int) -> None:
+    """Assert that two runs have ended alike, bit for bit, and have told the same of it."""
+    once, twice = (load(base.with_name(f"{base.name}_step_{step}.pt")) for base in (a, b))
+    for part in PARTS:
+        assert_equal(once[part], twice[part], part)
+    assert timeless(a.with_suffix(".jsonl")) == timeless(b.with_suffix(".jsonl"))
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGKILL])
+def test_a_run_that_is_stopped_goes_on_to_the_same_end(
+    corpus: Corpus, tmp_path: Path, number: signal.Signals
+) -> None:
+    average = {"average_decay": 0.1, "average_every": 3} if number == signal.SIGTERM else {}
+    config = corpus.yaml(tmp_path / "a.yaml", **STEPS, **average)
+    whole, parts = tmp_path / "whole", tmp_path / "parts"
+    train(config, "-save_model", whole, "-log_json", f"{whole}.jsonl")
+    words = ("-save_model", parts, "-log_json", f"{parts}.jsonl", "-resume", "auto")
+    process = start(config, *words, "-train_steps", 100_000)
+    wait_for(tmp_path / "parts_step_10.pt", process)
+    process.send_signal(number)
+    said = process.communicate()[0].decode()
+    if number == signal.SIGKILL:
+        assert process.returncode == -number
+    else:
+        assert process.returncode == 128 + number, said
+        assert re.search(
+            rf"stopped at step \d+ by {number.name}; \S+ is written, and -resume", said
+        )
+    for path in list(tmp_path.glob("parts_step_*.pt"))[1:]:
+        if int(path.stem.split("_")[-1]) > 30:  # it was faster than the signal
+            path.unlink()
+    train(config, *words)
+    assert_same_end(whole, parts, 30)
+
+
+def test_a_run_does_not_start_where_there_are_checkpoints(
+    corpus: Corpus, tmp_path: Path, mistake: Mistake
+) -> None:
+    config = corpus.yaml(tmp_path / "a.yaml", save_model=str(tmp_path / "m"), train_steps=2)
+    train(config)
+    said = mistake("train", "-config", config)
+    assert f"holds checkpoints beyond step 0 already, up to {tmp_path}/m_step_2.pt" in said
+    assert "-resume auto goes on from it" in said
+    train(config, "-resume", "auto", "-train_steps", 4)
+    assert "beyond step 2" in mistake(
+        "train", "-config", config, "-train_from", tmp_path / "m_step_2.pt", "-train_steps", 6
+    )
+
+
+def test_a_damaged_checkpoint_falls_back_to_the_one_before(
+    corpus: Corpus, tmp_path: Path, mistake: Mistake
+) -> None:
+    options = {"save_model": str(tmp_path / "m"), "train_steps": 4, "save_checkpoint_steps": 2}
+    config = corpus.yaml(tmp_path / "a.yaml", **options, log_file=str(tmp_path / "log"))
+    train(config)
+    whole = load(tmp_path / "m_step_4.pt")
+    damaged = tmp_path / "m_step_4.pt"
+    damaged.write_bytes(damaged.read_bytes()[:10_000])
+    (tmp_path / ".m_step_4.pt.abcdefgh.part.pt").write_bytes(bytes(100))  # of a killed run
+    train(config, "-resume", "auto")
+    assert "m_step_4.pt: not a checkpoint, or damaged; looking" in (tmp_path / "log").read_text()
+    assert_equal(load(damaged)["model"], whole["model"])
+    assert not list(tmp_path.glob(".m*"))
+    for path in tmp_path.glob("m_step_*.pt"):
+        path.write_bytes(b"garbage")
+    assert "none of the 2 checkpoints" in mistake("train", "-config", config, "-resume", "auto")
+
+
+def test_a_seed_that_is_drawn_is_told_and_kept(corpus: Corpus, tmp_path: Path) -> None:
+    config = corpus.yaml(tmp_path / "a.yaml", seed=-1, **STEPS)
+    whole, parts, again = (tmp_path / name for name in ("whole", "parts", "again"))
+    log = tmp_path / "log"
+    train(
+        config,
+        "-save_model",
+        parts,
+        "-log_json",
+        f"{parts}.jsonl",
+        "-log_file",
+        log,
+        "-train_steps",
+        10,
+    )
+    seed = int(re.findall(r"-seed (\d+) was drawn", log.read_text())[0])
+    train(config, "-save_model", parts, "-log_json", f"{parts}.jsonl", "-resume", "auto")
+    train(config, "-save_model", whole, "-log_json", f"{whole}.jsonl", "-seed", seed)
+    assert_same_end(whole, parts, 30)
+    train(config, "-save_model", again, "-train_steps", 10)
+    assert load(tmp_path / "again_step_10.pt")["opt"].seed != seed
+
+
+def test_places_where_nothing_can_be_written(
+    corpus: Corpus, tmp_path: Path, mistake: Mistake
+) -> None:
+    config = corpus.yaml(tmp_path / "a.yaml")
+    for path in (".", tmp_path, f"{tmp_path}/"):
+        assert "expected what names of checkpoints" in mistake(
+            "train", "-config", config, "-save_model", path
+        )
+    assert "no checkpoint can be written to /proc/none" in mistake(
+        "train", "-config", config, "-save_model", "/proc/none/m"
+    )
+
+
+def test_a_disk_that_fills_up(
+    corpus: Corpus, tmp_path: Path, mistake: Mistake, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = corpus.yaml(tmp_path / "a.yaml", save_model=str(tmp_path / "m"), **STEPS)
+    saved = torch.save
+
+    def full(checkpoint: Any, path: Path) -> None:
+        if checkpoint["onmt_lattice"]["step"] > 10:
+            raise OSError(28, "No space left on device", str(path))
+        saved(checkpoint, path)
+
+    monkeypatch.setattr(torch, "save", full)
+    said = mistake("train", "-config", config)
+    assert f"checkpoint {tmp_path}/m_step_20.pt: cannot be written (" in said
+    assert "No space left" in said and f"the last good one is {tmp_path}/m_step_10.pt" in said
+    assert not list(tmp_path.glob(".m*"))
+
+
+def test_steps_without_a_finite_gradient_are_left_out_and_too_many_stop(
+    corpus: Corpus, tmp_path: Path, mistake: Mistake, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from onmt_lattice.opennmt.reporting import NormOptimizer
+
+    norm = NormOptimizer._norm
+    options = {**STEPS, "save_model": str(tmp_path / "m"), "log_file": str(tmp_path / "log")}
+    config = corpus.yaml(tmp_path / "a.yaml", **options)
+    broken = {3, 4}
+
+    def measured(self: NormOptimizer) -> float:
+        return float("nan") if self.training_step in broken else norm(self)
+
+    monkeypatch.setattr(NormOptimizer, "_norm", measured)
+    train(config)
+    log = (tmp_path / "log").read_text()
+    assert "Step 4: the gradient is not finite, and the step is left out (2 so far)" in log
+    assert load(tmp_path / "m_step_30.pt")["optim"]["training_step"] == 31
+    broken |= set(range(15, 100))
+    said = mistake("train", "-config", config, "-save_model", tmp_path / "n", "-train_steps", 60)
+    assert "step 34: for 20 steps in a row the gradient was not finite" in said
+    assert f"the last good one is {tmp_path}/n_step_10.pt" in said
+
+
+def test_no_checkpoint_holds_what_is_not_finite(
+    corpus: Corpus, tmp_path: Path, mistake: Mistake
+) -> None:
+    options = {**STEPS, "optim": "sgd", "learning_rate": 1e30, "max_grad_norm": 0.0}
+    config = corpus.yaml(tmp_path / "a.yaml", **options, save_model=str(tmp_path / "m"))
+    said = mistake("train", "-config", config, "-log_file", tmp_path / "log")
+    assert "not finite" in said and "-learning_rate" in said and "there is none yet" in said
+    assert not list(tmp_path.glob("*.pt"))
+
+
+def test_a_loss_that_explodes_is_told(corpus: Corpus, tmp_path: Path) -> None:
+    options = {**STEPS, "train_steps": 8, "optim": "sgd", "learning_rate": 1e3}
+    config = corpus.yaml(tmp_path / "a.yaml", **options, save_model=str(tmp_path / "m"))
+    main(["train", "-config", str(config), "-log_file", str(tmp_path / "log")])
+    assert "training diverges; a smaller -learning_rate" in (tmp_path / "log").read_text()
