@@ -151,7 +151,8 @@ def test_places_where_nothing_can_be_written(
 def test_a_disk_that_fills_up(
     corpus: Corpus, tmp_path: Path, mistake: Mistake, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    config = corpus.yaml(tmp_path / "a.yaml", save_model=str(tmp_path / "m"), **STEPS)
+    options = {**STEPS, "valid_steps": 30, "save_model": str(tmp_path / "m")}
+    config = corpus.yaml(tmp_path / "a.yaml", **options)
     saved = torch.save
 
     def full(checkpoint: Any, path: Path) -> None:
@@ -205,3 +206,18 @@ def test_a_loss_that_explodes_is_told(corpus: Corpus, tmp_path: Path) -> None:
     config = corpus.yaml(tmp_path / "a.yaml", **options, save_model=str(tmp_path / "m"))
     main(["train", "-config", str(config), "-log_file", str(tmp_path / "log")])
     assert "training diverges; a smaller -learning_rate" in (tmp_path / "log").read_text()
+
+
+def test_the_best_checkpoint_is_kept_and_old_ones_are_counted(
+    corpus: Corpus, tmp_path: Path
+) -> None:
+    options = {**STEPS, "keep_checkpoint": 2, "valid_steps": 5, "rate_weight_schedule": "constant"}
+    config = corpus.yaml(tmp_path / "a.yaml", **options, save_model=str(tmp_path / "m"))
+    words = ("-log_json", tmp_path / "h.jsonl")
+    train(config, *words, "-train_steps", 10)
+    train(config, *words, "-resume", "auto")
+    assert {p.name for p in tmp_path.glob("*.pt")} == {"m_step_20.pt", "m_step_30.pt", "m_best.pt"}
+    totals = {e["step"]: e["total"] for e in read_history(words[1]) if e["event"] == "valid"}
+    best = load(tmp_path / "m_best.pt")["onmt_lattice"]
+    assert best["step"] == min(totals, key=lambda step: totals[step])
+    assert best["best"] == min(totals.values())

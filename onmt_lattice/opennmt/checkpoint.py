@@ -30,11 +30,13 @@ from onmt_lattice import __version__
 from onmt_lattice.errors import UserError
 from onmt_lattice.evaluation import Quantized
 from onmt_lattice.files import whole_file
+from onmt_lattice.opennmt.digest import digest
 from onmt_lattice.opennmt.model import Autoencoder
 from onmt_lattice.opennmt.settings import check_single_path
 from onmt_lattice.opennmt.upgrade import upgrade
 
-FORMAT = 2
+FORMAT = 3
+CHANNELS, WITH_DIGEST = 2, 3  # formats from which on a checkpoint has them
 OUR_KEY = "onmt_lattice"
 OUR_CONTENTS = frozenset("format version step random_state files batches_taken rate_weight".split())
 
@@ -77,9 +79,23 @@ def load_checkpoint(path: str | os.PathLike[str]) -> dict[str, Any]:
     except Exception as error:  # garbage makes the unpickler fail in any way
         raise UserError(f"checkpoint {path}: not a checkpoint, or damaged") from error
     _check_contents(path, checkpoint)
-    if checkpoint[OUR_KEY]["format"] < FORMAT:
+    _check_digest(path, checkpoint)
+    if checkpoint[OUR_KEY]["format"] < CHANNELS:
         upgrade(checkpoint)
     return checkpoint
+
+
+def write_checkpoint(path: str | os.PathLike[str], checkpoint: dict[str, Any]) -> None:
+    """Write ``checkpoint``, whole or not at all, with a digest of all that is in it."""
+    ours = checkpoint[OUR_KEY]
+    ours["digest"] = _digest(checkpoint)
+    with whole_file(path) as part:
+        torch.save(checkpoint, part)
+
+
+def _digest(checkpoint: dict[str, Any]) -> str:
+    ours = {k: v for k, v in checkpoint[OUR_KEY].items() if k != "digest"}
+    return digest({**checkpoint, OUR_KEY: ours})
 
 
 def _check_contents(path: str | os.PathLike[str], checkpoint: Any) -> None:
@@ -97,6 +113,25 @@ def _check_contents(path: str | os.PathLike[str], checkpoint: Any) -> None:
             f"checkpoint {path}: written by onmt_lattice {checkpoint[OUR_KEY]['version']} in a "
             f"newer format; this is {__version__}, update it"
         )
+
+
+def _check_digest(path: str | os.PathLike[str], checkpoint: dict[str, Any]) -> None:
+    """Refuse what is not as it was written, and weights that are not finite."""
+    ours = checkpoint[OUR_KEY]
+    if "digest" in ours and ours["digest"] != _digest(checkpoint):
+        raise UserError(
+            f"checkpoint {path}: damaged: its contents do not agree with the digest they were "
+            f"written with; get it again from where it came, or take an earlier one"
+        )
+    if "digest" not in ours and ours["format"] >= WITH_DIGEST:
+        raise UserError(f"checkpoint {path}: damaged, expected a digest in it")
+    if "digest" not in ours:
+        logger.warning("Checkpoint %s has no digest, which would tell if it were damaged", path)
+    for name, tensor in checkpoint["model"].items():
+        if tensor.is_floating_point() and not tensor.isfinite().all():
+            raise UserError(
+                f"checkpoint {path}: {name} holds numbers that are not finite; take an earlier one"
+            )
 
 
 def check_loaded(model: Autoencoder, checkpoint: dict[str, Any]) -> None:
@@ -244,34 +279,74 @@ class CheckpointSaver(ModelSaver):
     Attributes:
         progress: returns what a resumed run needs beside model and optimizer.
         files: the files that the transforms of this run read; see :func:`embedded_files`.
-        raw: the parameters themselves where their moving average is saved as the model.
         last_path: of the last checkpoint written or gone on from.
     """
 
     progress: Callable[[], dict[str, Any]] = staticmethod(dict)
     files: dict[str, torch.Tensor]
-    raw: dict[str, list[torch.Tensor]]
     last_path = ""
+    last_saved_step: int | None
+
+    @property
+    def last(self) -> str:
+        """Say which checkpoint was the last that this run has written."""
+        return f"the last good one is {self.last_path}" if self.last_path else "there is none yet"
+
+    def count(self, paths: list[str]) -> None:
+        """Count the newest of ``paths``, written before, among those to keep."""
+        if self.keep_checkpoint > 0:
+            self.checkpoint_queue.extend(paths)
 
     def save(self, step: int, moving_average: list[torch.Tensor] | None = None) -> None:
         """Write the checkpoint of a step: its parameters, or their average and both.
 
         None is written in the middle of steps that had to be left out.
         """
+        if self.keep_checkpoint == 0 or step == self.last_saved_step:
+            return
         if self.optim.skipped_in_row:
             logger.warning("Step %d: no checkpoint, as its gradient was not finite", step)
             return
-        self.raw = {}
-        if moving_average:
-            self.raw = {"raw": [p.detach().cpu().clone() for p in self.model.parameters()]}
-        super().save(step, moving_average)
+        path = f"{self.base_path}_step_{step}.pt"
+        logger.info("Saving checkpoint %s", path)
+        self._write(path, step, moving_average)
+        self.last_saved_step, self.last_path = step, path
+        if self.keep_checkpoint > 0 and path not in self.checkpoint_queue:
+            if len(self.checkpoint_queue) == self.keep_checkpoint:
+                self._rm_checkpoint(self.checkpoint_queue.popleft())
+            self.checkpoint_queue.append(path)
 
-    def _save(self, step: int, model: Autoencoder) -> tuple[dict[str, Any], str]:
+    def save_best(self, step: int, moving_average: list[torch.Tensor] | None = None) -> None:
+        """Write the checkpoint of a step in place of the best one before it."""
+        if self.keep_checkpoint != 0 and not self.optim.skipped_in_row:
+            self._write(f"{self.base_path}_best.pt", step, moving_average)
+
+    def _write(self, path: str, step: int, moving_average: list[torch.Tensor] | None) -> None:
+        checkpoint = self._contents(step, moving_average)
+        self._require_finite(checkpoint, step)
+        try:
+            write_checkpoint(path, checkpoint)
+        except (OSError, RuntimeError) as error:  # of the disk, by Python or by torch's writer
+            raise UserError(
+                f"checkpoint {path}: cannot be written ({error}); {self.last}"
+            ) from error
+
+    def _contents(self, step: int, moving_average: list[torch.Tensor] | None) -> dict[str, Any]:
+        """Return the checkpoint; averages stand in for the parameters, which are kept as raw."""
         forget_unknown(self.fields)
-        state = model.state_dict()
-        checkpoint = {
+        state = self.model.state_dict()
+        ours: dict[str, Any] = {}
+        if moving_average:
+            names = [name for name, _ in self.model.named_parameters()]
+            ours["raw"] = [p.detach() for p in self.model.parameters()]
+            state = {**state, **dict(zip(names, moving_average, strict=True))}
+        return {
             "model": {k: v for k, v in state.items() if not k.startswith("generator.")},
-            "generator": model.generator.state_dict(),
+            "generator": {
+                k.removeprefix("generator."): v
+                for k, v in state.items()
+                if k.startswith("generator.")
+            },
             "vocab": self.fields,
             "opt": self.model_opt,
             "optim": self.optim.state_dict(),
@@ -281,29 +356,13 @@ class CheckpointSaver(ModelSaver):
                 "step": step,
                 "random_state": random_state(),
                 "files": self.files,
-                **self.raw,
+                **ours,
                 **self.progress(),
             },
         }
-        path = f"{self.base_path}_step_{step}.pt"
-        logger.info("Saving checkpoint %s", path)
-        self._require_finite(state, step)
-        try:
-            with whole_file(path) as part:
-                torch.save(checkpoint, part)
-        except (OSError, RuntimeError) as error:  # of the disk, by Python or by torch's writer
-            raise UserError(
-                f"checkpoint {path}: cannot be written ({error}); {self.last}"
-            ) from error
-        self.last_path = path
-        return checkpoint, path
 
-    @property
-    def last(self) -> str:
-        """Say which checkpoint was the last that this run has written."""
-        return f"the last good one is {self.last_path}" if self.last_path else "there is none yet"
-
-    def _require_finite(self, state: dict[str, torch.Tensor], step: int) -> None:
+    def _require_finite(self, checkpoint: dict[str, Any], step: int) -> None:
+        state = {**checkpoint["model"], **checkpoint["generator"]}
         broken = [k for k, v in state.items() if v.is_floating_point() and not v.isfinite().all()]
         if broken:
             raise UserError(

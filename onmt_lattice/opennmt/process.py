@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import itertools
+import math
 import os
 from argparse import Namespace
 from collections.abc import Iterable, Iterator
@@ -35,6 +36,7 @@ from onmt_lattice.opennmt.checkpoint import (
 )
 from onmt_lattice.opennmt.model import Autoencoder
 from onmt_lattice.opennmt.reporting import HistoryReports, NormOptimizer
+from onmt_lattice.opennmt.resumption import checkpoints
 from onmt_lattice.opennmt.settings import bottleneck_label, bottleneck_settings, check_single_path
 
 
@@ -131,6 +133,7 @@ def build(
     saver = CheckpointSaver(opt.save_model, model, model_opt, fields, optim, opt.keep_checkpoint)
     saver.files = embedded_files(opt)
     saver.last_path = opt.train_from
+    saver.count([*checkpoints(opt.save_model).values()])
     trainer = build_trainer(
         opt, device_id, model, fields, optim, model_saver=saver if rank == 0 else None
     )
@@ -142,6 +145,7 @@ def build(
         done = checkpoint[OUR_KEY]["step"]
         trainer.batches_taken = checkpoint[OUR_KEY]["batches_taken"]
         trainer.carried = checkpoint[OUR_KEY].get("unreported") if rank == 0 else None
+        trainer.best = checkpoint[OUR_KEY].get("best", math.inf)
         trainer.resume_average(checkpoint[OUR_KEY].get("raw"))
     if opt.log_json and rank == 0:
         trainer.report_manager = HistoryReports(

@@ -18,7 +18,7 @@ from onmt_lattice.bottlenecks.lattice import lattice_for
 from onmt_lattice.bottlenecks.quantization import Quantization, fit_gaussian, quantize_gaussian
 from onmt_lattice.errors import UserError
 from onmt_lattice.evaluation import NO_LATTICE, Quantized
-from onmt_lattice.files import read_lines, whole_file
+from onmt_lattice.files import read_lines
 from onmt_lattice.opennmt import plugin
 from onmt_lattice.opennmt.checkpoint import (
     OUR_KEY,
@@ -26,6 +26,7 @@ from onmt_lattice.opennmt.checkpoint import (
     build_autoencoder,
     forget_unknown,
     load_checkpoint,
+    write_checkpoint,
 )
 from onmt_lattice.opennmt.scoring import Scorer
 from onmt_lattice.opennmt.sentences import Sentence, read_sentences, trained_transforms
@@ -139,8 +140,7 @@ def _write(
     checkpoint["optim"]["optimizer"] = _moved(checkpoint["optim"]["optimizer"], before, after)
     checkpoint[OUR_KEY]["quantized"] = dataclasses.asdict(made)
     forget_unknown(checkpoint["vocab"])
-    with whole_file(options.output) as part:
-        torch.save(checkpoint, part)
+    write_checkpoint(options.output, checkpoint)
 
 
 def _options(opt: Namespace, options: QuantizeOptions) -> Namespace:

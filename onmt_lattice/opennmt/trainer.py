@@ -29,6 +29,7 @@ class RateTrainer(Trainer):
         noise_seed: seed of the dither and noise of validation.
         unreported: statistics of the steps since the last report.
         carried: sums of the statistics that a resumed run had not reported yet, if there are any.
+        best: the least total of NLL and rate of a validation so far, bits a token.
         stop: whether training has been asked to stop.
         averaged_every: after how many steps parameters enter their moving average.
     """
@@ -42,6 +43,7 @@ class RateTrainer(Trainer):
         self.noise_seed = 0
         self.unreported = RateStatistics()
         self.carried: dict[str, float] | None = None
+        self.best = math.inf
         self.stop = StopRequest()
         # OpenNMT-py counts from the step that a run was resumed at.
         self.averaged_every: int = self.average_every
@@ -56,6 +58,7 @@ class RateTrainer(Trainer):
             "batches_taken": self.batches_taken,
             "rate_weight": self.train_loss.rate_weight(step),
             "unreported": self.unreported.sums(),
+            "best": self.best,
         }
 
     def _gradient_accumulation(
@@ -121,6 +124,22 @@ class RateTrainer(Trainer):
     def _update_average(self, step: int) -> None:
         if (step - 1) % self.averaged_every == 0:
             super()._update_average(step)
+
+    def _report_step(
+        self,
+        learning_rate: float,
+        step: int,
+        train_stats: RateStatistics | None = None,
+        valid_stats: RateStatistics | None = None,
+    ) -> None:
+        """Report a validation; keep the model if it is the best so far."""
+        super()._report_step(learning_rate, step, train_stats, valid_stats)
+        if valid_stats is None or self.model_saver is None:
+            return
+        total = valid_stats.nll_bits() + valid_stats.rate_bits()
+        if total < self.best:
+            self.best = total
+            self.model_saver.save_best(step, self.moving_average)
 
     def validate(
         self, valid_iter: Iterable[Any], moving_average: list[Tensor] | None = None

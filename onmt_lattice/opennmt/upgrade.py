@@ -19,6 +19,7 @@ def upgrade(checkpoint: dict[str, Any]) -> None:
     parameters are others, so that the optimizer's state is dropped, and with it the training.
     """
     opt, state = checkpoint["opt"], checkpoint["model"]
+    checkpoint["onmt_lattice"]["format"] = 2
     if opt.bottleneck == "gaussian":
         log_sigma = state.pop(PREFIX + "log_sigma")
         channel = _channel(log_sigma, torch.zeros_like(log_sigma))
