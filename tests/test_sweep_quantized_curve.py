@@ -107,12 +107,12 @@ def test_commands_train_on_from_the_quantized_checkpoint(tmp_path: Path, text: P
     assert training[:4] == ["onmt_lattice", "train", "-config", str(run.waits_for.config)]
     code = ["-lattice_code", "discrete_gaussian"]
     assert training[4:10] == ["-bottleneck", "lattice", "-lattice", "Z", *code]
-    assert training[-6:] == ["-train_steps", "25", "-gpu_ranks", "0", "-train_from", start]
+    assert training[-6:] == ["-train_steps", "25", "-gpu_ranks", "0", "-resume", "auto"]
     run.claim()
     run.checkpoint(20).touch()
     assert run.commands_left(("-gpu_ranks", "0"))[0] == training and not run.trained
     run.checkpoint(24).touch()
-    assert run.commands_left()[0][-1] == f"{run.folder}/model_step_24.pt"
+    assert run.commands_left()[0][-2:] == ["-resume", "auto"]
     run.checkpoint(25).touch()
     assert run.trained and run.commands_left()[0][1] == "evaluate"
 

@@ -38,14 +38,10 @@ def test_checkpoints_are_found_in_order_of_steps(tmp_path: Path) -> None:
 
 def test_training_goes_on_from_the_last_checkpoint(tmp_path: Path) -> None:
     run = run_in(tmp_path)
-    words = run.command() or []
-    assert words[3:] == ["train", "-config", str(run.config)]
     touch(run, "model_step_5.pt", "model_step_10.pt")
     words = run.command(("-gpu_ranks", "0")) or []
-    assert words[6:] == [
-        *("-gpu_ranks", "0", "-train_from"),
-        str(run.folder / "model_step_10.pt"),
-    ]
+    assert words[3:6] == ["train", "-config", str(run.config)]
+    assert words[6:] == ["-gpu_ranks", "0", "-resume", "auto"]
     assert not run.trained and run.step() == 10
 
 
@@ -92,8 +88,7 @@ def test_the_commands_left_are_as_typed_by_hand(tmp_path: Path) -> None:
     run = run_in(tmp_path)
     touch(run, "model_step_5.pt")
     training, evaluation = run.commands_left(("-gpu_ranks", "0"))
-    last = str(run.folder / "model_step_5.pt")
-    assert training == [*run.train_command(), "-gpu_ranks", "0", "-train_from", last]
+    assert training == [*run.train_command(), "-gpu_ranks", "0", "-resume", "auto"]
     assert evaluation[:2] == ["onmt_lattice", "evaluate"] and evaluation[-2:] == ["-gpu", "0"]
     assert "-gpu" not in run.commands_left()[1]
     touch(run, "model_step_20.pt", "model_step_20.json", "model_step_20.txt")

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from onmt_lattice.evaluation import NO_LATTICE
-from onmt_lattice.sweep.run import Run
+from onmt_lattice.sweep.run import RESUME, Run
 
 SEED = 0  # of the quantization: whatever the training's, the same sentences are fitted to
 
@@ -61,8 +61,7 @@ class QuantizedRun(Run):
         steps = self.evaluated() if not self.more_steps else [] if made else [self.source.steps]
         making = [[*self._quantize_command(s), *gpu] for s in steps if s not in made]
         if self.more_steps:
-            last = self.checkpoint(max(made, default=self.source.steps))
-            making.append([*self.train_command(), *devices, "-train_from", str(last)])
+            making.append([*self.train_command(), *devices, *RESUME])
         return making
 
     def _bottleneck(self) -> list[str]:

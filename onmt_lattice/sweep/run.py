@@ -21,6 +21,7 @@ PLACES = ("save_model", "src_vocab", "log_json")  # a sweep may move to another 
 SAVE_CHECKPOINT_STEPS = 5000  # as OpenNMT-py, where nothing else is said
 # What evaluate writes of a checkpoint, by the option that asks for it.
 OUTPUTS = {".json": "-output", ".txt": "-reconstruct", ".tsv": "-scores"}
+RESUME = ("-resume", "auto")
 PROGRAM = (sys.executable, "-m", "onmt_lattice")
 
 
@@ -163,10 +164,8 @@ class Run:
         return [*making, *([*command, *gpu] for command in self.evaluate_commands() if command)]
 
     def making_commands(self, devices: tuple[str, ...]) -> list[list[str]]:
-        """Return the commands that bring the checkpoints about, from the last one on."""
-        checkpoints = self.checkpoints()
-        last = ["-train_from", str(checkpoints[max(checkpoints)])] if checkpoints else []
-        return [[*self.train_command(), *devices, *last]]
+        """Return the commands that bring the checkpoints about, from the last whole one on."""
+        return [[*self.train_command(), *devices, *RESUME]]
 
     def commands(self, devices: tuple[str, ...] = ()) -> Iterator[list[str]]:
         """Yield command after command until the run is finished, or one has not brought it forward.
