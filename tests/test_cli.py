@@ -25,7 +25,7 @@ Capture = pytest.CaptureFixture[str]
 OURS = ["build_vocab", "train", "translate", "evaluate", "encode", "decode"]
 
 
-@pytest.mark.parametrize("flag", ["-h", "--help"])
+@pytest.mark.parametrize("flag", ["-h", "-help", "--help"])
 def test_usage_names_every_command(capsys: Capture, flag: str) -> None:
     assert main([flag]) == 0
     shown = capsys.readouterr().out
@@ -59,7 +59,7 @@ def test_help_shows_units_and_an_example(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     shown = help_of(command, capsys)
-    assert help_of(command, capsys, "-h") == shown
+    assert help_of(command, capsys, "-h") == help_of(command, capsys, "-help") == shown
     assert f"onmt_lattice {command}" in shown
     units = {
         "build_vocab": "'<token>\\t<count>' a line",

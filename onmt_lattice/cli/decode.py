@@ -24,7 +24,7 @@ def parser() -> Parser:
         "output", required=True, metavar="FILE", help="the text to write; - is standard output"
     )
     add_kinds(p)
-    p.option("beam_size", type=int, default=5, help="1 is greedy (default: 5)")
+    p.option("beam_size", type=int, default=1, help="1 is greedy (default: 1)")
     p.option(
         "max_length", type=int, default=100, help="longest line decoded, tokens (default: 100)"
     )

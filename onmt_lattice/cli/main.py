@@ -70,7 +70,8 @@ def report(command: str, message: str) -> int:
 
 def main(argv: list[str] | None = None) -> int:
     """Run a command and return its exit status: 0, or 2 for a user's mistake."""
-    words = sys.argv[1:] if argv is None else argv
+    given = sys.argv[1:] if argv is None else argv
+    words = ["--help" if word == "-help" else word for word in given]
     if not words or words[0] in ("-h", "--help"):
         print(usage())
         return 0 if words else 2

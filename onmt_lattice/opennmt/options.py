@@ -34,7 +34,7 @@ TRAIN_DEFAULTS: dict[str, Any] = {
     "train_steps": 500_000,
 }
 BUILD_VOCAB_DEFAULTS: dict[str, Any] = {"share_vocab": True, "n_sample": -1}
-TRANSLATE_DEFAULTS: dict[str, Any] = {"seed": 0}
+TRANSLATE_DEFAULTS: dict[str, Any] = {"seed": 0, "beam_size": 1}  # as evaluate
 
 DIM_HELP = "dimension d between the maps m -> d -> m; 0 for m"
 
