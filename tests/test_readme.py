@@ -72,7 +72,8 @@ def test_the_sweep(
     monkeypatch.chdir(tmp_path)
     assert main([*shlex.split(line)[1:], "-commands"]) == 0
     lines = capsys.readouterr().out.splitlines()
-    assert lines[1] == "onmt_lattice train -config runs/captions/gaussian_0.1_seed1/config.yaml"
+    config = "runs/captions/gaussian_0.1_seed1/config.yaml"
+    assert lines[1] == f"onmt_lattice train -config {config} -resume auto"
     assert (tmp_path / lines[1].split()[-1]).is_file()
 
 

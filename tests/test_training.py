@@ -17,6 +17,7 @@ from conftest import BOTTLENECKS, MODEL, SCHEDULE, Corpus
 
 from onmt_lattice.cli import main
 from onmt_lattice.evaluation import Evaluation
+from onmt_lattice.opennmt.checkpoint import write_checkpoint
 from onmt_lattice.opennmt.schedules import RateWeight
 
 Trained = Callable[[str], Path]
@@ -259,7 +260,7 @@ def test_two_processes_are_one_with_their_batches_together(corpus: Corpus, tmp_p
     train(one, "-save_model", tmp_path / "start", "-train_steps", 1)
     checkpoint = load(start)
     checkpoint["model"]["encoder.bottleneck.batches"].fill_(10**6)  # they follow the data no more
-    torch.save(checkpoint, start)
+    write_checkpoint(start, checkpoint)
     resumed = ("-train_from", start, "-train_steps", 5)
     train(one, *resumed, "-save_model", tmp_path / "one")
 
