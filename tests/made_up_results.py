@@ -8,6 +8,7 @@ from typing import Any
 from made_up_evaluation import made_up_evaluation
 
 from onmt_lattice.codebook import Codebooks
+from onmt_lattice.coded import Coded
 from onmt_lattice.evaluation import Evaluation, Reconstruction
 from onmt_lattice.report.results import (
     ANNEALED,
@@ -101,6 +102,12 @@ def decoded(point: Point, weight: float) -> Point:
     return replace(
         point, evaluation=replace(point.evaluation, reconstruction=scores), decoded=lines
     )
+
+
+def coded(point: Point, bits: int) -> Point:
+    """Return ``point`` with the text in a file of so many bits."""
+    file = Coded(bits, {"points": bits}, bits - 200.0)
+    return replace(point, evaluation=replace(point.evaluation, coded=file))
 
 
 def evaluation(curve: str, step: int, weight: float, seed: int) -> Evaluation:

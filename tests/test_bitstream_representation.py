@@ -9,7 +9,8 @@ from torch import Tensor
 
 from onmt_lattice.bitstream import AlteredBitstream, DitherKey
 from onmt_lattice.bitstream.representation import LatticePoints, representation_codec
-from onmt_lattice.bottlenecks import Bottleneck, LatticeBottleneck, make_bottleneck
+from onmt_lattice.bottlenecks import Bottleneck, LatticeBottleneck, has_code, make_bottleneck
+from onmt_lattice.codes import code_names
 from onmt_lattice.errors import UserError
 from onmt_lattice.noise import StreamNoise
 
@@ -153,8 +154,26 @@ def test_no_sentences_take_no_bytes() -> None:
 def test_what_has_no_code_is_refused_with_reason_and_cure(
     name: str, options: dict[str, str], reason: str
 ) -> None:
+    assert not has_code(name, options)
     with pytest.raises(UserError, match=reason):
         representation_codec(make_bottleneck(name, 16, **options))
+
+
+@pytest.mark.parametrize("lattice", [*LATTICES, "Z", "Z^4"])
+@pytest.mark.parametrize("code", ["auto", *code_names()])
+def test_a_lattice_is_said_to_have_a_code_where_there_is_a_codec(lattice: str, code: str) -> None:
+    options = {"lattice": lattice, "lattice_code": code}
+    bottleneck = make_bottleneck("lattice", DIM, **options)
+    if has_code("lattice", options):
+        representation_codec(bottleneck)
+    else:
+        with pytest.raises(UserError, match="discrete_gaussian"):
+            representation_codec(bottleneck)
+
+
+def test_straight_through_quantizers_have_a_code_and_what_is_not_installed_none() -> None:
+    assert has_code("ste_scalar", {}) and has_code("ste_vector", {"levels": 4})
+    assert not has_code("of another machine", {})
 
 
 def test_a_bottleneck_of_another_package_registers_its_codec() -> None:

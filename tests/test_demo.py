@@ -49,6 +49,7 @@ def test_it_leaves_figure_table_and_report(
         assert f"{run.curve:<20}" in shown and row in shown
         assert e.sentences == 50 and e.entropy is not None and e.entropy.holds
         assert run.points[-1].decoded is not None
+        assert (e.coded is not None) == (e.bottleneck != "gaussian")
     a2 = runs[2].points[-1]
     assert a2.over is not None and a2.evaluation.quantized is not None
     measured, theory = a2.over.rate / 96, a2.evaluation.quantized.theory_bits / 96

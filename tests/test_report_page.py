@@ -9,18 +9,20 @@ from pathlib import Path
 import pytest
 from chromium import browser, opened
 from html_page import HtmlPage
-from made_up_results import CURVES, INPUTS, annealed, fixed, sweep
+from made_up_results import CURVES, INPUTS, annealed, coded, fixed, sweep
 from matplotlib.figure import Figure
 
 from onmt_lattice.evaluation import Bits
 from onmt_lattice.report.comparison import tables
-from onmt_lattice.report.page import hover, page, write_page
+from onmt_lattice.report.curves import Mark
+from onmt_lattice.report.page import hover, hover_bytes, page, write_page
+from onmt_lattice.report.rate_distortion import decoded, point_gids, rate_distortion_table
 from onmt_lattice.report.results import FAILED, Record, Results, RunResult
 from onmt_lattice.tables import show
 
 HEADINGS = [
-    *("Figure", "All points", "Reconstructions", "Codebook usage", "Training"),
-    "Settings",
+    *("Figure", "Rate-distortion", "All points", "Reconstructions", "Codebook usage"),
+    *("Training", "Settings"),
 ]
 
 
@@ -53,7 +55,7 @@ def test_the_page_needs_nothing_else(found: HtmlPage) -> None:
 
 def test_ids_are_unique_and_references_resolve(found: HtmlPage) -> None:
     ids = found.ids()
-    assert len(found.of_class("figure")) == 2
+    assert len(found.of_class("figure")) == 3
     assert len(ids) == len(set(ids))
     assert {target.removeprefix("#") for target in found.references()} <= set(ids)
 
@@ -78,8 +80,12 @@ def test_every_point_says_its_values(found: HtmlPage) -> None:
     for (name, step), (run, point) in points.items():
         title = found.titles[f"rate-nll-point-{name}-{step}"]
         assert title == hover(run, point)
+    marks = [Mark(run, point) for run in decoded(sweep()).runs for point in run.points]
+    for mark in marks:
+        for gid in point_gids(mark):
+            assert found.titles[f"rate-distortion-{gid}"] == hover_bytes(*mark)
     hits = [tag for tag in found.of_class("hit") if tag.name == "circle"]
-    assert len(hits) == len(points)
+    assert len(hits) == len(points) + 2 * len(marks)
 
 
 def test_values_of_a_point() -> None:
@@ -96,6 +102,18 @@ def test_values_of_a_point() -> None:
         *("gaussian, annealed λ, seed 1", "step 100, λ 0.1"),
     ]
     assert "BLEU" not in hover(plain, plain.points[0])
+
+
+def test_bytes_of_a_point_and_what_comes_back() -> None:
+    run = fixed("Z", 0.1, 2)
+    (point,) = run.points
+    size = point.evaluation.rate.sentence / 8
+    assert hover_bytes(run, point).splitlines() == [
+        *("Z, fixed λ, rate_weight 0.1, seed 2", "step 400, λ 0.1"),
+        f"{size:.2f} bytes a sentence by its rate",
+        "BLEU 40.0, chrF 50.0, 10.0 % exact",
+    ]
+    assert "\n12.50 bytes a sentence, all of a file\n" in hover_bytes(run, coded(point, 10_000))
 
 
 def test_lines_of_training_say_their_run(found: HtmlPage) -> None:
@@ -126,8 +144,8 @@ def test_tables_of_the_comparison(found: HtmlPage) -> None:
     """Each row is there with all its cells, words to the left and numbers to the right."""
     results = sweep()
     shown = [[(cell.text, cell.kind) for cell in row] for row in found.rows]
-    for made in tables(results):
-        assert made.title[0].upper() + made.title[1:] in headings(found)
+    for made in [*tables(results), rate_distortion_table(results)]:
+        assert made.title[0].upper() + made.title[1:] in found.text
         for note in made.notes:
             assert note in found.text
         for row in made.rows:
@@ -189,15 +207,19 @@ WITHOUT_POINTS = sweep().runs[-2:]
     ("results", "missing"),
     [
         pytest.param(only(fixed("Z", 0.1, 1)), {"Codebook usage"}, id="one point, no reference"),
-        pytest.param(only(annealed("gaussian", 1)), {"Codebook usage"}, id="nothing fixed"),
         pytest.param(
-            only(bare(fixed("gaussian", 0.1, 1)), bare(fixed("gaussian", 0.2, 1))),
-            {"Codebook usage", "Reconstructions", "Training"},
+            only(annealed("gaussian", 1)),
+            {"Codebook usage", "Rate-distortion"},
+            id="nothing fixed, nothing with a code",
+        ),
+        pytest.param(
+            only(bare(fixed("gaussian", 0.1, 1)), bare(fixed("Z", 0.2, 1))),
+            {"Codebook usage", "Rate-distortion", "Reconstructions", "Training"},
             id="nothing decoded, no history",
         ),
         pytest.param(
             only(diverged(fixed("gaussian", 0.1, 1)), fixed("gaussian", 0.2, 1)),
-            {"Codebook usage"},
+            {"Codebook usage", "Rate-distortion"},
             id="a diverged run",
         ),
         pytest.param(only(*WITHOUT_POINTS), {*HEADINGS} - {"Settings"}, id="no point"),

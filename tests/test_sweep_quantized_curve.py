@@ -95,6 +95,7 @@ def test_commands_quantize_every_checkpoint_then_evaluate(tmp_path: Path, text: 
     ]
     assert ["-scores", str(folder)] == plain[plain.index("-scores") :][:2]
     assert "-reconstruct" in decoded and "-reconstruct" not in plain
+    assert "-coded" in decoded and "-coded" in plain
     assert run.commands_left(("-gpu_ranks", "0"))[0][-2:] == ["-gpu", "0"]
 
 
@@ -115,6 +116,24 @@ def test_commands_train_on_from_the_quantized_checkpoint(tmp_path: Path, text: P
     assert run.commands_left()[0][-2:] == ["-resume", "auto"]
     run.checkpoint(25).touch()
     assert run.trained and run.commands_left()[0][1] == "evaluate"
+
+
+@pytest.mark.parametrize(
+    "curve",
+    [
+        pytest.param({"quantize": "gaussian", "lattice": "none"}, id="a Gaussian"),
+        pytest.param(
+            {"quantize": "gaussian", "lattice": "A2", "lattice_code": "convolved_gaussian"},
+            id="an estimate",
+        ),
+    ],
+)
+def test_what_has_no_code_is_not_compressed(
+    tmp_path: Path, text: Path, curve: dict[str, Any]
+) -> None:
+    run = quantized(plan_of(tmp_path, {"gaussian": GAUSSIAN, "other": curve}))["other_0.1_seed1"]
+    assert not any("-coded" in words for words in run.commands_left())
+    assert run.commands_left()[-1][1] == "evaluate"
 
 
 def test_a_folder_of_another_quantization_is_refused(tmp_path: Path, text: Path) -> None:

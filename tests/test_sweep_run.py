@@ -59,6 +59,29 @@ def test_a_fixed_run_is_judged_by_its_last_checkpoint(tmp_path: Path) -> None:
     assert run.command() is None and run.finished
 
 
+@pytest.mark.parametrize(
+    ("options", "coded"),
+    [
+        ({}, False),
+        ({"bottleneck": "gaussian"}, False),
+        ({"bottleneck": "none"}, False),
+        ({"bottleneck": "lattice"}, True),
+        ({"bottleneck": "lattice", "lattice": "E8", "lattice_code": "auto"}, True),
+        ({"bottleneck": "lattice", "lattice": "E8", "lattice_code": "convolved_gaussian"}, False),
+        ({"bottleneck": "ste_vector", "levels": 4}, True),
+    ],
+)
+def test_what_has_a_code_is_compressed_as_it_is_evaluated(
+    tmp_path: Path, options: dict[str, Any], coded: bool
+) -> None:
+    """A point that was evaluated before the bytes of files were taken is not evaluated again."""
+    run = run_in(tmp_path, ANNEALED, **options)
+    touch(run, *(f"model_step_{step}.pt" for step in (5, 10, 15, 20)))
+    assert [("-coded" in words) for words in run.evaluate_commands()] == [coded, coded]
+    touch(run, *(f"model_step_{n}.{e}" for n in (5, 10, 15, 20) for e in ("json", "txt")))
+    assert run.finished
+
+
 def test_every_checkpoint_of_an_annealed_run_is_a_point(tmp_path: Path) -> None:
     run = run_in(tmp_path, ANNEALED, train_steps=22)
     assert list(run.evaluated()) == [5, 10, 15, 20, 22]

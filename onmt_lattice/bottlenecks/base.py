@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from importlib.metadata import entry_points
 from typing import Any, ClassVar, NamedTuple
 
@@ -95,6 +95,14 @@ class Bottleneck(nn.Module, ABC):
     def label(cls, settings: dict[str, Any]) -> str:
         """Return what tables and plots call the bottleneck with these ``settings``."""
         return cls.name
+
+    @classmethod
+    def has_code(cls, settings: Mapping[str, Any]) -> bool:
+        """Return whether what it sends with these ``settings`` can be written to a file.
+
+        What they do not hold is at its default. A class that registers a codec says so here.
+        """
+        return False
 
     def reset_parameters(self) -> None:
         """Initialise every parameter; called once more after OpenNMT-py's ``param_init``."""
@@ -199,6 +207,15 @@ def bottleneck_class(name: str) -> type[Bottleneck]:
     """
     bottlenecks()  # with those of other packages
     return _BOTTLENECKS[name]
+
+
+def has_code(name: str, settings: Mapping[str, Any]) -> bool:
+    """Return whether what the bottleneck ``name`` sends with ``settings`` can be written to a file.
+
+    See :meth:`Bottleneck.has_code`; of one that is not installed here nothing says that it can.
+    """
+    found = bottlenecks().get(name)
+    return found is not None and found.has_code(settings)
 
 
 def make_bottleneck(name: str, input_dim: int, **options: Any) -> Bottleneck:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
 from typing import Any, cast
 
 from torch import Tensor
@@ -10,10 +11,11 @@ from torch import Tensor
 from onmt_lattice.bottlenecks.base import BottleneckConfig, option, register_bottleneck
 from onmt_lattice.bottlenecks.channel import ChannelBottleneck, ChannelConfig, LatticeChannel
 from onmt_lattice.codes import code_names
-from onmt_lattice.lattices import Lattice, make_lattice, takes_any_dim
+from onmt_lattice.lattices import Lattice, ProductLattice, make_lattice, takes_any_dim
 from onmt_lattice.noise import Noise
 
 AUTO = "auto"
+ANY_DIM = 64  # of a family whose dimension the model will say
 
 
 def lattice_for(name: str, dim: int) -> Lattice:
@@ -69,6 +71,17 @@ class LatticeBottleneck(ChannelBottleneck):
         lattice = lattice_for(config.lattice, self.dim)
         code = code_on(lattice, config.lattice_code)
         return LatticeChannel(self.dim, lattice, code, config.prior)
+
+    @classmethod
+    def has_code(cls, settings: Mapping[str, Any]) -> bool:
+        """See :meth:`Bottleneck.has_code`: not so where its code is an estimate."""
+        code = settings.get("lattice_code", AUTO)
+        if code != "convolved_gaussian":
+            return code in (AUTO, "discrete_gaussian")
+        lattice = lattice_for(settings.get("lattice", LatticeConfig.lattice), ANY_DIM)
+        while isinstance(lattice, ProductLattice):
+            lattice = lattice.factor
+        return lattice.dim == 1
 
     @classmethod
     def label(cls, settings: dict[str, Any]) -> str:

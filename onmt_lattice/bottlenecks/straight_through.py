@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
 from typing import Any, cast
 
 import torch
@@ -121,6 +122,11 @@ class StraightThroughBottleneck(Bottleneck):
         self.register_buffer("batches", torch.zeros((), dtype=torch.long))
         self.register_buffer("usage", torch.empty(self.dim // vector_dim, self.alphabet))
         self.reset_parameters()
+
+    @classmethod
+    def has_code(cls, settings: Mapping[str, Any]) -> bool:
+        """See :meth:`Bottleneck.has_code`."""
+        return True
 
     @classmethod
     def label(cls, settings: dict[str, Any]) -> str:

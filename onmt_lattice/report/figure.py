@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from textwrap import fill
-from typing import Any
+from typing import Any, NamedTuple
 
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
@@ -26,6 +26,21 @@ from onmt_lattice.report.style import KIND_DASHES, KIND_WORDS, WORDS, Style, cur
 MARGIN = 0.06  # of the view, beyond what it shows
 NOTE_WIDTH = 125  # characters
 GREY = Style("0.45", "o")
+
+
+class Coordinates(NamedTuple):
+    """Where in a figure a point of a curve stands, and what goes before its gid there."""
+
+    across: Callable[[Mark], float]
+    up: Callable[[Mark], float]
+    prefix: str = ""
+
+    def finite(self, mark: Mark) -> bool:
+        """Return whether it stands anywhere."""
+        return math.isfinite(self.across(mark)) and math.isfinite(self.up(mark))
+
+
+RATE_NLL = Coordinates(lambda mark: mark.nll, lambda mark: mark.rate)
 
 
 def draw(results: Results, path: str | os.PathLike[str]) -> None:
@@ -61,9 +76,9 @@ def figure(results: Results) -> Figure:
     looks = curve_styles(results)
     for name, style in looks.items():
         for reading in READINGS:
-            _draw_curve(axes, results, name, reading, style)
+            draw_curve(axes, results, name, reading, style, RATE_NLL)
     label_axes(axes, [mark.point.evaluation for mark in marks])
-    handles = _legend(results, looks)
+    handles = legend(results, looks)
     drawn.legend(handles=handles, loc="outside right upper", frameon=False, fontsize=9)
     notes = fill(" ".join(_notes(axes, results, marks)), NOTE_WIDTH, break_on_hyphens=False)
     if notes:
@@ -74,39 +89,41 @@ def figure(results: Results) -> Figure:
 # ---- curves -------------------------------------------------------------------------------------
 
 
-def _draw_curve(axes: Any, results: Results, name: str, reading: str, style: Style) -> None:
+def draw_curve(
+    axes: Any, results: Results, name: str, reading: str, style: Style, at: Coordinates
+) -> None:
+    """Draw a reading of the curve ``name``: each seed and, of several, mean and range."""
     seeds = by_seed(results, name, reading)
     several = len(seeds) > 1
     for marks in seeds.values():
         look = {"linewidth": 0.7, "alpha": 0.4} if several else {}
-        nll, rate = [mark.nll for mark in marks], [mark.rate for mark in marks]
-        axes.plot(nll, rate, **style.line(reading) | look)
+        across, up = [at.across(mark) for mark in marks], [at.up(mark) for mark in marks]
+        axes.plot(across, up, **style.line(reading) | look)
     if several:
-        _draw_means(axes, by_place(results, name, reading), style, reading)
+        _draw_means(axes, by_place(results, name, reading), style, reading, at)
     for marks in seeds.values():
         look = {"markersize": 3.0, "alpha": 0.5} if several else {}
         for mark in marks:
             drawn = style.points(reading) | look
-            axes.plot([mark.nll], [mark.rate], **drawn, gid=mark.gid, zorder=3)
+            place = [at.across(mark)], [at.up(mark)]
+            axes.plot(*place, **drawn, gid=f"{at.prefix}{mark.gid}", zorder=3)
 
 
-def _draw_means(axes: Any, places: Sequence[Sequence[Mark]], style: Style, reading: str) -> None:
+def _draw_means(
+    axes: Any, places: Sequence[Sequence[Mark]], style: Style, reading: str, at: Coordinates
+) -> None:
     """Draw the mean over seeds at each place that none has diverged at, with a cross of ranges."""
-    places = [marks for marks in places if all(map(_finite, marks))]
-    across = [Spread({mark.run.seed: mark.nll for mark in marks}) for marks in places]
-    up = [Spread({mark.run.seed: mark.rate for mark in marks}) for marks in places]
+    places = [marks for marks in places if all(map(at.finite, marks))]
+    across = [Spread({mark.run.seed: at.across(mark) for mark in marks}) for marks in places]
+    up = [Spread({mark.run.seed: at.up(mark) for mark in marks}) for marks in places]
     axes.errorbar(
-        [nll.mean for nll in across],
-        [rate.mean for rate in up],
+        [spread.mean for spread in across],
+        [spread.mean for spread in up],
         xerr=_bars(across),
         yerr=_bars(up),
         elinewidth=0.9,
         **style.both(reading),
     )
-
-
-def _finite(mark: Mark) -> bool:
-    return math.isfinite(mark.nll) and math.isfinite(mark.rate)
 
 
 def _bars(spreads: Sequence[Spread]) -> list[list[float]]:
@@ -126,7 +143,7 @@ def _set_view(axes: Any, results: Results) -> None:
         for reading in READINGS
         for marks in by_seed(results, name, reading).values()
         for mark in trade_off(marks, reading)
-        if _finite(mark)
+        if RATE_NLL.finite(mark)
     ]
     if not shown:
         return
@@ -136,7 +153,7 @@ def _set_view(axes: Any, results: Results) -> None:
     axes.set_ylim(min(0, *rate), (1 + MARGIN) * max(rate) or 1)
 
 
-def _legend(results: Results, looks: dict[str, Style]) -> list[Line2D]:
+def legend(results: Results, looks: dict[str, Style]) -> list[Line2D]:
     """Return the entries of the legend: curves that have points, readings, and what seeds are."""
     drawn = [run for run in results.runs if run.points]
     readings = [reading for reading in READINGS if any(run.reading == reading for run in drawn)]

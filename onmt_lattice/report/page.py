@@ -15,6 +15,13 @@ from onmt_lattice.report.comparison import tables
 from onmt_lattice.report.curves import Mark
 from onmt_lattice.report.figure import figure
 from onmt_lattice.report.inline_svg import inline_svg
+from onmt_lattice.report.rate_distortion import (
+    bytes_a_sentence,
+    decoded,
+    point_gids,
+    rate_distortion,
+    rate_distortion_table,
+)
 from onmt_lattice.report.reconstructions import reconstructions
 from onmt_lattice.report.results import FAILED, FINISHED, FIXED, Point, Results, RunResult
 from onmt_lattice.report.trajectories import gids, of_curve, trajectories
@@ -23,6 +30,10 @@ from onmt_lattice.tables import Cell, Table, show
 FIGURE = (
     "Rate against NLL in bits a word, a point for every evaluated checkpoint; the numbers are in "
     "the tables below."
+)
+BYTES = (
+    "Bytes a sentence against BLEU and against chrF of what is decoded from them; the numbers are "
+    "in the table below."
 )
 TRAJECTORIES = "λ, NLL and rate against the training step, a row of panels for every curve."
 BAR = Markup('<span class="bar" style="--share: {0:.1f}%">{0:.1f}\u00a0%</span>')
@@ -48,6 +59,7 @@ def page(results: Results) -> str:
         failed=[run for run in results.runs if statuses[run.name] == FAILED],
         unfinished=[run for run in results.runs if statuses[run.name] not in (FAILED, FINISHED)],
         figure=_figure(results),
+        bytes=_bytes(results),
         tables=[_table(compared) for compared in tables(results)],
         points=[_point(run, point) for run in ordered for point in run.points],
         point_columns=_columns(
@@ -100,17 +112,47 @@ def _figure(results: Results) -> Markup | None:
     return Markup(inline_svg(figure(results), "rate-nll", FIGURE, titles)) if titles else None
 
 
+def _bytes(results: Results) -> dict[str, Any] | None:
+    """Return figure and table of bytes against what comes back; None where nothing does."""
+    marks = [Mark(run, point) for run in decoded(results).runs for point in run.points]
+    if not marks:
+        return None
+    titles = {gid: hover_bytes(*mark) for mark in marks for gid in point_gids(mark)}
+    drawn = inline_svg(rate_distortion(results), "rate-distortion", BYTES, titles)
+    return {"figure": Markup(drawn), "table": _table(rate_distortion_table(results))}
+
+
 def hover(run: RunResult, point: Point) -> str:
     """Return what a point of the figure says of itself."""
     e = point.evaluation
     lines = [
-        f"{run.curve}, {_way(run)}, seed {run.seed}",
-        f"step {point.step}, λ {e.rate_weight:.4g}",
+        *_which(run, point),
         f"NLL {e.nll.word:.3f} + rate {e.rate.word:.3f} = {e.total.word:.3f} bits a word",
     ]
     if e.reconstruction is not None:
         lines.append(f"BLEU {e.reconstruction.bleu:.1f}")
     return "\n".join(lines)
+
+
+def hover_bytes(run: RunResult, point: Point) -> str:
+    """Return what a point of the figure of bytes says of itself."""
+    e, back = point.evaluation, point.evaluation.reconstruction
+    assert back is not None
+    size = f"{bytes_a_sentence(e):.2f} bytes a sentence"
+    lines = [
+        *_which(run, point),
+        size + (" by its rate" if e.coded is None else ", all of a file"),
+        f"BLEU {back.bleu:.1f}, chrF {back.chrf:.1f}, {100 * back.exact:.1f} % exact",
+    ]
+    return "\n".join(lines)
+
+
+def _which(run: RunResult, point: Point) -> list[str]:
+    weight = point.evaluation.rate_weight
+    return [
+        f"{run.curve}, {_way(run)}, seed {run.seed}",
+        f"step {point.step}, λ {weight:.4g}",
+    ]
 
 
 def _table(compared: Table) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from onmt_lattice.bottlenecks.lattice import AUTO, lattice_for
+from onmt_lattice.bottlenecks.lattice import ANY_DIM, AUTO, lattice_for
 from onmt_lattice.codes import code_names
 from onmt_lattice.errors import UserError, unknown_name
 from onmt_lattice.evaluation import NO_LATTICE
@@ -17,7 +17,6 @@ from onmt_lattice.sweep.run import Run
 
 QUANTIZE = "quantize"
 KEYS = (QUANTIZE, "lattice", "lattice_code", "more_steps")
-ANY_DIM = 64  # of a family whose dimension the model will say
 GAUSSIAN = "gaussian"
 
 

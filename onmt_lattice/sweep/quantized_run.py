@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
+from onmt_lattice.bottlenecks import has_code
 from onmt_lattice.evaluation import NO_LATTICE
 from onmt_lattice.sweep.run import RESUME, Run
 
@@ -30,6 +31,12 @@ class QuantizedRun(Run):
     more_steps: int = 0
 
     outputs: ClassVar[tuple[str, ...]] = (".json", ".tsv")  # each sentence's, for paired intervals
+
+    @property
+    def has_code(self) -> bool:
+        """See :attr:`Run.has_code`."""
+        code = {} if self.code is None else {"lattice_code": self.code}
+        return self.lattice != NO_LATTICE and has_code("lattice", {"lattice": self.lattice, **code})
 
     @property
     def waits_for(self) -> Run:

@@ -13,12 +13,14 @@ from typing import Any, ClassVar
 
 import yaml
 
+from onmt_lattice.bottlenecks import has_code
 from onmt_lattice.errors import UserError
 from onmt_lattice.files import read_json, write_text
 from onmt_lattice.report.results import FIXED
 
 PLACES = ("save_model", "src_vocab", "log_json")  # a sweep may move to another folder
 SAVE_CHECKPOINT_STEPS = 5000  # as OpenNMT-py, where nothing else is said
+BOTTLENECK = "gaussian"  # as train, where nothing else is said
 # What evaluate writes of a checkpoint, by the option that asks for it.
 OUTPUTS = {".json": "-output", ".txt": "-reconstruct", ".tsv": "-scores"}
 RESUME = ("-resume", "auto")
@@ -66,6 +68,11 @@ class Run:
     def steps(self) -> int:
         """How many training steps it takes."""
         return int(self.options["train_steps"])
+
+    @property
+    def has_code(self) -> bool:
+        """Whether its representations can be written to a file, whose size is then measured."""
+        return has_code(str(self.options.get("bottleneck", BOTTLENECK)), self.options)
 
     @property
     def waits_for(self) -> Run | None:
@@ -130,7 +137,7 @@ class Run:
     def evaluate_commands(self) -> list[list[str]]:
         """Return the commands that evaluate the checkpoints: without decoding the text, and with.
 
-        Those whose results are there already are left out.
+        Those whose results are there already are left out, though the size of a file be missing.
         """
         decoded = self.decoded()
         plain = [path for step, path in self.evaluated().items() if step not in decoded]
@@ -145,7 +152,8 @@ class Run:
         if not missing:
             return []
         places = [word for output in outputs for word in (OUTPUTS[output], str(self.folder))]
-        words = ["-src", str(self.test), *places, "-model", *missing]
+        coded = ["-coded"] if self.has_code else []
+        words = ["-src", str(self.test), *places, *coded, "-model", *missing]
         return ["onmt_lattice", "evaluate", *words]
 
     def command(self, devices: tuple[str, ...] = ()) -> list[str] | None:

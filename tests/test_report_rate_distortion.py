@@ -1,0 +1,118 @@
+"""Bytes a sentence against what comes back."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from statistics import fmean
+from typing import Any
+
+import pytest
+from made_up_results import annealed, coded, fixed, sweep
+
+from onmt_lattice.evaluation import Bits
+from onmt_lattice.report.curves import Mark
+from onmt_lattice.report.figure import figure
+from onmt_lattice.report.rate_distortion import (
+    FROM_BOTH,
+    FROM_FILE,
+    FROM_RATE,
+    bytes_a_sentence,
+    decoded,
+    point_gids,
+    rate_distortion,
+    rate_distortion_table,
+)
+from onmt_lattice.report.results import Results, RunResult
+
+BITS = {0.1: 88_000, 0.4: 34_001}  # of a file of the 100 sentences, by λ
+
+
+def filed(curve: str, weight: float, seed: int) -> RunResult:
+    """Return a run at fixed λ that was evaluated with -coded."""
+    run = fixed(curve, weight, seed)
+    return replace(run, points=[coded(point, BITS[weight] + 8 * seed) for point in run.points])
+
+
+def of(*runs: RunResult) -> Results:
+    return replace(sweep(), runs=list(runs))
+
+
+def points(drawn: Any, panel: int) -> dict[str, Any]:
+    """Return the artists of single points by gid."""
+    return {line.get_gid(): line for line in drawn.axes[panel].get_lines() if line.get_gid()}
+
+
+def test_across_are_the_bytes_of_the_file_a_sentence_and_up_bleu_and_chrf() -> None:
+    runs = [filed("E8", weight, seed) for weight in BITS for seed in (1, 2)]
+    drawn = rate_distortion(of(*runs))
+    assert [axes.get_ylabel() for axes in drawn.axes] == ["BLEU", "chrF"]
+    for run in runs:
+        (point,) = run.points
+        size = (BITS[run.values["rate_weight"]] + 8 * run.seed) / 8 / 100
+        back = point.evaluation.reconstruction
+        assert back is not None
+        for panel, score in enumerate((back.bleu, back.chrf)):
+            line = points(drawn, panel)[point_gids(Mark(run, point))[panel]]
+            assert line.get_xydata().tolist() == [[pytest.approx(size), score]]
+
+
+def test_without_a_file_bytes_are_the_rate_s_and_said_to_be() -> None:
+    (point,) = fixed("Z", 0.1, 1).points
+    assert bytes_a_sentence(point.evaluation) == point.evaluation.rate.sentence / 8
+    assert bytes_a_sentence(coded(point, 8_000).evaluation) == 10
+
+    def said(*runs: RunResult) -> tuple[str, list[str]]:
+        made = rate_distortion_table(of(*runs))
+        return made.notes[0], [row.origin for row in made.rows]
+
+    one, other, second = filed("E8", 0.1, 1), fixed("Z", 0.1, 1), fixed("E8", 0.1, 2)
+    assert said(one) == (FROM_FILE, ["file"])
+    assert said(other) == (FROM_RATE, ["rate / 8"])
+    assert said(one, other) == (FROM_BOTH, ["rate / 8", "file"])
+    assert said(one, second) == (FROM_BOTH, ["file or rate / 8"])
+
+
+def test_only_what_decoded_the_text_from_a_code_is_drawn() -> None:
+    """The Gaussian's rate is a promise, as is that of an estimated code; a file is a file."""
+    z, gaussian, other = fixed("Z", 0.1, 1), fixed("gaussian", 0.1, 1), fixed("E8", 0.1, 1)
+    (point,) = other.points
+    settings = {"lattice": "E8", "lattice_code": "convolved_gaussian"}
+    estimated = replace(point, evaluation=replace(point.evaluation, settings=settings))
+    silent = replace(point, evaluation=replace(point.evaluation, reconstruction=None))
+    unknown = replace(point, evaluation=replace(point.evaluation, bottleneck="mine"))
+    infinite = replace(point, evaluation=replace(point.evaluation, rate=Bits(*[float("inf")] * 3)))
+    none = [replace(other, points=[p]) for p in (estimated, silent, unknown, infinite)]
+    kept = replace(other, points=[coded(unknown, 8_000)])
+    results = of(gaussian, annealed("gaussian", 1), z, *none, kept)
+    assert [run for run in decoded(results).runs if run.points] == [z, kept]
+    assert set(points(rate_distortion(results), 0)) == {
+        point_gids(Mark(run, run.points[0]))[0] for run in (z, kept)
+    }
+    left_out = rate_distortion_table(results).notes[1]
+    assert "‘gaussian’" in left_out and "E8" not in left_out and "Z" not in left_out
+
+
+def test_curves_have_the_colours_and_markers_of_the_other_figure() -> None:
+    """Also where curves before them are not drawn."""
+    results = sweep()
+    mine, theirs = points(rate_distortion(results), 1), points(figure(results), 0)
+    marks = [Mark(run, point) for run in decoded(results).runs for point in run.points]
+    assert len(marks) == len(mine) == 30
+    for mark in marks:
+        line, other = mine[point_gids(mark)[1]], theirs[mark.gid]
+        assert (line.get_color(), line.get_marker()) == (other.get_color(), other.get_marker())
+
+
+def test_the_mean_over_seeds_and_their_range() -> None:
+    """In the figure and in the table."""
+    results = of(*(filed("Z", weight, seed) for weight in BITS for seed in (1, 2)))
+    rows = rate_distortion_table(results).rows
+    mean, _, (across, _) = rate_distortion(results).axes[0].containers[0].lines
+    assert [row.place for row in rows] == ["rate_weight 0.1", "rate_weight 0.4"]
+    for row, middle, bar in zip(rows, mean.get_xydata(), across.get_segments(), strict=True):
+        bits = BITS[float(row.place.split()[1])]
+        sizes = [(bits + 8 * seed) / 800 for seed in (1, 2)]
+        assert list(row.bytes.seeds.values()) == pytest.approx(sizes)
+        assert middle == pytest.approx([fmean(sizes), row.bleu.mean])
+        assert bar[:, 0] == pytest.approx(sizes)
+        assert (row.seeds, row.exact.mean) == (2, pytest.approx(10))
