@@ -112,7 +112,7 @@ def test_what_cannot_be_decoded_is_refused(
         (("-coverage_penalty", "summary"), "-coverage_penalty summary: must be none here"),
         (("-int8",), "-int8 True: must be False here"),
         (("-data_type", "img"), "img"),
-        (("-n_best", 6), "-n_best 6: expected at most -beam_size, 5"),
+        (("-n_best", 6), "-n_best 6: expected at most -beam_size, 1"),
         (("-n_best", 2, "-beam_size", 1), "-n_best 2: expected at most -beam_size, 1"),
         (("-n_best", 0), "-n_best 0: expected at least 1"),
         (("-beam_size", 0), "-beam_size 0: expected at least 1"),

@@ -121,8 +121,8 @@ class Lattice(ABC):
         Exact up to rounding of the input's dtype; ties go to one of the nearest points, the same
         one every time. Carries no gradient, which would be zero almost everywhere. Points of a
         dtype narrower than float32, which could not hold them, come back in float32. Where ``x``
-        is not finite, or further out than its dtype can tell one point from the next (2¹⁸ scales
-        in float32, 2⁴⁷ in float64), every coordinate is NaN, which is no point.
+        is not finite, or further out than its dtype can tell one point from the next (2²² scales
+        in float32, 2⁵¹ in float64), every coordinate is NaN, which is no point.
 
         Raises:
             ValueError: if the last dimension of ``x`` is not ``dim``, or its numbers are complex.
@@ -301,8 +301,8 @@ def space_filling_loss(nsm: float) -> float:
 
 
 def _farthest(dtype: torch.dtype) -> float:
-    """Return how many scales from 0 a number can be of which six bits are left behind the point."""
-    return 2.0**-5 / torch.finfo(dtype).eps
+    """Return how many scales from 0 a number of ``dtype`` still knows halves."""
+    return 0.5 / torch.finfo(dtype).eps
 
 
 def _decodable(x: Tensor) -> Tensor:

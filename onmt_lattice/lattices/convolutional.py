@@ -39,6 +39,8 @@ class ConvolutionalLattice(TrellisLattice):
     within 0.3 % for each n; see :mod:`~onmt_lattice.lattices.generators`.
     """
 
+    most = 4096
+
     def __init__(self, states: int, n: int):
         if states not in GENERATORS:
             raise ValueError(f"{states} states: expected one of {', '.join(map(str, GENERATORS))}")

@@ -26,14 +26,14 @@ _TABLE: list[tuple[Range, str]] = [
         COUNT,
         "train_steps valid_steps report_every save_checkpoint_steps train_eval_steps batch_size "
         "valid_batch_size batch_size_multiple bucket_size pool_factor queue_size world_size "
-        "max_generator_batches accum_count decay_steps warmup_steps average_every "
+        "accum_count decay_steps warmup_steps average_every "
         "src_vocab_size tgt_vocab_size vocab_size_multiple src_seq_length tgt_seq_length "
         "src_seq_length_trunc tgt_seq_length_trunc src_subword_nbest tgt_subword_nbest "
         "rate_weight_midpoint num_threads vocab_sample_queue_size",
     ),
     (
         COUNT_OR_ZERO,
-        "accum_steps dropout_steps start_decay_steps early_stopping epochs "
+        "max_generator_batches accum_steps dropout_steps start_decay_steps early_stopping epochs "
         "src_words_min_frequency tgt_words_min_frequency src_vocab_threshold tgt_vocab_threshold "
         "gpu_ranks gpuid gpu_verbose_level truncated_decoder input_feed alignment_heads "
         "max_relative_positions src_ggnn_size",
