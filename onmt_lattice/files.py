@@ -69,14 +69,18 @@ def remove_parts(path: str | os.PathLike[str]) -> None:
 
 def can_write(folder: str | os.PathLike[str]) -> None:
     """Raise ``OSError`` unless a small file can be written to ``folder``, made when missing."""
-    with tempfile.TemporaryFile(dir=_made(folder)) as file:
+    Path(folder).mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryFile(dir=folder) as file:
         file.write(bytes(_BLOCK))
         file.flush()
 
 
-def _made(folder: str | os.PathLike[str]) -> Path:
-    Path(folder).mkdir(parents=True, exist_ok=True)
-    return Path(folder)
+def checkpoints(base: str | os.PathLike[str]) -> dict[int, Path]:
+    """Return the checkpoints that training has saved under a ``base`` path, by step, in order."""
+    target = Path(base)
+    name = re.compile(rf"{re.escape(target.name)}_step_(\d+)\.pt")
+    matches = ((name.fullmatch(path.name), path) for path in target.parent.glob("*.pt"))
+    return dict(sorted((int(match[1]), path) for match, path in matches if match))
 
 
 def write_text(path: str | os.PathLike[str], text: str) -> None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 import random
+import runpy
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +21,7 @@ import yaml
 from onmt_lattice.cli import main
 from onmt_lattice.corpus import english_grammar
 
+SCRIPTS = Path(__file__).parent.parent / "scripts"
 BOTTLENECKS: dict[str, dict[str, Any]] = {
     "none": {"bottleneck": "none"},
     "gaussian": {"bottleneck": "gaussian", "bottleneck_dim": 16},
@@ -207,3 +209,18 @@ def batch_of(trainer: Any, sentences: list[str], first_index: int = 0) -> Any:
         batch_size=len(rows),
         indices=torch.tensor(order) + first_index,
     )
+
+
+@pytest.fixture
+def script(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Callable[..., list[str]]:
+    """Return how a file of ``scripts`` is run with words, as if typed, for the lines it prints."""
+
+    def run(name: str, *words: object) -> list[str]:
+        monkeypatch.setattr("sys.argv", [name, *map(str, words)])
+        capsys.readouterr()
+        runpy.run_path(str(SCRIPTS / name), run_name="__main__")
+        return capsys.readouterr().out.splitlines()
+
+    return run

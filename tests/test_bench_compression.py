@@ -1,24 +1,15 @@
-import runpy
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from conftest import Corpus
 
-SCRIPT = Path(__file__).parent.parent / "scripts" / "bench_compression.py"
-
 
 def test_prints_a_line_for_each_compressor_and_part(
-    corpus: Corpus,
-    trained: Callable[[str], Path],
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
+    corpus: Corpus, trained: Callable[[str], Path], script: Callable[..., list[str]]
 ) -> None:
-    words = ["-model", str(trained("lattice_z")), "-src", str(corpus.test)]
-    monkeypatch.setattr("sys.argv", ["bench_compression.py", *words])
-    capsys.readouterr()
-    runpy.run_path(str(SCRIPT), run_name="__main__")
-    _, *lines = capsys.readouterr().out.splitlines()
+    words = ("-model", trained("lattice_z"), "-src", corpus.test)
+    _, *lines = script("bench_compression.py", *words)
     sizes = {
         line[:34].strip(): float(line[34:44]) for line in lines if line[34:44].strip().isdigit()
     }

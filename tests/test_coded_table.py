@@ -1,24 +1,15 @@
-import runpy
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from conftest import Corpus
 
-SCRIPT = Path(__file__).parent.parent / "scripts" / "coded_table.py"
-
 
 def test_it_holds_every_model_against_its_rate(
-    corpus: Corpus,
-    trained: Callable[[str], Path],
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
+    corpus: Corpus, trained: Callable[[str], Path], script: Callable[..., list[str]]
 ) -> None:
-    models = [str(trained(name)) for name in ("lattice_z", "ste_vector")]
-    monkeypatch.setattr("sys.argv", ["coded_table.py", "-model", *models, "-src", str(corpus.test)])
-    capsys.readouterr()
-    runpy.run_path(str(SCRIPT), run_name="__main__")
-    _, _, *rows = capsys.readouterr().out.splitlines()
+    models = [trained(name) for name in ("lattice_z", "ste_vector")]
+    _, _, *rows = script("coded_table.py", "-model", *models, "-src", corpus.test)
     assert len(rows) == 2
     for row in rows:
         rate, points, bits, over, _ = map(int, row.strip("| ").split(" | ")[1:])

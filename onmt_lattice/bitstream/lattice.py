@@ -34,7 +34,7 @@ from onmt_lattice.bitstream.logarithms import UNIT, Integers, tables
 from onmt_lattice.bitstream.tree import Tree
 from onmt_lattice.codes import ConvolvedGaussianCode, DiscreteGaussianCode, LatticeCode
 from onmt_lattice.errors import UserError
-from onmt_lattice.lattices import Lattice, ProductLattice
+from onmt_lattice.lattices.product import innermost
 
 FARTHEST = 2**50  # units of a coordinate, up to which float64's products of a unit tell them apart
 WEIGHTS_AT_ONCE = 2**22
@@ -65,7 +65,7 @@ class LatticeCodec:
                 f"(blocks, {code.lattice.dim}), a row for each point of a sentence"
             )
         self.code, self.shape = code, tuple(log_s.shape)
-        lattice, self.scale = _factor(code.lattice)
+        lattice, self.scale = innermost(code.lattice)
         if not isinstance(code, DiscreteGaussianCode | ConvolvedGaussianCode):
             raise UserError(f"code {code.name!r} has no bitstream: expected discrete_gaussian")
         if isinstance(code, ConvolvedGaussianCode) and lattice.dim > 1:
@@ -227,7 +227,7 @@ class LatticeCodec:
 
     def _keyed(self, key: DitherKey) -> int:
         """Return a CRC-32 of what decoding depends on."""
-        name, seed = f"{self.code.name} {_factor(self.code.lattice)[0].name}", key.seed
+        name, seed = f"{self.code.name} {innermost(self.code.lattice)[0].name}", key.seed
         digest = zlib.crc32(f"{name} {self.shape} {seed}".encode())
         for numbers in (self.grid.astype("<i8"), np.array(key.indices, dtype="<u8")):
             digest = zlib.crc32(numbers.tobytes(), digest)
@@ -247,12 +247,3 @@ def _code_numbers(
     found = symbols - around
     found[far] = coder.integers(int(far.sum()), None if numbers is None else numbers[far])
     return found
-
-
-def _factor(lattice: Lattice) -> tuple[Lattice, float]:
-    """Return the lattice that ``lattice`` has copies of, and its scale."""
-    scale = lattice.scale
-    while isinstance(lattice, ProductLattice):
-        lattice = lattice.factor
-        scale *= lattice.scale
-    return lattice, scale

@@ -11,7 +11,8 @@ from torch import Tensor
 from onmt_lattice.bottlenecks.base import BottleneckConfig, option, register_bottleneck
 from onmt_lattice.bottlenecks.channel import ChannelBottleneck, ChannelConfig, LatticeChannel
 from onmt_lattice.codes import code_names
-from onmt_lattice.lattices import Lattice, ProductLattice, make_lattice, takes_any_dim
+from onmt_lattice.lattices import Lattice, make_lattice, takes_any_dim
+from onmt_lattice.lattices.product import innermost
 from onmt_lattice.noise import Noise
 
 AUTO = "auto"
@@ -79,9 +80,7 @@ class LatticeBottleneck(ChannelBottleneck):
         if code != "convolved_gaussian":
             return code in (AUTO, "discrete_gaussian")
         lattice = lattice_for(settings.get("lattice", LatticeConfig.lattice), ANY_DIM)
-        while isinstance(lattice, ProductLattice):
-            lattice = lattice.factor
-        return lattice.dim == 1
+        return innermost(lattice)[0].dim == 1
 
     @classmethod
     def label(cls, settings: dict[str, Any]) -> str:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from onmt_lattice.cli.arguments import Parser
 from onmt_lattice.cli.sweep import stop_in_order
-from onmt_lattice.errors import UserError
+from onmt_lattice.ranges import COUNT, check_ranges
 
 
 def parser() -> Parser:
@@ -28,8 +28,7 @@ def parser() -> Parser:
 def run(argv: list[str]) -> None:
     """Run the demo with the options in ``argv``."""
     args = parser().parse_args(argv)
-    if args.jobs is not None and args.jobs < 1:
-        raise UserError(f"-jobs {args.jobs}: expected at least 1")
+    check_ranges(vars(args), {"jobs": COUNT})
     stop_in_order()
 
     from onmt_lattice.demo.demo import CONFIG, DemoOptions, demo

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from onmt_lattice.cli.arguments import Parser
 from onmt_lattice.errors import UserError
+from onmt_lattice.ranges import COUNT, check_ranges
 
 if TYPE_CHECKING:
     from onmt_lattice.report.results import Results
@@ -86,8 +87,7 @@ def run(argv: list[str]) -> int:
     args = parser().parse_args(argv)
     if args.output is None or (args.config is None) == (args.results is None):
         raise UserError("expected -output DIR, and either -config FILE or -results FILE")
-    if args.jobs is not None and args.jobs < 1:
-        raise UserError(f"-jobs {args.jobs}: expected at least 1")
+    check_ranges(vars(args), {"jobs": COUNT})
     if args.cluster_options and not args.cluster:
         raise UserError("-cluster_options: need -cluster")
     if args.cluster and args.gpus not in (None, ["none"]):

@@ -7,6 +7,7 @@ from pathlib import Path
 from onmt_lattice.cli.arguments import Parser
 from onmt_lattice.errors import UserError, unknown_name
 from onmt_lattice.lattices import make_lattice
+from onmt_lattice.ranges import Range, check_ranges
 from onmt_lattice.theory.catalogue import EXPERIMENTS, paper_lattices
 from onmt_lattice.theory.experiments import FORMATS
 
@@ -63,10 +64,7 @@ def run(argv: list[str]) -> None:
     for name in args.experiments:
         if name not in EXPERIMENTS:
             raise unknown_name("experiment", name, EXPERIMENTS)
-    if args.samples is not None and args.samples < LEAST_SAMPLES:
-        raise UserError(f"-samples {args.samples}: expected at least {LEAST_SAMPLES}")
-    if args.seed < 0:
-        raise UserError(f"-seed {args.seed}: expected at least 0")
+    check_ranges(vars(args), {"samples": Range(LEAST_SAMPLES), "seed": Range(0)})
     chosen = tuple(make_lattice(name) for name in dict.fromkeys(args.lattices or []))
     directory = Path(args.output)
     if directory.exists() and not directory.is_dir():

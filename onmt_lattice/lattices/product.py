@@ -48,3 +48,12 @@ class ProductLattice(Lattice):
 
     def _blocks(self, x: Tensor) -> Tensor:
         return x.unflatten(-1, (self.copies, self.factor.dim))
+
+
+def innermost(lattice: Lattice) -> tuple[Lattice, float]:
+    """Return the lattice that ``lattice`` has copies of, itself if of none, and its whole scale."""
+    scale = lattice.scale
+    while isinstance(lattice, ProductLattice):
+        lattice = lattice.factor
+        scale *= lattice.scale
+    return lattice, scale

@@ -127,11 +127,16 @@ def _check_digest(path: str | os.PathLike[str], checkpoint: dict[str, Any]) -> N
         raise UserError(f"checkpoint {path}: damaged, expected a digest in it")
     if "digest" not in ours:
         logger.warning("Checkpoint %s has no digest, which would tell if it were damaged", path)
-    for name, tensor in checkpoint["model"].items():
-        if tensor.is_floating_point() and not tensor.isfinite().all():
-            raise UserError(
-                f"checkpoint {path}: {name} holds numbers that are not finite; take an earlier one"
-            )
+    if broken := _not_finite(checkpoint):
+        raise UserError(
+            f"checkpoint {path}: {broken[0]} holds numbers that are not finite; take an earlier one"
+        )
+
+
+def _not_finite(checkpoint: dict[str, Any]) -> list[str]:
+    """Return the names of the weights that hold numbers which are not finite."""
+    weights = {**checkpoint["model"], **checkpoint["generator"]}
+    return [k for k, v in weights.items() if v.is_floating_point() and not v.isfinite().all()]
 
 
 def check_loaded(model: Autoencoder, checkpoint: dict[str, Any]) -> None:
@@ -362,11 +367,10 @@ class CheckpointSaver(ModelSaver):
         }
 
     def _require_finite(self, checkpoint: dict[str, Any], step: int) -> None:
-        state = {**checkpoint["model"], **checkpoint["generator"]}
-        broken = [k for k, v in state.items() if v.is_floating_point() and not v.isfinite().all()]
-        if broken:
+        if broken := _not_finite(checkpoint):
+            count = len(checkpoint["model"]) + len(checkpoint["generator"])
             raise UserError(
-                f"step {step}: {len(broken)} of {len(state)} tensors hold numbers that are not "
+                f"step {step}: {len(broken)} of {count} tensors hold numbers that are not "
                 f"finite, {broken[0]} the first; no checkpoint of it is written, {self.last}; a "
                 f"smaller -learning_rate may help"
             )

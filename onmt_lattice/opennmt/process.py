@@ -26,6 +26,7 @@ from torch import nn
 
 from onmt_lattice.bottlenecks import LatticeBottleneck
 from onmt_lattice.errors import UserError
+from onmt_lattice.files import checkpoints
 from onmt_lattice.history import History
 from onmt_lattice.opennmt.checkpoint import (
     OUR_KEY,
@@ -36,7 +37,6 @@ from onmt_lattice.opennmt.checkpoint import (
 )
 from onmt_lattice.opennmt.model import Autoencoder
 from onmt_lattice.opennmt.reporting import HistoryReports, NormOptimizer
-from onmt_lattice.opennmt.resumption import checkpoints
 from onmt_lattice.opennmt.settings import bottleneck_label, bottleneck_settings, check_single_path
 
 
@@ -133,7 +133,7 @@ def build(
     saver = CheckpointSaver(opt.save_model, model, model_opt, fields, optim, opt.keep_checkpoint)
     saver.files = embedded_files(opt)
     saver.last_path = opt.train_from
-    saver.count([*checkpoints(opt.save_model).values()])
+    saver.count([*map(str, checkpoints(opt.save_model).values())])
     trainer = build_trainer(
         opt, device_id, model, fields, optim, model_saver=saver if rank == 0 else None
     )

@@ -2,32 +2,22 @@
 
 from __future__ import annotations
 
-import glob
 import os
-import re
 import secrets
 from argparse import Namespace
+from pathlib import Path
+from typing import Any
 
 from onmt.utils.logging import logger
 
 from onmt_lattice.errors import UserError
-from onmt_lattice.files import can_write, remove_parts
-from onmt_lattice.opennmt.checkpoint import load_checkpoint
+from onmt_lattice.files import can_write, checkpoints, remove_parts
+from onmt_lattice.opennmt.checkpoint import OUR_KEY, load_checkpoint
 from onmt_lattice.opennmt.options import AUTO
 
 
-def checkpoints(save_model: str) -> dict[int, str]:
-    """Return the checkpoints that were saved under a base path by their step, in order."""
-    found = {}
-    for path in glob.glob(f"{glob.escape(save_model)}_step_*.pt"):
-        match = re.fullmatch(r"_step_(\d+)\.pt", path.removeprefix(save_model))
-        if match:
-            found[int(match[1])] = path
-    return dict(sorted(found.items()))
-
-
-def newest_whole(save_model: str) -> str | None:
-    """Return the newest checkpoint that can be read, warning of those that cannot.
+def newest_whole(save_model: str) -> tuple[Path, dict[str, Any]] | None:
+    """Return the newest checkpoint that can be read, and its path, warning of those that cannot.
 
     Raises:
         UserError: if there are checkpoints and none can be read.
@@ -35,11 +25,9 @@ def newest_whole(save_model: str) -> str | None:
     paths = checkpoints(save_model)
     for path in reversed(paths.values()):
         try:
-            load_checkpoint(path)
+            return path, load_checkpoint(path)
         except UserError as error:
             logger.warning("%s; looking for the one before", error)
-        else:
-            return path
     if paths:
         raise UserError(
             f"-resume auto: none of the {len(paths)} checkpoints under {save_model} can be read; "
@@ -55,12 +43,16 @@ def settle_start(opt: Namespace) -> None:
         UserError: if it would overwrite, or get mixed up with, the checkpoints of another run.
     """
     _check_path(opt.save_model)
-    if opt.resume == AUTO:
-        opt.train_from = newest_whole(opt.save_model) or opt.train_from
-    else:
-        _refuse_to_overwrite(opt)
+    found = newest_whole(opt.save_model) if opt.resume == AUTO else None
+    start: dict[str, Any] | None = None
+    if found is not None:
+        opt.train_from, start = str(found[0]), found[1]
+    elif opt.train_from:
+        start = load_checkpoint(opt.train_from)
+    if opt.resume != AUTO:
+        _refuse_to_overwrite(opt.save_model, 0 if start is None else start[OUR_KEY]["step"])
     if opt.seed < 0:
-        opt.seed = _seed(opt.train_from)
+        opt.seed = _drawn_seed() if start is None else int(start["opt"].seed)
 
 
 def _check_path(save_model: str) -> None:
@@ -85,24 +77,18 @@ def _check_path(save_model: str) -> None:
     remove_parts(save_model)
 
 
-def _refuse_to_overwrite(opt: Namespace) -> None:
-    held = checkpoints(opt.save_model)
-    begin = 0
-    if opt.train_from:
-        begin = load_checkpoint(opt.train_from)["onmt_lattice"]["step"]
-    later = [path for step, path in held.items() if step > begin]
+def _refuse_to_overwrite(save_model: str, begin: int) -> None:
+    """Refuse to go on from step ``begin`` where there are checkpoints of later ones."""
+    later = [path for step, path in checkpoints(save_model).items() if step > begin]
     if later:
         raise UserError(
-            f"-save_model {opt.save_model}: holds checkpoints beyond step {begin} already, up to "
+            f"-save_model {save_model}: holds checkpoints beyond step {begin} already, up to "
             f"{later[-1]}; -resume auto goes on from it, another -save_model begins beside it, and "
             f"removing them makes room"
         )
 
 
-def _seed(train_from: str) -> int:
-    """Return the seed of the checkpoint to go on from, or one that is drawn."""
-    if train_from:
-        return int(load_checkpoint(train_from)["opt"].seed)
+def _drawn_seed() -> int:
     seed = secrets.randbelow(2**32 - 1) + 1
     logger.info("-seed %d was drawn; with it the same run can be had again", seed)
     return seed

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -15,7 +14,7 @@ import yaml
 
 from onmt_lattice.bottlenecks import has_code
 from onmt_lattice.errors import UserError
-from onmt_lattice.files import read_json, write_text
+from onmt_lattice.files import checkpoints, read_json, write_text
 from onmt_lattice.report.results import FIXED
 
 PLACES = ("save_model", "src_vocab", "log_json")  # a sweep may move to another folder
@@ -96,12 +95,7 @@ class Run:
 
     def checkpoints(self) -> dict[int, Path]:
         """Return the checkpoints on disk by their step, in order."""
-        found = {}
-        for path in self.folder.glob("model_step_*.pt"):
-            match = re.fullmatch(r"model_step_(\d+)\.pt", path.name)
-            if match:
-                found[int(match[1])] = path
-        return dict(sorted(found.items()))
+        return checkpoints(self.folder / "model")
 
     def checkpoint(self, step: int) -> Path:
         """Return where the checkpoint of ``step`` is, or will be."""
