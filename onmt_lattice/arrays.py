@@ -56,7 +56,7 @@ def open_rows(path: str | os.PathLike[str], option: str = "input") -> Rows:
     expected = "expected what 'onmt_lattice encode' or numpy.save writes, a row for each sentence"
     try:
         if path == STANDARD:
-            stream = io.BytesIO(read_bytes(STANDARD, option))
+            stream = io.BytesIO(read_bytes(STANDARD, f"-{option}"))
             rows = np.lib.format.read_array(stream, allow_pickle=False)
         else:
             rows = np.lib.format.open_memmap(path, mode="r")

@@ -1,4 +1,4 @@
-"""Files that are written whole or not at all: text, lines and JSON, and how they are read."""
+"""Files that are written whole or not at all, and how bytes and JSON are read."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ import sys
 import tempfile
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from itertools import islice
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -114,67 +113,7 @@ def read_bytes(path: str, option: str) -> bytes:
     try:
         return sys.stdin.buffer.read() if path == STANDARD else Path(path).read_bytes()
     except OSError as error:
-        raise UserError(f"-{option} {path}: cannot be read ({error.strerror})") from error
-
-
-def lines_of(path: str | os.PathLike[str], option: str = "src") -> Iterator[str]:
-    """Yield the lines of a UTF-8 text that ``option`` names; a line feed alone ends a line.
-
-    Raises:
-        UserError: if it is missing or is not UTF-8.
-    """
-    try:
-        with open(path, "rb") as file:
-            yield from decoded_lines(file, path, option)
-    except OSError as error:
-        raise UserError(f"-{option} {path}: cannot be read ({error.strerror})") from error
-
-
-def decoded_lines(
-    lines: Iterable[bytes], path: str | os.PathLike[str], option: str = "src"
-) -> Iterator[str]:
-    """Yield :func:`lines_of` a text that was read from ``path``, without their line feeds.
-
-    Raises:
-        UserError: if it is not UTF-8.
-    """
-    for number, line in enumerate(lines, 1):
-        try:
-            yield line.removesuffix(b"\n").decode("utf-8")
-        except UnicodeDecodeError as error:
-            raise UserError(
-                f"-{option} {path}: not UTF-8 text ({error.reason} in line {number})"
-            ) from error
-
-
-def line_shards(
-    path: str | os.PathLike[str], size: int, option: str = "src"
-) -> Iterator[list[str]]:
-    """Yield the lines of a text, ``size`` of them at a time.
-
-    Raises:
-        UserError: as :func:`lines_of`.
-    """
-    lines = lines_of(path, option)
-    while shard := list(islice(lines, size)):
-        yield shard
-
-
-def read_lines(path: str | os.PathLike[str], option: str = "src") -> list[str]:
-    """Return :func:`lines_of` a text as a list.
-
-    Raises:
-        UserError: as there, or if it holds nothing but empty lines.
-    """
-    lines = list(lines_of(path, option))
-    if not any(line.split() for line in lines):
-        raise no_sentence(path, option)
-    return lines
-
-
-def no_sentence(path: str | os.PathLike[str], option: str = "src") -> UserError:
-    """Return the error for a text of nothing but empty lines."""
-    return UserError(f"-{option} {path}: no sentence in it; expected text, one sentence a line")
+        raise UserError(f"{option} {path}: cannot be read ({error.strerror})") from error
 
 
 def write_json(path: str | os.PathLike[str], value: Any, indent: int | None = 2) -> None:

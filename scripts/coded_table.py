@@ -14,8 +14,8 @@ import warnings
 warnings.filterwarnings("ignore", category=FutureWarning)
 
 from onmt_lattice.bitstream import TextFile
-from onmt_lattice.files import read_lines
 from onmt_lattice.opennmt.text_codec import load_codec
+from onmt_lattice.text import read_lines
 
 HEAD = """\
 | model | rate | points | file | over the rate | 0.5 % + 64 |

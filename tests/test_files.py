@@ -15,11 +15,9 @@ from hypothesis import strategies as st
 from onmt_lattice.errors import UserError
 from onmt_lattice.files import (
     read_json,
-    read_lines,
     sha256,
     whole_file,
     write_json,
-    write_lines,
     write_text,
 )
 
@@ -113,29 +111,6 @@ def test_a_body_may_remove_the_part_itself_and_fail(target: Path) -> None:
 
 
 WORDS = st.text(st.characters(exclude_characters="\n", exclude_categories=["Cs"]))
-
-
-@given(st.lists(WORDS))
-def test_lines_that_were_written_are_read(tmp_path_factory: Any, lines: list[str]) -> None:
-    path = tmp_path_factory.mktemp("lines") / "text"
-    write_lines(path, [*lines, "end"])
-    assert read_lines(path) == [*lines, "end"]
-
-
-def test_a_last_line_needs_no_line_feed(target: Path) -> None:
-    target.write_bytes(b"a\r\n\nb")
-    assert read_lines(target) == ["a\r", "", "b"]
-
-
-@pytest.mark.parametrize(
-    ("content", "said"),
-    [(b"\n \n", "no sentence in it"), (b"a\xff\n", "not UTF-8"), (None, "cannot be read")],
-)
-def test_what_is_no_text_is_refused(target: Path, content: bytes | None, said: str) -> None:
-    if content is not None:
-        target.write_bytes(content)
-    with pytest.raises(UserError, match=f"-test {target}: {said}"):
-        read_lines(target, "test")
 
 
 LEAVES = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | WORDS

@@ -10,6 +10,7 @@ from typing import Any
 import onmt
 import onmt.bin.train
 import onmt.encoders
+import onmt.inputters.corpus
 import onmt.model_builder
 import onmt.utils.distributed
 import onmt.utils.loss
@@ -27,6 +28,7 @@ MODULES = [
     onmt,
     onmt.bin.train,
     onmt.encoders,
+    onmt.inputters.corpus,
     onmt.model_builder,
     onmt.models.model_saver,
     onmt.opts,
@@ -55,6 +57,8 @@ def stock(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
             (onmt.model_builder, "build_task_specific_model", plugin._stock_build_model),
             (onmt.utils.loss, "build_loss_compute", plugin._stock_build_loss),
             (onmt.utils.distributed, "all_gather_list", plugin._stock_gather),
+            (onmt.inputters.corpus, "ParallelCorpus", plugin.TextCorpus.__base__),
+            (onmt.bin.train, "_init_train", plugin._stock_init_train),
             (onmt.utils, "Statistics", onmt.utils.statistics.Statistics),
             (onmt, "Trainer", onmt.trainer.Trainer),
             (onmt.bin.train, "single_main", onmt.train_single.main),

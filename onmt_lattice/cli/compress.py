@@ -10,7 +10,8 @@ from typing import NamedTuple
 
 from onmt_lattice.cli.arguments import Parser, check_numbers
 from onmt_lattice.errors import UserError
-from onmt_lattice.files import decoded_lines, output_stream, read_bytes
+from onmt_lattice.files import output_stream, read_bytes
+from onmt_lattice.text import FORM, decoded_lines
 
 
 def parser() -> Parser:
@@ -26,7 +27,7 @@ def parser() -> Parser:
         "-output test.olz",
     )
     p.option("model", required=True, metavar="FILE", help="checkpoint of train or quantize")
-    p.option("src", required=True, metavar="FILE", help="text, UTF-8; - is standard input")
+    p.option("src", required=True, metavar="FILE", help=f"text, {FORM}; - is standard input")
     p.option("output", required=True, metavar="FILE", help="file to write; - is standard output")
     p.option(
         "lossless",
@@ -50,7 +51,7 @@ def run(argv: list[str]) -> None:
     check_numbers(vars(args))
     if args.lossless and args.alone:
         raise UserError("-alone: not with -lossless, which learns from the lines before")
-    data = read_bytes(args.src, "src")
+    data = read_bytes(args.src, "-src")
     made = (_lossless if args.lossless else _lossy)(args, data)
     with output_stream(args.output) as stream:
         stream.write(made.data)

@@ -44,7 +44,7 @@ def run(argv: list[str]) -> None:
     """Decompress with the options in ``argv``; say on standard error what came of it."""
     args = parser().parse_args(argv)
     check_numbers(vars(args))
-    data = read_bytes(args.input, "input")
+    data = read_bytes(args.input, "-input")
 
     from onmt_lattice.bitstream import BitstreamError
     from onmt_lattice.bitstream.file import Mode, TextFile

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 
 from onmt_lattice.cli.arguments import Parser, check_numbers
+from onmt_lattice.text import FORM
 
 
 def add_kinds(p: Parser) -> None:
@@ -51,7 +52,7 @@ def parser() -> Parser:
         "src",
         required=True,
         metavar="FILE",
-        help="text, one sentence a line, UTF-8; - is standard input",
+        help=f"text, {FORM}; - is standard input",
     )
     p.option(
         "output", required=True, metavar="FILE", help="the array to write; - is standard output"

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from onmt_lattice.cli.arguments import Parser, check_numbers
 from onmt_lattice.corpus import english_grammar, ideal_bits
 from onmt_lattice.errors import UserError
+from onmt_lattice.text import FORM
 
 if TYPE_CHECKING:
     from onmt_lattice.opennmt.evaluate import KnownSource
@@ -27,7 +28,7 @@ def parser() -> Parser:
         "-model runs/demo/gaussian_0.2_seed1/model_step_2000.pt -output gaussian.json",
     )
     p.option("model", required=True, nargs="+", metavar="FILE", help="checkpoints written by train")
-    p.option("src", required=True, metavar="FILE", help="text to evaluate on, UTF-8")
+    p.option("src", required=True, metavar="FILE", help=f"text to evaluate on, {FORM}")
     p.option(
         "output",
         metavar="PATH",

@@ -22,7 +22,7 @@ def parser() -> Parser:
 def run(argv: list[str]) -> None:
     """Print what is in the file."""
     args = parser().parse_args(argv)
-    data = read_bytes(args.file, "file")
+    data = read_bytes(args.file, "FILE")
 
     from onmt_lattice.bitstream import BitstreamError
     from onmt_lattice.bitstream.file import TextFile

@@ -26,7 +26,7 @@ def parser() -> Parser:
         metavar="NAME",
         help="any name of -lattice of train; none fits the Gaussian's prior and nothing else",
     )
-    p.option("src", required=True, metavar="FILE", help="the training text, UTF-8")
+    p.option("src", required=True, metavar="FILE", help="the training text, as for train")
     p.option("output", required=True, metavar="FILE", help="the checkpoint to write")
     p.option(
         "lattice_code",

@@ -1,16 +1,20 @@
-"""What ``-data`` says of the corpora, checked; an autoencoder's target is its source."""
+"""The corpora that ``-data`` names, checked and read; an autoencoder's target is its source."""
 
 from __future__ import annotations
 
 import os
 from argparse import Namespace
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import yaml
 from onmt.constants import CorpusName
+from onmt.inputters.corpus import ParallelCorpus
 from onmt.transforms import AVAILABLE_TRANSFORMS
+from onmt.utils.logging import logger
 
 from onmt_lattice.errors import UserError, unknown_name
+from onmt_lattice.text import LONGEST_LINE, is_sentence, lines_of, no_sentence
 
 # OpenNMT-py knows more: prefixes would make target and source differ, features and alignments are
 # no part of the text.
@@ -60,9 +64,6 @@ def _check_corpus(name: str, corpus: dict[str, Any]) -> None:
         raise UserError(f"data.{name}.path_src {source!r}: expected the path of a text")
     if not os.path.isfile(source):
         raise UserError(f"data.{name}.path_src {source}: no such file")
-    with open(source, "rb") as file:
-        if not any(line.split() for line in file):
-            raise UserError(f"data.{name}.path_src {source}: no sentence in it")
     if corpus.get("path_tgt", source) != source:
         raise UserError(
             f"data.{name}.path_tgt {corpus['path_tgt']}: an autoencoder's target is its source, "
@@ -114,3 +115,39 @@ def target_is_source(opt: Namespace) -> None:
             f"vocabulary, -src_vocab; leave both out"
         )
     opt.tgt_vocab = None
+
+
+def check_texts(corpora: Mapping[str, Mapping[str, Any]]) -> None:
+    """Read every corpus once, and warn of lines that are too long for a sentence.
+
+    Raises:
+        UserError: if one is no text, or there is no sentence in it.
+    """
+    for name, corpus in corpora.items():
+        path, option = corpus["path_src"], f"data.{name}.path_src"
+        sentences, longer = 0, []
+        for number, line in enumerate(lines_of(path, option, longest=None), 1):
+            if is_sentence(line):
+                sentences += 1
+            elif len(line) > LONGEST_LINE:
+                longer.append(number)
+        if not sentences:
+            raise no_sentence(path, option)
+        if longer:
+            logger.warning(
+                "%s %s: %d lines are left out, the first is line %d: they have more than %d "
+                "characters, which is no sentence",
+                *(option, path, len(longer), longer[0], LONGEST_LINE),
+            )
+
+
+class TextCorpus(ParallelCorpus):
+    """A text that is its own target, read as all commands read one; lines too long are empty."""
+
+    def load(self, offset: int = 0, stride: int = 1) -> Iterator[dict[str, str]]:
+        """Yield every ``stride``-th line from ``offset`` on, in OpenNMT-py's form."""
+        lines = lines_of(self.src, f"data.{self.id}.path_src", longest=None)
+        for number, line in enumerate(lines):
+            if number % stride == offset:
+                text = line if len(line) <= LONGEST_LINE else ""
+                yield dict.fromkeys(("src", "tgt", "src_original", "tgt_original"), text)

@@ -16,18 +16,19 @@ from onmt_lattice.codebook import Codebooks, CodebookUsage
 from onmt_lattice.coded import Coded
 from onmt_lattice.errors import UserError
 from onmt_lattice.evaluation import Bits, Entropy, Evaluation, Mean, Reconstruction
-from onmt_lattice.files import read_lines, write_lines
+from onmt_lattice.files import write_lines
 from onmt_lattice.opennmt import plugin
 from onmt_lattice.opennmt.checkpoint import LoadedAutoencoder, load_autoencoder
+from onmt_lattice.opennmt.coverage import check_coverage
 from onmt_lattice.opennmt.scoring import Scorer, SentenceScores
 from onmt_lattice.opennmt.sentences import Sentence, read_sentences, trained_transforms
 from onmt_lattice.opennmt.settings import bottleneck_label, bottleneck_settings
 from onmt_lattice.opennmt.text_codec import TextCodec
 from onmt_lattice.opennmt.translation import reconstruct, search_options
 from onmt_lattice.sentence_scores import SentenceCost, write_costs
+from onmt_lattice.text import read_lines
 
 BITS_PER_NAT = 1 / math.log(2)
-FOREIGN_SHARE = 0.5  # of the tokens unknown: not the kind of text the model was trained on
 
 
 @dataclasses.dataclass(frozen=True)
@@ -82,9 +83,11 @@ def evaluate(
     loaded = load_autoencoder(options.model, options.gpu)
     pipe = trained_transforms(loaded)
     sentences = read_sentences(lines, pipe)
+    known = frozenset(loaded.fields["src"].base_field.vocab.itos)
+    expected = "text segmented as the model's training text"
+    check_coverage((s.tokens for s in sentences), known, f"-src {options.src}", expected)
     coded = _coded(loaded, lines, options) if options.coded else None
     scores = Scorer(loaded, options.seed, options.batch_size).score(sentences, options.progress)
-    check_vocabulary(scores, options)
     reconstruction = None
     if options.reconstruct is not None:
         opt = search_options(options.beam_size, options.max_length, options.batch_size, options.gpu)
@@ -148,16 +151,6 @@ def _costs(sentences: list[Sentence], scores: SentenceScores) -> list[SentenceCo
         SentenceCost(sentence.index + 1, sentence.words, nll, rate)
         for sentence, nll, rate in zip(sentences, *bits, strict=True)
     ]
-
-
-def check_vocabulary(scores: SentenceScores, options: EvaluateOptions) -> None:
-    """Refuse a text most of whose tokens the model has never seen: not its kind of text."""
-    known = scores.tokens - 1  # the end of sentence is always known
-    if int(scores.unknown.sum()) > FOREIGN_SHARE * int(known.sum()):
-        raise UserError(
-            f"-src {options.src}: {int(scores.unknown.sum())} of {int(known.sum())} tokens are not "
-            f"in the model's vocabulary; expected text segmented as the model's training text"
-        )
 
 
 def _bits(nats: float, tokens: int, words: int, sentences: int) -> Bits:

@@ -9,10 +9,12 @@ name                                            what stands there now, and why
 ==============================================  ===================================================
 ``encoders.str2enc["bottleneck_brnn"]``         our encoder, so that stock tools refuse our configs
 ``model_builder.build_task_specific_model``     makes the ``NMTModel`` an :class:`Autoencoder`
+``inputters.corpus.ParallelCorpus``             reads text as our own commands do
 ``utils.Statistics``                            counts the rate beside the loss
 ``utils.loss.build_loss_compute``               adds λ · rate to the loss of an autoencoder
 ``Trainer``                                     validates on the CPU too, in both channels
 ``bin.train.single_main``                       :func:`run_process`, a process that resumes exactly
+``bin.train._init_train``                       refuses a vocabulary that does not fit the text
 ``bin.train.load_checkpoint``                   reads checkpoints without running code
 ``utils.distributed.all_gather_list``           needs CUDA; processes on the CPU gather over gloo
 ==============================================  ===================================================
@@ -26,6 +28,7 @@ from typing import Any
 import onmt
 import onmt.bin.train
 import onmt.encoders
+import onmt.inputters.corpus
 import onmt.model_builder
 import onmt.utils.distributed
 import onmt.utils.loss
@@ -34,6 +37,8 @@ from onmt.models import NMTModel
 from torch import nn
 
 from onmt_lattice.opennmt import checkpoint
+from onmt_lattice.opennmt.corpora import TextCorpus
+from onmt_lattice.opennmt.coverage import check_corpora
 from onmt_lattice.opennmt.encoder import BottleneckEncoder
 from onmt_lattice.opennmt.loss import with_rate
 from onmt_lattice.opennmt.model import Autoencoder
@@ -44,6 +49,7 @@ from onmt_lattice.opennmt.trainer import RateTrainer
 
 _stock_build_model = onmt.model_builder.build_task_specific_model
 _stock_build_loss = onmt.utils.loss.build_loss_compute
+_stock_init_train = onmt.bin.train._init_train
 _stock_gather = onmt.utils.distributed.all_gather_list
 
 
@@ -59,6 +65,13 @@ def build_loss_compute(model: nn.Module, tgt_field: Any, opt: Namespace, train: 
     """Build the loss as OpenNMT-py does, with the rate added if the model has a bottleneck."""
     compute = _stock_build_loss(model, tgt_field, opt, train)
     return with_rate(compute, opt) if isinstance(model, Autoencoder) else compute
+
+
+def init_train(opt: Namespace) -> tuple[dict[str, Any] | None, dict[str, Any], dict[str, type]]:
+    """Make vocabulary and transforms ready as OpenNMT-py does, and see that they fit the text."""
+    start, fields, transforms = _stock_init_train(opt)
+    check_corpora(opt, fields, transforms)
+    return start, fields, transforms
 
 
 def load_checkpoint(ckpt_path: str) -> dict[str, Any]:
@@ -85,9 +98,11 @@ def install() -> None:
     """Replace the names above; calling it again changes nothing."""
     onmt.encoders.str2enc[ENCODER_TYPE] = BottleneckEncoder
     onmt.model_builder.build_task_specific_model = build_task_specific_model
+    onmt.inputters.corpus.ParallelCorpus = TextCorpus
     onmt.utils.Statistics = RateStatistics
     onmt.utils.loss.build_loss_compute = build_loss_compute
     onmt.Trainer = RateTrainer
     onmt.bin.train.single_main = single_main
+    onmt.bin.train._init_train = init_train
     onmt.bin.train.load_checkpoint = load_checkpoint
     onmt.utils.distributed.all_gather_list = all_gather_list

@@ -18,7 +18,6 @@ from onmt_lattice.bottlenecks.lattice import lattice_for
 from onmt_lattice.bottlenecks.quantization import Quantization, fit_gaussian, quantize_gaussian
 from onmt_lattice.errors import UserError
 from onmt_lattice.evaluation import NO_LATTICE, Quantized
-from onmt_lattice.files import read_lines
 from onmt_lattice.opennmt import plugin
 from onmt_lattice.opennmt.checkpoint import (
     OUR_KEY,
@@ -30,6 +29,7 @@ from onmt_lattice.opennmt.checkpoint import (
 )
 from onmt_lattice.opennmt.scoring import Scorer
 from onmt_lattice.opennmt.sentences import Sentence, read_sentences, trained_transforms
+from onmt_lattice.text import is_sentence, read_lines
 
 CHANNEL = "encoder.bottleneck.channel."
 LEAST_SENTENCES = 100
@@ -59,7 +59,7 @@ def quantize(options: QuantizeOptions) -> Quantized:
         UserError: if the checkpoint has no Gaussian noise, or the text cannot be used.
     """
     plugin.install()
-    lines = read_lines(options.src)
+    lines = read_lines(options.src, longest=None)
     checkpoint = load_checkpoint(options.model)
     loaded = build_autoencoder(options.model, checkpoint, options.gpu)
     bottleneck = loaded.model.encoder.bottleneck
@@ -85,7 +85,7 @@ def _sample(
     lines: list[str], loaded: LoadedAutoencoder, options: QuantizeOptions
 ) -> list[Sentence]:
     """Return ``fit_sentences`` sentences of the text, drawn by the seed, in their order."""
-    held = [number for number, line in enumerate(lines) if line.split()]
+    held = [number for number, line in enumerate(lines) if is_sentence(line)]
     if len(held) < LEAST_SENTENCES:
         raise UserError(
             f"-src {options.src}: {len(held)} sentences; expected at least {LEAST_SENTENCES} of "

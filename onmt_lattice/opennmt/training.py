@@ -8,13 +8,14 @@ from argparse import Namespace
 
 import onmt.bin.train
 import torch
+import yaml
 from onmt.utils.logging import init_logger
 from onmt.utils.parse import ArgumentParser
 
 from onmt_lattice.errors import UserError
 from onmt_lattice.history import read_history
 from onmt_lattice.opennmt import plugin
-from onmt_lattice.opennmt.corpora import target_is_source
+from onmt_lattice.opennmt.corpora import check_texts, target_is_source
 from onmt_lattice.opennmt.options import parse_train
 from onmt_lattice.opennmt.ranges import RANGES
 from onmt_lattice.opennmt.resumption import settle_start
@@ -32,6 +33,7 @@ def train(argv: list[str]) -> None:
     plugin.install()
     check_options(opt)
     init_logger(opt.log_file)
+    check_texts(yaml.safe_load(opt.data))
     settle_start(opt)
     onmt.bin.train.train(opt)
 

@@ -15,7 +15,7 @@ from onmt.utils.parse import ArgumentParser
 from torch import Tensor
 
 from onmt_lattice.errors import UserError
-from onmt_lattice.files import read_lines, write_lines
+from onmt_lattice.files import write_lines
 from onmt_lattice.opennmt import plugin
 from onmt_lattice.opennmt.checkpoint import LoadedAutoencoder, load_autoencoder
 from onmt_lattice.opennmt.options import translate_parser
@@ -24,6 +24,7 @@ from onmt_lattice.opennmt.ranges import TRANSLATION
 from onmt_lattice.opennmt.scoring import Scorer
 from onmt_lattice.opennmt.sentences import Sentence, read_sentences, trained_transforms, undo
 from onmt_lattice.ranges import check_ranges
+from onmt_lattice.text import read_lines
 
 
 class Reconstructor(Translator):

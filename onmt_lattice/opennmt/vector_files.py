@@ -14,8 +14,9 @@ from tqdm import tqdm
 
 from onmt_lattice.arrays import Rows, open_rows, write_rows
 from onmt_lattice.errors import UserError
-from onmt_lattice.files import STANDARD, line_shards, no_sentence, output_stream
+from onmt_lattice.files import STANDARD, output_stream
 from onmt_lattice.opennmt.vectors import SentenceVectors
+from onmt_lattice.text import line_shards, no_sentence
 
 SHARD = 4096  # lines in memory at a time
 

@@ -14,7 +14,8 @@ from onmt.utils.parse import ArgumentParser
 
 from onmt_lattice.errors import UserError
 from onmt_lattice.files import write_lines
-from onmt_lattice.opennmt.corpora import target_is_source
+from onmt_lattice.opennmt import plugin
+from onmt_lattice.opennmt.corpora import check_texts, target_is_source
 from onmt_lattice.opennmt.options import build_vocab_parser, train_parser, translate_parser
 from onmt_lattice.opennmt.parsing import parse
 from onmt_lattice.opennmt.ranges import RANGES
@@ -29,9 +30,11 @@ def build_vocab(argv: list[str]) -> None:
             already where ``-overwrite`` was not given.
     """
     opt = parse(build_vocab_parser, argv, also_in_config=(train_parser, translate_parser))
+    plugin.install()
     init_logger()
     target_is_source(opt)
     check_options(opt)
+    check_texts(opt.data)
     counter = count(opt)
     if not counter:
         raise UserError(

@@ -7,7 +7,6 @@ from pathlib import Path
 
 from onmt_lattice.environment import versions
 from onmt_lattice.evaluation import NO_LATTICE, Evaluation
-from onmt_lattice.files import read_lines
 from onmt_lattice.history import read_history
 from onmt_lattice.report.pairing import difference
 from onmt_lattice.report.results import Difference, Point, Quantizing, Results, RunResult
@@ -16,6 +15,7 @@ from onmt_lattice.sweep.manifest import LIBRARIES, Manifest
 from onmt_lattice.sweep.plan import Plan
 from onmt_lattice.sweep.quantized_run import QuantizedRun
 from onmt_lattice.sweep.run import Run
+from onmt_lattice.text import read_lines
 
 SHOWN_SENTENCES = 6
 CURVES = ("step", "rate_weight", "nll", "rate")  # of the history, in the order of the results
@@ -34,7 +34,7 @@ def collect(plan: Plan, manifest: Manifest) -> Results:
         reference=plan.reference,
         curves=plan.curves,
         versions=versions(*LIBRARIES),
-        inputs=read_lines(plan.test, "text")[:SHOWN_SENTENCES],
+        inputs=read_lines(plan.test, "-text")[:SHOWN_SENTENCES],
         runs=[_run_result(run, manifest, fair) for run in plan.runs],
     )
 

@@ -1,0 +1,122 @@
+"""Text as every command reads it: UTF-8, a sentence a line, and nothing else passes for it.
+
+A byte-order mark at the beginning is no part of the first word and is dropped. A file that another
+program has packed, or that holds NUL bytes, is refused, as is one of another encoding.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator
+from itertools import islice
+
+from onmt_lattice.errors import UserError
+
+LONGEST_LINE = 2**13  # characters; what is longer is no sentence, and takes a model minutes
+FORM = f"UTF-8, a sentence a line, of at most {LONGEST_LINE:,} characters"  # for help
+_MARK = b"\xef\xbb\xbf"  # the byte-order mark of UTF-8
+_BEGINNINGS = {
+    b"\x1f\x8b": "packed by gzip; gunzip unpacks it",
+    b"BZh": "packed by bzip2; bunzip2 unpacks it",
+    b"\xfd7zXZ": "packed by xz; unxz unpacks it",
+    b"\x28\xb5\x2f\xfd": "packed by zstd; unzstd unpacks it",
+    b"PK\x03\x04": "a zip archive, as a checkpoint is",
+    b"\xff\xfe": "in UTF-16; 'iconv -f UTF-16 -t UTF-8' makes UTF-8 of it",
+    b"\xfe\xff": "in UTF-16; 'iconv -f UTF-16 -t UTF-8' makes UTF-8 of it",
+}
+_EXPECTED = "expected text in UTF-8, a sentence a line"
+
+
+def lines_of(
+    path: str | os.PathLike[str], option: str = "-src", longest: int | None = LONGEST_LINE
+) -> Iterator[str]:
+    """Yield the lines of the text that ``option`` names; a line feed alone ends a line.
+
+    Args:
+        path: of the file.
+        option: what errors call it.
+        longest: the most characters of a line that is a sentence, or None for any number.
+
+    Raises:
+        UserError: if it cannot be read, is no text, or has a longer line.
+    """
+    try:
+        with open(path, "rb") as file:
+            yield from decoded_lines(file, path, option, longest)
+    except OSError as error:
+        raise UserError(f"{option} {path}: cannot be read ({error.strerror})") from error
+
+
+def decoded_lines(
+    lines: Iterable[bytes],
+    path: str | os.PathLike[str],
+    option: str = "-src",
+    longest: int | None = LONGEST_LINE,
+) -> Iterator[str]:
+    """Yield :func:`lines_of` a text that was read from ``path``, without their line feeds.
+
+    Raises:
+        UserError: as there.
+    """
+    for number, line in enumerate(lines, 1):
+        if number == 1:
+            _check_beginning(line, path, option)
+            line = line.removeprefix(_MARK)
+        if b"\0" in line:
+            raise UserError(f"{option} {path}: line {number} holds a NUL byte; {_EXPECTED}")
+        try:
+            text = line.removesuffix(b"\n").decode("utf-8")
+        except UnicodeDecodeError as error:
+            raise UserError(
+                f"{option} {path}: not UTF-8 text ({error.reason} in line {number}); if it is in "
+                f"another encoding, 'iconv -f ENCODING -t UTF-8' makes UTF-8 of it"
+            ) from error
+        if longest is not None and len(text) > longest:
+            raise UserError(
+                f"{option} {path}: line {number} has {len(text):,} characters; expected a sentence "
+                f"a line, of at most {longest:,}"
+            )
+        yield text
+
+
+def line_shards(
+    path: str | os.PathLike[str], size: int, option: str = "-src"
+) -> Iterator[list[str]]:
+    """Yield the lines of a text, ``size`` of them at a time.
+
+    Raises:
+        UserError: as :func:`lines_of`.
+    """
+    lines = lines_of(path, option)
+    while shard := list(islice(lines, size)):
+        yield shard
+
+
+def read_lines(
+    path: str | os.PathLike[str], option: str = "-src", longest: int | None = LONGEST_LINE
+) -> list[str]:
+    """Return :func:`lines_of` a text as a list.
+
+    Raises:
+        UserError: as there, or if it holds nothing but empty lines.
+    """
+    lines = list(lines_of(path, option, longest))
+    if not any(line.split() for line in lines):
+        raise no_sentence(path, option)
+    return lines
+
+
+def is_sentence(line: str) -> bool:
+    """Return whether there are words in ``line``, and no more characters than a model takes."""
+    return len(line) <= LONGEST_LINE and not line.isspace() and line != ""
+
+
+def no_sentence(path: str | os.PathLike[str], option: str = "-src") -> UserError:
+    """Return the error for a text of nothing but lines that are no sentences."""
+    return UserError(f"{option} {path}: no sentence in it; {_EXPECTED}")
+
+
+def _check_beginning(line: bytes, path: str | os.PathLike[str], option: str) -> None:
+    for beginning, kind in _BEGINNINGS.items():
+        if line.startswith(beginning):
+            raise UserError(f"{option} {path}: is {kind}; {_EXPECTED}")
