@@ -1,4 +1,4 @@
-"""Files that are written whole or not at all, and how bytes and JSON are read."""
+"""Files that are written whole or not at all, where they can be, and how they are read again."""
 
 from __future__ import annotations
 
@@ -25,25 +25,40 @@ def whole_file(path: str | os.PathLike[str]) -> Iterator[Path]:
 
     On any exception, an interrupt included, the temporary file is removed and whatever stood at
     ``path`` before still stands there. The directory is made when missing. File and directory are
-    on the disk when this returns, so that a power failure leaves one or the other, whole.
+    on the disk when this returns, so that a power failure leaves one or the other, whole. Errors of
+    the disk name ``path``.
     """
     target = Path(path)
     target.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(
-        dir=target.parent, prefix=f".{target.name}.", suffix=f".part{target.suffix}"
-    )
+    with named_errors(target):
+        handle, name = tempfile.mkstemp(
+            dir=target.parent, prefix=f".{target.name}.", suffix=f".part{target.suffix}"
+        )
     os.close(handle)
     part = Path(name)
     try:
-        yield part
-        mask = os.umask(0)
-        os.umask(mask)
-        part.chmod(0o666 & ~mask)
-        _sync(part)
-        os.replace(part, target)
-        _sync(target.parent)
+        with named_errors(target):
+            yield part
+            mask = os.umask(0)
+            os.umask(mask)
+            part.chmod(0o666 & ~mask)
+            _sync(part)
+            os.replace(part, target)
+            _sync(target.parent)
     finally:
         part.unlink(missing_ok=True)
+
+
+@contextmanager
+def named_errors(path: str | os.PathLike[str]) -> Iterator[None]:
+    """Let an ``OSError`` that names no file, or a part of that at ``path``, name ``path``."""
+    try:
+        yield
+    except OSError as error:
+        name = Path(path).name
+        if error.filename is None or Path(error.filename).name.startswith(f".{name}."):
+            error.filename, error.filename2 = os.fspath(path), None
+        raise
 
 
 def _sync(path: Path) -> None:
@@ -72,6 +87,50 @@ def can_write(folder: str | os.PathLike[str]) -> None:
     with tempfile.TemporaryFile(dir=folder) as file:
         file.write(bytes(_BLOCK))
         file.flush()
+
+
+def check_output(path: str | os.PathLike[str], option: str) -> None:
+    """Refuse a ``path`` at which no file can be written, before the work whose result it is for.
+
+    Nothing is left there by the check. Standard output, ``-``, is always taken.
+
+    Raises:
+        UserError: if there is something else than a file, or nothing can be written beside it.
+    """
+    name = os.fspath(path)
+    if name == STANDARD:
+        return
+    if os.path.isdir(name) or not os.path.basename(name):
+        raise UserError(f"{option} {name}: is a folder; expected the path of a file")
+    if os.path.exists(name) and not os.path.isfile(name):
+        raise UserError(f"{option} {name}: is no ordinary file, which could be replaced")
+    _check_place(Path(name).parent, f"{option} {name}")
+
+
+def check_folder(path: str | os.PathLike[str], option: str) -> None:
+    """Refuse a ``path`` that cannot be a folder to write files in, as :func:`check_output`.
+
+    Raises:
+        UserError: if there is a file, or nothing can be written there.
+    """
+    if os.path.exists(path) and not os.path.isdir(path):
+        raise UserError(f"{option} {path}: is a file; expected a folder")
+    _check_place(Path(path), f"{option} {path}")
+
+
+def _check_place(folder: Path, told: str) -> None:
+    """Refuse a folder, or if it is missing the one it would be made in, that takes no file."""
+    place = folder
+    while not os.path.exists(place):
+        place = place.parent
+    if not os.path.isdir(place):
+        raise UserError(f"{told}: {place} is a file; choose another place")
+    try:
+        can_write(place)
+    except OSError as error:
+        raise UserError(
+            f"{told}: nothing can be written to {place} ({error.strerror}); choose another place"
+        ) from error
 
 
 def checkpoints(base: str | os.PathLike[str]) -> dict[int, Path]:

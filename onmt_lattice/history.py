@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from onmt_lattice.errors import UserError
-from onmt_lattice.files import write_text
+from onmt_lattice.files import named_errors, write_text
 
 NOT_FINITE = ("nan", "inf", "-inf")
 
@@ -82,7 +82,8 @@ class History:
         """Add a line in a single write, so that no other process sees part of it."""
         file = os.open(self.path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o666)
         try:
-            os.write(file, _line(entry).encode())
+            with named_errors(self.path):
+                os.write(file, _line(entry).encode())
         finally:
             os.close(file)
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from onmt_lattice.errors import UserError
@@ -117,6 +117,7 @@ LEAVES = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) 
 VALUES = st.recursive(LEAVES, lambda inner: st.lists(inner) | st.dictionaries(WORDS, inner))
 
 
+@settings(deadline=None)  # the disk takes its time
 @given(VALUES, st.sampled_from([None, 1, 2]))
 def test_json_that_was_written_is_read(
     tmp_path_factory: Any, value: Any, indent: int | None

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 import yaml
 from conftest import Corpus
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from onmt_lattice.cli import main
@@ -41,6 +41,7 @@ NOT_TEXT = {
 }
 
 
+@settings(deadline=None)  # the disk takes its time
 @given(st.lists(WORDS))
 def test_lines_that_were_written_are_read(tmp_path_factory: Any, lines: list[str]) -> None:
     path = tmp_path_factory.mktemp("lines") / "text"

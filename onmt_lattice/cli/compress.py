@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from onmt_lattice.cli.arguments import Parser, check_numbers
 from onmt_lattice.errors import UserError
-from onmt_lattice.files import output_stream, read_bytes
+from onmt_lattice.files import check_output, output_stream, read_bytes
 from onmt_lattice.text import FORM, decoded_lines
 
 
@@ -51,6 +51,7 @@ def run(argv: list[str]) -> None:
     check_numbers(vars(args))
     if args.lossless and args.alone:
         raise UserError("-alone: not with -lossless, which learns from the lines before")
+    check_output(args.output, "-output")
     data = read_bytes(args.src, "-src")
     made = (_lossless if args.lossless else _lossy)(args, data)
     with output_stream(args.output) as stream:

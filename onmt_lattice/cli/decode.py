@@ -6,6 +6,7 @@ import sys
 
 from onmt_lattice.cli.arguments import Parser, check_numbers
 from onmt_lattice.cli.encode import add_kinds
+from onmt_lattice.files import check_output
 
 
 def parser() -> Parser:
@@ -35,6 +36,7 @@ def run(argv: list[str]) -> None:
     """Decode with the options in ``argv``; say on standard error what was written."""
     args = parser().parse_args(argv)
     check_numbers(vars(args))
+    check_output(args.output, "-output")
 
     from onmt_lattice.opennmt.vector_files import DecodeOptions, decode_file
 

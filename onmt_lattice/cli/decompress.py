@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 from onmt_lattice.cli.arguments import Parser, check_numbers
 from onmt_lattice.errors import UserError
-from onmt_lattice.files import output_stream, read_bytes
+from onmt_lattice.files import check_output, output_stream, read_bytes
 
 
 def parser() -> Parser:
@@ -44,6 +44,7 @@ def run(argv: list[str]) -> None:
     """Decompress with the options in ``argv``; say on standard error what came of it."""
     args = parser().parse_args(argv)
     check_numbers(vars(args))
+    check_output(args.output, "-output")
     data = read_bytes(args.input, "-input")
 
     from onmt_lattice.bitstream import BitstreamError

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from onmt_lattice.cli.arguments import Parser
 from onmt_lattice.cli.sweep import stop_in_order
+from onmt_lattice.files import check_folder
 from onmt_lattice.ranges import COUNT, check_ranges
 
 
@@ -28,6 +29,7 @@ def parser() -> Parser:
 def run(argv: list[str]) -> None:
     """Run the demo with the options in ``argv``."""
     args = parser().parse_args(argv)
+    check_folder(args.output, "-output")
     check_ranges(vars(args), {"jobs": COUNT})
     stop_in_order()
 

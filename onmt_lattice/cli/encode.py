@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 
 from onmt_lattice.cli.arguments import Parser, check_numbers
+from onmt_lattice.files import check_output
 from onmt_lattice.text import FORM
 
 
@@ -65,6 +66,7 @@ def run(argv: list[str]) -> None:
     """Encode with the options in ``argv``; say on standard error what was written."""
     args = parser().parse_args(argv)
     check_numbers(vars(args))
+    check_output(args.output, "-output")
 
     from onmt_lattice.opennmt.vector_files import EncodeOptions, encode_file
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from onmt_lattice.cli.arguments import Parser, check_numbers
 from onmt_lattice.corpus import english_grammar, ideal_bits
 from onmt_lattice.errors import UserError
+from onmt_lattice.files import check_folder, check_output
 from onmt_lattice.text import FORM
 
 if TYPE_CHECKING:
@@ -68,8 +69,8 @@ def run(argv: list[str]) -> None:
     models, output, texts = args.model, args.output, args.reconstruct
     for name in ("output", "reconstruct", "scores"):
         path = getattr(args, name)
-        if path is not None and len(models) > 1 and os.path.isfile(path):
-            raise UserError(f"-{name} {path}: expected a folder, for {len(models)} checkpoints")
+        if path is not None:
+            _check(path, f"-{name}", models)
 
     from onmt_lattice.opennmt.evaluate import EvaluateOptions, evaluate
 
@@ -103,6 +104,16 @@ def known_source(lines: tuple[str, ...]) -> KnownSource | None:
         return None
     grammar = english_grammar()
     return KnownSource(grammar.entropy_bits, grammar.expected_words, bits)
+
+
+def _check(path: str, option: str, models: list[str]) -> None:
+    """Refuse a ``path`` at which what there is to write of ``models`` cannot be written."""
+    if len(models) > 1 and os.path.isfile(path):
+        raise UserError(f"{option} {path}: expected a folder, for {len(models)} checkpoints")
+    if len(models) > 1 or os.path.isdir(path):
+        check_folder(path, option)
+    else:
+        check_output(path, option)
 
 
 def _place(path: str | None, model: str, suffix: str, several: bool) -> str | None:

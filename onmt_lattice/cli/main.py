@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 import importlib
+import os
+import signal
 import sys
 import warnings
+from contextlib import suppress
 
 from onmt_lattice import __version__
 from onmt_lattice.errors import Interrupted, UserError, unknown_name
@@ -25,6 +29,12 @@ COMMANDS = {
     "theory": "check the paper's theory by experiment: tables and figures",
     "prepare": "prepare the paper's data, from its archives to subword units",
     "demo": "train, evaluate and plot every bottleneck on the embedded corpus",
+}
+
+# Errors of a disk that has no room, or takes nothing, and their cures.
+DISK = {
+    **dict.fromkeys((errno.ENOSPC, errno.EDQUOT), "; make room there, or choose another place"),
+    **dict.fromkeys((errno.EROFS, errno.EFBIG, errno.EIO), "; choose another place"),
 }
 
 RESUMED = ("prepare", "sweep", "demo")  # commands that go on where they were stopped
@@ -68,6 +78,12 @@ def report(command: str, message: str) -> int:
     return 2
 
 
+def _forget_output() -> None:
+    """Keep what standard output no longer takes from being tried again at the end."""
+    with suppress(OSError, ValueError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
 def main(argv: list[str] | None = None) -> int:
     """Run a command and return its exit status: 0, or 2 for a user's mistake."""
     given = sys.argv[1:] if argv is None else argv
@@ -84,12 +100,19 @@ def main(argv: list[str] | None = None) -> int:
         if name not in COMMANDS:
             raise unknown_name("command", name, COMMANDS)
         status = importlib.import_module(f"onmt_lattice.cli.{name}").run(rest)
+        sys.stdout.flush()
     except UserError as error:
         return report(name, str(error))
+    except BrokenPipeError:
+        _forget_output()
+        return 128 + signal.SIGPIPE  # as of a process that the signal ends
     except OSError as error:
-        if error.filename is None:
+        if error.filename is None and error.errno not in DISK:
             raise
-        return report(name, f"{error.filename}: {error.strerror}")
+        if error.filename is None:
+            _forget_output()
+        cure = DISK.get(error.errno or 0, "")
+        return report(name, f"{error.filename or 'standard output'}: {error.strerror}{cure}")
     except Interrupted as interruption:
         print(f"onmt_lattice {name}: {interruption}", file=sys.stderr)
         return interruption.status

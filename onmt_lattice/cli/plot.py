@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from onmt_lattice.cli.arguments import Parser
+from onmt_lattice.files import check_output
 
 
 def parser() -> Parser:
@@ -34,5 +35,6 @@ def run(argv: list[str]) -> None:
     from onmt_lattice.report.plotting import check_format, plot
 
     check_format(args.output)
+    check_output(args.output, "-output")
     plot([Evaluation.read(path) for path in args.results], args.output)
     print(f"written to {args.output}")

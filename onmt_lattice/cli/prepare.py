@@ -8,6 +8,7 @@ from pathlib import Path
 from onmt_lattice.cli.arguments import Parser
 from onmt_lattice.environment import cores
 from onmt_lattice.errors import UserError
+from onmt_lattice.files import check_folder, check_output
 from onmt_lattice.prepare import newstest, wmt16
 from onmt_lattice.prepare.manifest import Manifest
 from onmt_lattice.prepare.options import Options
@@ -142,8 +143,10 @@ def run(argv: list[str]) -> None:
     text = vars(args).pop("text")
     if text == "wmt16":
         _check(args)
+        check_folder(args.output, "-output")
         print(_summary(wmt16.prepare(Options(**vars(args)))))
     else:
+        check_output(args.output, "-output")
         facts = newstest.prepare(args.output, args.given, args.subword_model)
         print(f"{args.output}: {facts['sentences']:,} sentences, {facts['units']:,} tokens")
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from onmt_lattice.bottlenecks.lattice import AUTO
 from onmt_lattice.cli.arguments import Parser
 from onmt_lattice.codes import code_names
+from onmt_lattice.files import check_output
 from onmt_lattice.ranges import SEED, Range, check_ranges
 
 
@@ -48,6 +49,7 @@ def parser() -> Parser:
 def run(argv: list[str]) -> None:
     """Quantize with the options in ``argv``; print what it costs."""
     args = parser().parse_args(argv)
+    check_output(args.output, "-output")
 
     from onmt_lattice.opennmt.quantize import LEAST_SENTENCES, QuantizeOptions, quantize
 

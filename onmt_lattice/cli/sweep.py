@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from onmt_lattice.cli.arguments import Parser
 from onmt_lattice.errors import UserError
+from onmt_lattice.files import check_folder
 from onmt_lattice.ranges import COUNT, check_ranges
 
 if TYPE_CHECKING:
@@ -87,6 +88,7 @@ def run(argv: list[str]) -> int:
     args = parser().parse_args(argv)
     if args.output is None or (args.config is None) == (args.results is None):
         raise UserError("expected -output DIR, and either -config FILE or -results FILE")
+    check_folder(args.output, "-output")
     check_ranges(vars(args), {"jobs": COUNT})
     if args.cluster_options and not args.cluster:
         raise UserError("-cluster_options: need -cluster")

@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from onmt_lattice.cli.arguments import Parser
-from onmt_lattice.errors import UserError, unknown_name
+from onmt_lattice.errors import unknown_name
+from onmt_lattice.files import check_folder
 from onmt_lattice.lattices import make_lattice
 from onmt_lattice.ranges import Range, check_ranges
 from onmt_lattice.theory.catalogue import EXPERIMENTS, paper_lattices
@@ -67,9 +68,7 @@ def run(argv: list[str]) -> None:
     check_ranges(vars(args), {"samples": Range(LEAST_SAMPLES), "seed": Range(0)})
     chosen = tuple(make_lattice(name) for name in dict.fromkeys(args.lattices or []))
     directory = Path(args.output)
-    if directory.exists() and not directory.is_dir():
-        raise UserError(f"-output {directory}: is a file, expected a folder")
-    directory.mkdir(parents=True, exist_ok=True)
+    check_folder(directory, "-output")
     for name in dict.fromkeys(args.experiments):
         experiment = EXPERIMENTS[name]
         own = tuple(map(make_lattice, experiment.lattices or paper_lattices()))

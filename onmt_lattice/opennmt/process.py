@@ -37,6 +37,7 @@ from onmt_lattice.opennmt.checkpoint import (
 )
 from onmt_lattice.opennmt.model import Autoencoder
 from onmt_lattice.opennmt.reporting import HistoryReports, NormOptimizer
+from onmt_lattice.opennmt.room import warn_of_room
 from onmt_lattice.opennmt.settings import bottleneck_label, bottleneck_settings, check_single_path
 
 
@@ -133,6 +134,8 @@ def build(
     saver = CheckpointSaver(opt.save_model, model, model_opt, fields, optim, opt.keep_checkpoint)
     saver.files = embedded_files(opt)
     saver.last_path = opt.train_from
+    if rank == 0:
+        warn_of_room(opt, model, 0 if checkpoint is None else checkpoint[OUR_KEY]["step"])
     saver.count([*map(str, checkpoints(opt.save_model).values())])
     trainer = build_trainer(
         opt, device_id, model, fields, optim, model_saver=saver if rank == 0 else None

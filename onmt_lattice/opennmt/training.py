@@ -13,6 +13,7 @@ from onmt.utils.logging import init_logger
 from onmt.utils.parse import ArgumentParser
 
 from onmt_lattice.errors import UserError
+from onmt_lattice.files import check_folder, check_output
 from onmt_lattice.history import read_history
 from onmt_lattice.opennmt import plugin
 from onmt_lattice.opennmt.corpora import check_texts, target_is_source
@@ -53,8 +54,14 @@ def check_options(opt: Namespace) -> None:
         if path and not os.path.isfile(path):
             cure = "; 'onmt_lattice build_vocab' makes one" if name == "src_vocab" else ""
             raise UserError(f"-{name} {path}: no such file{cure}")
-    if opt.log_json and os.path.exists(opt.log_json):
-        read_history(opt.log_json)  # so that nothing else is overwritten
+    if opt.log_json:
+        check_output(opt.log_json, "-log_json")
+        if os.path.exists(opt.log_json):
+            read_history(opt.log_json)  # so that nothing else is overwritten
+    if opt.log_file:
+        check_output(opt.log_file, "-log_file")
+    if opt.tensorboard:
+        check_folder(opt.tensorboard_log_dir, "-tensorboard_log_dir")
     if opt.single_pass:
         raise UserError("-single_pass: never ends in OpenNMT-py 2.3; set -train_steps instead")
     if len(opt.attention_dropout) != len(opt.dropout_steps):

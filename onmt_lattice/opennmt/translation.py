@@ -15,7 +15,7 @@ from onmt.utils.parse import ArgumentParser
 from torch import Tensor
 
 from onmt_lattice.errors import UserError
-from onmt_lattice.files import write_lines
+from onmt_lattice.files import check_output, write_lines
 from onmt_lattice.opennmt import plugin
 from onmt_lattice.opennmt.checkpoint import LoadedAutoencoder, load_autoencoder
 from onmt_lattice.opennmt.options import translate_parser
@@ -130,6 +130,7 @@ def translate(argv: list[str]) -> None:
     opt = parse(translate_parser, argv)
     plugin.install()
     check_options(opt)
+    check_output(opt.output, "-output")
     init_logger(opt.log_file)
     lines = read_lines(opt.src)
     loaded = load_autoencoder(opt.models[0], opt.gpu)

@@ -13,7 +13,7 @@ from onmt.utils.misc import set_random_seed
 from onmt.utils.parse import ArgumentParser
 
 from onmt_lattice.errors import UserError
-from onmt_lattice.files import write_lines
+from onmt_lattice.files import check_output, write_lines
 from onmt_lattice.opennmt import plugin
 from onmt_lattice.opennmt.corpora import check_texts, target_is_source
 from onmt_lattice.opennmt.options import build_vocab_parser, train_parser, translate_parser
@@ -50,6 +50,7 @@ def check_options(opt: Namespace) -> None:
     Raises:
         UserError: naming the option that is wrong.
     """
+    check_output(opt.src_vocab, "-src_vocab")
     if os.path.exists(opt.src_vocab) and not opt.overwrite:
         raise UserError(f"-src_vocab {opt.src_vocab}: exists already; -overwrite replaces it")
     check_ranges(vars(opt), RANGES)
