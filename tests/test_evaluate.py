@@ -239,7 +239,7 @@ def test_a_text_that_cannot_be_evaluated(
     trained: Trained, corpus: Corpus, tmp_path: Path, mistake: Mistake
 ) -> None:
     binary = tmp_path / "binary"
-    binary.write_bytes(b"\xff\x00")
+    binary.write_bytes(b"\xff\n")
     foreign = written(tmp_path / "foreign", ["zyzzyva quagga", "xyzzy the"])
     for src, said in (
         (written(tmp_path / "empty", []), "no sentence in it"),
