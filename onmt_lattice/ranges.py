@@ -66,3 +66,4 @@ def _plain(number: float) -> str:
 
 SEED = Range(0, 2**32 - 1)
 COUNT = Range(1, 2**31 - 1)
+DEVICE = Range(0, 2**31 - 1, also=(-1,), meaning="the CPU")

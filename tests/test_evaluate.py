@@ -267,6 +267,8 @@ def test_options_that_cannot_be(trained: Trained, corpus: Corpus, mistake: Mista
         (("-batch_siz", 1), "unknown option 'batch_siz'; did you mean 'batch_size'?"),
         (("--batch_siz=1",), "unknown option 'batch_siz'; did you mean 'batch_size'?"),
         (("word",), "unexpected word 'word'"),
+        (("-gpu", -2), "-gpu -2: expected at least 0 and at most 2147483647, or -1 for the CPU"),
+        (("-seed", "nan"), "invalid int value: 'nan'"),
         (("-gpu", 99), "-gpu 99: no such CUDA device"),
         (("-output", "/proc/none/e.json"), "nothing can be written to /proc (No such file"),
     ):

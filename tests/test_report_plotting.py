@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from pathlib import Path
 
 import pytest
@@ -136,3 +137,12 @@ def test_the_command(
 def test_nothing_to_plot(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="at least one evaluation"):
         plotting.plot([], tmp_path / "p.png")
+
+
+@pytest.mark.parametrize("number", [math.nan, math.inf])
+def test_a_number_that_is_not_finite_is_not_drawn(tmp_path: Path, number: float) -> None:
+    for nll, rate in ((number, 1.0), (1.0, number)):
+        broken = evaluation("lattice Z", "run", 5, nll, rate)
+        with pytest.raises(UserError, match=r"run_step_5.pt on .*expected finite numbers"):
+            plotting.plot([broken], tmp_path / "x.svg")
+    assert not list(tmp_path.iterdir())

@@ -122,7 +122,7 @@ def test_killed_in_the_middle_and_run_again_it_comes_to_the_same(
 def test_a_failing_run_is_reported_and_kept(place: Path, capfd: pytest.CaptureFixture[str]) -> None:
     curves = {
         "gaussian": {"bottleneck": "gaussian"},
-        "hopeless": {"bottleneck": "ste_scalar", "dropout": [2.0]},
+        "hopeless": {"bottleneck": "ste_scalar", "label_smoothing": 0.1},
     }
     sweep = {**SWEEP, "fixed": {"rate_weight": [0.1], "train_steps": 20}, "curves": curves}
     sweep["annealed"] = {}
@@ -135,7 +135,7 @@ def test_a_failing_run_is_reported_and_kept(place: Path, capfd: pytest.CaptureFi
     good, bad = Results.read(place / "failing/results.json").runs
     assert good.record.status == FINISHED and len(good.points) == 1
     assert (bad.record.status, bad.record.attempts, bad.points) == (FAILED, 1, [])
-    assert "-dropout [2.0]: expected at least 0 and below 1" in str(bad.record.error)
+    assert "-label_smoothing 0.1: must be 0.0 here" in str(bad.record.error)
     for name in ("figure3.svg", "report.html", "table.txt"):
         assert "hopeless_0.1_seed1" in (place / "failing" / name).read_text("utf-8")
 

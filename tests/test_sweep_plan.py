@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -142,6 +143,11 @@ def test_a_number_may_be_the_name_of_a_curve(tmp_path: Path, text: Path) -> None
             "train_steps None: expected",
         ),
         ({"evaluate_every": 0}, "evaluate_every 0"),
+        ({"seeds": [1, 0]}, r"seeds \[1, 0\]: expected at least 1 and at most 4294967295"),
+        ({"fixed": {"rate_weight": [0.1, math.nan]}}, "gaussian: rate_weight nan: .* at least 0"),
+        ({"fixed": {"rate_weight": ["inf"]}}, "gaussian: rate_weight inf: expected at least 0"),
+        ({"shared": {**SHARED, "learning_rate": -1e-4}}, "learning_rate -0.0001: .* above 0"),
+        ({"curves": {"gaussian": {"dropout": [0.1, 1]}}}, r"dropout \[0.1, 1\]: expected"),
         ({"reconstruct": "yes"}, "reconstruct 'yes'"),
     ],
 )
@@ -165,6 +171,9 @@ def test_texts_that_are_not_there(tmp_path: Path, text: Path) -> None:
         plan_of(tmp_path, None, {**SHARED, "data": {}})
     with pytest.raises(UserError, match=r"test none.en: no such file"):
         plan_of(tmp_path, None, {**SHARED, "data": {}}, test="none.en")
+    (text / "test.en").write_bytes(b"\x1f\x8b")
+    with pytest.raises(UserError, match=r"-text .*/test.en: is packed by gzip"):
+        plan_of(tmp_path, text)
     (text / "valid.en").unlink()
     with pytest.raises(UserError, match=r"no valid.en"):
         plan_of(tmp_path, text)

@@ -87,7 +87,7 @@ def test_killed_in_the_middle_and_run_again_it_comes_to_the_same(place: Path, sw
 def test_what_waits_for_a_failed_run_is_left_waiting(
     place: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    gaussian = {"bottleneck": "gaussian", "dropout": [2.0]}
+    gaussian = {"bottleneck": "gaussian", "label_smoothing": 0.1}
     curves = {**SWEEP["curves"], "gaussian": gaussian}
     config = place / "failing.yaml"
     config.write_text(yaml.safe_dump({**SWEEP, "curves": curves}), encoding="utf-8")

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from onmt_lattice.bottlenecks.lattice import AUTO
-from onmt_lattice.cli.arguments import Parser
+from onmt_lattice.cli.arguments import NUMBERS, Parser
 from onmt_lattice.codes import code_names
 from onmt_lattice.files import check_output
-from onmt_lattice.ranges import SEED, Range, check_ranges
+from onmt_lattice.ranges import Range, check_ranges
 
 
 def parser() -> Parser:
@@ -53,7 +53,7 @@ def run(argv: list[str]) -> None:
 
     from onmt_lattice.opennmt.quantize import LEAST_SENTENCES, QuantizeOptions, quantize
 
-    check_ranges(vars(args), {"seed": SEED, "fit_sentences": Range(LEAST_SENTENCES)})
+    check_ranges(vars(args), {**NUMBERS, "fit_sentences": Range(LEAST_SENTENCES)})
     made = quantize(QuantizeOptions(**vars(args)))
     print(
         f"{args.lattice} in {args.model}, fitted to {made.sentences} sentences of {args.src} "

@@ -8,7 +8,7 @@ from onmt_lattice.cli.arguments import Parser
 from onmt_lattice.errors import unknown_name
 from onmt_lattice.files import check_folder
 from onmt_lattice.lattices import make_lattice
-from onmt_lattice.ranges import Range, check_ranges
+from onmt_lattice.ranges import SEED, Range, check_ranges
 from onmt_lattice.theory.catalogue import EXPERIMENTS, paper_lattices
 from onmt_lattice.theory.experiments import FORMATS
 
@@ -65,7 +65,7 @@ def run(argv: list[str]) -> None:
     for name in args.experiments:
         if name not in EXPERIMENTS:
             raise unknown_name("experiment", name, EXPERIMENTS)
-    check_ranges(vars(args), {"samples": Range(LEAST_SAMPLES), "seed": Range(0)})
+    check_ranges(vars(args), {"samples": Range(LEAST_SAMPLES), "seed": SEED})
     chosen = tuple(make_lattice(name) for name in dict.fromkeys(args.lattices or []))
     directory = Path(args.output)
     check_folder(directory, "-output")

@@ -6,7 +6,7 @@ default of 500. What stands here is refused outside its range before anything is
 
 from __future__ import annotations
 
-from onmt_lattice.ranges import COUNT, SEED, Range
+from onmt_lattice.ranges import COUNT, DEVICE, SEED, Range
 
 SIZE = Range(1, 2**16)  # numbers a vector; beyond, no machine has the memory
 LAYERS = Range(1, 128)
@@ -71,7 +71,7 @@ TRANSLATION: dict[str, Range] = {
     "min_length": COUNT_OR_ZERO,
     "shard_size": COUNT_OR_ZERO,
     "block_ngram_repeat": COUNT_OR_ZERO,
-    "gpu": _or_unset(COUNT_OR_ZERO, "the CPU"),
+    "gpu": DEVICE,
     "ratio": Range(),
     "alpha": Range(),
     "beta": Range(),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -29,11 +30,18 @@ def plot(evaluations: Sequence[Evaluation], path: str | os.PathLike[str]) -> Non
     steps; a run of which there is one checkpoint is a point by itself, filled as at fixed λ.
 
     Raises:
-        UserError: for another kind of file, or if there is nothing to draw.
+        UserError: for another kind of file, if there is nothing to draw, or a number that is not
+            finite.
     """
     check_format(path)
     if not evaluations:
         raise UserError("nothing to plot: expected at least one evaluation")
+    for e in evaluations:
+        if not (math.isfinite(e.nll.word) and math.isfinite(e.rate.word)):
+            raise UserError(
+                f"{e.model} on {e.text}: NLL {e.nll.word} and rate {e.rate.word} bits a word; "
+                f"expected finite numbers; leave that evaluation out"
+            )
     figure, axes = new_figure()
     curves = trajectories(evaluations)
     looks = styles({label: runs[0][0].bottleneck for label, runs in curves.items()})

@@ -13,6 +13,8 @@ from typing import Any
 from onmt_lattice.errors import UserError, unknown_name
 from onmt_lattice.opennmt.options import train_parser
 from onmt_lattice.opennmt.parsing import check_keys, read_config
+from onmt_lattice.opennmt.ranges import RANGES
+from onmt_lattice.ranges import Range, check_ranges
 from onmt_lattice.report.results import ANNEALED, FIXED, READINGS
 from onmt_lattice.sweep.quantized_curve import (
     QUANTIZE,
@@ -21,9 +23,11 @@ from onmt_lattice.sweep.quantized_curve import (
     quantized_curves,
 )
 from onmt_lattice.sweep.run import SAVE_CHECKPOINT_STEPS, Run
+from onmt_lattice.text import read_lines
 
 REFERENCE = "gaussian"
 KEYS = frozenset("config test seeds curves reference evaluate_every reconstruct".split())
+SEEDS = Range(1, 2**32 - 1)
 TEXTS = ("train.en", "valid.en", "test.en")
 # What a sweep decides for its runs, and no file of options may.
 OWN = "save_model train_from log_json seed gpu_ranks world_size src_vocab data".split()
@@ -77,6 +81,9 @@ def read_plan(path: Path, folder: Path, text: Path | None, seeds: list[int] | No
     shared = _shared(path, sweep, folder, text)
     gpus = _take_gpus(path, shared)
     test = text / "test.en" if text is not None else Path(_text(path, sweep))
+    read_lines(test, "-text" if text is not None else f"{path}: test")  # a mistake is told at once
+    if seeds is not None:
+        check_ranges({"seeds": seeds}, {"seeds": SEEDS})
     given = {
         str(name): _mapping(f"{path}: curve {name}", curve)
         for name, curve in _mapping(f"{path}: curves", sweep.get("curves")).items()
@@ -201,6 +208,7 @@ def _checked_points(
             _check_options(path, name, options)
             options = {**shared, **options}
             _check_checkpoints(path, reading, options)
+            _check_numbers(path, name, options)
             points.append((name, options, reading, point))
     if not points:
         raise UserError(f"{path}: expected 'fixed' or 'annealed', and curves to follow it")
@@ -241,6 +249,18 @@ def _check_options(path: Path, name: str, options: Mapping[str, Any]) -> None:
             raise UserError(f"{path}: curve {name}: {key}: is set by the sweep; leave it out")
 
 
+def _check_numbers(path: Path, name: str, options: Mapping[str, Any]) -> None:
+    """Refuse a number that ``train`` would refuse in every run."""
+    for key in RANGES.keys() & options.keys():
+        value = options[key]
+        try:
+            numbers = list(map(float, value if isinstance(value, list) else [value]))
+        except (TypeError, ValueError):
+            continue  # no number, which train tells
+        if not all(number in RANGES[key] for number in numbers):
+            raise UserError(f"{path}: curve {name}: {key} {value}: expected {RANGES[key]}")
+
+
 def _check_checkpoints(path: Path, reading: str, options: Mapping[str, Any]) -> None:
     """Refuse what would train a run to its end and leave it without a point."""
     _count(path, options, "train_steps", None, lowest=1)
@@ -270,6 +290,8 @@ def _seeds(path: Path, sweep: Mapping[str, Any]) -> list[int]:
     seeds = sweep.get("seeds")
     if not isinstance(seeds, list) or not seeds or not all(map(_is_whole, seeds)):
         raise UserError(f"{path}: seeds {seeds!r}: expected a list of whole numbers, as [1, 2]")
+    if not all(seed in SEEDS for seed in seeds):
+        raise UserError(f"{path}: seeds {seeds!r}: expected {SEEDS}")
     return seeds
 
 
