@@ -32,6 +32,7 @@ from onmt_lattice.evaluation import Quantized
 from onmt_lattice.files import whole_file
 from onmt_lattice.opennmt.digest import digest
 from onmt_lattice.opennmt.model import Autoencoder
+from onmt_lattice.opennmt.processes import gathered, rank
 from onmt_lattice.opennmt.settings import check_single_path
 from onmt_lattice.opennmt.upgrade import upgrade
 
@@ -251,20 +252,26 @@ def build_autoencoder(
 
 def random_state() -> dict[str, Any]:
     """Return the state of every random generator, in tensors and plain values."""
+    cuda = torch.cuda.get_rng_state_all() if torch.cuda.is_available() else []
+    return {**host_random_state(), "cuda": cuda}
+
+
+def host_random_state() -> dict[str, Any]:
+    """Return the state of the random generators that are on no GPU."""
     name, keys, position, has_gauss, cached = cast(tuple, np.random.get_state(legacy=True))
     return {
         "torch": torch.get_rng_state(),
-        "cuda": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [],
         "python": list(random.getstate()[1]),
         "numpy": [name, keys.tolist(), int(position), int(has_gauss), float(cached)],
     }
 
 
 def set_random_state(state: dict[str, Any]) -> None:
-    """Set every random generator to a ``state`` of :func:`random_state`."""
+    """Set the random generators to a state of :func:`random_state` or of those on no GPU."""
     torch.set_rng_state(state["torch"])
-    if state["cuda"] and len(state["cuda"]) == torch.cuda.device_count():
-        torch.cuda.set_rng_state_all(state["cuda"])
+    cuda = state.get("cuda", [])
+    if cuda and len(cuda) == torch.cuda.device_count():
+        torch.cuda.set_rng_state_all(cuda)
     random.setstate((3, tuple(state["python"]), None))
     name, keys, position, has_gauss, cached = state["numpy"]
     np.random.set_state((name, np.array(keys, dtype=np.uint32), position, has_gauss, cached))
@@ -278,16 +285,34 @@ def forget_unknown(fields: dict[str, Any]) -> None:
             del vocabulary.stoi[token]
 
 
+def share_of(checkpoint: dict[str, Any], rank: int) -> dict[str, Any] | None:
+    """Return what a checkpoint holds of one process alone; None if it had fewer of them.
+
+    That is its ``random_state``, the sums that it had not reported yet (``unreported``) and the
+    ``position`` in its data, the latter two None if the checkpoint is older than they are.
+    """
+    ours = checkpoint[OUR_KEY]
+    shares = [ours, *ours.get("others", [])]
+    if rank >= len(shares):
+        return None
+    names = ("random_state", "unreported", "position")
+    return {name: shares[rank].get(name) for name in names}
+
+
 class CheckpointSaver(ModelSaver):
     """OpenNMT-py's saver, writing each file aside and renaming it when whole.
 
+    Every process has one and saves when the others do; the first of them writes the file.
+
     Attributes:
         progress: returns what a resumed run needs beside model and optimizer.
+        share: returns what it needs of this process alone; see :func:`share_of`.
         files: the files that the transforms of this run read; see :func:`embedded_files`.
         last_path: of the last checkpoint written or gone on from.
     """
 
     progress: Callable[[], dict[str, Any]] = staticmethod(dict)
+    share: Callable[[], dict[str, Any]] = staticmethod(lambda: {"random_state": random_state()})
     files: dict[str, torch.Tensor]
     last_path = ""
     last_saved_step: int | None
@@ -327,7 +352,13 @@ class CheckpointSaver(ModelSaver):
             self._write(f"{self.base_path}_best.pt", step, moving_average)
 
     def _write(self, path: str, step: int, moving_average: list[torch.Tensor] | None) -> None:
+        first, *others = gathered(self.share())
+        if rank() > 0:
+            return
         checkpoint = self._contents(step, moving_average)
+        checkpoint[OUR_KEY].update(first)
+        if others:
+            checkpoint[OUR_KEY]["others"] = others
         self._require_finite(checkpoint, step)
         try:
             write_checkpoint(path, checkpoint)
@@ -359,7 +390,6 @@ class CheckpointSaver(ModelSaver):
                 "format": FORMAT,
                 "version": __version__,
                 "step": step,
-                "random_state": random_state(),
                 "files": self.files,
                 **ours,
                 **self.progress(),
@@ -376,5 +406,7 @@ class CheckpointSaver(ModelSaver):
             )
 
     def _rm_checkpoint(self, name: str) -> None:
+        if rank() > 0:
+            return
         with contextlib.suppress(FileNotFoundError):
             os.remove(name)

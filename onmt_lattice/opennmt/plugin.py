@@ -16,6 +16,7 @@ name                                            what stands there now, and why
 ``bin.train.single_main``                       :func:`run_process`, a process that resumes exactly
 ``bin.train._init_train``                       refuses a vocabulary that does not fit the text
 ``bin.train.load_checkpoint``                   reads checkpoints without running code
+``bin.train._build_train_iter``                 batches that go on from any place in the texts
 ``utils.distributed.all_gather_list``           needs CUDA; processes on the CPU gather over gloo
 ==============================================  ===================================================
 """
@@ -43,8 +44,9 @@ from onmt_lattice.opennmt.encoder import BottleneckEncoder
 from onmt_lattice.opennmt.loss import with_rate
 from onmt_lattice.opennmt.model import Autoencoder
 from onmt_lattice.opennmt.options import ENCODER_TYPE
-from onmt_lattice.opennmt.process import run_process
+from onmt_lattice.opennmt.process import position_of, run_process
 from onmt_lattice.opennmt.statistics import RateStatistics
+from onmt_lattice.opennmt.stream import TrainingBatches, training_batches
 from onmt_lattice.opennmt.trainer import RateTrainer
 
 _stock_build_model = onmt.model_builder.build_task_specific_model
@@ -88,6 +90,23 @@ def all_gather_list(data: Any, max_size: int = 4096) -> list[Any]:
     return gathered
 
 
+def go_on_from(start: dict[str, Any] | None) -> None:
+    """Let the run that is about to be started go on from a checkpoint that was read, if any."""
+
+    def batches_of(
+        opt: Namespace,
+        fields: dict[str, Any],
+        transforms_cls: dict[str, type],
+        stride: int = 1,
+        offset: int = 0,
+    ) -> TrainingBatches:
+        position = position_of(start, opt.gpu_ranks[offset])
+        return training_batches(opt, fields, transforms_cls, stride, offset, position)
+
+    onmt.bin.train._build_train_iter = batches_of
+    onmt.bin.train.load_checkpoint = lambda ckpt_path: start
+
+
 def single_main(*args: Any, **kwargs: Any) -> None:
     """Train in this process, which OpenNMT-py may just have started: install, then run."""
     install()
@@ -105,4 +124,5 @@ def install() -> None:
     onmt.bin.train.single_main = single_main
     onmt.bin.train._init_train = init_train
     onmt.bin.train.load_checkpoint = load_checkpoint
+    onmt.bin.train._build_train_iter = training_batches
     onmt.utils.distributed.all_gather_list = all_gather_list

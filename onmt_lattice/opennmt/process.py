@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import itertools
 import math
 import os
 from argparse import Namespace
@@ -12,14 +11,10 @@ from contextlib import nullcontext
 from typing import Any
 
 import torch
+from onmt.inputters.dynamic_iterator import build_dynamic_dataset_iter
 from onmt.inputters.inputter import IterOnDevice
 from onmt.model_builder import build_model
-from onmt.train_single import (
-    _build_train_iter,
-    _build_valid_iter,
-    _get_model_opts,
-    configure_process,
-)
+from onmt.train_single import _get_model_opts, configure_process
 from onmt.trainer import build_trainer
 from onmt.utils.logging import init_logger, logger
 from torch import nn
@@ -34,11 +29,13 @@ from onmt_lattice.opennmt.checkpoint import (
     check_loaded,
     embedded_files,
     set_random_state,
+    share_of,
 )
 from onmt_lattice.opennmt.model import Autoencoder
 from onmt_lattice.opennmt.reporting import HistoryReports, NormOptimizer
 from onmt_lattice.opennmt.room import warn_of_room
 from onmt_lattice.opennmt.settings import bottleneck_label, bottleneck_settings, check_single_path
+from onmt_lattice.opennmt.stream import Follower, Position, behind, training_batches
 
 
 def run_process(
@@ -72,17 +69,19 @@ def run_process(
         return
 
     trainer = build(opt, fields, checkpoint, device_id, rank)
-    taken = 0 if checkpoint is None else checkpoint[OUR_KEY]["batches_taken"]
     if batch_queue is None:
-        stream: Iterable[Any] = _build_train_iter(opt, fields, transforms_cls)
+        position = position_of(checkpoint, rank)
+        stream: Iterable[Any] = training_batches(opt, fields, transforms_cls, position=position)
     else:
         stream = queued_batches(batch_queue, semaphore)
-    batches = itertools.islice(iter(stream), taken, None)
     split_noise(opt, checkpoint, rank)
-    valid = _build_valid_iter(opt, fields, transforms_cls)
+    valid = build_dynamic_dataset_iter(
+        *(fields, transforms_cls, opt), is_train=False, stride=opt.world_size, offset=rank
+    )
+    trainer.data = Follower(resumed(stream, checkpoint, rank))
     with trainer.stop if batch_queue is None else nullcontext():
         trainer.train(
-            IterOnDevice(resumed(batches, checkpoint, rank), device_id),
+            IterOnDevice(trainer.data, device_id),
             opt.train_steps,
             save_checkpoint_steps=opt.save_checkpoint_steps,
             valid_iter=None if valid is None else IterOnDevice(valid, device_id),
@@ -137,9 +136,8 @@ def build(
     if rank == 0:
         warn_of_room(opt, model, 0 if checkpoint is None else checkpoint[OUR_KEY]["step"])
     saver.count([*map(str, checkpoints(opt.save_model).values())])
-    trainer = build_trainer(
-        opt, device_id, model, fields, optim, model_saver=saver if rank == 0 else None
-    )
+    trainer = build_trainer(opt, device_id, model, fields, optim)
+    trainer.model_saver = saver
     # On the CPU OpenNMT-py counts no device, and then skips validation and every metric.
     trainer.n_gpu = opt.world_size
     trainer.noise_seed = max(opt.seed, 0)
@@ -147,14 +145,14 @@ def build(
     if checkpoint is not None:
         done = checkpoint[OUR_KEY]["step"]
         trainer.batches_taken = checkpoint[OUR_KEY]["batches_taken"]
-        trainer.carried = checkpoint[OUR_KEY].get("unreported") if rank == 0 else None
+        trainer.carried = (share_of(checkpoint, rank) or {}).get("unreported")
         trainer.best = checkpoint[OUR_KEY].get("best", math.inf)
         trainer.resume_average(checkpoint[OUR_KEY].get("raw"))
     if opt.log_json and rank == 0:
         trainer.report_manager = HistoryReports(
             trainer.report_manager, History(opt.log_json, done), optim
         )
-    saver.progress = trainer.progress
+    saver.progress, saver.share = trainer.progress, trainer.share
     return trainer
 
 
@@ -235,14 +233,27 @@ def split_noise(opt: Namespace, checkpoint: dict[str, Any] | None, rank: int) ->
         torch.manual_seed(opt.seed + 1_000_003 * rank + step)
 
 
-def resumed(batches: Iterator[Any], checkpoint: dict[str, Any] | None, rank: int) -> Iterator[Any]:
-    """Yield ``batches``, setting the random state of ``checkpoint`` once the first is reached.
+def position_of(checkpoint: dict[str, Any] | None, rank: int) -> Position | None:
+    """Return where in its data a process goes on from; None for the beginning, or if unknown.
 
-    Skipping the batches that were taken before draws random numbers; the state as it was at the
-    checkpoint comes after it, and makes the resumed run the same, bit for bit, in one process.
+    A process that the checkpoint knows nothing of goes on where the first one does.
     """
-    if checkpoint is not None and rank == 0:
-        first = next(batches)
-        set_random_state(checkpoint[OUR_KEY]["random_state"])
-        yield first
+    if checkpoint is None:
+        return None
+    share = share_of(checkpoint, rank) or share_of(checkpoint, 0) or {}
+    return share.get("position")
+
+
+def resumed(stream: Iterable[Any], checkpoint: dict[str, Any] | None, rank: int) -> Iterator[Any]:
+    """Yield the batches behind those that the run of ``checkpoint`` had taken.
+
+    A stream that goes on from a position has left them out; of any other they are taken again.
+    Then random numbers go on as the checkpoint's, so that the run is the same, bit for bit.
+    """
+    batches = iter(stream)
+    if checkpoint is not None:
+        if position_of(checkpoint, rank) is None:
+            batches = behind(batches, checkpoint[OUR_KEY]["batches_taken"])
+        if (share := share_of(checkpoint, rank)) is not None:
+            set_random_state(share["random_state"])
     yield from batches

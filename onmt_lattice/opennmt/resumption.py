@@ -36,8 +36,8 @@ def newest_whole(save_model: str) -> tuple[Path, dict[str, Any]] | None:
     return None
 
 
-def settle_start(opt: Namespace) -> None:
-    """Set ``opt.train_from`` and ``opt.seed`` to what the run starts with.
+def settle_start(opt: Namespace) -> dict[str, Any] | None:
+    """Set ``opt.train_from`` and ``opt.seed`` to what the run starts with; return its checkpoint.
 
     Raises:
         UserError: if it would overwrite, or get mixed up with, the checkpoints of another run.
@@ -53,6 +53,7 @@ def settle_start(opt: Namespace) -> None:
         _refuse_to_overwrite(opt.save_model, 0 if start is None else start[OUR_KEY]["step"])
     if opt.seed < 0:
         opt.seed = _drawn_seed() if start is None else int(start["opt"].seed)
+    return start
 
 
 def _check_path(save_model: str) -> None:

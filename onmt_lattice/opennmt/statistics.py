@@ -9,6 +9,8 @@ from typing import Any
 from onmt.utils.logging import logger
 from onmt.utils.statistics import Statistics
 
+from onmt_lattice.opennmt.processes import gathered
+
 NATS_PER_BIT = math.log(2)
 SUMS = ("loss", "n_words", "n_correct", "rate_nats")
 
@@ -47,6 +49,15 @@ class RateStatistics(Statistics):
         for name in SUMS:
             setattr(self, name, sums[name])
         self.carried_words = self.n_words
+
+    def of_all_processes(self) -> RateStatistics:
+        """Return the sums over all processes, the same in each to the last bit."""
+        total = RateStatistics()
+        total.start_time = self.start_time
+        for stat in gathered(self):
+            total.update(stat, update_n_src_words=True)
+        total.computed_metrics = self.computed_metrics
+        return total
 
     def tokens_per_second(self) -> float:
         """Return the speed in target tokens a second, since these statistics were begun."""

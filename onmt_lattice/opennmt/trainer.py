@@ -16,16 +16,20 @@ from torch import Tensor
 from onmt_lattice.codebook import CodebookUsage
 from onmt_lattice.errors import Interrupted, UserError
 from onmt_lattice.noise import SentenceNoise
+from onmt_lattice.opennmt.checkpoint import random_state
 from onmt_lattice.opennmt.interruption import StopRequest
 from onmt_lattice.opennmt.model import Autoencoder
+from onmt_lattice.opennmt.processes import gathered
 from onmt_lattice.opennmt.statistics import RateStatistics
+from onmt_lattice.opennmt.stream import Follower
 
 
 class RateTrainer(Trainer):
     """A trainer of autoencoders.
 
     Attributes:
-        batches_taken: how many batches the run has taken from its data, for a later resumption.
+        batches_taken: how many batches the run has taken from its data.
+        data: where they come from, which knows the position there.
         noise_seed: seed of the dither and noise of validation.
         unreported: statistics of the steps since the last report.
         carried: sums of the statistics that a resumed run had not reported yet, if there are any.
@@ -40,6 +44,7 @@ class RateTrainer(Trainer):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.batches_taken = 0
+        self.data = Follower([])
         self.noise_seed = 0
         self.unreported = RateStatistics()
         self.carried: dict[str, float] | None = None
@@ -57,8 +62,15 @@ class RateTrainer(Trainer):
         return {
             "batches_taken": self.batches_taken,
             "rate_weight": self.train_loss.rate_weight(step),
-            "unreported": self.unreported.sums(),
             "best": self.best,
+        }
+
+    def share(self) -> dict[str, Any]:
+        """Return what it needs of this process alone."""
+        return {
+            "random_state": random_state(),
+            "unreported": self.unreported.sums(),
+            "position": self.data.position,
         }
 
     def _gradient_accumulation(
@@ -146,10 +158,12 @@ class RateTrainer(Trainer):
     ) -> RateStatistics:
         """Return the statistics of the quantized channel, with the relaxed one's attached.
 
-        Both channels decode every sentence with noise of its own index, so that validation
-        neither depends on the batches nor disturbs the training's random numbers.
+        They are of the sentences of all processes, each of which has some of them. Both channels
+        decode every sentence with noise of its own index, so that validation neither depends on
+        the batches nor disturbs the training's random numbers.
         """
         quantized, relaxed = RateStatistics(), RateStatistics()
+        batch = None
         usage = CodebookUsage()
         with self._evaluated(moving_average), torch.no_grad():
             for batch in valid_iter:
@@ -159,17 +173,19 @@ class RateTrainer(Trainer):
                     self._score(batch, x, relaxed, relaxed=True)
                 if symbols is not None:
                     usage.add(symbols)
-            for metric, scorer in self.valid_scorers.items():
+            for metric, scorer in self.valid_scorers.items() if batch is not None else ():
                 scorer["value"] = self.training_eval_handler(scorer["scorer"], batch, "valid")
                 quantized.computed_metrics = {
                     **quantized.computed_metrics,
                     metric: scorer["value"],
                 }
+        quantized, relaxed = quantized.of_all_processes(), relaxed.of_all_processes()
         quantized.relaxed = relaxed
         logger.info("Validation quantized; %s", quantized.describe())
         logger.info("Validation relaxed;   %s", relaxed.describe())
         alphabet = self.model.encoder.bottleneck.alphabet
         if alphabet is not None:
+            usage.symbols = [symbols for each in gathered(usage.symbols) for symbols in each]
             logger.info("Validation codebooks; %s", usage.summary(alphabet).describe())
         return quantized
 

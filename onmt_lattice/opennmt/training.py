@@ -35,7 +35,7 @@ def train(argv: list[str]) -> None:
     check_options(opt)
     init_logger(opt.log_file)
     check_texts(yaml.safe_load(opt.data))
-    settle_start(opt)
+    plugin.go_on_from(settle_start(opt))
     onmt.bin.train.train(opt)
 
 

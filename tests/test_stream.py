@@ -1,0 +1,192 @@
+"""The batches of training: OpenNMT-py's own, and the same from any place in the texts."""
+
+from __future__ import annotations
+
+import logging
+import pickle
+from collections.abc import Callable, Iterator
+from itertools import islice
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import onmt.bin.train
+import pytest
+import torch
+from conftest import Corpus, lines_of
+from onmt.inputters.dynamic_iterator import build_dynamic_dataset_iter
+from onmt.utils.misc import set_random_seed
+
+from onmt_lattice.errors import UserError
+from onmt_lattice.opennmt import options, parsing, plugin, training
+from onmt_lattice.opennmt.checkpoint import OUR_KEY, random_state
+from onmt_lattice.opennmt.process import resumed
+from onmt_lattice.opennmt.stream import Follower, training_batches
+
+Make = Callable[..., "Ingredients"]
+
+
+class Ingredients(NamedTuple):
+    """What OpenNMT-py makes batches from."""
+
+    opt: Any
+    fields: dict[str, Any]
+    transforms_cls: dict[str, type]
+
+
+@pytest.fixture
+def make(corpus: Corpus, tmp_path: Path) -> Make:
+    """Return what batches of small corpora are made from, with ``changes`` to the settings."""
+    texts = {"few": 7, "some": 23, "many": 40}
+    for seed, (name, count) in enumerate(texts.items()):
+        lines = [*lines_of(count, seed), ""]  # an empty line is passed over
+        (tmp_path / name).write_text("\n".join(lines + lines_of(2, 9)), encoding="utf-8")
+    data = {
+        name: {"path_src": str(tmp_path / name), "weight": weight}
+        for name, weight in zip(texts, (1, 2, 1), strict=True)
+    }
+
+    def ingredients(**changes: Any) -> Ingredients:
+        settings = {"data": data, "bucket_size": 13, "batch_size": 4, **changes}
+        config = corpus.yaml(tmp_path / "s.yaml", **settings, save_model=str(tmp_path / "m"))
+        plugin.install()
+        opt = parsing.parse(options.train_parser, ["-config", str(config)])
+        training.check_options(opt)
+        set_random_seed(opt.seed, False)
+        _, fields, transforms_cls = onmt.bin.train._init_train(opt)
+        return Ingredients(opt, fields, transforms_cls)
+
+    return ingredients
+
+
+def content(batch: Any) -> list[torch.Tensor]:
+    """Return all that training sees of a batch; draw a random number, as training does."""
+    torch.rand(1)
+    return [*batch.src, batch.tgt, batch.indices]
+
+
+def same(a: list[torch.Tensor], b: list[torch.Tensor]) -> bool:
+    return all(torch.equal(x, y) for x, y in zip(a, b, strict=True))
+
+
+def checkpoints_of(stream: Any, count: int) -> Iterator[tuple[list[torch.Tensor], dict[str, Any]]]:
+    """Yield ``count`` batches, each with the checkpoint that a run would write behind it."""
+    follower = Follower(stream)
+    for taken, batch in enumerate(islice(follower, count), 1):
+        seen = content(batch)
+        position = pickle.loads(pickle.dumps(follower.position))
+        ours = {"random_state": random_state(), "position": position, "batches_taken": taken}
+        yield seen, {OUR_KEY: ours}
+
+
+SETTINGS: dict[str, dict[str, Any]] = {
+    "plain": {},
+    "tokens": {"batch_type": "tokens", "batch_size": 60},
+    "multiple": {"batch_size_multiple": 3, "pool_factor": 2},
+    "small_bucket": {"bucket_size": 3},
+    "bucket_beyond_the_texts": {"bucket_size": 200, "batch_size": 9},
+    "dropped": {"transforms": ["tokendrop", "filtertoolong"], "src_seq_length": 9},
+    "switched": {"transforms": ["switchout", "tokenmask"], "batch_type": "tokens"},
+    "bart": {"transforms": ["bart"], "mask_ratio": 0.3, "mask_length": "word", "random_ratio": 0.2},
+}
+BATCHES = 60
+
+
+@pytest.mark.parametrize("stride, offset", [(1, 0), (3, 2)])
+@pytest.mark.parametrize("name", SETTINGS)
+def test_batches_are_opennmt_s_and_the_same_from_any_position(
+    make: Make, name: str, stride: int, offset: int
+) -> None:
+    made = make(**SETTINGS[name])
+    made.opt.world_size = stride
+    stock = build_dynamic_dataset_iter(
+        *(made.fields, made.transforms_cls, made.opt), stride=stride, offset=offset
+    )
+    set_random_seed(7, False)
+    expected = [content(batch) for batch in islice(stock, BATCHES)]
+    stream = training_batches(*made, stride, offset)
+    set_random_seed(7, False)
+    runs = list(checkpoints_of(stream, BATCHES))
+    assert all(same(seen, batch) for (seen, _), batch in zip(runs, expected, strict=True))
+    assert any(p["pass"] > 1 for p in runs[-1][1][OUR_KEY]["position"]["texts"].values())
+    for taken in range(1, BATCHES - 5, 3):
+        checkpoint = runs[taken - 1][1]
+        again = training_batches(*made, stride, offset, checkpoint[OUR_KEY]["position"])
+        set_random_seed(1000 + taken, False)
+        follower = Follower(resumed(again, checkpoint, 0))
+        for number, batch in enumerate(islice(follower, 5), taken):
+            assert same(content(batch), expected[number]), (taken, number)
+            want, got = runs[number][1][OUR_KEY]["position"], follower.position
+            assert got is not None and got["taken"] == want["taken"]
+            assert (got["texts"], got["turn"]) == (want["texts"], want["turn"])
+
+
+def said_by(caplog: pytest.LogCaptureFixture) -> str:
+    return "\n".join(record.getMessage() for record in caplog.records)
+
+
+@pytest.fixture
+def log(caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch) -> Callable[[], str]:
+    """Return what OpenNMT-py's logger has said."""
+    logger = logging.getLogger("onmt.utils.logging")
+    for name in (logger.name, "root"):
+        caplog.set_level(logging.INFO, name)
+    return lambda: said_by(caplog)
+
+
+def test_a_checkpoint_without_a_position_has_its_batches_read_again(
+    make: Make, log: Callable[[], str]
+) -> None:
+    made = make()
+    runs = list(checkpoints_of(training_batches(*made), 30))
+    checkpoint = runs[19][1]
+    del checkpoint[OUR_KEY]["position"]
+    batches = resumed(training_batches(*made), checkpoint, 0)
+    assert all(same(content(next(batches)), seen) for seen, _ in runs[20:])
+    assert "the 20 batches before it are read again" in log()
+    assert "Read 10 of 20 batches again" in log()
+
+
+def test_a_text_that_has_changed_is_read_from_its_first_line(
+    make: Make, tmp_path: Path, log: Callable[[], str]
+) -> None:
+    made = make()
+    (*_, (_, checkpoint)) = checkpoints_of(training_batches(*made), 20)
+    position = checkpoint[OUR_KEY]["position"]
+    begin = position["texts"]["many"]["begin"]
+    path = tmp_path / "many"
+    text = path.read_bytes()
+    first = content(next(iter(training_batches(*made))))
+    for changed in (
+        text + b"one more\n",
+        text[:begin] + bytes([text[begin] ^ 1]) + text[begin + 1 :],
+    ):
+        path.write_bytes(changed)
+        again = Follower(training_batches(*made, position=position))
+        indices = next(iter(again)).indices
+        assert len(indices) == len(first[-1]) and again.position is not None
+        assert all(p["lines"] == 0 for p in again.position["texts"].values())
+        assert "they are read from their first lines" in log()
+    path.write_bytes(text)
+    assert position["texts"]["many"]["lines"] > 0
+    other = make(data={"other": {"path_src": str(path)}})
+    assert next(iter(training_batches(*other, position=position))).position["turn"] == 0
+
+
+def test_another_number_of_processes_goes_on_at_the_same_line(
+    make: Make, log: Callable[[], str]
+) -> None:
+    made = make()
+    (*_, (_, checkpoint)) = checkpoints_of(training_batches(*made), 20)
+    position = checkpoint[OUR_KEY]["position"]
+    made.opt.world_size = 2
+    for offset in (0, 1):
+        follower = Follower(training_batches(*made, 2, offset, position))
+        next(iter(follower))
+        assert follower.position is not None
+        assert follower.position["texts"] == position["texts"]
+    assert "of 1 processes, this run has 2: the lines are dealt out anew" in log()
+
+
+def test_a_process_without_a_line_is_told(make: Make) -> None:
+    with pytest.raises(UserError, match="no sentence in the lines that fall to process 50 of 50"):
+        next(iter(training_batches(*make(), 50, 49)))
