@@ -216,8 +216,18 @@ def test_the_best_checkpoint_is_kept_and_old_ones_are_counted(
     words = ("-log_json", tmp_path / "h.jsonl")
     train(config, *words, "-train_steps", 10)
     train(config, *words, "-resume", "auto")
-    assert {p.name for p in tmp_path.glob("*.pt")} == {"m_step_20.pt", "m_step_30.pt", "m_best.pt"}
+    left = {"m_step_20.pt", "m_step_30.pt", "m_best.pt"}
+    assert {p.name for p in tmp_path.glob("*.pt")} == left
+    (tmp_path / "m_step_10.pt").write_bytes(b"as if the run had been killed before it removed it")
+    train(config, *words, "-resume", "auto")
+    assert {p.name for p in tmp_path.glob("*.pt")} == left
     totals = {e["step"]: e["total"] for e in read_history(words[1]) if e["event"] == "valid"}
     best = load(tmp_path / "m_best.pt")["onmt_lattice"]
     assert best["step"] == min(totals, key=lambda step: totals[step])
     assert best["best"] == min(totals.values())
+
+
+def test_twenty_kills_leave_no_trace(script: Callable[..., list[str]]) -> None:
+    *counts, last = script("kill_training.py", "-kills", 20, "-seed", 1)
+    assert sum(int(line.split()[-1]) for line in counts) == 20
+    assert last.startswith("20 kills of ") and last.endswith("all ended as without them")

@@ -17,6 +17,7 @@ from conftest import BOTTLENECKS, MODEL, SCHEDULE, Corpus
 
 from onmt_lattice.cli import main
 from onmt_lattice.evaluation import Evaluation
+from onmt_lattice.history import read_history
 from onmt_lattice.opennmt.checkpoint import write_checkpoint
 from onmt_lattice.opennmt.schedules import RateWeight
 
@@ -262,7 +263,8 @@ def test_two_processes_are_one_with_their_batches_together(corpus: Corpus, tmp_p
     checkpoint["model"]["encoder.bottleneck.batches"].fill_(10**6)  # they follow the data no more
     write_checkpoint(start, checkpoint)
     resumed = ("-train_from", start, "-train_steps", 5)
-    train(one, *resumed, "-save_model", tmp_path / "one")
+    history = ("-log_json", tmp_path / "one.jsonl")
+    train(one, *resumed, *history, "-save_model", tmp_path / "one")
 
     two = corpus.yaml(
         tmp_path / "two.yaml",
@@ -270,7 +272,8 @@ def test_two_processes_are_one_with_their_batches_together(corpus: Corpus, tmp_p
         **{"gpu_backend": "gloo", "master_port": free_port()},
     )
     log = tmp_path / "two.log"
-    done = run("train", "-config", two, *resumed, "-save_model", tmp_path / "two", "-log_file", log)
+    words = ("-save_model", tmp_path / "two", "-log_json", tmp_path / "two.jsonl")
+    done = run("train", "-config", two, *resumed, *words, "-log_file", log)
     assert done.returncode == 0, done.stderr
     assert "Warning" not in done.stderr
     assert log_of(log).count("Step 5/5") == 1 and log_of(log).count("Validation quantized") == 1
@@ -284,6 +287,53 @@ def test_two_processes_are_one_with_their_batches_together(corpus: Corpus, tmp_p
     assert (expected["model"][key] - checkpoint["model"][key]).abs().max() > 0.01
     last = re.findall(r"Step 5/5; .*(nll.*bits/tok; lambda: [\d.]+)", log_of(log))
     assert len(last) == 1
+    one_valid, two_valid = (
+        [e for e in read_history(tmp_path / f"{name}.jsonl") if e["event"] == "valid"]
+        for name in ("one", "two")
+    )
+    for key in ("nll", "rate", "relaxed_nll", "relaxed_rate", "accuracy"):
+        assert two_valid[0][key] == pytest.approx(one_valid[0][key], rel=1e-4)
+
+
+@pytest.fixture
+def forked(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Several processes of a training are forks of this one, which are there at once."""
+    context = torch.multiprocessing.get_context("fork")
+    monkeypatch.setattr(torch.multiprocessing, "get_context", lambda method: context)
+
+
+@pytest.mark.usefixtures("forked")
+@pytest.mark.parametrize("accum", [1, 2])
+def test_two_processes_that_are_resumed_are_the_same_two(
+    corpus: Corpus, tmp_path: Path, accum: int
+) -> None:
+    config = corpus.yaml(
+        tmp_path / "two.yaml",
+        **{"dropout": [0.1], "accum_count": [accum], "batch_type": "tokens", "batch_size": 300},
+        **{"bucket_size": 64, "report_every": 2, "valid_steps": 3, "keep_checkpoint": 1},
+        **{"transforms": ["tokendrop"], "world_size": 2, "gpu_ranks": [0, 1]},
+        **{"gpu_backend": "gloo", "master_port": free_port()},
+    )
+    ends, histories = [], []
+    for name, stops in {"whole": [13], "parts": [5, 13]}.items():
+        base = tmp_path / name
+        for step in stops:
+            words = ("-save_model", base, "-log_json", f"{base}.jsonl", "-train_steps", step)
+            train(config, *words, "-resume", "auto")
+        ends.append(load(tmp_path / f"{name}_step_13.pt"))
+        clocks = ("seconds", "tokens_per_second")
+        histories.append([
+            {k: v for k, v in entry.items() if k not in clocks}
+            for entry in read_history(f"{base}.jsonl")
+        ])  # fmt: skip
+    for part in ("model", "generator", "optim", "onmt_lattice"):
+        assert_equal(ends[0][part], ends[1][part], part)
+    assert histories[0] == histories[1]
+    (other,) = ends[0]["onmt_lattice"]["others"]
+    assert not torch.equal(
+        other["random_state"]["torch"], ends[0]["onmt_lattice"]["random_state"]["torch"]
+    )
+    assert other["position"]["stride"] == 2
 
 
 # ---- subwords ------------------------------------------------------------------------------------

@@ -47,6 +47,7 @@ def settle_start(opt: Namespace) -> dict[str, Any] | None:
     start: dict[str, Any] | None = None
     if found is not None:
         opt.train_from, start = str(found[0]), found[1]
+        _remove_older(opt, start[OUR_KEY]["step"])
     elif opt.train_from:
         start = load_checkpoint(opt.train_from)
     if opt.resume != AUTO:
@@ -54,6 +55,14 @@ def settle_start(opt: Namespace) -> dict[str, Any] | None:
     if opt.seed < 0:
         opt.seed = _drawn_seed() if start is None else int(start["opt"].seed)
     return start
+
+
+def _remove_older(opt: Namespace, step: int) -> None:
+    """Remove what a run that was killed behind its save at ``step`` would have removed next."""
+    if opt.keep_checkpoint > 0:
+        upto = [path for of, path in checkpoints(opt.save_model).items() if of <= step]
+        for path in upto[: -opt.keep_checkpoint]:
+            path.unlink(missing_ok=True)
 
 
 def _check_path(save_model: str) -> None:
