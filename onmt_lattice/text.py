@@ -52,13 +52,14 @@ def decoded_lines(
     path: str | os.PathLike[str],
     option: str = "-src",
     longest: int | None = LONGEST_LINE,
+    first: int = 1,
 ) -> Iterator[str]:
-    """Yield :func:`lines_of` a text that was read from ``path``, without their line feeds.
+    """Yield :func:`lines_of` a text that was read from ``path``, from line ``first`` on.
 
     Raises:
         UserError: as there.
     """
-    for number, line in enumerate(lines, 1):
+    for number, line in enumerate(lines, first):
         if number == 1:
             _check_beginning(line, path, option)
             line = line.removeprefix(_MARK)

@@ -36,8 +36,8 @@ from onmt.transforms import make_transforms
 from onmt.utils.logging import logger
 
 from onmt_lattice.errors import UserError
-from onmt_lattice.files import decoded_lines
 from onmt_lattice.opennmt.checkpoint import host_random_state, set_random_state
+from onmt_lattice.text import decoded_lines, is_sentence
 
 Position = dict[str, Any]
 KEYS = ("src", "tgt", "src_original", "tgt_original")
@@ -101,11 +101,12 @@ class Text:
 
     def _pass(self) -> Iterator[Item]:
         with open(self.path, "rb") as file:
-            for text in decoded_lines(self._tracked(file), self.path, f"data.{self.name}.path_src"):
+            lines, option = self._tracked(file), f"data.{self.name}.path_src"
+            for text in decoded_lines(lines, self.path, option, None, self._lines + 1):
                 number = self._lines - 1
                 if number % self.stride != self.offset:
                     continue
-                if not text.split():
+                if not is_sentence(text):
                     self._skip(number)
                     continue
                 words: dict[str, Any] = {key: text.split() for key in KEYS}
