@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -77,6 +78,72 @@ def test_a_run_that_is_stopped_goes_on_to_the_same_end(
             path.unlink()
     train(config, *words)
     assert_same_end(whole, parts, 30)
+
+
+OPTIONS: dict[str, dict[str, Any]] = {
+    "lstm": {
+        **{"rnn_type": "LSTM", "layers": 2, "bottleneck_site": "all", "optim": "adafactor"},
+        **{"dropout": [0.3, 0.1], "dropout_steps": [0, 4]},
+    },
+    "averaged": {
+        **{"average_decay": 0.1, "average_every": 2, "optim": "sgd", "learning_rate": 0.5},
+        **{"max_grad_norm": 0.5, "max_generator_batches": 3},
+    },
+    "accumulated": {
+        **{"accum_count": [1, 3], "accum_steps": [0, 2], "normalization": "tokens"},
+        **{"batch_type": "tokens", "batch_size": 200, "optim": "adagrad"},
+    },
+    "noisy": {
+        **{"transforms": ["switchout", "bart"], "mask_length": "word", "mask_ratio": 0.3},
+        **{"bottleneck_dim": None, "bottleneck": "ste_scalar", "optim": "adadelta"},
+    },
+    "warmed_up": {
+        **{"decay_method": "noam", "warmup_steps": 5, "bottleneck_dim": None},
+        **{"bottleneck": "ste_vector", "freeze_word_vecs_enc": True, "bucket_size": 10},
+    },
+    "pieces": {"transforms": ["sentencepiece"], "bottleneck": "lattice", "lattice": "E8"},
+}
+
+
+@pytest.mark.parametrize("name", OPTIONS)
+def test_runs_of_any_options_go_on_to_the_same_end(
+    corpus: Corpus, tmp_path: Path, name: str
+) -> None:
+    changes = OPTIONS[name]
+    if "sentencepiece" in changes.get("transforms", []):
+        sentencepiece = pytest.importorskip("sentencepiece")
+        words = {"input": str(corpus.train), "model_prefix": str(tmp_path / "pieces")}
+        sentencepiece.SentencePieceTrainer.train(**words, vocab_size=400, minloglevel=2)
+        changes = {**changes, "src_subword_model": str(tmp_path / "pieces.model")}
+        changes["src_vocab"] = str(tmp_path / "vocab")
+    config = corpus.yaml(
+        tmp_path / "a.yaml",
+        **{"train_steps": 7, "save_checkpoint_steps": 3, "valid_steps": 4, "report_every": 2},
+        **{"bucket_size": 70, **changes},
+    )
+    if "src_vocab" in changes:
+        assert main(["build_vocab", "-config", str(config)]) == 0
+    whole, parts = tmp_path / "whole", tmp_path / "parts"
+    train(config, "-save_model", whole, "-log_json", f"{whole}.jsonl")
+    for end in ("_step_3.pt", ".jsonl"):
+        shutil.copy(f"{whole}{end}", f"{parts}{end}")
+    train(config, "-save_model", parts, "-log_json", f"{parts}.jsonl", "-resume", "auto")
+    assert_same_end(whole, parts, 7)
+
+
+def test_patience_goes_on(corpus: Corpus, tmp_path: Path) -> None:
+    options = {"early_stopping": 3, "early_stopping_criteria": ["accuracy"], "valid_steps": 1}
+    # Nothing is learned, so that after the first validation none is better.
+    options |= {"save_checkpoint_steps": 1, "learning_rate": 1e-12, "train_steps": 20}
+    config = corpus.yaml(tmp_path / "a.yaml", **options, save_model=str(tmp_path / "m"))
+    log = tmp_path / "log"
+    train(config, "-train_steps", 2)
+    train(config, "-resume", "auto", "-log_file", log)
+    assert "Going on behind line" in log.read_text()
+    assert {p.name for p in tmp_path.glob("m_s*")} == {f"m_step_{step}.pt" for step in range(1, 5)}
+    train(config, "-resume", "auto", "-log_file", log)
+    assert "Step 4: stopped by -early_stopping, nothing left to train" in log.read_text()
+    assert not (tmp_path / "m_step_5.pt").exists()
 
 
 def test_a_run_does_not_start_where_there_are_checkpoints(

@@ -32,6 +32,7 @@ from onmt_lattice.opennmt.checkpoint import (
     share_of,
 )
 from onmt_lattice.opennmt.model import Autoencoder
+from onmt_lattice.opennmt.patience import set_patience
 from onmt_lattice.opennmt.reporting import HistoryReports, NormOptimizer
 from onmt_lattice.opennmt.room import warn_of_room
 from onmt_lattice.opennmt.settings import bottleneck_label, bottleneck_settings, check_single_path
@@ -69,6 +70,9 @@ def run_process(
         return
 
     trainer = build(opt, fields, checkpoint, device_id, rank)
+    if trainer.earlystopper is not None and trainer.earlystopper.has_stopped():
+        logger.info("Step %d: stopped by -early_stopping, nothing left to train", done)
+        return
     if batch_queue is None:
         position = position_of(checkpoint, rank)
         stream: Iterable[Any] = training_batches(opt, fields, transforms_cls, position=position)
@@ -147,6 +151,9 @@ def build(
         trainer.batches_taken = checkpoint[OUR_KEY]["batches_taken"]
         trainer.carried = (share_of(checkpoint, rank) or {}).get("unreported")
         trainer.best = checkpoint[OUR_KEY].get("best", math.inf)
+        patience = checkpoint[OUR_KEY].get("patience")
+        if trainer.earlystopper is not None and patience is not None:
+            set_patience(trainer.earlystopper, patience)
         trainer.resume_average(checkpoint[OUR_KEY].get("raw"))
     if opt.log_json and rank == 0:
         trainer.report_manager = HistoryReports(

@@ -19,6 +19,7 @@ from onmt_lattice.noise import SentenceNoise
 from onmt_lattice.opennmt.checkpoint import random_state
 from onmt_lattice.opennmt.interruption import StopRequest
 from onmt_lattice.opennmt.model import Autoencoder
+from onmt_lattice.opennmt.patience import fresh_scores, patience_of
 from onmt_lattice.opennmt.processes import gathered
 from onmt_lattice.opennmt.statistics import RateStatistics
 from onmt_lattice.opennmt.stream import Follower
@@ -45,6 +46,8 @@ class RateTrainer(Trainer):
         super().__init__(*args, **kwargs)
         self.batches_taken = 0
         self.data = Follower([])
+        if self.earlystopper is not None:
+            fresh_scores(self.earlystopper)
         self.noise_seed = 0
         self.unreported = RateStatistics()
         self.carried: dict[str, float] | None = None
@@ -63,6 +66,7 @@ class RateTrainer(Trainer):
             "batches_taken": self.batches_taken,
             "rate_weight": self.train_loss.rate_weight(step),
             "best": self.best,
+            "patience": None if self.earlystopper is None else patience_of(self.earlystopper),
         }
 
     def share(self) -> dict[str, Any]:
