@@ -63,6 +63,7 @@ def stock(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
             (onmt, "Trainer", onmt.trainer.Trainer),
             (onmt.bin.train, "single_main", onmt.train_single.main),
             (onmt.bin.train, "load_checkpoint", onmt.models.model_saver.load_checkpoint),
+            (onmt.bin.train, "batch_producer", plugin._stock_batch_producer),
             (onmt.bin.train, "_build_train_iter", onmt.train_single._build_train_iter),
         ):
             patch.setattr(module, name, value)

@@ -15,13 +15,12 @@ from typing import Any
 import pytest
 import torch
 from conftest import Corpus
-from test_training import assert_equal, load, train
+from test_training import assert_equal, assert_same_end, load, train
 
 from onmt_lattice.cli import main
 from onmt_lattice.history import read_history
 
 Mistake = Callable[..., str]
-PARTS = ("model", "generator", "optim", "onmt_lattice")
 STEPS = {"train_steps": 30, "save_checkpoint_steps": 10, "valid_steps": 15, "report_every": 4}
 
 
@@ -37,20 +36,6 @@ def wait_for(path: Path, process: subprocess.Popen[bytes]) -> None:
     """Wait until a file is there, or the process has ended."""
     while not path.exists() and process.poll() is None:
         time.sleep(0.01)
-
-
-def timeless(history: Path) -> list[dict[str, Any]]:
-    """Return the entries of a history without what differs from run to run."""
-    clocks = ("seconds", "tokens_per_second")
-    return [{k: v for k, v in entry.items() if k not in clocks} for entry in read_history(history)]
-
-
-def assert_same_end(a: Path, b: Path, step: int) -> None:
-    """Assert that two runs have ended alike, bit for bit, and have told the same of it."""
-    once, twice = (load(base.with_name(f"{base.name}_step_{step}.pt")) for base in (a, b))
-    for part in PARTS:
-        assert_equal(once[part], twice[part], part)
-    assert timeless(a.with_suffix(".jsonl")) == timeless(b.with_suffix(".jsonl"))
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGKILL])

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 import re
+import signal
 import socket
 import subprocess
 import sys
+import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -17,6 +21,7 @@ from conftest import BOTTLENECKS, MODEL, SCHEDULE, Corpus
 
 from onmt_lattice.cli import main
 from onmt_lattice.evaluation import Evaluation
+from onmt_lattice.files import checkpoints
 from onmt_lattice.history import read_history
 from onmt_lattice.opennmt.checkpoint import write_checkpoint
 from onmt_lattice.opennmt.schedules import RateWeight
@@ -302,38 +307,75 @@ def forked(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.multiprocessing, "get_context", lambda method: context)
 
 
-@pytest.mark.usefixtures("forked")
-@pytest.mark.parametrize("accum", [1, 2])
-def test_two_processes_that_are_resumed_are_the_same_two(
-    corpus: Corpus, tmp_path: Path, accum: int
-) -> None:
-    config = corpus.yaml(
-        tmp_path / "two.yaml",
-        **{"dropout": [0.1], "accum_count": [accum], "batch_type": "tokens", "batch_size": 300},
-        **{"bucket_size": 64, "report_every": 2, "valid_steps": 3, "keep_checkpoint": 1},
-        **{"transforms": ["tokendrop"], "world_size": 2, "gpu_ranks": [0, 1]},
-        **{"gpu_backend": "gloo", "master_port": free_port()},
+def two_processes(corpus: Corpus, path: Path, **changes: Any) -> Path:
+    """Write the settings of a short training in two processes on the CPU."""
+    return corpus.yaml(
+        path,
+        **{"dropout": [0.1], "batch_type": "tokens", "batch_size": 300, "bucket_size": 64},
+        **{"report_every": 2, "valid_steps": 3, "transforms": ["tokendrop"]},
+        **{"world_size": 2, "gpu_ranks": [0, 1], "gpu_backend": "gloo"},
+        **{"master_port": free_port(), **changes},
     )
-    ends, histories = [], []
+
+
+def assert_same_end(one: Path, other: Path, step: int) -> None:
+    """Assert that two runs have ended alike, bit for bit, and have told the same of it."""
+    once, twice = (load(Path(f"{base}_step_{step}.pt")) for base in (one, other))
+    for part in ("model", "generator", "optim", "onmt_lattice"):
+        assert_equal(once[part], twice[part], part)
+    assert timeless(one.with_suffix(".jsonl")) == timeless(other.with_suffix(".jsonl"))
+
+
+def timeless(history: Path) -> list[dict[str, Any]]:
+    """Return the entries of a history without what differs from run to run."""
+    clocks = ("seconds", "tokens_per_second")
+    return [{k: v for k, v in entry.items() if k not in clocks} for entry in read_history(history)]
+
+
+@pytest.mark.usefixtures("forked")
+def test_two_processes_that_are_resumed_are_the_same_two(corpus: Corpus, tmp_path: Path) -> None:
+    config = two_processes(corpus, tmp_path / "a.yaml", keep_checkpoint=1, accum_count=[2])
     for name, stops in {"whole": [13], "parts": [5, 13]}.items():
         base = tmp_path / name
         for step in stops:
             words = ("-save_model", base, "-log_json", f"{base}.jsonl", "-train_steps", step)
             train(config, *words, "-resume", "auto")
-        ends.append(load(tmp_path / f"{name}_step_13.pt"))
-        clocks = ("seconds", "tokens_per_second")
-        histories.append([
-            {k: v for k, v in entry.items() if k not in clocks}
-            for entry in read_history(f"{base}.jsonl")
-        ])  # fmt: skip
-    for part in ("model", "generator", "optim", "onmt_lattice"):
-        assert_equal(ends[0][part], ends[1][part], part)
-    assert histories[0] == histories[1]
-    (other,) = ends[0]["onmt_lattice"]["others"]
-    assert not torch.equal(
-        other["random_state"]["torch"], ends[0]["onmt_lattice"]["random_state"]["torch"]
-    )
+    assert_same_end(tmp_path / "whole", tmp_path / "parts", 13)
+    first = load(tmp_path / "whole_step_13.pt")["onmt_lattice"]
+    (other,) = first["others"]
+    assert not torch.equal(other["random_state"]["torch"], first["random_state"]["torch"])
     assert other["position"]["stride"] == 2
+
+
+@pytest.mark.usefixtures("forked")
+def test_two_processes_are_stopped_together_and_go_on(corpus: Corpus, tmp_path: Path) -> None:
+    config = two_processes(corpus, tmp_path / "a.yaml", save_checkpoint_steps=2)
+    whole, parts = tmp_path / "whole", tmp_path / "parts"
+    words = ("-config", config, "-save_model", parts, "-log_json", f"{parts}.jsonl")
+
+    def stop() -> None:
+        while not (tmp_path / "parts_step_2.pt").exists():
+            time.sleep(0.01)
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    threading.Thread(target=stop, daemon=True).start()
+    assert main(["train", *map(str, words)]) == 128 + signal.SIGTERM
+    assert not multiprocessing.active_children()
+    step = max(checkpoints(parts)) + 3
+    for base in (whole, parts):
+        words = ("-save_model", base, "-log_json", f"{base}.jsonl", "-train_steps", step)
+        train(config, *words, "-resume", "auto")
+    assert_same_end(whole, parts, step)
+
+
+@pytest.mark.usefixtures("forked")
+def test_what_ends_one_of_two_processes_is_told_in_a_line(
+    corpus: Corpus, tmp_path: Path, mistake: Mistake
+) -> None:
+    changes = {"optim": "sgd", "learning_rate": 1e30, "max_grad_norm": 0.0}
+    config = two_processes(corpus, tmp_path / "a.yaml", **changes, save_model=str(tmp_path / "m"))
+    assert "not finite" in mistake("train", "-config", config, "-log_file", tmp_path / "log")
+    assert not multiprocessing.active_children()
 
 
 # ---- subwords ------------------------------------------------------------------------------------

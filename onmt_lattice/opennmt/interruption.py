@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 import signal
 import threading
+from contextlib import suppress
 from types import FrameType
 from typing import Any
 
@@ -38,6 +40,47 @@ class StopRequest:
 
     def _note(self, number: int, frame: FrameType | None) -> None:
         if self.number is not None:
-            os._exit(128 + number)
+            self._end(number)
+            return
         self.number = number
         logger.info("%s: stopping after this step", signal.Signals(number).name)
+
+    def _end(self, number: int) -> None:
+        os._exit(128 + number)
+
+
+class PatientRequest(StopRequest):
+    """That of one of several processes, which stop together: the one that started them ends it."""
+
+    def _end(self, number: int) -> None:
+        pass
+
+
+class PassedOn(StopRequest):
+    """That of the process that has started the others: they are asked to stop, or all are ended."""
+
+    def __exit__(self, *exception: object) -> None:
+        super().__exit__(*exception)
+        _signal_children(signal.SIGKILL)
+        for child in multiprocessing.active_children():
+            child.join()
+
+    def _note(self, number: int, frame: FrameType | None) -> None:
+        super()._note(number, frame)
+        _signal_children(signal.SIGTERM)
+
+    def _end(self, number: int) -> None:
+        _signal_children(signal.SIGKILL)
+        super()._end(number)
+
+
+def _signal_children(number: signal.Signals) -> None:
+    for child in multiprocessing.active_children():
+        with suppress(ProcessLookupError):
+            os.kill(child.pid or 0, number)
+
+
+def leave_signals_to_others() -> None:
+    """Let this process go on until the one that has started it ends it."""
+    for number in SIGNALS:
+        signal.signal(number, signal.SIG_IGN)

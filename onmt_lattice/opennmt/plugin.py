@@ -15,6 +15,7 @@ name                                            what stands there now, and why
 ``Trainer``                                     validates on the CPU too, in both channels
 ``bin.train.single_main``                       :func:`run_process`, a process that resumes exactly
 ``bin.train._init_train``                       refuses a vocabulary that does not fit the text
+``bin.train.batch_producer``                    leaves signals to the process that has started it
 ``bin.train.load_checkpoint``                   reads checkpoints without running code
 ``bin.train._build_train_iter``                 batches that go on from any place in the texts
 ``utils.distributed.all_gather_list``           needs CUDA; processes on the CPU gather over gloo
@@ -35,12 +36,15 @@ import onmt.utils.distributed
 import onmt.utils.loss
 import torch
 from onmt.models import NMTModel
+from onmt.utils.logging import logger
 from torch import nn
 
+from onmt_lattice.errors import Interrupted
 from onmt_lattice.opennmt import checkpoint
 from onmt_lattice.opennmt.corpora import TextCorpus
 from onmt_lattice.opennmt.coverage import check_corpora
 from onmt_lattice.opennmt.encoder import BottleneckEncoder
+from onmt_lattice.opennmt.interruption import leave_signals_to_others
 from onmt_lattice.opennmt.loss import with_rate
 from onmt_lattice.opennmt.model import Autoencoder
 from onmt_lattice.opennmt.options import ENCODER_TYPE
@@ -52,6 +56,7 @@ from onmt_lattice.opennmt.trainer import RateTrainer
 _stock_build_model = onmt.model_builder.build_task_specific_model
 _stock_build_loss = onmt.utils.loss.build_loss_compute
 _stock_init_train = onmt.bin.train._init_train
+_stock_batch_producer = onmt.bin.train.batch_producer
 _stock_gather = onmt.utils.distributed.all_gather_list
 
 
@@ -110,7 +115,19 @@ def go_on_from(start: dict[str, Any] | None) -> None:
 def single_main(*args: Any, **kwargs: Any) -> None:
     """Train in this process, which OpenNMT-py may just have started: install, then run."""
     install()
-    run_process(*args, **kwargs)
+    try:
+        run_process(*args, **kwargs)
+    except Interrupted as interruption:
+        if torch.distributed.is_initialized():  # then the process that started this one says so
+            logger.info("%s", interruption)
+        else:
+            raise
+
+
+def batch_producer(*args: Any) -> None:
+    """Make batches for another process until this one is ended."""
+    leave_signals_to_others()
+    _stock_batch_producer(*args)
 
 
 def install() -> None:
@@ -123,6 +140,7 @@ def install() -> None:
     onmt.Trainer = RateTrainer
     onmt.bin.train.single_main = single_main
     onmt.bin.train._init_train = init_train
+    onmt.bin.train.batch_producer = batch_producer
     onmt.bin.train.load_checkpoint = load_checkpoint
     onmt.bin.train._build_train_iter = training_batches
     onmt.utils.distributed.all_gather_list = all_gather_list

@@ -7,7 +7,6 @@ import math
 import os
 from argparse import Namespace
 from collections.abc import Iterable, Iterator
-from contextlib import nullcontext
 from typing import Any
 
 import torch
@@ -31,6 +30,7 @@ from onmt_lattice.opennmt.checkpoint import (
     set_random_state,
     share_of,
 )
+from onmt_lattice.opennmt.interruption import PatientRequest
 from onmt_lattice.opennmt.model import Autoencoder
 from onmt_lattice.opennmt.patience import set_patience
 from onmt_lattice.opennmt.reporting import HistoryReports, NormOptimizer
@@ -78,12 +78,13 @@ def run_process(
         stream: Iterable[Any] = training_batches(opt, fields, transforms_cls, position=position)
     else:
         stream = queued_batches(batch_queue, semaphore)
+        trainer.stop = PatientRequest()
     split_noise(opt, checkpoint, rank)
     valid = build_dynamic_dataset_iter(
         *(fields, transforms_cls, opt), is_train=False, stride=opt.world_size, offset=rank
     )
     trainer.data = Follower(resumed(stream, checkpoint, rank))
-    with trainer.stop if batch_queue is None else nullcontext():
+    with trainer.stop:
         trainer.train(
             IterOnDevice(trainer.data, device_id),
             opt.train_steps,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TypeVar
 
+import torch
 from torch import distributed
 
 T = TypeVar("T")
@@ -21,6 +22,15 @@ def gathered(value: T) -> list[T]:
     values: list[T | None] = [None] * distributed.get_world_size()
     distributed.all_gather_object(values, value)
     return values  # type: ignore[return-value]
+
+
+def greatest(value: int, device: torch.device) -> int:
+    """Return the greatest value of all processes, sent through ``device``."""
+    if not _several():
+        return value
+    sent = torch.tensor(value, device=device)
+    distributed.all_reduce(sent, distributed.ReduceOp.MAX)
+    return int(sent)
 
 
 def _several() -> bool:

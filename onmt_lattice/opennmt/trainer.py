@@ -20,7 +20,7 @@ from onmt_lattice.opennmt.checkpoint import random_state
 from onmt_lattice.opennmt.interruption import StopRequest
 from onmt_lattice.opennmt.model import Autoencoder
 from onmt_lattice.opennmt.patience import fresh_scores, patience_of
-from onmt_lattice.opennmt.processes import gathered
+from onmt_lattice.opennmt.processes import gathered, greatest
 from onmt_lattice.opennmt.statistics import RateStatistics
 from onmt_lattice.opennmt.stream import Follower
 
@@ -128,14 +128,16 @@ class RateTrainer(Trainer):
 
     def _stop_if_asked(self) -> None:
         """Save a checkpoint and raise :class:`Interrupted` if a signal has asked to stop."""
-        if self.stop.number is None:
+        device = next(self.model.parameters()).device
+        number = greatest(self.stop.number or 0, device)  # all processes stop at the same step
+        if not number:
             return
         step = self.optim.training_step - 1
-        said = f"stopped at step {step} by {signal.Signals(self.stop.number).name}"
+        said = f"stopped at step {step} by {signal.Signals(number).name}"
         if step > 0 and self.model_saver is not None:
             self.model_saver.save(step, moving_average=self.moving_average)
             said += f"; {self.model_saver.last_path} is written, and -resume auto goes on from it"
-        raise Interrupted(self.stop.number, said)
+        raise Interrupted(number, said)
 
     def _update_average(self, step: int) -> None:
         if (step - 1) % self.averaged_every == 0:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import copy
 import os
+import re
+import signal
 from argparse import Namespace
 
 import onmt.bin.train
@@ -12,11 +14,12 @@ import yaml
 from onmt.utils.logging import init_logger
 from onmt.utils.parse import ArgumentParser
 
-from onmt_lattice.errors import UserError
-from onmt_lattice.files import check_folder, check_output
+from onmt_lattice.errors import Interrupted, UserError
+from onmt_lattice.files import check_folder, check_output, checkpoints
 from onmt_lattice.history import read_history
 from onmt_lattice.opennmt import plugin
 from onmt_lattice.opennmt.corpora import check_texts, target_is_source
+from onmt_lattice.opennmt.interruption import PassedOn
 from onmt_lattice.opennmt.options import parse_train
 from onmt_lattice.opennmt.ranges import RANGES
 from onmt_lattice.opennmt.resumption import settle_start
@@ -36,7 +39,31 @@ def train(argv: list[str]) -> None:
     init_logger(opt.log_file)
     check_texts(yaml.safe_load(opt.data))
     plugin.go_on_from(settle_start(opt))
-    onmt.bin.train.train(opt)
+    if opt.world_size == 1:
+        onmt.bin.train.train(opt)
+    else:
+        _train_in_several(opt)
+
+
+def _train_in_several(opt: Namespace) -> None:
+    """Train in processes of their own, and tell in one line what has ended them early.
+
+    Raises:
+        Interrupted: if a signal has stopped them.
+        UserError: as one of them did.
+    """
+    with PassedOn() as stop:
+        try:
+            onmt.bin.train.train(opt)
+        except Exception as error:  # its message is the traceback of one of them
+            if told := re.search(r"^[\w.]*\.UserError: (.*)", str(error), re.MULTILINE):
+                raise UserError(told[1]) from error
+            raise
+    if stop.number is not None:
+        said = f"stopped by {signal.Signals(stop.number).name}"
+        if written := list(checkpoints(opt.save_model).values()):
+            said += f"; {written[-1]} is the last checkpoint, and -resume auto goes on from it"
+        raise Interrupted(stop.number, said)
 
 
 def check_options(opt: Namespace) -> None:
