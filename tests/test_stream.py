@@ -20,7 +20,7 @@ from onmt_lattice.errors import UserError
 from onmt_lattice.opennmt import options, parsing, plugin, training
 from onmt_lattice.opennmt.checkpoint import OUR_KEY, random_state
 from onmt_lattice.opennmt.process import resumed
-from onmt_lattice.opennmt.stream import Follower, training_batches
+from onmt_lattice.opennmt.stream import Follower, Text, training_batches
 
 Make = Callable[..., "Ingredients"]
 
@@ -131,6 +131,23 @@ def log(caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch) -> Ca
     for name in (logger.name, "root"):
         caplog.set_level(logging.INFO, name)
     return lambda: said_by(caplog)
+
+
+def test_going_on_reads_no_more_than_a_bucket(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    made = make()
+    (*_, (_, checkpoint)) = checkpoints_of(training_batches(*made), 50)
+    read: list[bytes] = []
+    tracked = Text._tracked
+
+    def counted(self: Text, file: Any) -> Iterator[bytes]:
+        for line in tracked(self, file):
+            read.append(line)
+            yield line
+
+    monkeypatch.setattr(Text, "_tracked", counted)
+    position = checkpoint[OUR_KEY]["position"]
+    next(resumed(training_batches(*made, position=position), checkpoint, 0))
+    assert made.opt.bucket_size <= len([line for line in read if line.strip()]) <= 26
 
 
 def test_a_checkpoint_without_a_position_has_its_batches_read_again(
