@@ -100,7 +100,7 @@ def test_a_file_that_is_no_history_is_refused(refused: Callable[..., str], tmp_p
     other = tmp_path / "text"
     other.write_text("precious\n", encoding="utf-8")
     assert f"{other}, line 1: no entry of a history" in refused("-log_json", other)
-    assert f"{tmp_path}: cannot be read" in refused("-log_json", tmp_path)
+    assert f"{tmp_path}: is a folder; expected" in refused("-log_json", tmp_path)
     assert other.read_text(encoding="utf-8") == "precious\n"
 
 
