@@ -19,6 +19,7 @@ from test_training import assert_equal, assert_same_end, load, train
 
 from onmt_lattice.cli import main
 from onmt_lattice.history import read_history
+from onmt_lattice.opennmt.checkpoint import write_checkpoint
 
 Mistake = Callable[..., str]
 STEPS = {"train_steps": 30, "save_checkpoint_steps": 10, "valid_steps": 15, "report_every": 4}
@@ -113,6 +114,22 @@ def test_runs_of_any_options_go_on_to_the_same_end(
     for end in ("_step_3.pt", ".jsonl"):
         shutil.copy(f"{whole}{end}", f"{parts}{end}")
     train(config, "-save_model", parts, "-log_json", f"{parts}.jsonl", "-resume", "auto")
+    assert_same_end(whole, parts, 7)
+
+
+def test_checkpoints_from_before_positions_were_kept_go_on_to_the_same_end(
+    corpus: Corpus, tmp_path: Path
+) -> None:
+    changes = {"train_steps": 7, "save_checkpoint_steps": 3, "bucket_size": 70}
+    config = corpus.yaml(tmp_path / "a.yaml", **changes)
+    whole, parts, log = (tmp_path / name for name in ("whole", "parts", "log"))
+    train(config, "-save_model", whole, "-log_json", f"{whole}.jsonl")
+    old = load(tmp_path / "whole_step_3.pt")
+    del old["onmt_lattice"]["position"]
+    write_checkpoint(tmp_path / "parts_step_3.pt", old)
+    words = ("-save_model", parts, "-log_json", f"{parts}.jsonl", "-resume", "auto")
+    train(config, *words, "-log_file", log)
+    assert "the 3 batches before it are read again" in log.read_text()
     assert_same_end(whole, parts, 7)
 
 
