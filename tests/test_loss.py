@@ -1,4 +1,4 @@
-"""The objective: NLL + λ · rate, the rate once a batch, whatever shards and accumulation."""
+"""The objective: NLL + λ · rate, the rate once a batch, whatever the accumulation."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from torch import Tensor
 
 from onmt_lattice.noise import StreamNoise
 from onmt_lattice.opennmt.schedules import RateWeight
+from onmt_lattice.opennmt.statistics import RateStatistics
 
 Build = Callable[..., Any]
 LEARNING_RATE = 0.5
@@ -83,13 +84,12 @@ def moved(trainer: Any, batch: Any, normalization: str) -> dict[str, Tensor]:
 
 
 @pytest.mark.parametrize("normalization", ["sents", "tokens"])
-@pytest.mark.parametrize("shard", [0, 1, 2, 32])
 @pytest.mark.parametrize("bottleneck", ["gaussian", "ste_scalar"])
-def test_the_rate_enters_once_whatever_the_shards(
-    build: Build, bottleneck: str, shard: int, normalization: str
+def test_a_step_goes_down_the_objective_s_gradient(
+    build: Build, bottleneck: str, normalization: str
 ) -> None:
     options = {**(STE if bottleneck == "ste_scalar" else {}), "normalization": normalization}
-    trainer = fresh(build, **options, max_generator_batches=shard)
+    trainer = fresh(build, **options)
     batch = batch_of(trainer, LINES)
     expected = moved(fresh(build, **options), batch, normalization)
     before = parameters(trainer)
@@ -99,11 +99,10 @@ def test_the_rate_enters_once_whatever_the_shards(
 
 
 @pytest.mark.parametrize("normalization", ["sents", "tokens"])
-@pytest.mark.parametrize("shard", [0, 2, 32])
 def test_two_accumulated_batches_are_one_of_twice_the_size(
-    build: Build, shard: int, normalization: str
+    build: Build, normalization: str
 ) -> None:
-    options = {**STE, "normalization": normalization, "max_generator_batches": shard}
+    options = {**STE, "normalization": normalization}
     whole = fresh(build, **options)
     expected = moved(fresh(build, **options), batch_of(whole, LINES), normalization)
     assert_alike(stepped(whole, [batch_of(whole, LINES)]), expected, rtol=1e-4, atol=1e-6)
@@ -112,15 +111,14 @@ def test_two_accumulated_batches_are_one_of_twice_the_size(
     assert_alike(stepped(halves, parts), expected, rtol=1e-4, atol=1e-6)
 
 
-@pytest.mark.parametrize("shard", [0, 2])
-def test_statistics_tell_the_decoder_s_nats_from_the_rate_s(build: Build, shard: int) -> None:
-    trainer = fresh(build, max_generator_batches=shard)
+def test_statistics_tell_the_decoder_s_nats_from_the_rate_s(build: Build) -> None:
+    trainer = fresh(build)
     batch = batch_of(trainer, LINES)
     torch.manual_seed(5)
     _, nll, rate = objective(trainer, batch, 1.0)
     torch.manual_seed(5)
     outputs, attns = trainer.model(batch.src[0], batch.tgt, batch.src[1])
-    _, stats = trainer.train_loss(batch, outputs, attns, normalization=7.0, shard_size=shard)
+    _, stats = trainer.train_loss(batch, outputs, attns, normalization=7.0, shard_size=32)
     tokens = sum(len(line.split()) + 1 for line in LINES)
     assert stats.n_words == tokens
     assert stats.loss == pytest.approx(nll.item(), rel=1e-5)
@@ -130,17 +128,18 @@ def test_statistics_tell_the_decoder_s_nats_from_the_rate_s(build: Build, shard:
 
 
 @pytest.mark.parametrize("accum", [1, 2])
-def test_lambda_is_that_of_the_step(build: Build, accum: int) -> None:
+def test_lambda_is_that_of_the_step(
+    build: Build, accum: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
     trainer = fresh(build, accum_count=[accum])
     seen = []
-    compute = trainer.train_loss._compute_loss
+    update = RateStatistics.update
 
-    def recorded(*args: Any, **kwargs: Any) -> Any:
-        loss, stats = compute(*args, **kwargs)
+    def recorded(total: RateStatistics, stats: RateStatistics, *args: Any) -> None:
         seen.append((trainer.optim.training_step, stats.rate_weight))
-        return loss, stats
+        update(total, stats, *args)
 
-    trainer.train_loss._compute_loss = recorded
+    monkeypatch.setattr(RateStatistics, "update", recorded)
     stepped(trainer, [batch_of(trainer, LINES)] * (4 * accum), steps=4)
     expected = RateWeight(3.0, "hyperbolic", 2)
     assert sorted(set(seen)) == [(step, expected(step)) for step in (1, 2, 3, 4)]

@@ -119,7 +119,8 @@ def test_the_gradient_is_measured_before_it_is_clipped(
     trainer.model.zero_grad()
     decoded, attns = trainer.model(batch.src[0], batch.tgt, batch.src[1])
     trainer.train_loss.training_step = lambda: 1
-    trainer.train_loss(batch, decoded, attns, normalization=20, shard_size=32)
+    loss, _ = trainer.train_loss(batch, decoded, attns, normalization=20)
+    loss.backward()
     norms = [p.grad.norm() for p in trainer.model.parameters() if p.grad is not None]
     (entry,) = read_history(history)
     assert entry["grad_norm"] == pytest.approx(torch.stack(norms).norm().item(), rel=1e-4)

@@ -1,4 +1,4 @@
-"""The objective: NLL + λ · rate, inside OpenNMT-py's sharded loss."""
+"""The objective: NLL + λ · rate, in one backward pass."""
 
 from __future__ import annotations
 
@@ -6,20 +6,21 @@ from argparse import Namespace
 from collections.abc import Callable
 from typing import Any
 
+import torch
 from onmt.utils.loss import NMTLossCompute
 from torch import Tensor, nn
 
+from onmt_lattice.opennmt.cross_entropy import cross_entropy
 from onmt_lattice.opennmt.settings import rate_weight_from_opt
 from onmt_lattice.opennmt.statistics import RateStatistics
 
 
 class RateLossCompute(NMTLossCompute):
-    """OpenNMT-py's loss with the rate added once a batch.
+    """OpenNMT-py's loss with the rate added once a batch, and without its shards.
 
-    With sharding, each shard runs its own backward pass, so the rate cannot be added at the end.
-    It is spread evenly over the time steps instead, as one more member of the shard state: each
-    shard adds its part, whatever the shards, and normalisation, gradient accumulation and loss
-    scaling treat both terms alike.
+    OpenNMT-py bounds the memory for the logits by shards of ``-max_generator_batches`` time steps,
+    each with a backward pass of its own; here :func:`cross_entropy` does, and the option has no
+    effect.
 
     Args:
         criterion, generator: as in OpenNMT-py.
@@ -33,27 +34,34 @@ class RateLossCompute(NMTLossCompute):
         self.rate_weight = rate_weight
         self.training_step: Callable[[], int] = lambda: 1
 
-    def _make_shard_state(
+    def __call__(
         self,
         batch: Any,
         output: Tensor,
-        range_: tuple[int, int],
-        attns: dict[str, Tensor] | None = None,
-    ) -> dict[str, Tensor]:
-        state = super()._make_shard_state(batch, output, range_, attns)
-        assert attns is not None
-        share = attns["rate_nats"] / len(output)  # (batch,)
-        state["rate_share"] = share.expand(len(output), -1)  # (tgt_len - 1, batch)
-        return state
-
-    def _compute_loss(
-        self, batch: Any, output: Tensor, target: Tensor, **shard: Tensor
+        attns: dict[str, Tensor],
+        normalization: float = 1.0,
+        **_: Any,
     ) -> tuple[Tensor, RateStatistics]:
-        rate = shard["rate_share"].sum()
-        nll, stats = super()._compute_loss(batch, output, target)
-        stats.rate_nats = rate.item()
-        stats.rate_weight = self.rate_weight(self.training_step())
-        return nll + stats.rate_weight * rate.to(nll.dtype), stats
+        """Return the loss over ``normalization``, and the statistics of the batch.
+
+        Args:
+            batch: OpenNMT-py's; ``batch.tgt`` is ``(tgt_len, batch, 1)``.
+            output: ``(tgt_len - 1, batch, dim)``, the decoder's.
+            attns: with the rate of each sentence in nats, ``rate_nats``, ``(batch,)``.
+            normalization: sentences or tokens that the loss is divided by.
+        """
+        target = batch.tgt[1:, :, 0].flatten()
+        real = target.ne(self.padding_idx).nonzero().squeeze(1)
+        rows = output.flatten(0, 1).index_select(0, real)
+        nll = cross_entropy(rows, self.generator[0], target[real], 1 / normalization)
+        rate = attns["rate_nats"].sum()
+        weight = self.rate_weight(self.training_step())
+        loss = nll.loss + weight / normalization * rate
+        sums = torch.stack([nll.nll_nats, nll.correct.double(), rate.detach().double()])
+        nll_nats, correct, rate_nats = sums.tolist()
+        stats = RateStatistics(nll_nats, len(rows), int(correct))
+        stats.rate_nats, stats.rate_weight = rate_nats, weight
+        return loss, stats
 
 
 def with_rate(compute: NMTLossCompute, opt: Namespace) -> RateLossCompute:

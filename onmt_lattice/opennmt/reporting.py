@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import math
 import time
+from argparse import Namespace
 from typing import Any
 
 import torch
 from onmt.utils.logging import logger
 from onmt.utils.optimizers import Optimizer
 from onmt.utils.report_manager import ReportMgr
+from torch import nn
 
 from onmt_lattice.errors import UserError
 from onmt_lattice.history import History
@@ -21,6 +23,8 @@ MOST_SKIPPED = 20  # steps in a row
 class NormOptimizer(Optimizer):
     """OpenNMT-py's optimizer, which leaves out steps whose gradient is not finite.
 
+    The gradient is measured once, and scaled only where it is longer than ``-max_grad_norm``.
+
     Attributes:
         grad_norm: the gradient's norm at the last step, before it was clipped.
         skipped: steps left out so far.
@@ -30,6 +34,19 @@ class NormOptimizer(Optimizer):
     grad_norm = float("nan")
     skipped = 0
     skipped_in_row = 0
+
+    @classmethod
+    def from_opt(
+        cls, model: nn.Module, opt: Namespace, checkpoint: dict[str, Any] | None = None
+    ) -> NormOptimizer:
+        """Build the optimizer as OpenNMT-py does; Adam takes its step in one pass."""
+        built: NormOptimizer = super().from_opt(model, opt, checkpoint)
+        adam = built._optimizer
+        if type(adam) is torch.optim.Adam:
+            for group in adam.param_groups:
+                group["fused"] = True
+            adam.load_state_dict(adam.state_dict())  # its counters go where this needs them
+        return built
 
     def step(self) -> None:
         """See :meth:`Optimizer.step`.
@@ -41,7 +58,7 @@ class NormOptimizer(Optimizer):
         # In half precision the scaler leaves steps out by itself while it looks for a scale.
         if self.amp or math.isfinite(self.grad_norm):
             self.skipped_in_row = 0
-            super().step()
+            self._clipped_step()
             return
         self.skipped += 1
         self.skipped_in_row += 1
@@ -58,11 +75,24 @@ class NormOptimizer(Optimizer):
         self._decay_step += 1
         self._training_step += 1
 
+    def _clipped_step(self) -> None:
+        if self.amp:
+            super().step()
+            return
+        limit, self._max_grad_norm = self._max_grad_norm, 0  # OpenNMT-py would measure again
+        if 0 < limit < self.grad_norm:
+            length = torch.tensor(self.grad_norm)
+            torch.nn.utils.clip_grads_with_norm_(self._parameters(), limit, length)
+        super().step()
+        self._max_grad_norm = limit
+
     def _norm(self) -> float:
-        groups = self._optimizer.param_groups
-        gradients = [p.grad for g in groups for p in g["params"] if p.grad is not None]
+        gradients = [p.grad for p in self._parameters() if p.grad is not None]
         scale = self._scaler.get_scale() if self.amp else 1.0
         return float(torch.nn.utils.get_total_norm(gradients)) / scale
+
+    def _parameters(self) -> list[nn.Parameter]:
+        return [p for group in self._optimizer.param_groups for p in group["params"]]
 
 
 class HistoryReports(ReportMgr):

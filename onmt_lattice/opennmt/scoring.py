@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple, TypeVar
 
 import torch
@@ -12,9 +12,8 @@ from tqdm import tqdm
 from onmt_lattice.bottlenecks import Bottlenecked
 from onmt_lattice.noise import SentenceNoise
 from onmt_lattice.opennmt.checkpoint import LoadedAutoencoder
+from onmt_lattice.opennmt.cross_entropy import slices
 from onmt_lattice.opennmt.sentences import Sentence
-
-LOGITS_AT_ONCE = 2**24
 
 Result = TypeVar("Result")
 
@@ -169,9 +168,9 @@ class Scorer:
         linear = self.model.generator[0]
         rows, truth = decoded[real], target[real]
         nll_rows, guesses = [], []
-        for start, stop in _slices(len(rows), max(1, LOGITS_AT_ONCE // linear.out_features)):
-            logits = linear(rows[start:stop]).float()
-            chosen = logits.gather(1, truth[start:stop, None]).squeeze(1)
+        for part in slices(len(rows), linear.out_features):
+            logits = linear(rows[part]).float()
+            chosen = logits.gather(1, truth[part, None]).squeeze(1)
             nll_rows.append(logits.logsumexp(1).double() - chosen.double())
             guesses.append(logits.max(1).indices)
         nll[real], guess[real] = torch.cat(nll_rows), torch.cat(guesses)
@@ -187,8 +186,3 @@ def _in_order(batches: Sequence[Tensor], sentences: list[Sentence]) -> Tensor:
     inverse = torch.empty(len(sentences), dtype=torch.long)
     inverse[torch.tensor(_by_length(sentences))] = torch.arange(len(sentences))
     return torch.cat(list(batches))[inverse]
-
-
-def _slices(length: int, size: int) -> Iterator[tuple[int, int]]:
-    for start in range(0, length, size):
-        yield start, min(start + size, length)
