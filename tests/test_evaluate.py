@@ -17,6 +17,7 @@ from onmt_lattice.corpus import ideal_bits
 from onmt_lattice.errors import UserError
 from onmt_lattice.evaluation import Evaluation
 from onmt_lattice.opennmt.checkpoint import load_autoencoder
+from onmt_lattice.opennmt.encoder import BottleneckEncoder
 from onmt_lattice.sentence_scores import read_costs
 
 Trained = Callable[[str], Path]
@@ -217,15 +218,13 @@ def test_every_sentence_is_encoded_once(
     measure: Measure, trained: Trained, corpus: Corpus, tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip
-    from onmt.encoders.rnn_encoder import RNNEncoder
+    represent, encoded = BottleneckEncoder.represent, []
 
-    forward, encoded = RNNEncoder.forward, []
-
-    def counted(self: RNNEncoder, src: Tensor, *args: object) -> object:
+    def counted(self: BottleneckEncoder, src: Tensor, lengths: Tensor) -> Tensor:
         encoded.append(src.shape[1])
-        return forward(self, src, *args)
+        return represent(self, src, lengths)
 
-    monkeypatch.setattr(RNNEncoder, "forward", counted)
+    monkeypatch.setattr(BottleneckEncoder, "represent", counted)
     model = trained("lattice_z")
     del encoded[:]
     e = measure(model, corpus.test, "-reconstruct", tmp_path / "out.txt")

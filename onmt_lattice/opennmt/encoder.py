@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from argparse import Namespace
+from typing import cast
 
 import torch
 from onmt.encoders.rnn_encoder import RNNEncoder
@@ -11,6 +12,7 @@ from torch import Tensor
 
 from onmt_lattice.bottlenecks import Bottlenecked
 from onmt_lattice.noise import Noise, StreamNoise
+from onmt_lattice.opennmt import gru
 from onmt_lattice.opennmt.settings import make_bottleneck_from_opt, representation_dim
 
 State = Tensor | tuple[Tensor, ...]
@@ -42,12 +44,20 @@ class BottleneckEncoder(RNNEncoder):
 
     def represent(self, src: Tensor, lengths: Tensor) -> Tensor:
         """Return X ``(batch, m)`` of ``src`` ``(src_len, batch, 1)``."""
-        final, _, _ = super().forward(src, lengths)
+        final = self._last_states(src, lengths)
         states = final if isinstance(final, tuple) else (final,)
         # (layers * directions, batch, dim) -> (layers, batch, directions * dim)
         joined = [torch.cat([s[0::2], s[1::2]], dim=2) for s in states]
         layers = [s[-1:] if self.site == "top" else s for s in joined]
         return torch.cat([s.transpose(0, 1).flatten(1) for s in layers], dim=1)
+
+    def _last_states(self, src: Tensor, lengths: Tensor) -> State:
+        """Return every layer's last states, ``(layers * directions, batch, dim)`` each."""
+        if not gru.applies(self.rnn, self.embeddings):
+            final, _, _ = super().forward(src, lengths)
+            return cast(State, final)
+        _, final = gru.run(self.rnn, gru.words(self.embeddings, src[:, :, 0], lengths))
+        return cast(State, self._bridge(final)) if self.use_bridge else final
 
     def decoder_state(self, y: Tensor) -> State:
         """Return the decoder's first state, ``(layers, batch, dim)``, from ``y`` ``(batch, m)``."""

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 from onmt.models import NMTModel
 from torch import Tensor
 
 from onmt_lattice.bottlenecks import Bottlenecked
 from onmt_lattice.noise import Noise, StreamNoise
+from onmt_lattice.opennmt import gru
 from onmt_lattice.opennmt.encoder import BottleneckEncoder
 
 
@@ -50,10 +51,15 @@ class Autoencoder(NMTModel):
 
         Of ``src`` the decoder sees the shape alone; the arguments are those of :meth:`autoencode`.
         """
+        decoder, state = self.decoder, self.encoder.decoder_state(output)
         memory = self.encoder.empty_memory(src)
-        self.decoder.init_state(src, memory, self.encoder.decoder_state(output))
-        decoded, _ = self.decoder(tgt[:-1], memory, memory_lengths=lengths)
-        return decoded
+        decoder.init_state(src, memory, state)
+        if gru.applies(decoder.rnn, decoder.embeddings):
+            words = gru.words(decoder.embeddings, tgt[:-1, :, 0])
+            rows, _ = gru.run(decoder.rnn, words, cast(Tensor, state))
+            return cast(Tensor, decoder.dropout(rows.view(len(tgt) - 1, len(output), -1)))
+        decoded, _ = decoder(tgt[:-1], memory, memory_lengths=lengths)
+        return cast(Tensor, decoded)
 
     def forward(
         self,

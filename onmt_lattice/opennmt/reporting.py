@@ -31,6 +31,7 @@ class NormOptimizer(Optimizer):
         skipped_in_row: those of them since the last that was not.
     """
 
+    _max_grad_norm: float
     grad_norm = float("nan")
     skipped = 0
     skipped_in_row = 0
@@ -76,13 +77,12 @@ class NormOptimizer(Optimizer):
         self._training_step += 1
 
     def _clipped_step(self) -> None:
-        if self.amp:
-            super().step()
-            return
-        limit, self._max_grad_norm = self._max_grad_norm, 0  # OpenNMT-py would measure again
-        if 0 < limit < self.grad_norm:
-            length = torch.tensor(self.grad_norm)
-            torch.nn.utils.clip_grads_with_norm_(self._parameters(), limit, length)
+        limit = self._max_grad_norm
+        if not self.amp:
+            if 0 < limit < self.grad_norm:
+                length = torch.tensor(self.grad_norm)
+                torch.nn.utils.clip_grads_with_norm_(self._parameters(), limit, length)
+            self._max_grad_norm = 0  # OpenNMT-py would measure the gradient again
         super().step()
         self._max_grad_norm = limit
 
