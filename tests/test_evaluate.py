@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import torch
 from conftest import Corpus, lines_of
 from sacrebleu.metrics import BLEU, CHRF
 from torch import Tensor
@@ -231,6 +232,15 @@ def test_every_sentence_is_encoded_once(
     assert sum(encoded) == e.sentences
 
 
+def test_as_many_threads_as_it_is_told(
+    measure: Measure, trained: Trained, corpus: Corpus, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: list[int] = []
+    monkeypatch.setattr(torch, "set_num_threads", told.append)
+    measure(trained("none"), corpus.test, "-threads", 1)
+    assert told == [1]
+
+
 # ---- refusals ------------------------------------------------------------------------------------
 
 
@@ -259,6 +269,7 @@ def test_options_that_cannot_be(trained: Trained, corpus: Corpus, mistake: Mista
         (("-seed", -1), "-seed -1: expected at least 0"),
         (("-seed", 2**32), "-seed 4294967296: expected at least 0 and at most 4294967295"),
         (("-batch_size", 0), "-batch_size 0: expected at least 1"),
+        (("-threads", 0), "-threads 0: expected at least 1"),
         (("-beam_size", 0), "-beam_size 0: expected at least 1"),
         (("-max_length", 0), "-max_length 0: expected at least 1"),
         (("-batch_size", "x"), "invalid int value: 'x'"),

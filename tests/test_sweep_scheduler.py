@@ -149,13 +149,11 @@ def test_a_run_that_another_process_works_on_is_waited_for(
     assert capfd.readouterr().err.count("run r: waits for another process") == 1
 
 
-def test_threads_are_divided_and_gpus_given_out_in_turn(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(os, "cpu_count", lambda: 64)
-    monkeypatch.setattr(os, "sched_getaffinity", lambda pid: set(range(8)), raising=False)
-    assert divide(3, (), 0) == [Slot(0, 2), Slot(1, 2), Slot(2, 2)]
+def test_a_run_has_one_thread_unless_told_and_gpus_are_given_out_in_turn() -> None:
+    assert divide(3, (), 0) == [Slot(0, 1), Slot(1, 1), Slot(2, 1)]
     assert [slot.gpus for slot in divide(3, ("0", "1"), 1)] == [("0",), ("1",), ("0",)]
     assert [slot.gpus for slot in divide(2, ("4", "5", "6", "7"), 2)] == [("4", "5"), ("6", "7")]
-    slot = divide(2, ("4", "5", "6", "7"), 2)[1]
+    slot = divide(2, ("4", "5", "6", "7"), 2, threads=4)[1]
     environment = slot.environment()
     assert environment["CUDA_VISIBLE_DEVICES"] == "6,7"
     assert environment["OMP_NUM_THREADS"] == "4"

@@ -38,7 +38,7 @@ class Parser(Strict, argparse.ArgumentParser):
 NUMBERS = {
     "seed": SEED,
     "gpu": DEVICE,
-    **dict.fromkeys(("batch_size", "beam_size", "max_length", "line"), COUNT),
+    **dict.fromkeys(("batch_size", "beam_size", "max_length", "line", "threads"), COUNT),
 }
 
 

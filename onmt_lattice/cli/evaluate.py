@@ -40,6 +40,12 @@ def parser() -> Parser:
     p.option("batch_size", type=int, default=64, help="sentences a batch (default: 64)")
     p.option("gpu", type=int, default=-1, help="CUDA device, or -1 for the CPU (default: -1)")
     p.option(
+        "threads",
+        type=int,
+        metavar="N",
+        help="threads of the CPU (default: OMP_NUM_THREADS, or one for each core)",
+    )
+    p.option(
         "reconstruct",
         metavar="PATH",
         help="decode every sentence, write the text to this file (or folder) and score it",
@@ -72,9 +78,13 @@ def run(argv: list[str]) -> None:
         if path is not None:
             _check(path, f"-{name}", models)
 
+    import torch
+
     from onmt_lattice.opennmt.evaluate import EvaluateOptions, evaluate
 
-    own = ("model", "output", "reconstruct", "scores")
+    if args.threads is not None:
+        torch.set_num_threads(args.threads)
+    own = ("model", "output", "reconstruct", "scores", "threads")
     shared = {k: v for k, v in vars(args).items() if k not in own}
     for model in models:
         several = len(models) > 1

@@ -47,6 +47,14 @@ def parser() -> Parser:
         help="runs at a time (default: one a core or GPU; on Slurm all)",
     )
     p.option(
+        "threads",
+        type=int,
+        default=1,
+        metavar="N",
+        help="threads of a run on this machine (default: 1: two that share a busy core with "
+        "other work take many times as long as one)",
+    )
+    p.option(
         "gpus",
         nargs="+",
         metavar="GPU",
@@ -89,7 +97,7 @@ def run(argv: list[str]) -> int:
     if args.output is None or (args.config is None) == (args.results is None):
         raise UserError("expected -output DIR, and either -config FILE or -results FILE")
     check_folder(args.output, "-output")
-    check_ranges(vars(args), {"jobs": COUNT})
+    check_ranges(vars(args), {"jobs": COUNT, "threads": COUNT})
     if args.cluster_options and not args.cluster:
         raise UserError("-cluster_options: need -cluster")
     if args.cluster and args.gpus not in (None, ["none"]):

@@ -8,7 +8,6 @@ import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
-from onmt_lattice.environment import cores
 from onmt_lattice.locks import locked
 from onmt_lattice.sweep.run import Run
 
@@ -53,9 +52,8 @@ def device_options(gpus: int, port: int) -> tuple[str, ...]:
     return ("-world_size", str(gpus), "-gpu_ranks", *ranks, "-master_port", str(port))
 
 
-def divide(jobs: int, gpus: tuple[str, ...], gpus_a_run: int) -> list[Slot]:
-    """Return the slots of ``jobs`` runs at a time, threads divided and GPUs given out in turn."""
-    threads = max(1, cores() // jobs)
+def divide(jobs: int, gpus: tuple[str, ...], gpus_a_run: int, threads: int = 1) -> list[Slot]:
+    """Return the slots of ``jobs`` runs at a time, GPUs given out in turn."""
     turns = [
         tuple(gpus[(slot * gpus_a_run + i) % len(gpus)] for i in range(gpus_a_run))
         for slot in range(jobs)

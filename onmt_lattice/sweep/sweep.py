@@ -32,6 +32,7 @@ class SweepOptions:
     text: Path | None = None
     seeds: list[int] | None = None
     jobs: int | None = None
+    threads: int = 1
     gpus: list[str] | None = None
     retry_failed: bool = False
     cluster: str | None = None
@@ -102,7 +103,7 @@ def workers(plan: Plan, options: SweepOptions, manifest: Manifest) -> Workers:
     found = gpus(options.gpus, plan.gpus_a_run)
     each = max(plan.gpus_a_run, 1) if found else 0
     jobs = options.jobs or (len(found) // each if found else cores())
-    return Processes(divide(jobs, found, each))
+    return Processes(divide(jobs, found, each, options.threads))
 
 
 def commands(options: SweepOptions) -> Iterator[str]:

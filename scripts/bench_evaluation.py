@@ -1,0 +1,124 @@
+#!/usr/bin/env python3
+"""Time evaluation beside stock onmt_translate, whole commands in turn, on one model and text.
+
+The model is the paper's (2 layers, 250 units a direction, m = 500), trained for some steps on
+random text by this package, with "none" for a bottleneck: the same weights are then those of a
+stock model of OpenNMT-py, which is written beside it. Stock's NLL is that of "onmt_translate -tgt",
+once with the shortest search that it allows; ours comes with the rates of both channels. Both are
+shown in nats a sentence, to be the same, and so are the lines that a greedy search decodes.
+
+example: python scripts/bench_evaluation.py -vocabulary 32000 -rounds 3
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import re
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+from bench_training import write_text
+
+SHORTEST = ("-beam_size", "1", "-max_length", "1")
+GREEDY = ("-beam_size", "1", "-max_length", "50")
+
+
+def train(folder: Path, args: argparse.Namespace) -> None:
+    """Train ``model_step_N.pt``, and write the same weights as a model of stock OpenNMT-py."""
+    dim = str(args.dim)
+    words = (
+        *(
+            "-data",
+            f'{{"corpus": {{"path_src": "{folder}/text"}}}}',
+            "-src_vocab",
+            folder / "vocab",
+        ),
+        *("-bottleneck", "none", "-bottleneck_site", "all", "-layers", "2", "-rnn_size", dim),
+        *("-word_vec_size", dim, "-batch_size", "64", "-learning_rate", "0.001", "-seed", "1"),
+        *("-train_steps", str(args.steps), "-save_checkpoint_steps", str(args.steps)),
+        *("-save_model", folder / "model"),
+    )
+    run("onmt_lattice", "train", *words)
+    import torch
+
+    from onmt_lattice.opennmt.checkpoint import load_checkpoint
+
+    checkpoint = load_checkpoint(folder / f"model_step_{args.steps}.pt")
+    checkpoint["opt"].encoder_type, checkpoint["opt"].brnn = "brnn", True
+    stock = {name: checkpoint[name] for name in ("model", "generator", "vocab", "opt")}
+    torch.save({**stock, "optim": None}, folder / "stock.pt")
+
+
+def run(program: str, *words: object) -> tuple[float, str]:
+    """Return how long a command takes, and what it prints."""
+    command = [str(Path(sys.executable).parent / program), *map(str, words)]
+    # OpenNMT-py 2.3 cannot load its own checkpoints under torch 2.6 or later without this.
+    env = {**os.environ, "TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD": "1"}
+    start = time.perf_counter()
+    done = subprocess.run(command, env=env, capture_output=True, text=True, check=False)
+    seconds = time.perf_counter() - start
+    if done.returncode != 0:
+        sys.exit(f"{' '.join(command)} has failed:\n{done.stdout}{done.stderr}")
+    return seconds, done.stdout + done.stderr
+
+
+def main() -> None:
+    """Print how long each takes, and the ratios."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("-rounds", type=int, default=3, help="of each command (default: 3)")
+    parser.add_argument("-vocabulary", type=int, default=32000, help="words (default: 32000)")
+    parser.add_argument("-sentences", type=int, default=2737, help="(default: 2737)")
+    parser.add_argument("-dim", type=int, default=500, help="m, units of the model (default: 500)")
+    parser.add_argument("-steps", type=int, default=20, help="of training before (default: 20)")
+    args = parser.parse_args()
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        write_text(folder, args.vocabulary, args.sentences)
+        train(folder, args)
+        text, stock, ours = (
+            folder / "text",
+            folder / "stock.pt",
+            folder / f"model_step_{args.steps}.pt",
+        )
+        translated = ("-model", stock, "-src", text, "-output", folder / "stock.txt")
+        evaluated = ("evaluate", "-model", ours, "-src", text)
+        commands: dict[str, tuple[object, ...]] = {
+            "onmt_translate -tgt": ("onmt_translate", *translated, "-tgt", text),
+            "  with the shortest search": ("onmt_translate", *translated, "-tgt", text, *SHORTEST),
+            "evaluate": ("onmt_lattice", *evaluated, "-output", folder / "ours.json"),
+            "onmt_translate, greedy": ("onmt_translate", *translated, *GREEDY),
+            "evaluate -reconstruct": (
+                *("onmt_lattice", *evaluated, "-reconstruct", folder / "ours.txt", *GREEDY[2:]),
+            ),
+        }
+        taken: dict[str, list[float]] = {label: [] for label in commands}
+        said = {}
+        for _ in range(args.rounds):
+            for label, command in commands.items():
+                seconds, said[label] = run(*map(str, command))
+                taken[label].append(seconds)
+        same = (folder / "stock.txt").read_bytes() == (folder / "ours.txt").read_bytes()
+        nll = float(re.findall(r"\"sentence\": ([\d.]+)", (folder / "ours.json").read_text())[0])
+    gold = re.findall(r"GOLD SCORE: (-?[\d.]+)", said["onmt_translate -tgt"])
+    print(f"{args.sentences} sentences, {args.vocabulary} words, {args.rounds} rounds")
+    base = "onmt_translate -tgt"
+    for label, seconds in taken.items():
+        if label == "onmt_translate, greedy":
+            base = label
+        pairs = zip(taken[base], seconds, strict=True)
+        ratio = statistics.median(a / b for a, b in pairs)
+        print(f"{label:<28}{statistics.median(seconds):>8.1f} s{ratio:>8.2f} x")
+    print(f"NLL: stock {gold} and ours {nll * 0.6931471805599453:.6f}; lines alike: {same}")
+
+
+if __name__ == "__main__":
+    main()
