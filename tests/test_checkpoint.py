@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import pickle
 import random
+import resource
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -17,11 +19,14 @@ from torch import nn
 from onmt_lattice.cli import main
 from onmt_lattice.errors import UserError
 from onmt_lattice.evaluation import Evaluation
-from onmt_lattice.opennmt.checkpoint import load_checkpoint, write_checkpoint
+from onmt_lattice.opennmt import plugin
+from onmt_lattice.opennmt.checkpoint import load_autoencoder, load_checkpoint, write_checkpoint
 from onmt_lattice.opennmt.digest import digest
 
 Mistake = Callable[..., str]
 Trained = Callable[[str], Path]
+Change = Callable[[dict[str, Any]], Any]
+GOLDEN = Path(__file__).parent / "golden"
 
 
 def load(path: Path) -> dict[str, Any]:
@@ -49,7 +54,7 @@ def refused(corpus: Corpus, tmp_path: Path, mistake: Mistake) -> Mistake:
     return run
 
 
-def changed(source: Path, target: Path, change: Callable[[dict[str, Any]], Any]) -> Path:
+def changed(source: Path, target: Path, change: Change) -> Path:
     """Write the checkpoint at ``source`` to ``target`` after a ``change`` to it."""
     checkpoint = load(source)
     change(checkpoint)
@@ -115,17 +120,25 @@ def test_an_embedded_file_cannot_leave_its_folder(
     assert not outside.exists()
 
 
-@pytest.mark.parametrize("size", [0, 1, 100, 20_000])
+@pytest.mark.parametrize(
+    ("size", "said"),
+    [
+        (0, "is empty, not a checkpoint"),
+        (100, "not a checkpoint, or damaged"),
+        (20_000, "not a checkpoint, or damaged"),
+    ],
+)
 def test_a_damaged_file_is_refused(
-    trained: Trained, tmp_path: Path, refused: Mistake, size: int
+    trained: Trained, tmp_path: Path, refused: Mistake, size: int, said: str
 ) -> None:
     path = tmp_path / "cut.pt"
     path.write_bytes(trained("gaussian").read_bytes()[:size])
-    assert f"checkpoint {path}: not a checkpoint, or damaged" in refused(path)
+    assert f"checkpoint {path}: {said}" in refused(path)
 
 
 def test_other_files_are_refused(corpus: Corpus, tmp_path: Path, refused: Mistake) -> None:
-    assert "not a checkpoint, or damaged" in refused(corpus.test)
+    for path in (corpus.test, corpus.vocabulary, corpus.folder / "vocab.yaml"):
+        assert f"checkpoint {path}: is a text, not a checkpoint" in refused(path)
     for content in ({"a": 1}, [1], torch.zeros(3)):
         torch.save(content, tmp_path / "a.pt")
         assert "not a checkpoint of OpenNMT-py" in refused(tmp_path / "a.pt")
@@ -194,9 +207,136 @@ def test_weights_that_are_not_finite_are_refused(
     assert "map_in.weight holds numbers that are not finite" in refused(path)
 
 
+def opt(**options: Any) -> Change:
+    return lambda c: vars(c["opt"]).update(options)
+
+
+def ours(**values: Any) -> Change:
+    return lambda c: c["onmt_lattice"].update(values)
+
+
+def vocabulary(change: Callable[[Any], Any]) -> Change:
+    return lambda c: change(c["vocab"]["src"].base_field.vocab)
+
+
+def model(**tensors: Any) -> Change:
+    return lambda c: c["model"].update({k.replace("__", "."): v for k, v in tensors.items()})
+
+
+SIGMA, HIDDEN = "encoder__bottleneck__channel__log_sigma", "encoder__rnn__weight_hh_l0"
+MALFORMED: dict[str, tuple[Change, str]] = {
+    "10^7 layers": (opt(layers=10**7), "-layers 10000000: expected at least 1 and at most 128"),
+    "128 layers": (opt(layers=128), "does not fit the model: missing ['decoder.rnn.bias_hh_l1'"),
+    "a huge size": (opt(rnn_size=2**16), "where its options declare"),
+    "a size beyond": (opt(rnn_size=2**20), "-rnn_size 1048576: expected"),
+    "an odd size": (opt(rnn_size=33), "-enc_rnn_size 33: expected an even number"),
+    "a text for a size": (opt(rnn_size="32"), "-rnn_size '32': not a value that the option takes"),
+    "a list for a size": (opt(layers=[1]), "-layers [1]: not a value that the option takes"),
+    "a size that is no number": (opt(dropout=[float("nan")]), "-dropout [nan]: expected"),
+    "a huge bottleneck": (opt(bottleneck_dim=2**31), "where its options declare"),
+    "a negative bottleneck": (opt(bottleneck_dim=-1), "-bottleneck_dim -1: expected"),
+    "another bottleneck": (
+        opt(bottleneck="ste_scalar", prior=None, levels=2**31),
+        "does not fit the model",
+    ),
+    "an unknown one": (opt(bottleneck="other"), "unknown bottleneck 'other'"),
+    "a lattice": (opt(bottleneck="lattice", lattice="E8"), "does not fit the model: missing"),
+    "no texts": (opt(data={}), "its options name no corpora"),
+    "a text for texts": (opt(data="train.txt"), "its options name no corpora"),
+    "no options": (lambda c: c.update(opt={}), "its options are none"),
+    "a list of tensors": (lambda c: c.update(model=[]), "its model is no dictionary of tensors"),
+    "a number for one": (model(a=1), "its model is no dictionary of tensors"),
+    "another shape": (model(**{SIGMA: torch.zeros(3)}), "size mismatch for encoder.bottleneck"),
+    "another type": (model(**{SIGMA: torch.zeros(16).long()}), "holds torch.int64, where"),
+    "one more": (model(a__b=torch.zeros(3)), "missing [], unexpected ['a.b']"),
+    "not finite": (model(**{SIGMA: torch.full((16,), torch.inf)}), "numbers that are not finite"),
+    "a list of tokens": (lambda c: c.update(vocab=["a"]), "its vocabulary is not of OpenNMT-py's"),
+    "no source": (lambda c: c["vocab"].pop("src"), "its vocabulary is not of OpenNMT-py's"),
+    "no tokens": (vocabulary(lambda v: vars(v).pop("itos")), "its vocabulary is no list of tokens"),
+    "a number among tokens": (vocabulary(lambda v: v.itos.append(1)), "is no list of tokens"),
+    "a token twice": (vocabulary(lambda v: v.itos.append(v.itos[5])), "does not number its tokens"),
+    "tokens and their order": (vocabulary(lambda v: v.itos.reverse()), "does not number its tok"),
+    "one more token": (
+        vocabulary(lambda v: (v.itos.append("zyzzyva"), v.stoi.update(zyzzyva=len(v.itos) - 1))),
+        "size mismatch for encoder.embeddings",
+    ),
+    "another field": (
+        lambda c: vars(c["vocab"]["tgt"].base_field).update(pad_token=None),
+        "its vocabulary's field tgt is not OpenNMT-py's",
+    ),
+    "a text for a step": (ours(step="60"), "its step is no number of steps"),
+    "a negative step": (ours(step=-1), "its step is no number of steps"),
+    "batches": (ours(batches_taken=None), "its batches_taken is no number of steps"),
+    "lambda": (ours(rate_weight=float("nan")), "its rate_weight is no number"),
+    "the best": (ours(best="0"), "its best is no number"),
+    "the random state": (ours(random_state={}), "its random state is none"),
+    "files": (ours(files={"src_subword_model": "x"}), "its files hold no bytes"),
+    "sums": (ours(unreported={"loss": 1}), "its sums of what was not reported yet"),
+    "other processes": (ours(others=[1]), "what it says of other processes"),
+    "a position": (ours(position={"taken": 10**9}), "its position in the texts is none"),
+    "its patience": (ours(patience={"status": []}), "what it says of its patience"),
+    "its quantization": (ours(quantized={"model": 1}), "what it says of its quantization"),
+    "its format": (ours(format="3"), "damaged, expected the number of its format"),
+}
+
+
+@pytest.mark.parametrize("name", MALFORMED)
+def test_a_malformed_checkpoint_is_refused_at_once(
+    trained: Trained, tmp_path: Path, name: str
+) -> None:
+    plugin.install()
+    change, said = MALFORMED[name]
+    path = changed(trained("gaussian"), tmp_path / "a.pt", change)
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    start = time.process_time()
+    with pytest.raises(UserError) as refusal:
+        load_autoencoder(path)
+    assert time.process_time() - start < 1
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 2**17  # KiB
+    line = str(refusal.value)
+    assert f"checkpoint {path}: " in line and said in line
+    assert "refused" in line or "damaged" in line
+
+
+MISRESUMED: dict[str, tuple[Change, str]] = {
+    "no state": (lambda c: c.update(optim=1), "the state of its optimizer"),
+    "a negative step": (lambda c: c["optim"].update(training_step=-1), "the state of its opt"),
+    "another shape": (
+        lambda c: c["optim"]["optimizer"]["state"][0].update(exp_avg=torch.zeros(3)),
+        "the state of its optimizer is not that of the model's",
+    ),
+    "less of it": (
+        lambda c: c["optim"]["optimizer"]["state"][0].pop("exp_avg_sq"),
+        "the state of its optimizer is not that of the model's",
+    ),
+    "two groups": (
+        lambda c: c["optim"]["optimizer"].update(param_groups=[{}, {}]),
+        "the state of its optimizer is not that of the model's",
+    ),
+    "raw parameters": (ours(raw=[torch.zeros(3)]), "its raw parameters are not those"),
+}
+
+
+@pytest.mark.parametrize("name", MISRESUMED)
+def test_training_does_not_go_on_from_what_is_no_state(
+    trained: Trained, corpus: Corpus, tmp_path: Path, mistake: Mistake, name: str
+) -> None:
+    change, said = MISRESUMED[name]
+    path = changed(trained("gaussian"), tmp_path / "a.pt", change)
+    config = corpus.yaml(tmp_path / "resume.yaml", save_model=str(tmp_path / "resumed"))
+    words = ("-config", config, "-train_from", path, "-train_steps", 1000)
+    line = mistake("train", *words)
+    assert f"checkpoint {path}: refused: {said}" in line
+
+
+def test_fuzzed_checkpoints(trained: Trained, script: Callable[..., list[str]]) -> None:
+    models = [trained("gaussian"), GOLDEN / "lattice_conv16.pt", GOLDEN / "ste_vector.pt"]
+    *_, last = script("fuzz_checkpoint.py", "-files", 50, "-seed", 1, "-models", *models)
+    assert last.endswith("each refused, or a model")
+
+
 # ---- of earlier formats --------------------------------------------------------------------------
 
-GOLDEN = Path(__file__).parent / "golden"
 FORMAT_1 = {  # bits a sentence of NLL, rate and relaxed rate, as the version that wrote them said
     "gaussian": (78.74874236936664, 13.215020944521175, 13.215020944521175),
     "lattice_E8": (79.67607588496104, 9.870135451656441, 9.9691858333986),
@@ -242,8 +382,6 @@ def test_everything_of_the_bottleneck_is_in_the_checkpoint(trained: Trained, nam
     checkpoint = load(trained(name))
     held = {k.removeprefix(prefix) for k in checkpoint["model"] if k.startswith(prefix)}
     assert keys_of_bottleneck(name) <= held
-    from onmt_lattice.opennmt.checkpoint import load_autoencoder
-
     loaded = load_autoencoder(trained(name))
     assert not loaded.model.training
     state = loaded.model.state_dict()

@@ -183,7 +183,7 @@ class LatticeChannel(Channel):
     def quantized(self, mean: Tensor, noise: Noise) -> Sent:
         """See :meth:`Channel.quantized`: the rate is −log P(Ẑ = Z | U)."""
         u = self.dither(mean, noise)
-        z = self.lattice.nearest_point(self.placed(require_finite(mean)) + u)
+        z = require_finite(self.lattice.nearest_point(self.placed(mean) + u))
         symbols = self.lattice.coordinates(z).flatten(1)
         y = self._point(symbols, u) - u
         return Sent(self.value(y), self.rate_nats(y, noise), symbols)

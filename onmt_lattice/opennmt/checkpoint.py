@@ -5,23 +5,16 @@ from __future__ import annotations
 import argparse
 import atexit
 import contextlib
-import functools
 import os
-import pickle
 import random
-import re
 import shutil
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple, cast
 
 import numpy as np
 import onmt.model_builder
 import torch
-import torchtext.data.field
-import torchtext.data.utils
-import torchtext.vocab
-from onmt.inputters import text_dataset
 from onmt.models.model_saver import ModelSaver
 from onmt.utils.logging import logger
 from onmt.utils.parse import ArgumentParser
@@ -30,10 +23,20 @@ from onmt_lattice import __version__
 from onmt_lattice.errors import UserError
 from onmt_lattice.evaluation import Quantized
 from onmt_lattice.files import whole_file
+from onmt_lattice.opennmt.archive import read_archive
+from onmt_lattice.opennmt.contents import (
+    check_are_tensors,
+    check_names,
+    check_options,
+    check_ours,
+    check_tensors,
+    check_vocabulary,
+    named_tensors,
+    not_finite,
+)
 from onmt_lattice.opennmt.digest import digest
 from onmt_lattice.opennmt.model import Autoencoder
 from onmt_lattice.opennmt.processes import gathered, rank
-from onmt_lattice.opennmt.settings import check_single_path
 from onmt_lattice.opennmt.upgrade import upgrade
 
 FORMAT = 3
@@ -41,49 +44,47 @@ CHANNELS, WITH_DIGEST = 2, 3  # formats from which on a checkpoint has them
 OUR_KEY = "onmt_lattice"
 OUR_CONTENTS = frozenset("format version step random_state files batches_taken rate_weight".split())
 
-# All that an OpenNMT-py checkpoint holds beside tensors and plain Python values: its vocabulary
-# and its options. None of these runs anything of a file's choosing when it is rebuilt.
-SAFE_GLOBALS: list[Any] = [
-    text_dataset.TextMultiField,
-    text_dataset._feature_tokenize,
-    torchtext.data.field.Field,
-    torchtext.vocab.Vocab,
-    torchtext.data.utils._split_tokenizer,
-    functools.partial,
-    argparse.Namespace,
-]
-
 
 def load_checkpoint(path: str | os.PathLike[str]) -> dict[str, Any]:
-    """Return the checkpoint at ``path``, on the CPU.
-
-    Only tensors, plain values and the classes of ``SAFE_GLOBALS`` are rebuilt.
+    """Return the checkpoint at ``path``, on the CPU, with everything in it that a model needs.
 
     Raises:
-        UserError: if the file is missing, is damaged, asks for anything else, or was not written
-            by this package.
+        UserError: if the file is missing, is damaged, was not written by this package, or asks for
+            anything that could run code.
     """
     if not os.path.isfile(path):
         raise UserError(f"checkpoint {path}: no such file")
     logger.info("Loading checkpoint from %s", path)
-    try:
-        with torch.serialization.safe_globals(SAFE_GLOBALS):
-            checkpoint = torch.load(path, map_location="cpu", weights_only=True)
-    except pickle.UnpicklingError as error:
-        asked = re.search(r"(?:GLOBAL |global )`?([\w.]+)", str(error))
-        if asked is None:
-            raise UserError(f"checkpoint {path}: not a checkpoint, or damaged") from error
-        raise UserError(
-            f"checkpoint {path}: refused, as it would load {asked[1]}, which no checkpoint of "
-            f"onmt_lattice holds and which could run code; get the file from a source you trust"
-        ) from error
-    except Exception as error:  # garbage makes the unpickler fail in any way
-        raise UserError(f"checkpoint {path}: not a checkpoint, or damaged") from error
-    _check_contents(path, checkpoint)
+    checkpoint = read_archive(path)
+    _check_keys(path, checkpoint)
     _check_digest(path, checkpoint)
-    if checkpoint[OUR_KEY]["format"] < CHANNELS:
-        upgrade(checkpoint)
+    with refusing(path):
+        _check_contents(checkpoint)
     return checkpoint
+
+
+@contextlib.contextmanager
+def refusing(path: str | os.PathLike[str]) -> Iterator[None]:
+    """Raise the :class:`UserError` of the checkpoint at ``path`` for what the body finds wrong."""
+    try:
+        yield
+    except (UserError, RuntimeError) as error:  # torch's, of weights that do not fit
+        raise UserError(f"checkpoint {path}: refused: {error}") from error
+
+
+def _check_contents(checkpoint: dict[str, Any]) -> None:
+    """Check every value by itself, and against the others; bring an old format up to date."""
+    check_vocabulary(checkpoint["vocab"])
+    opt = check_options(checkpoint["opt"])
+    check_ours(checkpoint[OUR_KEY], opt.bucket_size)
+    check_are_tensors(checkpoint)
+    if checkpoint[OUR_KEY]["format"] < CHANNELS:
+        try:
+            upgrade(checkpoint)
+        except (LookupError, TypeError, RuntimeError, ZeroDivisionError) as error:
+            raise UserError("it lacks what a model of format 1 had") from error
+        opt = check_options(checkpoint["opt"])
+    check_tensors(opt, checkpoint)
 
 
 def write_checkpoint(path: str | os.PathLike[str], checkpoint: dict[str, Any]) -> None:
@@ -99,7 +100,7 @@ def _digest(checkpoint: dict[str, Any]) -> str:
     return digest({**checkpoint, OUR_KEY: ours})
 
 
-def _check_contents(path: str | os.PathLike[str], checkpoint: Any) -> None:
+def _check_keys(path: str | os.PathLike[str], checkpoint: Any) -> None:
     expected = {"model", "generator", "vocab", "opt", "optim"}
     if not isinstance(checkpoint, dict) or not expected <= set(checkpoint):
         raise UserError(f"checkpoint {path}: not a checkpoint of OpenNMT-py")
@@ -107,17 +108,20 @@ def _check_contents(path: str | os.PathLike[str], checkpoint: Any) -> None:
         raise UserError(
             f"checkpoint {path}: has no bottleneck; train one with 'onmt_lattice train'"
         )
-    if not isinstance(checkpoint[OUR_KEY], dict) or not OUR_CONTENTS <= set(checkpoint[OUR_KEY]):
+    ours = checkpoint[OUR_KEY]
+    if not isinstance(ours, dict) or not OUR_CONTENTS <= set(ours):
         raise UserError(f"checkpoint {path}: damaged, expected {sorted(OUR_CONTENTS)} in it")
-    if checkpoint[OUR_KEY]["format"] > FORMAT:
+    if type(ours["format"]) is not int or ours["format"] < 1:
+        raise UserError(f"checkpoint {path}: damaged, expected the number of its format in it")
+    if ours["format"] > FORMAT:
         raise UserError(
-            f"checkpoint {path}: written by onmt_lattice {checkpoint[OUR_KEY]['version']} in a "
-            f"newer format; this is {__version__}, update it"
+            f"checkpoint {path}: written by onmt_lattice {str(ours['version'])[:40]} in a newer "
+            f"format; this is {__version__}, update it"
         )
 
 
 def _check_digest(path: str | os.PathLike[str], checkpoint: dict[str, Any]) -> None:
-    """Refuse what is not as it was written, and weights that are not finite."""
+    """Refuse what is not as it was written."""
     ours = checkpoint[OUR_KEY]
     if "digest" in ours and ours["digest"] != _digest(checkpoint):
         raise UserError(
@@ -128,16 +132,6 @@ def _check_digest(path: str | os.PathLike[str], checkpoint: dict[str, Any]) -> N
         raise UserError(f"checkpoint {path}: damaged, expected a digest in it")
     if "digest" not in ours:
         logger.warning("Checkpoint %s has no digest, which would tell if it were damaged", path)
-    if broken := _not_finite(checkpoint):
-        raise UserError(
-            f"checkpoint {path}: {broken[0]} holds numbers that are not finite; take an earlier one"
-        )
-
-
-def _not_finite(checkpoint: dict[str, Any]) -> list[str]:
-    """Return the names of the weights that hold numbers which are not finite."""
-    weights = {**checkpoint["model"], **checkpoint["generator"]}
-    return [k for k, v in weights.items() if v.is_floating_point() and not v.isfinite().all()]
 
 
 def check_loaded(model: Autoencoder, checkpoint: dict[str, Any]) -> None:
@@ -145,13 +139,7 @@ def check_loaded(model: Autoencoder, checkpoint: dict[str, Any]) -> None:
 
     OpenNMT-py loads with ``strict=False``, which would leave a missing parameter at random.
     """
-    generator = {f"generator.{key}" for key in checkpoint["generator"]}
-    expected, found = set(model.state_dict()), set(checkpoint["model"]) | generator
-    if expected != found:
-        raise UserError(
-            f"checkpoint does not fit the model: missing {sorted(expected - found)}, "
-            f"unexpected {sorted(found - expected)}"
-        )
+    check_names(set(model.state_dict()), {name for name, _ in named_tensors(checkpoint)})
 
 
 # ---- subword models travel with the weights ------------------------------------------------------
@@ -229,16 +217,13 @@ def build_autoencoder(
     if gpu >= torch.cuda.device_count():
         raise UserError(f"-gpu {gpu}: no such CUDA device was found; leave it out to use the CPU")
     opt = ArgumentParser.ckpt_model_opts(checkpoint["opt"])
-    check_single_path(opt)
     ArgumentParser.update_model_opts(opt)
     ArgumentParser.validate_model_opts(opt)
     opt.update_vocab = False
     fields = checkpoint["vocab"]
-    try:
+    with refusing(path):
         model = onmt.model_builder.build_base_model(opt, fields, gpu >= 0, checkpoint, gpu)
-    except RuntimeError as error:
-        raise UserError(f"checkpoint {path}: weights do not fit the model: {error}") from error
-    check_loaded(model, checkpoint)
+        check_loaded(model, checkpoint)
     model.eval()
     ours = checkpoint[OUR_KEY]
     unpack_files(opt, ours["files"])
@@ -397,7 +382,7 @@ class CheckpointSaver(ModelSaver):
         }
 
     def _require_finite(self, checkpoint: dict[str, Any], step: int) -> None:
-        if broken := _not_finite(checkpoint):
+        if broken := not_finite(checkpoint):
             count = len(checkpoint["model"]) + len(checkpoint["generator"])
             raise UserError(
                 f"step {step}: {len(broken)} of {count} tensors hold numbers that are not "

@@ -27,15 +27,17 @@ from onmt_lattice.opennmt.checkpoint import (
     CheckpointSaver,
     check_loaded,
     embedded_files,
+    refusing,
     set_random_state,
     share_of,
 )
+from onmt_lattice.opennmt.contents import check_optimizer, check_raw
 from onmt_lattice.opennmt.interruption import PatientRequest
 from onmt_lattice.opennmt.model import Autoencoder
 from onmt_lattice.opennmt.patience import set_patience
 from onmt_lattice.opennmt.reporting import HistoryReports, NormOptimizer
 from onmt_lattice.opennmt.room import warn_of_room
-from onmt_lattice.opennmt.settings import bottleneck_label, bottleneck_settings, check_single_path
+from onmt_lattice.opennmt.settings import bottleneck_label, bottleneck_settings
 from onmt_lattice.opennmt.stream import Follower, Position, behind, training_batches
 
 
@@ -116,19 +118,16 @@ def build(
                 f"-train_from {opt.train_from}: written before channels had a learned prior; such "
                 f"a checkpoint can be evaluated, but its training does not go on"
             )
-        check_single_path(model_opt)
         check_same_bottleneck(opt, model_opt)
-    try:
-        model = build_model(model_opt, opt, fields, checkpoint)
-    except RuntimeError as error:
-        if checkpoint is None:
-            raise
-        raise UserError(f"-train_from {opt.train_from}: does not fit the model: {error}") from error
     if checkpoint is None:
+        model = build_model(model_opt, opt, fields, None)
         model.encoder.bottleneck.reset_parameters()
     else:
-        if not opt.update_vocab:
-            check_loaded(model, checkpoint)
+        with refusing(opt.train_from):
+            model = build_model(model_opt, opt, fields, checkpoint)
+            if not opt.update_vocab:
+                check_loaded(model, checkpoint)
+            check_resumable(opt, checkpoint, model)
         log_resumed_objective(opt, checkpoint["opt"])
     log_bottleneck(model_opt, model)
     share_parameters(model, opt.world_size)
@@ -162,6 +161,18 @@ def build(
         )
     saver.progress, saver.share = trainer.progress, trainer.share
     return trainer
+
+
+def check_resumable(opt: Namespace, checkpoint: dict[str, Any], model: Autoencoder) -> None:
+    """Check what training goes on from beside the ``model``.
+
+    Raises:
+        UserError: if it is not that of this model.
+    """
+    check_raw(checkpoint[OUR_KEY].get("raw"), model)
+    if opt.reset_optim != "all":
+        kept = {"none": checkpoint["opt"], "keep_states": opt}.get(opt.reset_optim)
+        check_optimizer(checkpoint["optim"], model, kept)
 
 
 def log_bottleneck(model_opt: Namespace, model: Autoencoder) -> None:

@@ -88,6 +88,13 @@ def check_single_path(opt: Namespace) -> None:
 
 def check_shapes(opt: Namespace) -> None:
     """Refuse encoder and decoder shapes that do not fit, before any data is read."""
+    check_sizes(opt)
+    make_bottleneck_from_opt(opt, representation_dim(opt))
+    rate_weight_from_opt(opt)
+
+
+def check_sizes(opt: Namespace) -> None:
+    """Refuse sizes of encoder and decoder that do not fit each other."""
     if opt.share_decoder_embeddings and opt.tgt_word_vec_size != opt.dec_rnn_size:
         raise UserError(
             f"-share_decoder_embeddings: expected word vectors as large as the decoder's state, "
@@ -102,5 +109,3 @@ def check_shapes(opt: Namespace) -> None:
             f"-bottleneck_site all: expected as many decoder layers as encoder layers, "
             f"got {opt.dec_layers} and {opt.enc_layers}"
         )
-    make_bottleneck_from_opt(opt, representation_dim(opt))
-    rate_weight_from_opt(opt)
