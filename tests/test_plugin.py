@@ -11,6 +11,7 @@ import onmt
 import onmt.bin.train
 import onmt.encoders
 import onmt.inputters.corpus
+import onmt.inputters.inputter
 import onmt.model_builder
 import onmt.utils.distributed
 import onmt.utils.loss
@@ -29,6 +30,7 @@ MODULES = [
     onmt.bin.train,
     onmt.encoders,
     onmt.inputters.corpus,
+    onmt.inputters.inputter,
     onmt.model_builder,
     onmt.models.model_saver,
     onmt.opts,
@@ -58,6 +60,7 @@ def stock(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
             (onmt.utils.loss, "build_loss_compute", plugin._stock_build_loss),
             (onmt.utils.distributed, "all_gather_list", plugin._stock_gather),
             (onmt.inputters.corpus, "ParallelCorpus", plugin.TextCorpus.__base__),
+            (onmt.inputters.inputter, "_read_vocab_file", plugin._stock_read_vocabulary),
             (onmt.bin.train, "_init_train", plugin._stock_init_train),
             (onmt.utils, "Statistics", onmt.utils.statistics.Statistics),
             (onmt, "Trainer", onmt.trainer.Trainer),

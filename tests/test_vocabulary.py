@@ -11,6 +11,7 @@ import yaml
 from conftest import Corpus
 
 from onmt_lattice.cli import main
+from onmt_lattice.opennmt.vocabulary_file import read_vocabulary
 
 Mistake = Callable[..., str]
 
@@ -26,6 +27,41 @@ def counted(*texts: Path, lines: int | None = None) -> Counter[str]:
         for line in text.read_text(encoding="utf-8").splitlines()[:lines]:
             counter.update(line.split())
     return counter
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (b"", "no token in it; expected '<token>\\t<count>'"),
+        (b"\n \n", "no token in it"),
+        (b"the\t3\nold\0\t2\n", "line 2 holds a NUL byte"),
+        (bytes(range(128, 256)), "not UTF-8 text"),
+        (b"PK\x03\x04\0\0", "is a zip archive, as a checkpoint is"),
+        ("the\t3\n".encode("utf-16"), "is in UTF-16"),
+        (b"the\t3\nold\t2\nthe\t1\n", "line 3 repeats 'the'"),
+        (b"the\nold\nthe\n", "line 3 repeats 'the'"),
+        (b"the old man\nsees a dog\n", "line 1 is 'the old man'"),
+        (b"the\t3\nold\n", "line 2 is 'old'"),
+        (b"the\t3\nold\t-2.5\n", r"line 2 is 'old\t-2.5'"),
+        ("the\t3\nold\t²\n".encode(), r"line 2 is 'old\t²'"),
+    ],
+)
+def test_what_is_no_vocabulary_is_told(
+    corpus: Corpus, tmp_path: Path, mistake: Mistake, content: bytes, said: str
+) -> None:
+    path = tmp_path / "vocab.txt"
+    path.write_bytes(content)
+    config = corpus.yaml(tmp_path / "a.yaml", src_vocab=str(path), save_model=str(tmp_path / "m"))
+    line = mistake("train", "-config", config)
+    assert f"-src_vocab {path}: " in line and said in line
+
+
+def test_a_mark_at_the_beginning_is_no_part_of_the_first_token(tmp_path: Path) -> None:
+    path = tmp_path / "vocab.txt"
+    path.write_bytes(b"\xef\xbb\xbfthe\t3\n\nold\t2\n")
+    assert read_vocabulary(str(path)) == ([["the", "3"], ["old", "2"]], True)
+    path.write_bytes(b"the\r\nold\n")
+    assert read_vocabulary(str(path)) == (["the", "old"], False)
 
 
 def build(path: Path, sources: list[Path], *words: object) -> int:

@@ -10,6 +10,7 @@ name                                            what stands there now, and why
 ``encoders.str2enc["bottleneck_brnn"]``         our encoder, so that stock tools refuse our configs
 ``model_builder.build_task_specific_model``     makes the ``NMTModel`` an :class:`Autoencoder`
 ``inputters.corpus.ParallelCorpus``             reads text as our own commands do
+``inputters.inputter._read_vocab_file``         tells what is no vocabulary
 ``utils.Statistics``                            counts the rate beside the loss
 ``utils.loss.build_loss_compute``               adds λ · rate to the loss of an autoencoder
 ``Trainer``                                     validates on the CPU too, in both channels
@@ -31,6 +32,7 @@ import onmt
 import onmt.bin.train
 import onmt.encoders
 import onmt.inputters.corpus
+import onmt.inputters.inputter
 import onmt.model_builder
 import onmt.utils.distributed
 import onmt.utils.loss
@@ -52,9 +54,11 @@ from onmt_lattice.opennmt.process import position_of, run_process
 from onmt_lattice.opennmt.statistics import RateStatistics
 from onmt_lattice.opennmt.stream import TrainingBatches, training_batches
 from onmt_lattice.opennmt.trainer import RateTrainer
+from onmt_lattice.opennmt.vocabulary_file import read_vocabulary
 
 _stock_build_model = onmt.model_builder.build_task_specific_model
 _stock_build_loss = onmt.utils.loss.build_loss_compute
+_stock_read_vocabulary = onmt.inputters.inputter._read_vocab_file
 _stock_init_train = onmt.bin.train._init_train
 _stock_batch_producer = onmt.bin.train.batch_producer
 _stock_gather = onmt.utils.distributed.all_gather_list
@@ -135,6 +139,7 @@ def install() -> None:
     onmt.encoders.str2enc[ENCODER_TYPE] = BottleneckEncoder
     onmt.model_builder.build_task_specific_model = build_task_specific_model
     onmt.inputters.corpus.ParallelCorpus = TextCorpus
+    onmt.inputters.inputter._read_vocab_file = read_vocabulary
     onmt.utils.Statistics = RateStatistics
     onmt.utils.loss.build_loss_compute = build_loss_compute
     onmt.Trainer = RateTrainer

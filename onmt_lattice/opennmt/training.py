@@ -24,6 +24,7 @@ from onmt_lattice.opennmt.options import parse_train
 from onmt_lattice.opennmt.ranges import RANGES
 from onmt_lattice.opennmt.resumption import settle_start
 from onmt_lattice.opennmt.settings import bottleneck_settings, check_shapes, check_single_path
+from onmt_lattice.opennmt.vocabulary_file import read_vocabulary
 from onmt_lattice.ranges import check_ranges
 
 
@@ -81,6 +82,8 @@ def check_options(opt: Namespace) -> None:
         if path and not os.path.isfile(path):
             cure = "; 'onmt_lattice build_vocab' makes one" if name == "src_vocab" else ""
             raise UserError(f"-{name} {path}: no such file{cure}")
+    if opt.src_vocab:
+        read_vocabulary(opt.src_vocab)
     if opt.log_json:
         check_output(opt.log_json, "-log_json")
         if os.path.exists(opt.log_json):

@@ -1,0 +1,42 @@
+"""The file of a vocabulary, as ``build_vocab`` writes it: a token a line, a tab and its count."""
+
+from __future__ import annotations
+
+from onmt_lattice.errors import UserError
+from onmt_lattice.text import lines_of
+
+MOST_DIGITS = 18  # of a count
+_CURE = "expected '<token>\\t<count>' or '<token>' a line, as 'onmt_lattice build_vocab' writes it"
+
+
+def read_vocabulary(path: str, side: str = "src") -> tuple[list[list[str]] | list[str], bool]:
+    """Return the tokens of a vocabulary, each with its count if the first has one, and whether.
+
+    Stands where OpenNMT-py has ``_read_vocab_file``.
+
+    Raises:
+        UserError: if it is no text, holds no token, or a line is neither a token nor a token with
+            its count, or repeats one.
+    """
+    option = f"-{side}_vocab"
+    rows: dict[str, list[str]] = {}
+    for number, line in enumerate(lines_of(path, option), 1):
+        row = line.split(None, 1)
+        if not row:
+            continue
+        row = [word.strip() for word in row]
+        counted = len(next(iter(rows.values()), row)) == 2
+        if len(row) != 1 + counted or not (len(row) == 1 or _is_count(row[1])):
+            raise UserError(f"{option} {path}: line {number} is {line.strip()[:60]!r}; {_CURE}")
+        if row[0] in rows:
+            raise UserError(f"{option} {path}: line {number} repeats {row[0]!r}; {_CURE}")
+        rows[row[0]] = row
+    if not rows:
+        raise UserError(f"{option} {path}: no token in it; {_CURE}")
+    if len(next(iter(rows.values()))) == 2:
+        return list(rows.values()), True
+    return list(rows), False
+
+
+def _is_count(word: str) -> bool:
+    return word.isascii() and word.isdigit() and len(word) <= MOST_DIGITS
