@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+import shutil
 import signal
 import subprocess
 import sys
@@ -17,6 +18,7 @@ from small_sweep import words, write_sweep
 
 from onmt_lattice.cli import main
 from onmt_lattice.locks import only_user
+from onmt_lattice.opennmt.checkpoint import load_checkpoint
 from onmt_lattice.report.results import FAILED, FINISHED, Results
 from onmt_lattice.sweep.run import PROGRAM
 
@@ -143,6 +145,32 @@ def test_a_failing_run_is_reported_and_kept(place: Path, capfd: pytest.CaptureFi
     assert main([*argv, "-retry_failed"]) == 1
     record = Results.read(place / "failing/results.json").runs[1].record
     assert (record.status, record.attempts) == (FAILED, 2)
+
+
+def test_a_damaged_last_checkpoint_is_made_again(
+    place: Path, swept: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    curves = {"gaussian": {"bottleneck": "gaussian"}}
+    sweep = {**SWEEP, "fixed": {**SWEEP["fixed"], "rate_weight": [0.1]}, "curves": curves}
+    sweep["annealed"] = {}
+    (place / "damaged.yaml").write_text(yaml.safe_dump(sweep), encoding="utf-8")
+    argv = words(place, "damaged", "-config", str(place / "damaged.yaml"))
+    run = place / "damaged" / "gaussian_0.1_seed1"
+    shutil.copytree(swept / run.name, run)
+    shutil.copy(swept / "vocab.txt", place / "damaged" / "vocab.txt")
+    last = run / "model_step_40.pt"
+    whole, result = last.read_bytes(), (run / "model_step_40.json").read_bytes()
+    last.write_bytes(whole[: len(whole) // 2])
+    (run / "model_step_40.json").unlink()
+
+    assert main(argv) == 1  # its evaluation fails, and is told
+    assert f"{last}: damaged" in (run / "train.log").read_text(encoding="utf-8")
+    capfd.readouterr()
+    assert main([*argv, "-retry_failed"]) == 0
+    assert f"run {run.name}: checkpoint {last}: damaged" in capfd.readouterr().err
+    assert load_checkpoint(last)["onmt_lattice"]["step"] == 40
+    again = (run / "model_step_40.json").read_bytes()
+    assert again.replace(b"/damaged/", b"/whole/") == result.replace(b"/damaged/", b"/whole/")
 
 
 def test_the_commands_can_be_run_by_hand(place: Path, capsys: pytest.CaptureFixture[str]) -> None:

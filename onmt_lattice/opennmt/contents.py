@@ -121,7 +121,7 @@ def _is_place(place: object) -> bool:
 def _check_patience(patience: Any) -> None:
     require(
         isinstance(patience, dict)
-        and patience.get("status") in PatienceEnum.__members__
+        and patience.get("status") in list(PatienceEnum.__members__)
         and isinstance(patience.get("scores"), dict)
         and all(map(_number, patience["scores"].values()))
         and all(_whole(patience.get(name)) for name in COUNTS),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import shlex
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +16,7 @@ from onmt_lattice.report.drawing import write
 from onmt_lattice.report.results import Results
 from onmt_lattice.sweep.cluster import cluster_options, cluster_workers
 from onmt_lattice.sweep.collection import collect
+from onmt_lattice.sweep.damage import put_aside
 from onmt_lattice.sweep.devices import NONE, gpus
 from onmt_lattice.sweep.manifest import Manifest
 from onmt_lattice.sweep.plan import Plan, read_plan
@@ -53,6 +55,8 @@ def sweep(options: SweepOptions) -> Results:
         manifest = begin(plan)
         if options.retry_failed:
             manifest.forget_failures()
+            for said in put_aside(plan.runs):
+                print(said, file=sys.stderr)
         with Progress(plan.runs, manifest) as progress:
             bring_to_end(plan.runs, workers(plan, options, manifest), manifest, progress)
         results = collect(plan, manifest)
