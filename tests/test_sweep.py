@@ -164,10 +164,14 @@ def test_a_damaged_last_checkpoint_is_made_again(
     (run / "model_step_40.json").unlink()
 
     assert main(argv) == 1  # its evaluation fails, and is told
-    assert f"{last}: damaged" in (run / "train.log").read_text(encoding="utf-8")
+    assert f"{last}: not a checkpoint, or damaged" in (run / "train.log").read_text(
+        encoding="utf-8"
+    )
     capfd.readouterr()
     assert main([*argv, "-retry_failed"]) == 0
-    assert f"run {run.name}: checkpoint {last}: damaged" in capfd.readouterr().err
+    assert (
+        f"run {run.name}: checkpoint {last}: not a checkpoint, or damaged" in capfd.readouterr().err
+    )
     assert load_checkpoint(last)["onmt_lattice"]["step"] == 40
     again = (run / "model_step_40.json").read_bytes()
     assert again.replace(b"/damaged/", b"/whole/") == result.replace(b"/damaged/", b"/whole/")

@@ -469,7 +469,9 @@ def _kept(held: dict[str, Any], expected: dict[str, Any]) -> bool:
         and isinstance(groups, list)
         and len(groups) == len(expected["param_groups"])
         and all(
-            isinstance(group, dict) and _alike({**kind, **group}, {**group, **kind})
+            isinstance(group, dict)
+            and {k for k, v in kind.items() if not isinstance(v, bool | None)} <= set(group)
+            and _alike({**kind, **group}, {**group, **kind})
             for group, kind in zip(groups, expected["param_groups"], strict=True)
         )
     )
