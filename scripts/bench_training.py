@@ -63,6 +63,8 @@ class Worker:
             *("-train_steps", "1000000", "-save_checkpoint_steps", "1000000"),
             *("-save_model", str(self.log.with_suffix("")), *CHOICES[name].split()),
         ]
+        if name not in (STOCK, "none"):
+            words += ["-bottleneck_dim", str(args.bottleneck_dim)]
         with self.log.open("w") as log:
             self.process = subprocess.Popen(
                 [sys.executable, __file__, "-worker", name, *words],
@@ -166,6 +168,7 @@ def main() -> None:
     parser.add_argument(
         "-vocabulary", type=int, nargs="+", default=[5000], help="words (default: 5000)"
     )
+    parser.add_argument("-bottleneck_dim", type=int, default=0, help="d (default: 0, for m)")
     parser.add_argument("-only", nargs="+", choices=list(CHOICES), help="of these, beside stock's")
     args = parser.parse_args()
     warm_up = 3

@@ -15,6 +15,7 @@ from conftest import BOTTLENECKS, Corpus, batch_of, lines_of
 from onmt_lattice.cli import main
 from onmt_lattice.history import read_history
 from onmt_lattice.opennmt.schedules import RateWeight
+from onmt_lattice.opennmt.statistics import RateStatistics
 
 TIMES = ("seconds", "tokens_per_second")
 STEPS = {"train_steps": 20, "report_every": 2, "valid_steps": 5, "rate_weight_midpoint": 10}
@@ -85,6 +86,20 @@ def test_the_history_holds_the_numbers_of_the_log(corpus: Corpus, tmp_path: Path
             entry = entries["valid", step]
             found = [entry[f"{prefix}nll"], entry[f"{prefix}rate"]]
             assert found == pytest.approx([float(nll), float(rate)], abs=6e-4)
+
+
+def test_a_report_says_how_much_time_is_left(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO")
+    stats = RateStatistics(10.0, 5, 1)
+    stats.steps = 100
+    monkeypatch.setattr(stats, "elapsed_time", lambda: 60.0)
+    stats.output(500, 1100, 0.1, 0.0)
+    stats.output(1100, 1100, 0.1, 0.0)
+    before, at_the_end = caplog.messages
+    assert before.endswith("; 6 min left;")
+    assert "left" not in at_the_end
 
 
 def test_a_run_that_diverges_says_so_in_its_history(corpus: Corpus, tmp_path: Path) -> None:

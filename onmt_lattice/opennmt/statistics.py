@@ -9,6 +9,7 @@ from typing import Any
 from onmt.utils.logging import logger
 from onmt.utils.statistics import Statistics
 
+from onmt_lattice.durations import duration
 from onmt_lattice.opennmt.processes import gathered
 
 NATS_PER_BIT = math.log(2)
@@ -23,6 +24,7 @@ class RateStatistics(Statistics):
         rate_weight: the λ last used.
         relaxed: the same statistics of the relaxed channel, in validation only.
         carried_words: how many of the ``n_words`` were counted before the run was resumed.
+        steps: training steps since these statistics were begun.
     """
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -31,6 +33,7 @@ class RateStatistics(Statistics):
         self.rate_weight = 0.0
         self.relaxed: RateStatistics | None = None
         self.carried_words = 0
+        self.steps = 0
 
     def update(self, stat: Statistics, update_n_src_words: bool = False) -> None:
         """Add another object's sums to this one's, unless they are not finite."""
@@ -100,12 +103,15 @@ class RateStatistics(Statistics):
         """Log one report line."""
         elapsed = self.elapsed_time() + 1e-5
         of = f"/{num_steps}" if num_steps > 0 else ""
+        left = ""
+        if self.steps and step < num_steps:
+            left = f" {duration(elapsed / self.steps * (num_steps - step))} left;"
         metrics = "".join(f" {k}: {v:.2f};" for k, v in self.computed_metrics.items())
         logger.info(
             f"Step {step}{of}; acc: {self.accuracy():6.2f}; ppl: {self.ppl():5.2f}; "
             f"xent: {self.xent():4.2f}; {self.describe()}; lr: {learning_rate:7.5f}; "
             f"{self.n_src_words / elapsed:3.0f}/{self.tokens_per_second():3.0f} tok/s; "
-            f"{time.time() - start:6.0f} sec;{metrics}"
+            f"{time.time() - start:6.0f} sec;{left}{metrics}"
         )
 
     def log_tensorboard(

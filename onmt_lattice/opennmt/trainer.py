@@ -105,6 +105,7 @@ class RateTrainer(Trainer):
 
     def _maybe_report_training(self, *args: Any) -> RateStatistics:
         step, *_, stats = args
+        stats.steps += 1
         guessing = math.log2(self.model.generator[0].out_features)
         if step % self.report_manager.report_every == 0 and stats.nll_bits() > 2 * guessing:
             logger.warning(

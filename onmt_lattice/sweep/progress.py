@@ -11,6 +11,7 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
+from onmt_lattice.durations import duration
 from onmt_lattice.report.results import FAILED, FINISHED, RUNNING
 from onmt_lattice.sweep.manifest import Manifest
 from onmt_lattice.sweep.run import Run
@@ -89,13 +90,3 @@ class Progress:
 
     def _step(self, run: Run) -> int:
         return run.steps if run.trained else run.step()
-
-
-def duration(seconds: float) -> str:
-    """Return a length of time as a person says it.
-
-    >>> duration(4000)
-    '1 h 7 min'
-    """
-    minutes = round(seconds / 60)
-    return f"{minutes // 60} h {minutes % 60} min" if minutes >= 60 else f"{minutes} min"
