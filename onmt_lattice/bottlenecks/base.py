@@ -154,8 +154,8 @@ def require_finite(x: Tensor) -> Tensor:
     finite = x.isfinite().flatten(1).all(1)
     if not finite.all():
         raise UserError(
-            f"X of {int((~finite).sum())} sentences of {len(x)} is not finite, and has no "
-            f"quantized representation; the model's weights are broken or its input is"
+            f"X of {int((~finite).sum())} sentences of {len(x)} is not finite, or too far out, and "
+            f"has no quantized representation; the model's weights are broken or its input is"
         )
     return x
 

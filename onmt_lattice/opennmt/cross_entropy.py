@@ -63,8 +63,9 @@ class _CrossEntropy(torch.autograd.Function):
     ) -> tuple[Tensor, Tensor, Tensor]:
         for_rows, for_weight, for_bias = ctx.needs_input_grad[:3]
         d_rows = torch.empty_like(rows) if for_rows else None
-        d_weight = torch.zeros_like(weight) if for_weight else None
-        d_bias = torch.zeros_like(bias) if for_bias else None
+        empty = torch.empty_like if len(rows) else torch.zeros_like
+        d_weight = empty(weight) if for_weight else None
+        d_bias = empty(bias) if for_bias else None
         nll = torch.zeros((), dtype=torch.double, device=rows.device)
         correct = torch.zeros((), dtype=torch.long, device=rows.device)
         for part in slices(len(rows), len(weight)):
@@ -78,14 +79,14 @@ class _CrossEntropy(torch.autograd.Function):
             if not (for_rows or for_weight or for_bias):
                 continue
             # d loss / d logits = (mass - total at the target) * factor
-            factor = scale / total
+            factor, further = scale / total, int(part.start > 0)
             gradient = mass.scatter_add_(1, wanted, -total)
             if d_rows is not None:
                 torch.mm(gradient, weight, out=d_rows[part]).mul_(factor)
             if d_weight is not None:
-                d_weight.addmm_(gradient.t(), some * factor)
+                d_weight.addmm_(gradient.t(), some * factor, beta=further)
             if d_bias is not None:
-                d_bias.addmv_(gradient.t(), factor.squeeze(1))
+                d_bias.addmv_(gradient.t(), factor.squeeze(1), beta=further)
         ctx.gradients = d_rows, d_weight, d_bias
         ctx.mark_non_differentiable(nll, correct)
         return (nll * scale).to(rows.dtype), nll, correct

@@ -175,7 +175,7 @@ class SentenceVectors:
     def _quantized(self, x: Tensor, noise: SentenceNoise) -> Tensor:
         try:
             return self._bottleneck.quantized(x, noise).output.cpu()
-        except ValueError as error:  # the lattice has no point that far
+        except UserError as error:  # finite, but the lattice has no point that far
             raise UserError(
                 f"X of up to {x.abs().max():g} is too far out to be quantized: expected numbers "
                 "such as encode -continuous writes"
