@@ -26,9 +26,9 @@ class UserError(Exception):
     """
 
 
-def unknown_name(kind: str, name: str, valid: Iterable[str]) -> UserError:
+def unknown_name(kind: str, name: object, valid: Iterable[str]) -> UserError:
     """Return the error for a ``name`` that is none of the ``valid`` ones, nearest first."""
     valid = sorted(valid)
-    near = difflib.get_close_matches(name.lower(), [v.lower() for v in valid], n=1, cutoff=0.6)
+    near = difflib.get_close_matches(str(name).lower(), [v.lower() for v in valid], n=1, cutoff=0.6)
     hint = next((f"; did you mean {v!r}?" for v in valid if near and v.lower() == near[0]), "")
     return UserError(f"unknown {kind} {name!r}{hint} (valid: {', '.join(valid)})")

@@ -8,6 +8,7 @@ float64 on the CPU whatever device the model is on.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Protocol
 
 import numpy as np
@@ -25,6 +26,13 @@ class Noise(Protocol):
     def normal(self, like: Tensor, dim: int) -> Tensor:
         """Return ``(batch, dim)`` standard normals, of the device and dtype of ``like``."""
         ...
+
+
+def require_keys(name: str, values: Iterable[object]) -> None:
+    """Raise ``ValueError`` unless all ``values`` are integers that a generator takes as its key."""
+    for value in values:
+        if not isinstance(value, int | np.integer) or not 0 <= value < 2**64:
+            raise ValueError(f"{name} {value}: expected an integer in [0, 2⁶⁴)")
 
 
 class StreamNoise:
@@ -58,9 +66,9 @@ class SentenceNoise:
     """
 
     def __init__(self, seed: int, indices: list[int] | Tensor) -> None:
-        if not 0 <= seed < 2**64:
-            raise ValueError(f"noise seed {seed}: expected an integer in [0, 2⁶⁴)")
         rows = indices.tolist() if isinstance(indices, Tensor) else indices
+        require_keys("noise seed", [seed])
+        require_keys("sentence index", rows)
         self.streams = [
             np.random.Generator(np.random.Philox(key=np.array([seed, row], dtype=np.uint64)))
             for row in rows

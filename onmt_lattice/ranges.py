@@ -66,4 +66,7 @@ def _plain(number: float) -> str:
 
 SEED = Range(0, 2**32 - 1)
 COUNT = Range(1, 2**31 - 1)
+SIZE = Range(1, 2**16)  # numbers a vector; beyond, no machine has the memory
+THREADS = Range(1, 1024)  # torch crashes when it is asked for a hundred thousand
+BEAM = Range(1, 1024)
 DEVICE = Range(0, 2**31 - 1, also=(-1,), meaning="the CPU")

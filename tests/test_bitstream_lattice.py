@@ -120,6 +120,10 @@ def test_what_is_no_point_is_refused() -> None:
     codec = codec_on("D4", "discrete_gaussian", 0.0)
     points = drawn(codec, KEY)
     unit = float(codec.units[0])
+    with pytest.raises(UserError, match="complex128: expected"):
+        codec.encode(points + 1j, KEY)  # the imaginary part would be lost
+    with pytest.raises(UserError, match="complex64: expected finite"):
+        LatticeCodec(codec.code, torch.zeros(24, 4) + 1j)
     for wrong in (points + 0.1, points + unit * torch.eye(4)[0].double(), points * math.nan):
         with pytest.raises(UserError, match="point"):
             codec.encode(wrong, KEY)

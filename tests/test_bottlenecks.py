@@ -463,6 +463,9 @@ def test_lattice_names_are_free_in_case_and_may_be_products() -> None:
     [
         ("gausian", {}, "unknown bottleneck 'gausian'; did you mean 'gaussian'? (valid: gaussian,"),
         ("gaussian", {"bottleneck_dim": -1}, "-bottleneck_dim -1: expected 0 (for m) or a positiv"),
+        ("ste_scalar", {"levels": 10**12}, "-levels 1000000000000: expected an integer"),
+        ("gaussian", {"bottleneck_dim": 10**20}, "-bottleneck_dim 100000000000000000000: expected"),
+        ("gaussian", {"bottleneck_dim": 1.5}, "-bottleneck_dim 1.5: expected 0"),
         ("ste_scalar", {"levels": 1}, "-levels 1: expected an integer of at least 2"),
         ("ste_vector", {"levels": 0}, "-levels 0: expected an integer of at least 2"),
         ("ste_vector", {"vector_dim": 0}, "-vector_dim 0: expected a positive integer"),

@@ -270,6 +270,8 @@ def test_options_that_cannot_be(trained: Trained, corpus: Corpus, mistake: Mista
         (("-seed", 2**32), "-seed 4294967296: expected at least 0 and at most 4294967295"),
         (("-batch_size", 0), "-batch_size 0: expected at least 1"),
         (("-threads", 0), "-threads 0: expected at least 1"),
+        (("-threads", 100_000), "-threads 100000: expected at least 1 and at most 1024"),
+        (("-beam_size", 3_000_000), "-beam_size 3000000: expected at least 1 and at most 1024"),
         (("-beam_size", 0), "-beam_size 0: expected at least 1"),
         (("-max_length", 0), "-max_length 0: expected at least 1"),
         (("-batch_size", "x"), "invalid int value: 'x'"),

@@ -11,6 +11,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from onmt_lattice.bitstream import DitherKey
 from onmt_lattice.noise import SentenceNoise, StreamNoise
 
 F64 = torch.float64
@@ -169,6 +170,15 @@ def test_stream_noise_comes_from_its_generator_alone(dtype: torch.dtype) -> None
         again = getattr(StreamNoise(torch.Generator().manual_seed(3)), name)(like, 6)
         assert first.shape == (4, 6) and first.dtype == dtype
         assert torch.equal(first, again)
+
+
+@pytest.mark.parametrize(
+    ("seed", "index"), [(1.5, 0), (-1, 0), (2**64, 0), ("1", 0), (0, 1.5), (0, -1), (0, 2**64)]
+)
+def test_a_key_is_two_integers(seed: Any, index: Any) -> None:
+    for made in (lambda: SentenceNoise(seed, [index]), lambda: DitherKey(seed, (index,))):
+        with pytest.raises(ValueError, match=r"expected an integer in \[0, 2⁶⁴\)"):
+            made()
 
 
 def test_stream_noise_without_a_generator_uses_the_global_one() -> None:

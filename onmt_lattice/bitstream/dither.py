@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from onmt_lattice.bitstream.logarithms import UNIT, Integers
+from onmt_lattice.noise import require_keys
 
 
 @dataclass(frozen=True)
@@ -28,10 +29,8 @@ class DitherKey:
     indices: tuple[int, ...]
 
     def __post_init__(self) -> None:
-        for name, values in (("seed", (self.seed,)), ("sentence index", self.indices)):
-            for value in values:
-                if not 0 <= value < 2**64:
-                    raise ValueError(f"{name} {value}: expected an integer in [0, 2⁶⁴)")
+        require_keys("seed", [self.seed])
+        require_keys("sentence index", self.indices)
 
     def steps(self, count: int) -> Integers:
         """Return ``(sentences, count)`` integers uniform in [0, 2²⁰).

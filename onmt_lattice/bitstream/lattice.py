@@ -59,10 +59,11 @@ class LatticeCodec:
     """
 
     def __init__(self, code: LatticeCode, log_s: Tensor) -> None:
-        if log_s.dim() != 2 or log_s.shape[1] != code.lattice.dim or not log_s.isfinite().all():
+        fits = log_s.dim() == 2 and log_s.shape[1] == code.lattice.dim and not log_s.is_complex()
+        if not (fits and log_s.isfinite().all()):
             raise UserError(
-                f"log scales of shape {tuple(log_s.shape)}: expected finite numbers of shape "
-                f"(blocks, {code.lattice.dim}), a row for each point of a sentence"
+                f"log scales of shape {tuple(log_s.shape)} of {log_s.dtype}: expected finite "
+                f"numbers of shape (blocks, {code.lattice.dim}), a row for each point of a sentence"
             )
         self.code, self.shape = code, tuple(log_s.shape)
         lattice, self.scale = innermost(code.lattice)
@@ -207,6 +208,8 @@ class LatticeCodec:
         expected = (len(key.indices), *self.shape)
         if tuple(points.shape) != expected:
             raise UserError(f"points of shape {tuple(points.shape)}: expected {expected}")
+        if not points.is_floating_point():
+            raise UserError(f"points of {points.dtype}: expected what its nearest_point returns")
         exact = points.detach().double().cpu().numpy().reshape(-1, len(self.units)) / self.units
         eps = torch.finfo(points.dtype).eps
         farthest = min(FARTHEST, 0.25 / eps)

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from onmt_lattice.errors import UserError, unknown_name
 from onmt_lattice.noise import Noise
+from onmt_lattice.ranges import SIZE
 from onmt_lattice.registry import Registry
 
 ENTRY_POINT_GROUP = "onmt_lattice.bottlenecks"
@@ -44,7 +45,12 @@ class BottleneckConfig:
     bottleneck_dim: int = 0
 
     def __post_init__(self) -> None:
-        self.require("bottleneck_dim", self.bottleneck_dim >= 0, "0 (for m) or a positive integer")
+        dim = self.bottleneck_dim
+        self.require(
+            "bottleneck_dim",
+            type(dim) is int and (dim == 0 or dim in SIZE),
+            f"0 (for m) or a positive integer of at most {SIZE.high}",
+        )
         for field in dataclasses.fields(self):
             choices = field.metadata.get("choices")
             if choices and getattr(self, field.name) not in choices():
@@ -83,8 +89,10 @@ class Bottleneck(nn.Module, ABC):
 
     def __init__(self, input_dim: int, config: BottleneckConfig) -> None:
         super().__init__()
-        if not isinstance(input_dim, int) or input_dim < 1:
-            raise UserError(f"X of {input_dim!r} numbers: expected a positive integer")
+        if type(input_dim) is not int or input_dim not in SIZE:
+            raise UserError(
+                f"X of {input_dim!r} numbers: expected a positive integer of at most {SIZE.high}"
+            )
         self.input_dim = input_dim
         self.dim = config.bottleneck_dim or input_dim
         mapped = self.always_maps or self.dim != input_dim

@@ -19,7 +19,9 @@ from onmt_lattice.bottlenecks.base import (
 )
 from onmt_lattice.errors import UserError
 from onmt_lattice.noise import Noise
+from onmt_lattice.ranges import SIZE, Range
 
+LEVELS = Range(2, SIZE.high)
 LLOYD_ITERATIONS = 10
 RESTART_BATCHES = 2000
 USAGE_DECAY = 0.9
@@ -75,7 +77,8 @@ class ScalarConfig(BottleneckConfig):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        self.require("levels", self.levels >= 2, "an integer of at least 2")
+        fits = type(self.levels) is int and self.levels in LEVELS
+        self.require("levels", fits, f"an integer of {LEVELS}")
 
 
 @dataclasses.dataclass(frozen=True)

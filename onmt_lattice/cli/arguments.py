@@ -7,7 +7,7 @@ from typing import Any
 
 from onmt_lattice.errors import UserError, unknown_name
 from onmt_lattice.parsers import Strict
-from onmt_lattice.ranges import COUNT, DEVICE, SEED, check_ranges
+from onmt_lattice.ranges import BEAM, COUNT, DEVICE, SEED, THREADS, check_ranges
 
 
 class Parser(Strict, argparse.ArgumentParser):
@@ -38,7 +38,9 @@ class Parser(Strict, argparse.ArgumentParser):
 NUMBERS = {
     "seed": SEED,
     "gpu": DEVICE,
-    **dict.fromkeys(("batch_size", "beam_size", "max_length", "line", "threads"), COUNT),
+    "beam_size": BEAM,
+    "threads": THREADS,
+    **dict.fromkeys(("batch_size", "max_length", "line"), COUNT),
 }
 
 

@@ -65,7 +65,7 @@ def run(argv: list[str]) -> None:
     for name in args.experiments:
         if name not in EXPERIMENTS:
             raise unknown_name("experiment", name, EXPERIMENTS)
-    check_ranges(vars(args), {"samples": Range(LEAST_SAMPLES), "seed": SEED})
+    check_ranges(vars(args), {"samples": Range(LEAST_SAMPLES, 2**31 - 1), "seed": SEED})
     chosen = tuple(make_lattice(name) for name in dict.fromkeys(args.lattices or []))
     directory = Path(args.output)
     check_folder(directory, "-output")

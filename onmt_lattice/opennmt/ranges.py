@@ -6,9 +6,8 @@ default of 500. What stands here is refused outside its range before anything is
 
 from __future__ import annotations
 
-from onmt_lattice.ranges import COUNT, DEVICE, SEED, Range
+from onmt_lattice.ranges import BEAM, COUNT, DEVICE, SEED, SIZE, Range
 
-SIZE = Range(1, 2**16)  # numbers a vector; beyond, no machine has the memory
 LAYERS = Range(1, 128)
 COUNT_OR_ZERO = Range(0, 2**31 - 1)
 AMOUNT = Range(0)
@@ -65,7 +64,7 @@ RANGES = {name: allowed for allowed, names in _TABLE for name in names.split()}
 TRANSLATION: dict[str, Range] = {
     "seed": SEED,
     "batch_size": COUNT,
-    "beam_size": COUNT,
+    "beam_size": BEAM,
     "n_best": COUNT,
     "max_length": COUNT,
     "min_length": COUNT_OR_ZERO,
