@@ -21,6 +21,7 @@ _BEGINNINGS = {
     b"\xfd7zXZ": "packed by xz; unxz unpacks it",
     b"\x28\xb5\x2f\xfd": "packed by zstd; unzstd unpacks it",
     b"PK\x03\x04": "a zip archive, as a checkpoint is",
+    b"\xff\xfe\0\0": "in UTF-32; 'iconv -f UTF-32 -t UTF-8' makes UTF-8 of it",
     b"\xff\xfe": "in UTF-16; 'iconv -f UTF-16 -t UTF-8' makes UTF-8 of it",
     b"\xfe\xff": "in UTF-16; 'iconv -f UTF-16 -t UTF-8' makes UTF-8 of it",
 }

@@ -37,14 +37,18 @@ def test_corpora_that_cannot_be_trained_on(
         ({"c": {"path_src": [source]}}, "expected the path of a text"),
         ({"c": source}, "data.c: expected 'path_src: FILE'"),
         ({"c": {"path_src": source, "weight": 0}}, "data.c.weight 0"),
+        ({"c": {"path_src": source, "weight": 10**12}}, "at least 1 and at most 10000"),
+        ({"c": {"path_src": source, "weight": True}}, "data.c.weight True"),
         ({"c": {"path_src": source, "transforms": "bpe"}}, "expected a list of names"),
+        ({"c": {"path_src": source, "transforms": [["bpe"]]}}, "unknown transform"),
         ({"c": {"path_src": source, "transforms": ["bep"]}}, "did you mean 'bpe'?"),
         ({"c": {"path_src": source, "transforms": ["bpe"]}}, "-src_subword_model"),
         (source, "expected corpora"),
         (None, "-data"),
     ):
         assert said in refused(data=data)
-    assert "-data '{c: [': not valid YAML" in refused("-data", "{c: [")
+    for text in ("{c: [", "[" * 3000, "c: " + "9" * 5000):
+        assert f"-data '{text[:200]}': not valid YAML" in refused("-data", text)
     assert "-src_subword_model x.model: no such file" in refused(src_subword_model="x.model")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -156,6 +157,31 @@ def test_what_cannot_be_merged_is_refused(tmp_path: Path, mistake: Mistake) -> N
     ):
         path = written(tmp_path / "a.yaml", text)
         assert f"-config {path}: {said}" in mistake("train", "-config", path)
+
+
+def test_yaml_that_is_more_than_it_seems_is_refused_at_once(
+    tmp_path: Path, mistake: Mistake
+) -> None:
+    """Nine levels of eight aliases each stand for 10^8 values."""
+    aliases = [f"[{', '.join([f'*k{level}'] * 8)}]" for level in range(9)]
+    for text, said in (
+        ("k0: &k0 [x]\n" + repeated(aliases), "line 7 holds more than 100,000 values"),
+        ("k0: &k0 {x: 1}\n" + repeated([f"{{<<: {a}}}" for a in aliases]), "option in"),
+        ("a: " + "[" * 3000, "not valid YAML"),
+        ("seed: " + "9" * 5000, "not valid YAML"),
+        ("seed: 2020-99-99", "not valid YAML"),
+        ('x: 1\nlog_json: "a\\0b"', "line 2 has a NUL character in a value"),
+        ("".join(f"k{i}: 1\n" for i in range(3000)), "unknown option"),
+    ):
+        path = written(tmp_path / "a.yaml", text)
+        begin = time.process_time()
+        assert said in mistake("train", "-config", path)
+        assert time.process_time() - begin < 5
+
+
+def repeated(values: list[str]) -> str:
+    """Return YAML in which each value of ``values`` is named, for those after it."""
+    return "".join(f"k{i}: &k{i} {value}\n" for i, value in enumerate(values, 1))
 
 
 def test_keys_of_a_base_are_checked(tmp_path: Path, mistake: Mistake) -> None:

@@ -145,6 +145,7 @@ def test_a_number_may_be_the_name_of_a_curve(tmp_path: Path, text: Path) -> None
         ({"evaluate_every": 0}, "evaluate_every 0"),
         ({"seeds": [1, 0]}, r"seeds \[1, 0\]: expected at least 1 and at most 4294967295"),
         ({"fixed": {"rate_weight": [0.1, math.nan]}}, "gaussian: rate_weight nan: .* at least 0"),
+        ({"fixed": {"rate_weight": [[1]]}}, r"rate_weight \[1\]: expected a single number"),
         ({"fixed": {"rate_weight": ["inf"]}}, "gaussian: rate_weight inf: expected at least 0"),
         ({"shared": {**SHARED, "learning_rate": -1e-4}}, "learning_rate -0.0001: .* above 0"),
         ({"curves": {"gaussian": {"dropout": [0.1, 1]}}}, r"dropout \[0.1, 1\]: expected"),

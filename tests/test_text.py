@@ -34,6 +34,7 @@ NOT_TEXT = {
     bz2.compress(b"a b\n"): "is packed by bzip2",
     lzma.compress(b"a b\n"): "is packed by xz",
     "a b\n".encode("utf-16"): "is in UTF-16; 'iconv",
+    "a b\n".encode("utf-32"): "is in UTF-32; 'iconv -f UTF-32",
     b"PK\x03\x04abc": "is a zip archive, as a checkpoint is",
     b"\x89PNG\r\n\x1a\n\0\0": "not UTF-8 text (invalid start byte in line 1)",
     b"\n \n\t\n": "no sentence in it; expected text",

@@ -14,11 +14,14 @@ from onmt.transforms import AVAILABLE_TRANSFORMS
 from onmt.utils.logging import logger
 
 from onmt_lattice.errors import UserError, unknown_name
+from onmt_lattice.opennmt.parsing import YAML_ERRORS
+from onmt_lattice.ranges import Range
 from onmt_lattice.text import LONGEST_LINE, is_sentence, lines_of, no_sentence
 
 # OpenNMT-py knows more: prefixes would make target and source differ, features and alignments are
 # no part of the text.
 CORPUS_KEYS = frozenset("path_src path_tgt transforms weight".split())
+WEIGHTS = Range(1, 10_000)  # lines of a corpus in a row, which are listed
 
 # Options of subword segmentation, each for both sides, with OpenNMT-py's defaults.
 SEGMENTATION: dict[str, Any] = {
@@ -40,8 +43,8 @@ def read_corpora(opt: Namespace) -> dict[str, dict[str, Any]]:
     """
     try:
         corpora = yaml.safe_load(opt.data)
-    except yaml.YAMLError as error:
-        raise UserError(f"-data {opt.data!r}: not valid YAML: {error}") from error
+    except YAML_ERRORS as error:
+        raise UserError(f"-data {opt.data[:200]!r}: not valid YAML: {error}") from error
     if not isinstance(corpora, dict):
         raise UserError(f"-data: expected corpora as 'name: {{path_src: FILE}}', got {opt.data!r}")
     if not set(corpora) - {CorpusName.VALID}:
@@ -69,12 +72,12 @@ def _check_corpus(name: str, corpus: dict[str, Any]) -> None:
             f"data.{name}.path_tgt {corpus['path_tgt']}: an autoencoder's target is its source, "
             f"{source}; leave path_tgt out"
         )
-    if not isinstance(weight, int) or weight < 1:
-        raise UserError(f"data.{name}.weight {weight!r}: expected a positive integer")
+    if type(weight) is not int or weight not in WEIGHTS:
+        raise UserError(f"data.{name}.weight {weight!r}: expected an integer, {WEIGHTS}")
     if not isinstance(transforms, list):
         raise UserError(f"data.{name}.transforms {transforms!r}: expected a list of names")
     for transform in transforms:
-        if transform not in AVAILABLE_TRANSFORMS:
+        if not isinstance(transform, str) or transform not in AVAILABLE_TRANSFORMS:
             raise unknown_name("transform", str(transform), AVAILABLE_TRANSFORMS)
 
 

@@ -22,6 +22,10 @@ class StrictParser(Strict, ArgumentParser):
         return {s.lstrip("-") for a in self._actions for s in a.option_strings}
 
 
+MOST_VALUES = 10**5  # of a YAML file, each counted wherever an alias repeats it
+YAML_ERRORS = (yaml.YAMLError, ValueError, RecursionError)  # of PyYAML, for what is no valid YAML
+
+
 class _Loader(yaml.SafeLoader):
     """YAML's safe loader, strict about keys and with one rule for ``<<`` whatever its version.
 
@@ -29,6 +33,35 @@ class _Loader(yaml.SafeLoader):
     beside ``<<`` goes before a merged one, and an earlier mapping of a list before a later one, as
     YAML's merge key has it; releases of PyYAML differ in that, so it is settled before they see it.
     """
+
+    def __init__(self, stream: Any) -> None:
+        super().__init__(stream)
+        self._sizes: dict[yaml.Node, int] = {}
+
+    def compose_node(self, parent: Any, index: Any) -> yaml.Node:
+        """Return the node, refusing one that aliases make larger than anyone has written."""
+        node = super().compose_node(parent, index)
+        assert node is not None
+        if node not in self._sizes and isinstance(node, yaml.CollectionNode):
+            pairs = isinstance(node, yaml.MappingNode)
+            inner = [each for pair in node.value for each in pair] if pairs else node.value
+            self._sizes[node] = size = 1 + sum(self._sizes.get(each, 1) for each in inner)
+            if size > MOST_VALUES:
+                raise UserError(
+                    f"-config {self.name}: line {node.start_mark.line + 1} holds more than "
+                    f"{MOST_VALUES:,} values, as aliases repeat one another"
+                )
+        return node
+
+    def compose_scalar_node(self, anchor: Any) -> yaml.ScalarNode:
+        """Return the value, which no path could hold with a NUL in it, and no text should."""
+        node = super().compose_scalar_node(anchor)
+        if "\0" in node.value:
+            raise UserError(
+                f"-config {self.name}: line {node.start_mark.line + 1} has a NUL character in a "
+                f"value; remove it"
+            )
+        return node
 
     def compose_mapping_node(self, anchor: Any) -> yaml.MappingNode:
         """Return the mapping, after a look at its keys, with what it merges written out."""
@@ -47,18 +80,23 @@ class _Loader(yaml.SafeLoader):
                 )
             else:  # of equal keys the last is read
                 merged += [pair for source in reversed(sources) for pair in source.value]
-        node.value = merged + own
+        last = {
+            (key.tag, key.value) if isinstance(key, yaml.ScalarNode) else key: (key, value)
+            for key, value in merged
+        }
+        node.value = [*last.values(), *own]
         return node
 
     def _refuse_repetition(self, node: yaml.MappingNode) -> None:
         """Raise :class:`UserError` for a key that is written twice."""
-        keys = [key for key, _ in node.value if isinstance(key, yaml.ScalarNode)]
-        for number, key in enumerate(keys):
-            if key.value in [other.value for other in keys[:number]]:
+        seen = set()
+        for key in (key for key, _ in node.value if isinstance(key, yaml.ScalarNode)):
+            if key.value in seen:
                 raise UserError(
                     f"-config {self.name}: {key.value} is given twice in one place, again in line "
                     f"{key.start_mark.line + 1}; keep one of them"
                 )
+            seen.add(key.value)
 
 
 _MERGE = "tag:yaml.org,2002:merge"
@@ -86,7 +124,7 @@ def read_config(path: Path, above: tuple[Path, ...] = ()) -> dict[str, Any]:
             settings = yaml.load(file, _Loader)
     except OSError as error:
         raise UserError(f"-config {path}: cannot be read ({error.strerror})") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+    except YAML_ERRORS as error:
         raise UserError(f"-config {path}: not valid YAML: {error}") from error
     if settings is None:
         settings = {}

@@ -251,8 +251,11 @@ def _check_options(path: Path, name: str, options: Mapping[str, Any]) -> None:
 
 def _check_numbers(path: Path, name: str, options: Mapping[str, Any]) -> None:
     """Refuse a number that ``train`` would refuse in every run."""
+    several = {action.dest for action in train_parser()._actions if action.nargs is not None}
     for key in RANGES.keys() & options.keys():
         value = options[key]
+        if isinstance(value, list) and key not in several:
+            raise UserError(f"{path}: curve {name}: {key} {value}: expected a single number")
         try:
             numbers = list(map(float, value if isinstance(value, list) else [value]))
         except (TypeError, ValueError):
