@@ -181,6 +181,39 @@ def test_a_damaged_checkpoint_falls_back_to_the_one_before(
     assert "none of the 2 checkpoints" in mistake("train", "-config", config, "-resume", "auto")
 
 
+def test_a_checkpoint_under_the_name_of_another_step_is_passed_over(
+    corpus: Corpus, tmp_path: Path
+) -> None:
+    """It would stay the newest for ever."""
+    options = {"save_model": str(tmp_path / "m"), "train_steps": 2, "save_checkpoint_steps": 2}
+    config = corpus.yaml(tmp_path / "a.yaml", **options, log_file=str(tmp_path / "log"))
+    train(config)
+    shutil.copy(tmp_path / "m_step_2.pt", tmp_path / "m_step_9999.pt")
+    train(config, "-resume", "auto", "-train_steps", 4)
+    train(config, "-resume", "auto", "-train_steps", 6)
+    assert "m_step_9999.pt: is of step 2, not of 9999; looking" in (tmp_path / "log").read_text()
+    assert (
+        "Loading checkpoint from " + str(tmp_path / "m_step_4.pt") in (tmp_path / "log").read_text()
+    )
+
+
+def test_what_a_resumed_run_does_not_take_from_the_command_line_is_told(
+    corpus: Corpus, tmp_path: Path
+) -> None:
+    options = {"save_model": str(tmp_path / "m"), "train_steps": 2, "save_checkpoint_steps": 2}
+    config = corpus.yaml(tmp_path / "a.yaml", **options)
+    train(config)
+    other, log = ("-rnn_size", 48, "-rnn_type", "LSTM", "-learning_rate", 0.5), tmp_path / "log"
+    again = (config, "-resume", "auto", "-train_steps")
+    train(*again, 4, "-log_file", log)
+    assert "stays" not in log.read_text()
+    train(*again, 6, *other, "-log_file", log)
+    said = log.read_text()
+    assert "-rnn_type LSTM: the checkpoint's GRU stays" in said
+    assert "-enc_rnn_size 48: the checkpoint's" in said
+    assert "-learning_rate 0.5: the checkpoint's" in said and "unless -reset_optim" in said
+
+
 def test_a_seed_that_is_drawn_is_told_and_kept(corpus: Corpus, tmp_path: Path) -> None:
     config = corpus.yaml(tmp_path / "a.yaml", seed=-1, **STEPS)
     whole, parts, again = (tmp_path / name for name in ("whole", "parts", "again"))

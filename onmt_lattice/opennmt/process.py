@@ -128,6 +128,7 @@ def build(
             if not opt.update_vocab:
                 check_loaded(model, checkpoint)
             check_resumable(opt, checkpoint, model)
+        log_kept(opt, checkpoint["opt"])
         log_resumed_objective(opt, checkpoint["opt"])
     log_bottleneck(model_opt, model)
     share_parameters(model, opt.world_size)
@@ -223,6 +224,27 @@ def check_same_bottleneck(opt: Namespace, before: Namespace) -> None:
 
 def _difference(of: dict[str, Any], other: dict[str, Any]) -> str:
     return ", ".join(f"{k} {v}" for k, v in of.items() if k not in other or other[k] != v)
+
+
+# What a run that goes on has from its checkpoint, whatever the command line says.
+OF_THE_MODEL = (
+    "rnn_type enc_layers dec_layers enc_rnn_size dec_rnn_size src_word_vec_size "
+    "tgt_word_vec_size share_embeddings share_decoder_embeddings"
+).split()
+OF_THE_OPTIMIZER = (
+    "optim learning_rate learning_rate_decay decay_method start_decay_steps decay_steps "
+    "warmup_steps adam_beta1 adam_beta2 max_grad_norm"
+).split()
+
+
+def log_kept(opt: Namespace, before: Namespace) -> None:
+    """Say which options of model and optimizer have no effect, as the checkpoint's others stay."""
+    optimizer = OF_THE_OPTIMIZER if opt.reset_optim in ("none", "states") else []
+    for name in [*OF_THE_MODEL, *optimizer]:
+        now, then = getattr(opt, name), getattr(before, name, None)
+        if then is not None and now != then:
+            cure = ", unless -reset_optim says otherwise" if name in optimizer else ""
+            logger.warning("-%s %s: the checkpoint's %s stays%s", name, now, then, cure)
 
 
 def log_resumed_objective(opt: Namespace, before: Namespace) -> None:

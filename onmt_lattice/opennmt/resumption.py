@@ -19,13 +19,18 @@ from onmt_lattice.opennmt.options import AUTO
 def newest_whole(save_model: str) -> tuple[Path, dict[str, Any]] | None:
     """Return the newest checkpoint that can be read, and its path, warning of those that cannot.
 
+    One whose step is another than its name's was put there by hand, and would stay the newest.
+
     Raises:
         UserError: if there are checkpoints and none can be read.
     """
     paths = checkpoints(save_model)
-    for path in reversed(paths.values()):
+    for named, path in reversed(paths.items()):
         try:
-            return path, load_checkpoint(path)
+            checkpoint = load_checkpoint(path)
+            if (step := checkpoint[OUR_KEY]["step"]) != named:
+                raise UserError(f"checkpoint {path}: is of step {step}, not of {named}")
+            return path, checkpoint
         except UserError as error:
             logger.warning("%s; looking for the one before", error)
     if paths:
