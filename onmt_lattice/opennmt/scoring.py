@@ -130,7 +130,7 @@ class Scorer:
         # By length, as a text may hold the very word that stands for padding.
         steps = torch.arange(len(target), device=self.device).unsqueeze(1)
         real = steps <= lengths.to(self.device)  # (tgt_len - 1, batch)
-        nll, guess = self._token_scores(decoded, target, real)
+        nll, correct = self._token_scores(decoded, target, real)
         unknown = target == self.field.vocab.stoi[self.field.unk_token]
         return SentenceScores(
             nll.sum(0).cpu(),
@@ -138,7 +138,7 @@ class Scorer:
             relaxed.rate_nats.cpu(),
             real.sum(0).cpu(),
             unknown.sum(0).cpu(),
-            ((guess == target) & real).sum(0).cpu(),
+            correct.sum(0).cpu(),
             None if through.symbols is None else through.symbols.cpu(),
             through.output.cpu(),
         )
@@ -159,22 +159,24 @@ class Scorer:
         return src.unsqueeze(-1).to(self.device), lengths, tgt.unsqueeze(-1).to(self.device)
 
     def _token_scores(self, decoded: Tensor, target: Tensor, real: Tensor) -> tuple[Tensor, Tensor]:
-        """Return NLL (nats, float64; 0 at padding) and the decoder's first guess of each token.
+        """Return NLL (nats, float64) of each token, and whether the decoder's first guess was it.
 
-        Only ``real`` tokens meet the vocabulary, so many at a time that memory stays bounded.
+        Only ``real`` tokens meet the vocabulary, so many at a time that memory stays bounded; at
+        padding there is 0 and False.
         """
         nll = torch.zeros(target.shape, dtype=torch.double, device=target.device)
-        guess = torch.zeros_like(target)
+        correct = torch.zeros_like(real)
         linear = self.model.generator[0]
-        rows, truth = decoded[real], target[real]
-        nll_rows, guesses = [], []
+        rows, truth = decoded[real], target[real].unsqueeze(1)
+        costs, guessed = [], []
         for part in slices(len(rows), linear.out_features):
             logits = linear(rows[part]).float()
-            chosen = logits.gather(1, truth[part, None]).squeeze(1)
-            nll_rows.append(logits.logsumexp(1).double() - chosen.double())
-            guesses.append(logits.max(1).indices)
-        nll[real], guess[real] = torch.cat(nll_rows), torch.cat(guesses)
-        return nll, guess
+            top, chosen = logits.amax(1, keepdim=True), logits.gather(1, truth[part])
+            total = logits.sub_(top).exp_().sum(1)
+            costs.append(total.log().double() + (top - chosen).squeeze(1))
+            guessed.append((chosen == top).squeeze(1))
+        nll[real], correct[real] = torch.cat(costs), torch.cat(guessed)
+        return nll, correct
 
 
 def _by_length(sentences: list[Sentence]) -> list[int]:
