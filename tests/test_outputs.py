@@ -6,6 +6,7 @@ import errno
 import os
 import re
 import shlex
+import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -18,7 +19,7 @@ import yaml
 from conftest import Corpus
 
 from onmt_lattice import files
-from onmt_lattice.cli import main
+from onmt_lattice.cli import decompress, main
 from onmt_lattice.demo.demo import CONFIG
 from onmt_lattice.errors import UserError
 from onmt_lattice.opennmt.room import checkpoints_to_come
@@ -259,3 +260,18 @@ def test_training_warns_of_a_disk_without_room(
 def test_checkpoints_that_are_to_come(keep: int, done: int, count: int) -> None:
     opt = SimpleNamespace(train_steps=100, save_checkpoint_steps=10, keep_checkpoint=keep)
     assert checkpoints_to_come(opt, done) == count
+
+
+def test_a_stopped_command_leaves_no_part(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """SIGTERM ends it as Ctrl-C does; Python would end at once, and leave the part."""
+    before = signal.getsignal(signal.SIGTERM)
+
+    def asked_to_stop(argv: list[str]) -> None:
+        with files.whole_file(tmp_path / "out.txt") as part:
+            Path(part).write_text("half", encoding="utf-8")
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    monkeypatch.setattr(decompress, "run", asked_to_stop)
+    assert main(["decompress"]) == 128 + signal.SIGTERM
+    assert list(tmp_path.iterdir()) == []
+    assert signal.getsignal(signal.SIGTERM) == before

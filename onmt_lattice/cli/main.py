@@ -7,8 +7,11 @@ import importlib
 import os
 import signal
 import sys
+import threading
 import warnings
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext, suppress
+from types import FrameType
 
 from onmt_lattice import __version__
 from onmt_lattice.errors import Interrupted, UserError, unknown_name
@@ -38,6 +41,7 @@ DISK = {
 }
 
 RESUMED = ("prepare", "sweep", "demo")  # commands that go on where they were stopped
+OWN_STOP = ("train", "build_vocab", *RESUMED)  # those that see to SIGTERM themselves
 
 NOISY_MODULES = (
     "onmt.models.sru",
@@ -84,6 +88,23 @@ def _forget_output() -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
+@contextmanager
+def _stopped_in_order() -> Iterator[None]:
+    """Let SIGTERM end what is done here as Ctrl-C does, so that no part of a file is left."""
+    if threading.current_thread() is not threading.main_thread():
+        yield  # where Python has no signals
+        return
+    before = signal.signal(signal.SIGTERM, _stop)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def _stop(number: int, frame: FrameType | None) -> None:
+    raise Interrupted(number, f"stopped by {signal.Signals(number).name}")
+
+
 def main(argv: list[str] | None = None) -> int:
     """Run a command and return its exit status: 0, or 2 for a user's mistake."""
     given = sys.argv[1:] if argv is None else argv
@@ -99,7 +120,8 @@ def main(argv: list[str] | None = None) -> int:
     try:
         if name not in COMMANDS:
             raise unknown_name("command", name, COMMANDS)
-        status = importlib.import_module(f"onmt_lattice.cli.{name}").run(rest)
+        with nullcontext() if name in OWN_STOP else _stopped_in_order():
+            status = importlib.import_module(f"onmt_lattice.cli.{name}").run(rest)
         sys.stdout.flush()
     except UserError as error:
         return report(name, str(error))
