@@ -233,10 +233,11 @@ MALFORMED: dict[str, tuple[Change, str]] = {
     "a text for a size": (opt(rnn_size="32"), "-rnn_size '32': not a value that the option takes"),
     "a list for a size": (opt(layers=[1]), "-layers [1]: not a value that the option takes"),
     "a size that is no number": (opt(dropout=[float("nan")]), "-dropout [nan]: expected"),
-    "a huge bottleneck": (opt(bottleneck_dim=2**31), "where its options declare"),
+    "a huge bottleneck": (opt(bottleneck_dim=2**31), "-bottleneck_dim 2147483648: expected"),
+    "a large bottleneck": (opt(bottleneck_dim=2**16), "where its options declare"),
     "a negative bottleneck": (opt(bottleneck_dim=-1), "-bottleneck_dim -1: expected"),
     "another bottleneck": (
-        opt(bottleneck="ste_scalar", prior=None, levels=2**31),
+        opt(bottleneck="ste_scalar", prior=None, levels=2**16),
         "does not fit the model",
     ),
     "an unknown one": (opt(bottleneck="other"), "unknown bottleneck 'other'"),
