@@ -6,6 +6,7 @@ import logging
 import pickle
 from collections.abc import Callable, Iterator
 from itertools import islice
+from multiprocessing.reduction import ForkingPickler
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -207,3 +208,15 @@ def test_another_number_of_processes_goes_on_at_the_same_line(
 def test_a_process_without_a_line_is_told(make: Make) -> None:
     with pytest.raises(UserError, match="no sentence in the lines that fall to process 50 of 50"):
         next(iter(training_batches(*make(), 50, 49)))
+
+
+def test_batches_go_to_other_processes_without_shared_memory(make: Make) -> None:
+    batch = next(iter(training_batches(*make())))
+    batch.dataset, batch.fields = None, list(batch.fields)  # as OpenNMT-py sends them
+    sent = ForkingPickler.dumps(batch)
+    assert b"rebuild_storage" not in bytes(sent)
+    received = pickle.loads(sent)
+    assert torch.equal(received.tgt, batch.tgt)
+    assert torch.equal(received.src[0], batch.src[0])
+    assert received.batch_size == batch.batch_size
+    assert received.position["taken"] == batch.position["taken"]

@@ -19,6 +19,7 @@ key of a position   what it is
 from __future__ import annotations
 
 import os
+import pickle
 import zlib
 from argparse import Namespace
 from collections.abc import Iterable, Iterator
@@ -34,6 +35,7 @@ from onmt.inputters.corpus import (
 from onmt.inputters.dynamic_iterator import DynamicDatasetIter
 from onmt.transforms import make_transforms
 from onmt.utils.logging import logger
+from torchtext.data import Batch
 
 from onmt_lattice.errors import UserError
 from onmt_lattice.opennmt.checkpoint import host_random_state, set_random_state
@@ -161,6 +163,23 @@ class Mixture:
             yield item
 
 
+class Sent(Batch):
+    """A batch that goes to another process as it is.
+
+    For its tensors alone torch would start a process that shares memory, which a busy machine may
+    keep waiting for longer than torch does.
+    """
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _received, (pickle.dumps(vars(self)),)
+
+
+def _received(content: bytes) -> Sent:
+    batch = Sent.__new__(Sent)
+    batch.__dict__.update(pickle.loads(content))
+    return batch
+
+
 class TrainingBatches(DynamicDatasetIter):
     """OpenNMT-py's batches of training, from ``position`` on if there is one.
 
@@ -228,6 +247,7 @@ class TrainingBatches(DynamicDatasetIter):
 
     def _marked(self, batches: Iterator[Any]) -> Iterator[Any]:
         for batch in batches:
+            batch.__class__ = Sent
             self._taken += 1
             if self.tells and self._told is not self._bucket:
                 self._told = self._bucket
