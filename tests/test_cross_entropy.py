@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from onmt_lattice.opennmt import cross_entropy as module
+from onmt_lattice.opennmt import logits as module
 from onmt_lattice.opennmt.cross_entropy import cross_entropy
 
 N, DIM, WORDS = 37, 6, 50
@@ -81,8 +81,9 @@ class Largest(TorchDispatchMode):
 
 
 def test_memory_for_logits_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "LOGITS_AT_ONCE", 8 * WORDS)
+    monkeypatch.setattr(module, "LOGITS_AT_ONCE", 20 * WORDS)
     rows, linear, target = inputs()
     with Largest() as seen:
         cross_entropy(rows, linear, target).loss.backward()
-    assert seen.numel <= 8 * WORDS < N * WORDS
+    padded = 64  # numbers of a row, aligned
+    assert seen.numel <= 20 * padded < N * WORDS

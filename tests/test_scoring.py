@@ -12,7 +12,7 @@ from conftest import BOTTLENECKS, Corpus, batch_of
 from torch import Tensor
 
 from onmt_lattice.errors import UserError
-from onmt_lattice.opennmt import cross_entropy
+from onmt_lattice.opennmt import logits
 from onmt_lattice.opennmt.checkpoint import LoadedAutoencoder, load_autoencoder
 from onmt_lattice.opennmt.scoring import Scorer, SentenceScores
 from onmt_lattice.opennmt.sentences import Sentence, read_sentences, trained_transforms, undo
@@ -173,7 +173,7 @@ def test_few_logits_at_once_score_the_same(
     loaded: LoadedAutoencoder, sentences: list[Sentence], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     expected = score(loaded, sentences)
-    monkeypatch.setattr(cross_entropy, "LOGITS_AT_ONCE", 1000)
+    monkeypatch.setattr(logits, "LOGITS_AT_ONCE", 1000)
     assert_same(score(loaded, sentences), expected)
 
 

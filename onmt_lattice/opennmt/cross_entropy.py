@@ -7,20 +7,12 @@ kept for a backward pass, and the decoder's first guess is looked at on the way.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
-LOGITS_AT_ONCE = 2**23  # 32 MiB in single precision
-
-
-def slices(length: int, vocabulary: int) -> Iterator[slice]:
-    """Yield slices of ``length`` rows, each with :data:`LOGITS_AT_ONCE` logits or fewer."""
-    size = max(1, LOGITS_AT_ONCE // vocabulary)
-    for start in range(0, length, size):
-        yield slice(start, min(start + size, length))
+from onmt_lattice.opennmt.logits import aligned, slices
 
 
 class CrossEntropy(NamedTuple):
@@ -63,14 +55,18 @@ class _CrossEntropy(torch.autograd.Function):
     ) -> tuple[Tensor, Tensor, Tensor]:
         for_rows, for_weight, for_bias = ctx.needs_input_grad[:3]
         d_rows = torch.empty_like(rows) if for_rows else None
-        empty = torch.empty_like if len(rows) else torch.zeros_like
-        d_weight = empty(weight) if for_weight else None
-        d_bias = empty(bias) if for_bias else None
+        d_weight = aligned(len(weight), weight.shape[1], weight) if for_weight else None
+        d_bias = torch.zeros_like(bias) if for_bias else None
+        if d_weight is not None and len(rows) == 0:
+            d_weight.zero_()
         nll = torch.zeros((), dtype=torch.double, device=rows.device)
         correct = torch.zeros((), dtype=torch.long, device=rows.device)
+        room = aligned(0, len(weight), rows)
         for part in slices(len(rows), len(weight)):
             some, wanted = rows[part], target[part, None]
-            logits = torch.addmm(bias, some, weight.t())
+            if len(room) < len(some):  # at the first slice, which is the longest
+                room = aligned(len(some), len(weight), rows)
+            logits = torch.addmm(bias, some, weight.t(), out=room[: len(some)])
             top, chosen = logits.amax(1, keepdim=True), logits.gather(1, wanted)
             correct += (chosen == top).sum()
             mass = logits.sub_(top).exp_()  # softmax, but for the factor 1 / total
@@ -79,14 +75,14 @@ class _CrossEntropy(torch.autograd.Function):
             if not (for_rows or for_weight or for_bias):
                 continue
             # d loss / d logits = (mass - total at the target) * factor
-            factor, further = scale / total, int(part.start > 0)
+            factor = scale / total
             gradient = mass.scatter_add_(1, wanted, -total)
             if d_rows is not None:
                 torch.mm(gradient, weight, out=d_rows[part]).mul_(factor)
             if d_weight is not None:
-                d_weight.addmm_(gradient.t(), some * factor, beta=further)
+                d_weight.addmm_(gradient.t(), some * factor, beta=int(part.start > 0))
             if d_bias is not None:
-                d_bias.addmv_(gradient.t(), factor.squeeze(1), beta=further)
+                d_bias.addmv_(gradient.t(), factor.squeeze(1))
         ctx.gradients = d_rows, d_weight, d_bias
         ctx.mark_non_differentiable(nll, correct)
         return (nll * scale).to(rows.dtype), nll, correct

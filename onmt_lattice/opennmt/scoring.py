@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
+from functools import cached_property
 from typing import NamedTuple, TypeVar
 
 import torch
@@ -12,7 +14,7 @@ from tqdm import tqdm
 from onmt_lattice.bottlenecks import Bottlenecked
 from onmt_lattice.noise import SentenceNoise
 from onmt_lattice.opennmt.checkpoint import LoadedAutoencoder
-from onmt_lattice.opennmt.cross_entropy import slices
+from onmt_lattice.opennmt.logits import Logits
 from onmt_lattice.opennmt.sentences import Sentence
 
 Result = TypeVar("Result")
@@ -158,24 +160,25 @@ class Scorer:
         lengths = torch.tensor([len(sentence.tokens) for sentence in batch])
         return src.unsqueeze(-1).to(self.device), lengths, tgt.unsqueeze(-1).to(self.device)
 
+    @cached_property
+    def _logits(self) -> Logits:
+        return Logits(self.model.generator[0])
+
     def _token_scores(self, decoded: Tensor, target: Tensor, real: Tensor) -> tuple[Tensor, Tensor]:
         """Return NLL (nats, float64) of each token, and whether the decoder's first guess was it.
 
-        Only ``real`` tokens meet the vocabulary, so many at a time that memory stays bounded; at
-        padding there is 0 and False.
+        Only ``real`` tokens meet the vocabulary; at padding there is 0 and False.
         """
         nll = torch.zeros(target.shape, dtype=torch.double, device=target.device)
         correct = torch.zeros_like(real)
-        linear = self.model.generator[0]
-        rows, truth = decoded[real], target[real].unsqueeze(1)
+        truth = target[real].unsqueeze(1)
         costs, guessed = [], []
-        for part in slices(len(rows), linear.out_features):
-            logits = linear(rows[part]).float()
+        for part, logits in self._logits.of(decoded[real]):
             top, chosen = logits.amax(1, keepdim=True), logits.gather(1, truth[part])
-            total = logits.sub_(top).exp_().sum(1)
-            costs.append(total.log().double() + (top - chosen).squeeze(1))
+            total = logits.sub_(top).exp2_().sum(1)
+            costs.append(total.log2().double() + (top - chosen).squeeze(1))
             guessed.append((chosen == top).squeeze(1))
-        nll[real], correct[real] = torch.cat(costs), torch.cat(guessed)
+        nll[real], correct[real] = torch.cat(costs) * math.log(2), torch.cat(guessed)
         return nll, correct
 
 

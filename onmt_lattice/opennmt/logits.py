@@ -1,0 +1,56 @@
+"""The decoder's logits of many rows, in memory that does not grow with their number."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor, nn
+
+LOGITS_AT_ONCE = 2**23  # 32 MiB in single precision
+
+
+ALIGNED = 16  # numbers of single precision, 64 bytes
+
+
+def aligned(rows: int, columns: int, like: Tensor) -> Tensor:
+    """Return a matrix, not filled, with every row at a multiple of 64 bytes from the first.
+
+    Where rows begin anywhere, a product of matrices takes up to half as long again on a CPU to
+    write them.
+    """
+    return like.new_empty(rows, -(-columns // ALIGNED) * ALIGNED)[:, :columns]
+
+
+def slices(length: int, vocabulary: int) -> Iterator[slice]:
+    """Yield slices of ``length`` rows, each with :data:`LOGITS_AT_ONCE` logits or fewer."""
+    size = max(1, LOGITS_AT_ONCE // vocabulary)
+    for start in range(0, length, size):
+        yield slice(start, min(start + size, length))
+
+
+class Logits:
+    """Logits in bits: log2 of probabilities, but for a constant of each row; without gradient.
+
+    The weights are laid out once as a product with many rows reads them, the bias among them, and
+    every slice of the rows has its logits in the same place.
+
+    Args:
+        linear: from the decoder's outputs to the vocabulary.
+    """
+
+    def __init__(self, linear: nn.Linear) -> None:
+        weight = torch.cat([linear.weight.detach(), linear.bias.detach()[:, None]], 1).float()
+        self._weight = weight.mul_(1 / math.log(2)).t().contiguous()  # (dim + 1, vocabulary)
+        self._room = aligned(0, len(weight), weight)
+
+    def of(self, rows: Tensor) -> Iterator[tuple[slice, Tensor]]:
+        """Yield slices of ``rows`` ``(N, dim)`` with their logits, which the next overwrite."""
+        rows = torch.cat([rows.float(), rows.new_ones(len(rows), 1, dtype=torch.float)], 1)
+        vocabulary = self._weight.shape[1]
+        for part in slices(len(rows), vocabulary):
+            size = part.stop - part.start
+            if size > len(self._room):
+                self._room = aligned(size, vocabulary, rows)
+            yield part, torch.mm(rows[part], self._weight, out=self._room[:size])
