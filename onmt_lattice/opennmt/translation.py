@@ -1,9 +1,10 @@
-"""Decoding sentences from their quantized representation, with OpenNMT-py's search."""
+"""Decoding sentences from their quantized representation, greedily or by OpenNMT-py's search."""
 
 from __future__ import annotations
 
 import io
 from argparse import Namespace
+from itertools import takewhile
 from typing import Any
 
 import onmt.translate
@@ -18,6 +19,7 @@ from onmt_lattice.errors import UserError
 from onmt_lattice.files import check_output, write_lines
 from onmt_lattice.opennmt import plugin
 from onmt_lattice.opennmt.checkpoint import LoadedAutoencoder, load_autoencoder
+from onmt_lattice.opennmt.greedy import greedy
 from onmt_lattice.opennmt.options import translate_parser
 from onmt_lattice.opennmt.parsing import parse
 from onmt_lattice.opennmt.ranges import TRANSLATION
@@ -52,6 +54,9 @@ def reconstruct(
 ) -> list[list[str]]:
     """Return the ``n_best`` lines decoded for each sentence, as OpenNMT-py would write them.
 
+    Where all that ``opt`` asks for is the most probable word at every step, :func:`greedy` takes
+    the place of OpenNMT-py's search, and decodes the same lines.
+
     Args:
         loaded: the model.
         sentences: what to decode; of their tokens, only how many there are is looked at.
@@ -59,6 +64,47 @@ def reconstruct(
         pipe: the transforms to undo.
         opt: options of ``onmt_lattice translate``.
     """
+    search = _decode_greedily if _is_greedy(opt) else _search
+    lines = search(loaded, sentences, outputs, opt)
+    n = opt.n_best
+    return [
+        [undo(pipe, line) for line in lines[i * n : (i + 1) * n]] for i in range(len(sentences))
+    ]
+
+
+# What a search may look at beside the most probable word, and what turns it off.
+PLAIN = {
+    "beam_size": 1,
+    "min_length": 0,
+    "ratio": 0.0,
+    "block_ngram_repeat": 0,
+    "ban_unk_token": False,
+    "random_sampling_topk": 0,
+    "random_sampling_topp": 0.0,
+    "with_score": False,
+    "verbose": False,
+    "report_time": False,
+}
+
+
+def _is_greedy(opt: Namespace) -> bool:
+    return all(getattr(opt, name) == value for name, value in PLAIN.items())
+
+
+def _decode_greedily(
+    loaded: LoadedAutoencoder, sentences: list[Sentence], outputs: Tensor, opt: Namespace
+) -> list[str]:
+    field = loaded.fields["tgt"].base_field
+    tokens, index = field.vocab.itos, field.vocab.stoi
+    begin, end = index[field.init_token], index[field.eos_token]
+    with torch.inference_mode():
+        decoded = greedy(loaded.model, outputs, begin, end, opt.max_length).tolist()
+    return [" ".join(tokens[i] for i in takewhile(end.__ne__, words)) for words in decoded]
+
+
+def _search(
+    loaded: LoadedAutoencoder, sentences: list[Sentence], outputs: Tensor, opt: Namespace
+) -> list[str]:
     scorer = onmt.translate.GNMTGlobalScorer.from_opt(opt)
     with io.StringIO() as out, torch.inference_mode():
         translator = Reconstructor.from_opt(
@@ -67,11 +113,7 @@ def reconstruct(
         translator.outputs = outputs
         source = [" ".join(sentence.tokens).encode() for sentence in sentences]
         translator.translate(src=source, batch_size=opt.batch_size, batch_type=opt.batch_type)
-        lines = out.getvalue().split("\n")[:-1]
-    n = opt.n_best
-    return [
-        [undo(pipe, line) for line in lines[i * n : (i + 1) * n]] for i in range(len(sentences))
-    ]
+        return out.getvalue().split("\n")[:-1]
 
 
 ENCODED_AT_ONCE = 64  # sentences

@@ -1,0 +1,78 @@
+"""Greedy decoding: the words of OpenNMT-py's search, from exactly the greatest logits."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+from conftest import Corpus
+from torch import nn
+
+from onmt_lattice.opennmt import greedy, logits, translation
+from onmt_lattice.opennmt.argmax import Argmax
+from onmt_lattice.opennmt.checkpoint import load_autoencoder
+from onmt_lattice.opennmt.scoring import Scorer
+from onmt_lattice.opennmt.sentences import read_sentences, trained_transforms
+
+Trained = Callable[[str], Path]
+
+
+@pytest.mark.parametrize("longest", [1, 4, 30])
+@pytest.mark.parametrize("at_once", [512, 7])
+def test_the_lines_are_those_of_the_search(
+    trained: Trained,
+    corpus: Corpus,
+    name: str,
+    longest: int,
+    at_once: int,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    loaded = load_autoencoder(trained(name))
+    lines = corpus.test.read_text(encoding="utf-8").splitlines()
+    sentences = read_sentences(lines, trained_transforms(loaded))
+    outputs = Scorer(loaded, seed=1, batch_size=64).encode(sentences)
+    opt = translation.search_options(1, longest, 30, -1)
+    assert translation._is_greedy(opt)
+    monkeypatch.setattr(greedy, "AT_ONCE", at_once)
+    found = translation._decode_greedily(loaded, sentences, outputs, opt)
+    assert found == translation._search(loaded, sentences, outputs, opt)
+    assert len(set(found)) > 1 or longest == 1
+
+
+def test_nothing_is_decoded_to_nothing(trained: Trained) -> None:
+    model = load_autoencoder(trained("gaussian")).model
+    outputs = torch.empty(0, model.encoder.bottleneck.input_dim)
+    assert greedy.greedy(model, outputs, begin=2, end=3, longest=5).shape == (0, 5)
+
+
+@pytest.mark.parametrize("screening", [False, True])
+@pytest.mark.parametrize("spread", [1e-4, 0.05, 1.0, 30.0])  # of logits nearly alike, to far apart
+def test_the_greatest_logit_is_found(
+    spread: float, screening: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    torch.manual_seed(3)
+    linear, rows = nn.Linear(24, 211), torch.randn(97, 24)
+    with torch.no_grad():
+        for parameter in linear.parameters():
+            parameter.mul_(spread)
+        exact = rows.double() @ linear.weight.double().t() + linear.bias.double()
+    monkeypatch.setattr(logits, "LOGITS_AT_ONCE", 10 * 211)
+    with torch.inference_mode():
+        found = Argmax(linear, screening)(rows)
+    top = exact.amax(1)
+    # What single precision cannot tell apart may be taken for one another.
+    rounding = 1e-6 * exact.abs().amax(1)
+    assert (top - exact.gather(1, found[:, None])[:, 0] <= rounding).all()
+    assert len(found.unique()) > 3
+
+
+@pytest.mark.parametrize("screening", [False, True])
+def test_of_equal_logits_the_first_is_taken(screening: bool) -> None:
+    linear = nn.Linear(3, 50)
+    with torch.no_grad():
+        linear.weight.copy_(torch.randn(1, 3))
+        linear.bias.zero_()
+    with torch.inference_mode():
+        assert (Argmax(linear, screening)(torch.randn(8, 3)) == 0).all()
