@@ -17,6 +17,7 @@ from onmt_lattice.cli import main
 from onmt_lattice.corpus import ideal_bits
 from onmt_lattice.errors import UserError
 from onmt_lattice.evaluation import Evaluation
+from onmt_lattice.opennmt import sentences
 from onmt_lattice.opennmt.checkpoint import load_autoencoder
 from onmt_lattice.opennmt.encoder import BottleneckEncoder
 from onmt_lattice.sentence_scores import read_costs
@@ -239,6 +240,45 @@ def test_as_many_threads_as_it_is_told(
     monkeypatch.setattr(torch, "set_num_threads", told.append)
     measure(trained("none"), corpus.test, "-threads", 1)
     assert told == [1]
+
+
+def test_several_checkpoints_read_a_text_once(
+    trained: Trained, corpus: Corpus, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read, segmented, calls = sentences.read_lines, sentences.segmented, list[str]()
+    monkeypatch.setattr(sentences, "read_lines", lambda p: (calls.append("read"), read(p))[1])
+    monkeypatch.setattr(
+        sentences, "segmented", lambda *words: (calls.append("line"), segmented(*words))[1]
+    )
+    models = [trained(name) for name in ("none", "gaussian", "lattice_z")]
+    words = ("-model", *models, "-src", corpus.test, "-output", tmp_path)
+    assert main(["evaluate", *map(str, words)]) == 0
+    results = [Evaluation.read(tmp_path / f"{model.stem}.json") for model in models]
+    assert calls == ["read", *["line"] * results[0].sentences]
+    alone = tmp_path / "alone.json"
+    assert (
+        main(["evaluate", *map(str, (*words[:1], models[2], *words[4:6])), "-output", str(alone)])
+        == 0
+    )
+    assert Evaluation.read(alone) == results[2]
+
+
+def test_models_that_segment_otherwise_do_not_share_sentences(
+    trained: Trained, corpus: Corpus
+) -> None:
+    loaded, text = load_autoencoder(trained("gaussian")), sentences.Text(str(corpus.test))
+
+    def found() -> list[sentences.Sentence]:
+        return text.sentences(loaded, sentences.trained_transforms(loaded))
+
+    first = found()
+    assert found() is first
+    field = loaded.fields["tgt"].base_field
+    word = first[0].tokens[0]
+    field.vocab.itos = [token for token in field.vocab.itos if token != word]
+    del field.vocab.stoi[word]
+    assert [s.tokens for s in found()] == [s.tokens for s in first]
+    assert found()[0].ids[0] == field.vocab.stoi[field.unk_token] != first[0].ids[0]
 
 
 # ---- refusals ------------------------------------------------------------------------------------

@@ -14,7 +14,7 @@ from onmt_lattice.opennmt import greedy, logits, translation
 from onmt_lattice.opennmt.argmax import Argmax
 from onmt_lattice.opennmt.checkpoint import load_autoencoder
 from onmt_lattice.opennmt.scoring import Scorer
-from onmt_lattice.opennmt.sentences import read_sentences, trained_transforms
+from onmt_lattice.opennmt.sentences import read_sentences, token_index, trained_transforms
 
 Trained = Callable[[str], Path]
 
@@ -31,7 +31,7 @@ def test_the_lines_are_those_of_the_search(
 ) -> None:
     loaded = load_autoencoder(trained(name))
     lines = corpus.test.read_text(encoding="utf-8").splitlines()
-    sentences = read_sentences(lines, trained_transforms(loaded))
+    sentences = read_sentences(lines, trained_transforms(loaded), token_index(loaded))
     outputs = Scorer(loaded, seed=1, batch_size=64).encode(sentences)
     opt = translation.search_options(1, longest, 30, -1)
     assert translation._is_greedy(opt)

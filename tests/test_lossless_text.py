@@ -21,7 +21,6 @@ from onmt_lattice.bitstream.file import FileWriter, Section, TextFile
 from onmt_lattice.cli import main
 from onmt_lattice.opennmt import lossless_text
 from onmt_lattice.opennmt.lossless_text import LosslessText
-from onmt_lattice.opennmt.sentences import read_sentences
 from onmt_lattice.opennmt.text_codec import load_codec
 
 Trained = Callable[[str], Path]
@@ -77,7 +76,7 @@ def test_any_bytes_come_back(z: LosslessText, lines: list[bytes]) -> None:
 def test_tokens_cost_what_evaluate_says(z: LosslessText) -> None:
     lines = lines_of(1000, 9)
     bits = TextFile(z.compress("\n".join(lines).encode())).bits()
-    scores = z.codec.scorer.score(read_sentences(lines, z.codec.pipe))
+    scores = z.codec.scorer.score(z.codec.read(lines))
     ideal = scores.nll_nats.sum().item() / math.log(2)
     # The dither of a file is another than that of an evaluation.
     assert bits["tokens"] == pytest.approx(ideal, rel=0.005, abs=64)

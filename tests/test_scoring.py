@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,13 @@ from onmt_lattice.errors import UserError
 from onmt_lattice.opennmt import logits
 from onmt_lattice.opennmt.checkpoint import LoadedAutoencoder, load_autoencoder
 from onmt_lattice.opennmt.scoring import Scorer, SentenceScores
-from onmt_lattice.opennmt.sentences import Sentence, read_sentences, trained_transforms, undo
+from onmt_lattice.opennmt.sentences import (
+    Sentence,
+    read_sentences,
+    token_index,
+    trained_transforms,
+    undo,
+)
 
 Trained = Callable[[str], Path]
 NOISY = {"gaussian", "lattice_z", "lattice_a2"}
@@ -28,13 +35,11 @@ def loaded(trained: Trained, name: str) -> LoadedAutoencoder:
 
 @pytest.fixture
 def sentences(corpus: Corpus, loaded: LoadedAutoencoder) -> list[Sentence]:
-    return read_sentences(
-        corpus.test.read_text(encoding="utf-8").split("\n"), trained_transforms(loaded)
-    )
+    return read(corpus.test.read_text(encoding="utf-8").split("\n"), loaded)
 
 
 def read(lines: list[str], loaded: LoadedAutoencoder) -> list[Sentence]:
-    return read_sentences(lines, trained_transforms(loaded))
+    return read_sentences(lines, trained_transforms(loaded), token_index(loaded))
 
 
 def score(loaded: LoadedAutoencoder, sentences: list[Sentence], batch_size: int = 64) -> Any:
@@ -79,7 +84,7 @@ def test_the_noise_is_that_of_line_and_seed(
     name: str, loaded: LoadedAutoencoder, sentences: list[Sentence]
 ) -> None:
     here = score(loaded, sentences)
-    moved = score(loaded, [Sentence(s.index + 1, s.tokens, s.words) for s in sentences])
+    moved = score(loaded, [replace(s, index=s.index + 1) for s in sentences])
     reseeded = Scorer(loaded, seed=2, batch_size=64).score(sentences)
     for other in (moved, reseeded):
         assert torch.equal(here.nll_nats, other.nll_nats) == (name not in NOISY)

@@ -28,7 +28,6 @@ from onmt_lattice.cli import main
 from onmt_lattice.errors import UserError
 from onmt_lattice.evaluation import Evaluation
 from onmt_lattice.opennmt.checkpoint import load_autoencoder
-from onmt_lattice.opennmt.sentences import read_sentences
 from onmt_lattice.opennmt.text_codec import TextCodec, load_codec
 from onmt_lattice.opennmt.translation import reconstruct, search_options
 
@@ -56,7 +55,7 @@ def test_what_comes_back_is_what_the_model_decodes_from_the_points(
     codec, lines = TextCodec(loaded), text_of(corpus)
     for beam_size in (1, 3):
         back = codec.decompress(codec.compress(lines, seed=5), beam_size, max_length=20)
-        sentences = read_sentences(lines, codec.pipe)
+        sentences = codec.read(lines)
         key = DitherKey(5, tuple(sentence.index for sentence in sentences))
         sent = codec.codec.quantize(codec.scorer.represent(sentences), key)
         search = search_options(beam_size, 20, 64, -1)

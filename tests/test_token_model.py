@@ -25,7 +25,12 @@ from onmt_lattice.bitstream.lossless import PATCHED, PLAIN, RAW, LosslessCodec, 
 from onmt_lattice.bitstream.tokens import TokenCodec
 from onmt_lattice.errors import UserError
 from onmt_lattice.opennmt.checkpoint import LoadedAutoencoder, load_autoencoder
-from onmt_lattice.opennmt.sentences import Sentence, read_sentences, trained_transforms
+from onmt_lattice.opennmt.sentences import (
+    Sentence,
+    read_sentences,
+    token_index,
+    trained_transforms,
+)
 from onmt_lattice.opennmt.token_model import Pipeline, token_model, vocabulary
 
 Trained = Callable[[str], Path]
@@ -53,9 +58,9 @@ def values_for(loaded: LoadedAutoencoder, rows: int = ROWS) -> Floats:
     return np.random.default_rng(0).standard_normal((rows, dim)) * 2
 
 
-def sentences_of(corpus: Corpus, count: int = ROWS) -> list[Sentence]:
+def sentences_of(loaded: LoadedAutoencoder, corpus: Corpus, count: int = ROWS) -> list[Sentence]:
     lines = [line for line in corpus.test.read_text().splitlines() if line.split()]
-    return read_sentences(lines[:count], TransformPipe.build_from([]))
+    return read_sentences(lines[:count], TransformPipe.build_from([]), token_index(loaded))
 
 
 def nll_bits(loaded: LoadedAutoencoder, sentences: list[Sentence], values: Floats) -> float:
@@ -78,7 +83,7 @@ def test_tokens_cost_what_the_decoder_says(
     corpus: Corpus, build: Callable[..., Any], shape: str
 ) -> None:
     loaded = built(build, **SHAPES[shape])
-    known, sentences, values = vocabulary(loaded), sentences_of(corpus), values_for(loaded)
+    known, sentences, values = vocabulary(loaded), sentences_of(loaded, corpus), values_for(loaded)
     indices = {token: i for i, token in enumerate(known.tokens)}
     ids = [[indices.get(token, known.unknown) for token in s.tokens] for s in sentences]
     meter = Meter()

@@ -81,9 +81,11 @@ def run(argv: list[str]) -> None:
     import torch
 
     from onmt_lattice.opennmt.evaluate import EvaluateOptions, evaluate
+    from onmt_lattice.opennmt.sentences import Text
 
     if args.threads is not None:
         torch.set_num_threads(args.threads)
+    read = Text(args.src)
     own = ("model", "output", "reconstruct", "scores", "threads")
     shared = {k: v for k, v in vars(args).items() if k not in own}
     for model in models:
@@ -91,7 +93,7 @@ def run(argv: list[str]) -> None:
         text = _place(texts, model, ".txt", several)
         scores = _place(args.scores, model, ".tsv", several)
         options = EvaluateOptions(model, reconstruct=text, scores=scores, progress=True, **shared)
-        evaluation = evaluate(options, known_source)
+        evaluation = evaluate(options, known_source, read)
         print(evaluation.table())
         if evaluation.entropy is not None and not evaluation.entropy.holds:
             raise UserError(

@@ -21,12 +21,11 @@ from onmt_lattice.opennmt import plugin
 from onmt_lattice.opennmt.checkpoint import LoadedAutoencoder, load_autoencoder
 from onmt_lattice.opennmt.coverage import check_coverage
 from onmt_lattice.opennmt.scoring import Scorer, SentenceScores
-from onmt_lattice.opennmt.sentences import Sentence, read_sentences, trained_transforms
+from onmt_lattice.opennmt.sentences import Sentence, Text, trained_transforms
 from onmt_lattice.opennmt.settings import bottleneck_label, bottleneck_settings
 from onmt_lattice.opennmt.text_codec import TextCodec
 from onmt_lattice.opennmt.translation import reconstruct, search_options
 from onmt_lattice.sentence_scores import SentenceCost, write_costs
-from onmt_lattice.text import read_lines
 
 BITS_PER_NAT = 1 / math.log(2)
 
@@ -65,6 +64,7 @@ class KnownSource(NamedTuple):
 def evaluate(
     options: EvaluateOptions,
     source_of: Callable[[tuple[str, ...]], KnownSource | None] = lambda _: None,
+    text: Text | None = None,
 ) -> Evaluation:
     """Return rate and NLL of a checkpoint on a text.
 
@@ -74,15 +74,17 @@ def evaluate(
         options: the checkpoint, the text, and how.
         source_of: tells the source of the sentences of a text, where it is known, so that
             rate + NLL can be held against its entropy.
+        text: that at ``options.src``, if it has been read already.
 
     Raises:
         UserError: if the text or checkpoint cannot be used, or they do not belong together.
     """
     plugin.install()
-    lines = read_lines(options.src)
+    text = text or Text(options.src)
+    lines = text.lines
     loaded = load_autoencoder(options.model, options.gpu)
     pipe = trained_transforms(loaded)
-    sentences = read_sentences(lines, pipe)
+    sentences = text.sentences(loaded, pipe)
     known = frozenset(loaded.fields["src"].base_field.vocab.itos)
     expected = "text segmented as the model's training text"
     check_coverage((s.tokens for s in sentences), known, f"-src {options.src}", expected)

@@ -12,7 +12,7 @@ from onmt_lattice.bitstream.exact import Floats
 from onmt_lattice.bitstream.file import FileWriter, Header, Mode, Section, TextFile
 from onmt_lattice.bitstream.lossless import RAW, Line, LosslessCodec, Sections
 from onmt_lattice.errors import UserError
-from onmt_lattice.opennmt.sentences import Sentence
+from onmt_lattice.opennmt.sentences import Sentence, token_index
 from onmt_lattice.opennmt.text_codec import TOGETHER, TextCodec, load_codec
 from onmt_lattice.opennmt.token_model import Pipeline, token_model, vocabulary
 
@@ -104,8 +104,9 @@ class LosslessText:
         representation = self.codec.codec
         if not lines:
             return b"", np.zeros((0, 0))
+        known = token_index(self.codec.loaded)
         sentences = [
-            Sentence(index, line.tokens, len(line.content.split()))
+            Sentence(index, line.tokens, [known[t] for t in line.tokens], len(line.content.split()))
             for index, line in zip(indices, lines, strict=True)
         ]
         key = DitherKey(seed, tuple(indices))

@@ -28,7 +28,12 @@ from onmt_lattice.opennmt.checkpoint import (
     write_checkpoint,
 )
 from onmt_lattice.opennmt.scoring import Scorer
-from onmt_lattice.opennmt.sentences import Sentence, read_sentences, trained_transforms
+from onmt_lattice.opennmt.sentences import (
+    Sentence,
+    read_sentences,
+    token_index,
+    trained_transforms,
+)
 from onmt_lattice.text import is_sentence, read_lines
 
 CHANNEL = "encoder.bottleneck.channel."
@@ -95,7 +100,7 @@ def _sample(
     chosen = np.random.default_rng(options.seed).choice(len(held), count, replace=False)
     kept = {held[i] for i in chosen}
     text = [line if number in kept else "" for number, line in enumerate(lines)]
-    return read_sentences(text, trained_transforms(loaded))
+    return read_sentences(text, trained_transforms(loaded), token_index(loaded))
 
 
 def _fitted(

@@ -9,6 +9,7 @@ from typing import NamedTuple, TypeVar
 
 import torch
 from torch import Tensor
+from torch.nn.utils.rnn import pad_sequence
 from tqdm import tqdm
 
 from onmt_lattice.bottlenecks import Bottlenecked
@@ -56,7 +57,6 @@ class Scorer:
     def __init__(self, loaded: LoadedAutoencoder, seed: int, batch_size: int) -> None:
         self.model = loaded.model
         self.field = loaded.fields["tgt"].base_field
-        self.source_vocab = loaded.fields["src"].base_field.vocab
         self.seed = seed
         self.batch_size = batch_size
         self.device = next(loaded.model.parameters()).device
@@ -147,17 +147,13 @@ class Scorer:
 
     def _tensors(self, batch: list[Sentence]) -> tuple[Tensor, Tensor, Tensor]:
         """Return source ``(len, batch, 1)``, its lengths, and target ``(len + 2, batch, 1)``."""
-        source, target = self.source_vocab.stoi, self.field.vocab.stoi
-        longest = max(len(sentence.tokens) for sentence in batch)
-        src = torch.full((longest, len(batch)), source[self.field.pad_token])
-        tgt = torch.full((longest + 2, len(batch)), target[self.field.pad_token])
-        for column, sentence in enumerate(batch):
-            n = len(sentence.tokens)
-            src[:n, column] = torch.tensor([source[token] for token in sentence.tokens])
-            ids = [target[token] for token in sentence.tokens]
-            ends = target[self.field.init_token], target[self.field.eos_token]
-            tgt[: n + 2, column] = torch.tensor([ends[0], *ids, ends[1]])
-        lengths = torch.tensor([len(sentence.tokens) for sentence in batch])
+        ends = self.field.pad_token, self.field.init_token, self.field.eos_token
+        padding, begin, end = (self.field.vocab.stoi[token] for token in ends)
+        src, tgt = (
+            pad_sequence([torch.tensor(line) for line in lines], padding_value=padding)
+            for lines in ([s.ids for s in batch], [[begin, *s.ids, end] for s in batch])
+        )
+        lengths = torch.tensor([len(sentence.ids) for sentence in batch])
         return src.unsqueeze(-1).to(self.device), lengths, tgt.unsqueeze(-1).to(self.device)
 
     @cached_property

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from onmt.transforms import TransformPipe, get_transforms_cls, make_transforms
 from onmt.transforms.tokenize import BPETransform, SentencePieceTransform
+from onmt.utils.parse import ArgumentParser
 
 from onmt_lattice.errors import UserError
-from onmt_lattice.opennmt.checkpoint import LoadedAutoencoder
+from onmt_lattice.opennmt.checkpoint import FILE_OPTIONS, LoadedAutoencoder, embedded_files
+from onmt_lattice.text import read_lines
 
 FILTERS = ("filtertoolong", "filterfeats")  # they drop lines; evaluation scores every line
 
@@ -23,12 +25,20 @@ class Sentence:
     Attributes:
         index: its line number from 0, which decides its dither.
         tokens: what the model sees, after the transforms it was trained with.
+        ids: their indices in its vocabulary.
         words: whitespace words of the line.
     """
 
     index: int
     tokens: list[str]
+    ids: list[int]
     words: int
+
+
+def token_index(loaded: LoadedAutoencoder) -> Mapping[str, int]:
+    """Return the index of every token, which is the same on both sides; any other is unknown."""
+    index: Mapping[str, int] = loaded.fields["tgt"].base_field.vocab.stoi
+    return index
 
 
 def transform_names(loaded: LoadedAutoencoder) -> list[str]:
@@ -53,27 +63,66 @@ def trained_transforms(loaded: LoadedAutoencoder) -> TransformPipe:
     return TransformPipe.build_from([built[name] for name in names])
 
 
-def read_sentences(lines: Sequence[str], pipe: TransformPipe, first: int = 0) -> list[Sentence]:
+def read_sentences(
+    lines: Sequence[str], pipe: TransformPipe, index: Mapping[str, int], first: int = 0
+) -> list[Sentence]:
     """Return the sentences of the ``lines`` that are not empty, with their line numbers.
 
     Args:
         lines: of the text, some that follow one another.
         pipe: the transforms of the model.
+        index: its :func:`token_index`.
         first: line number of the first of them.
 
     Raises:
         UserError: if the transforms of ``pipe`` leave nothing of a line.
     """
     sentences = []
-    for index, line in enumerate(lines, first):
+    for number, line in enumerate(lines, first):
         words = line.split()
         if not words:
             continue
         tokens = segmented(words, pipe)
         if not tokens:
-            raise UserError(f"line {index + 1}: nothing is left of it after the transforms")
-        sentences.append(Sentence(index, tokens, len(words)))
+            raise UserError(f"line {number + 1}: nothing is left of it after the transforms")
+        sentences.append(Sentence(number, tokens, [index[t] for t in tokens], len(words)))
     return sentences
+
+
+class Text:
+    """A text that checkpoints are evaluated on, read once.
+
+    Models that segment and number it alike, one after the other, share its sentences.
+
+    Attributes:
+        path: of the file.
+        lines: of the text.
+
+    Raises:
+        UserError: if it cannot be read.
+    """
+
+    def __init__(self, path: str) -> None:
+        self.path, self.lines = path, read_lines(path)
+        self._held: tuple[object, list[Sentence]] | None = None
+
+    def sentences(self, loaded: LoadedAutoencoder, pipe: TransformPipe) -> list[Sentence]:
+        """Return the sentences as the model sees them; see :func:`read_sentences`."""
+        key = _segmentation(loaded)
+        if self._held is None or self._held[0] != key:
+            self._held = key, read_sentences(self.lines, pipe, token_index(loaded))
+        return self._held[1]
+
+
+def _segmentation(loaded: LoadedAutoencoder) -> object:
+    """Return all that a model's tokens and their indices depend on."""
+    names, opt, parser = transform_names(loaded), loaded.opt, ArgumentParser()
+    for transform in get_transforms_cls(names).values():
+        transform.add_options(parser)
+    options = [action.dest for action in parser._actions if action.dest not in FILE_OPTIONS]
+    files = {name: content.tolist() for name, content in embedded_files(opt).items()}
+    values = {name: getattr(opt, name, None) for name in options}
+    return names, values, files, loaded.fields["tgt"].base_field.vocab.itos
 
 
 def segmented(words: list[str], pipe: TransformPipe) -> list[str]:

@@ -18,7 +18,12 @@ from onmt_lattice.opennmt import plugin
 from onmt_lattice.opennmt.checkpoint import LoadedAutoencoder, load_autoencoder
 from onmt_lattice.opennmt.fingerprint import model_fingerprint
 from onmt_lattice.opennmt.scoring import Scorer
-from onmt_lattice.opennmt.sentences import Sentence, read_sentences, trained_transforms
+from onmt_lattice.opennmt.sentences import (
+    Sentence,
+    read_sentences,
+    token_index,
+    trained_transforms,
+)
 from onmt_lattice.opennmt.translation import reconstruct, search_options
 
 TOGETHER = 12  # log2 of the lines that share a block
@@ -67,6 +72,10 @@ class TextCodec:
         self.fingerprint = model_fingerprint(loaded, self.codec)
         self._known = frozenset(loaded.fields["src"].base_field.vocab.itos)
 
+    def read(self, lines: Sequence[str], first: int = 0) -> list[Sentence]:
+        """Return the sentences of ``lines``, of which the first has the number ``first``."""
+        return read_sentences(lines, self.pipe, token_index(self.loaded), first)
+
     def compress(self, sentences: Sequence[str], seed: int = 0, alone: bool = False) -> bytes:
         """Return the file that ``sentences`` become; see :meth:`compressed`."""
         return self.compressed(sentences, seed, alone).data
@@ -99,7 +108,7 @@ class TextCodec:
         with tqdm(total=len(lines), unit="line", desc="compressing", disable=not progress) as bar:
             for number in range(header.blocks):
                 span = header.span(number)
-                part = read_sentences(lines[span.start : span.stop], self.pipe, span.start)
+                part = self.read(lines[span.start : span.stop], span.start)
                 sections, nats = self._sections(part, span, seed)
                 writer.add(sections)
                 rate += nats
@@ -212,7 +221,7 @@ class TextCodec:
         lines = dict.fromkeys(span, "")
         if indices:
             # All that search looks at, of a source, is that there is one.
-            source = [Sentence(index, ["-"], 0) for index in indices]
+            source = [Sentence(index, ["-"], [], 0) for index in indices]
             output = self.codec.output(sent, key)
             best = reconstruct(self.loaded, source, output, self.pipe, search)
             lines |= {index: line[0] for index, line in zip(indices, best, strict=True)}

@@ -24,7 +24,13 @@ from onmt_lattice.opennmt.options import translate_parser
 from onmt_lattice.opennmt.parsing import parse
 from onmt_lattice.opennmt.ranges import TRANSLATION
 from onmt_lattice.opennmt.scoring import Scorer
-from onmt_lattice.opennmt.sentences import Sentence, read_sentences, trained_transforms, undo
+from onmt_lattice.opennmt.sentences import (
+    Sentence,
+    read_sentences,
+    token_index,
+    trained_transforms,
+    undo,
+)
 from onmt_lattice.ranges import check_ranges
 from onmt_lattice.text import read_lines
 
@@ -177,7 +183,7 @@ def translate(argv: list[str]) -> None:
     lines = read_lines(opt.src)
     loaded = load_autoencoder(opt.models[0], opt.gpu)
     pipe = trained_transforms(loaded)
-    sentences = read_sentences(lines, pipe)
+    sentences = read_sentences(lines, pipe, token_index(loaded))
     scorer = Scorer(loaded, opt.seed, ENCODED_AT_ONCE)
     output = [[""] * opt.n_best for _ in lines]
     for start in range(0, len(sentences), opt.shard_size or len(sentences)):

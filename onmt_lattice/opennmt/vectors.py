@@ -16,7 +16,12 @@ from onmt_lattice.noise import SentenceNoise
 from onmt_lattice.opennmt import plugin
 from onmt_lattice.opennmt.checkpoint import load_autoencoder
 from onmt_lattice.opennmt.scoring import Scorer
-from onmt_lattice.opennmt.sentences import Sentence, read_sentences, trained_transforms
+from onmt_lattice.opennmt.sentences import (
+    Sentence,
+    read_sentences,
+    token_index,
+    trained_transforms,
+)
 from onmt_lattice.opennmt.translation import reconstruct, search_options
 
 QUANTIZED, POINTS, CONTINUOUS = KINDS = ("quantized", "points", "continuous")
@@ -86,7 +91,7 @@ class SentenceVectors:
         """
         rows = np.full((len(lines), self.width), NO_POINT if self.kind == POINTS else np.nan)
         rows = rows.astype(self.dtype)
-        sentences = read_sentences(lines, self._pipe, first)
+        sentences = read_sentences(lines, self._pipe, token_index(self._loaded), first)
         work = {
             QUANTIZED: self._scorer.encode,
             POINTS: self._scorer.points,
@@ -122,7 +127,7 @@ class SentenceVectors:
         lines = [""] * len(rows)
         if len(held):
             found = self._outputs(torch.from_numpy(numbers[held]), (held + first).tolist())
-            sentences = [Sentence(first + i, ["?"], 1) for i in held.tolist()]
+            sentences = [Sentence(first + i, ["?"], [], 1) for i in held.tolist()]
             opt = search_options(beam_size, max_length, self._scorer.batch_size, self.gpu)
             best = reconstruct(self._loaded, sentences, found, self._pipe, opt)
             for i, decoded in zip(held.tolist(), best, strict=True):
