@@ -69,6 +69,12 @@ def run(program: str, *words: object) -> tuple[float, str]:
     return seconds, done.stdout + done.stderr
 
 
+def line(label: str, base: list[float], seconds: list[float]) -> str:
+    """Return what is printed of one command: its median time, and how many times as fast it is."""
+    ratio = statistics.median(a / b for a, b in zip(base, seconds, strict=True))
+    return f"{label:<28}{statistics.median(seconds):>8.1f} s{ratio:>8.2f} x"
+
+
 def main() -> None:
     """Print how long each takes, and the ratios."""
     parser = argparse.ArgumentParser(
@@ -96,6 +102,10 @@ def main() -> None:
             "  with the shortest search": ("onmt_translate", *translated, "-tgt", text, *SHORTEST),
             "evaluate": ("onmt_lattice", *evaluated, "-output", folder / "ours.json"),
             "onmt_translate, greedy": ("onmt_translate", *translated, *GREEDY),
+            "translate": (
+                *("onmt_lattice", "translate", "-model", ours, "-src", text, *GREEDY),
+                *("-output", folder / "translated.txt"),
+            ),
             "evaluate -reconstruct": (
                 *("onmt_lattice", *evaluated, "-reconstruct", folder / "ours.txt", *GREEDY[2:]),
             ),
@@ -106,7 +116,8 @@ def main() -> None:
             for label, command in commands.items():
                 seconds, said[label] = run(*map(str, command))
                 taken[label].append(seconds)
-        same = (folder / "stock.txt").read_bytes() == (folder / "ours.txt").read_bytes()
+        names = ("stock.txt", "ours.txt", "translated.txt")
+        same = len({(folder / name).read_bytes() for name in names}) == 1
         nll = float(re.findall(r"\"sentence\": ([\d.]+)", (folder / "ours.json").read_text())[0])
     gold = re.findall(r"GOLD SCORE: (-?[\d.]+)", said["onmt_translate -tgt"])
     print(f"{args.sentences} sentences, {args.vocabulary} words, {args.rounds} rounds")
@@ -114,9 +125,10 @@ def main() -> None:
     for label, seconds in taken.items():
         if label == "onmt_translate, greedy":
             base = label
-        pairs = zip(taken[base], seconds, strict=True)
-        ratio = statistics.median(a / b for a, b in pairs)
-        print(f"{label:<28}{statistics.median(seconds):>8.1f} s{ratio:>8.2f} x")
+        print(line(label, taken[base], seconds))
+    both, alone = taken["evaluate -reconstruct"], taken["evaluate"]
+    added = [a - b for a, b in zip(both, alone, strict=True)]
+    print(line("  of that -reconstruct", taken[base], added))
     print(f"NLL: stock {gold} and ours {nll * 0.6931471805599453:.6f}; lines alike: {same}")
 
 
