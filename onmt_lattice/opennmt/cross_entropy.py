@@ -12,7 +12,8 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from onmt_lattice.opennmt.logits import aligned, slices
+from onmt_lattice.opennmt.aligned import aligned
+from onmt_lattice.opennmt.logits import slices
 
 
 class CrossEntropy(NamedTuple):

@@ -19,6 +19,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.nn.utils.rnn import pack_padded_sequence
 
+from onmt_lattice.opennmt.aligned import linear
+
 
 class Words(NamedTuple):
     """Packed sequences of words: row i of N is ``vectors[places[i]]``.
@@ -84,7 +86,7 @@ def run(rnn: nn.GRU, inputs: Words, state: Tensor | None = None) -> tuple[Tensor
         outputs = []
         for backwards in range(directions):
             w_ih, w_hh, b_ih, b_hh = rnn.all_weights[len(last)]
-            gates = functional.linear(rows, w_ih, b_ih)
+            gates = linear(rows, w_ih, b_ih)
             if layer == 0:
                 gates = functional.embedding(inputs.places, gates)
             output, final = _Direction.apply(

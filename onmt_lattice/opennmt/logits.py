@@ -8,19 +8,9 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor, nn
 
+from onmt_lattice.opennmt.aligned import aligned
+
 LOGITS_AT_ONCE = 2**23  # 32 MiB in single precision
-
-
-ALIGNED = 16  # numbers of single precision, 64 bytes
-
-
-def aligned(rows: int, columns: int, like: Tensor) -> Tensor:
-    """Return a matrix, not filled, with every row at a multiple of 64 bytes from the first.
-
-    Where rows begin anywhere, a product of matrices takes up to half as long again on a CPU to
-    write them.
-    """
-    return like.new_empty(rows, -(-columns // ALIGNED) * ALIGNED)[:, :columns]
 
 
 def slices(length: int, vocabulary: int) -> Iterator[slice]:
