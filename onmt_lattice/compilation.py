@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 from numba import njit
 
 
@@ -18,3 +19,9 @@ def compiled(function: Callable[..., Any]) -> Callable[..., Any]:
     except RuntimeError:  # numba found no folder that it may write to
         kernel = njit(nogil=True, error_model="numpy")(function)
     return kernel
+
+
+@compiled
+def place(index: Any) -> Any:
+    """Return ``index`` as unsigned, so that no negative one is looked for: that takes time."""
+    return np.uint64(index)

@@ -17,7 +17,7 @@ from onmt_lattice.bitstream.logarithms import (
     STEP,
     UNIT,
 )
-from onmt_lattice.compilation import compiled
+from onmt_lattice.compilation import compiled, place
 
 MOST = 2.0**46  # units that one coordinate may add to a log weight, 7·10⁷ nats
 AROUND = 7  # integers on either side of the nearest one that have a symbol of their own
@@ -34,12 +34,6 @@ def log_add(a: Any, b: Any, log1p: Any) -> Any:
         return top
     part, here, next_one = apart & ((1 << STEP) - 1), place(entry), place(entry + 1)
     return top + log1p[here] + (((log1p[next_one] - log1p[here]) * part) >> STEP)
-
-
-@compiled
-def place(index: Any) -> Any:
-    """Return ``index`` as unsigned, so that no negative one is looked for: that takes time."""
-    return np.uint64(index)
 
 
 @compiled

@@ -14,10 +14,10 @@ import torch
 from torch import Tensor
 
 from onmt_lattice.lattices.checkerboard import Checkerboard
-from onmt_lattice.lattices.convolution import CodeLattice, join
+from onmt_lattice.lattices.convolution import CodeLattice, Over, join
 from onmt_lattice.lattices.order import CodingOrder, group_order
 from onmt_lattice.lattices.registry import register_lattice
-from onmt_lattice.lattices.trellis import MAX, Semiring
+from onmt_lattice.lattices.trellis import MAX
 
 
 def reed_muller_words(m: int) -> Tensor:
@@ -69,18 +69,21 @@ class BarnesWall16(CodeLattice):
     def _make_tables(self) -> tuple[Tensor, ...]:
         return (reed_muller_words(4).T.float().contiguous(),)
 
-    def _weigh(self, residues: Tensor, over: Semiring) -> Tensor:
-        """Return the weights of 2·D16 + c for the 32 words c, by the butterfly of the code."""
+    def _weigh(self, residues: Tensor, over: Over) -> tuple[Tensor, Tensor]:
+        """Return by parity and word the weights of the halves, by the butterfly of the code."""
         weights = residues.unflatten(0, (2, 2)).unsqueeze(2)  # (parity, bit, 1, 16, N)
-        while weights.shape[3] > 1:
+        while weights.shape[3] > 2:
             joined = join(weights[:, :, :, 0::2], weights[:, :, :, 1::2], over)
             weights = joined.transpose(2, 3).flatten(2, 3)  # (parity, u, words, coordinates, N)
-        return weights[0, :, :, 0].flatten(0, 1)
+        left, right = weights.unsqueeze(3).unbind(4)
+        right = torch.cat([right, right.flip(1)], 3)  # (parity, u, words, v, N)
+        return left.expand_as(right).flatten(0, 3), right.flatten(0, 3)
 
     def _decode(self, x: Tensor) -> Tensor:
         """Weigh the cosets, and decode in the nearest."""
         x = x / self.unit
-        nearest = self._weigh(self._distances(x), MAX).max(0).indices
+        left, right = self._weigh(self._distances(x), MAX)
+        nearest = (left + right).max(0).indices % 32
         word = self._tables(x.device)[0].index_select(1, nearest)
         return (word + 2 * self._checkerboard._decode((x - word) / 2)) * self.unit
 

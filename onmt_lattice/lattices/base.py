@@ -10,15 +10,23 @@ from __future__ import annotations
 import copy
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from functools import cached_property
 from itertools import repeat
+from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 from typing_extensions import Self
 
 from onmt_lattice.lattices.order import CodingOrder
+
+Array = npt.NDArray[np.floating[Any]]
+# Takes points (N, n), the lattice's scale and how many scales from 0 it decodes, and sets another
+# array of the same shape and dtype to the nearest points, to NaN where there is none.
+Kernel = Callable[[Array, float, float, Array], None]
 
 ATOL = 1e-4  # scales that a point may be off
 SMALLEST = 1e-18  # scale, whose square float32 still holds
@@ -128,15 +136,23 @@ class Lattice(ABC):
             ValueError: if the last dimension of ``x`` is not ``dim``, or its numbers are complex.
         """
         self._check(x)
-        with torch.no_grad():
-            dtype = x.dtype if x.dtype == torch.float64 else torch.float32
-            points = torch.empty(x.shape, dtype=dtype, device=x.device)
-            parts = points.view(-1, self.dim).split(self.chunk)
-            for part, into in zip(x.reshape(-1, self.dim).split(self.chunk), parts, strict=True):
-                part = part.to(dtype) / self.scale
+        dtype = x.dtype if x.dtype == torch.float64 else torch.float32
+        points = torch.empty(x.shape, dtype=dtype, device=x.device)
+        kernel = self._kernel() if x.device.type == "cpu" else None
+        parts = x.detach().reshape(-1, self.dim).split(self.chunk)
+        for part, into in zip(parts, points.view(-1, self.dim).split(self.chunk), strict=True):
+            part = part.to(dtype).contiguous()
+            if kernel is not None:
+                kernel(part.numpy(), self.scale, _farthest(dtype), into.numpy())
+            else:
+                part = part / self.scale
                 far = ~(part.abs().amax(1, keepdim=True) <= _farthest(dtype))
                 into.copy_(self._nearest(part).mul_(self.scale).masked_fill_(far, math.nan))
-            return points
+        return points
+
+    def _kernel(self) -> Kernel | None:
+        """Return what decodes on a CPU in place of :meth:`_nearest`, if there is anything."""
+        return None
 
     @abstractmethod
     def _nearest(self, x: Tensor) -> Tensor:

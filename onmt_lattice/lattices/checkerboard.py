@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from onmt_lattice.lattices.base import Kernel
 from onmt_lattice.lattices.order import CodingOrder, group_order
 from onmt_lattice.lattices.registry import register_lattice
 from onmt_lattice.lattices.trellis import Semiring, TrellisLattice
@@ -79,6 +80,11 @@ class Checkerboard(TrellisLattice):
         """
         point = x.round()
         return mend_parity(x, point, parity(point))
+
+    def _kernel(self) -> Kernel:
+        from onmt_lattice.lattices import decoders  # numba takes a while to import
+
+        return decoders.checkerboard
 
     def _fold(self, y: Tensor, log_s: Tensor, over: Semiring) -> Tensor:
         even, odd = over.classes(y, log_s, (0.0, 1.0), 2.0)

@@ -14,16 +14,21 @@ from __future__ import annotations
 import math
 from abc import abstractmethod
 from collections.abc import Callable
+from functools import cached_property
 from typing import Any
 
 import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+from onmt_lattice.lattices.base import Array, Kernel
+from onmt_lattice.lattices.circuit import Circuit, Recorder, circuit
 from onmt_lattice.lattices.trellis import LOG_SUM, MAX, Semiring, TrellisLattice
 
+Over = Semiring | Recorder
 
-def convolve(f: Tensor, g: Tensor, over: Semiring) -> Tensor:
+
+def convolve(f: Tensor, g: Tensor, over: Over) -> Tensor:
     """Return ``(2^k, ...)``, h(c) = ⊕_a f(a) ⊗ g(a ⊕ c) for a, c in ℤ₂ᵏ.
 
     Args:
@@ -31,6 +36,8 @@ def convolve(f: Tensor, g: Tensor, over: Semiring) -> Tensor:
         g: the same; dimensions after the first broadcast.
         over: the semiring of ⊕, and of ⊗ = +.
     """
+    if isinstance(over, Recorder):
+        return over.convolve(f, g)
     if over is LOG_SUM:
         return _LogSumConvolution.apply(f, g)
     c = torch.arange(len(g), device=g.device)
@@ -40,7 +47,7 @@ def convolve(f: Tensor, g: Tensor, over: Semiring) -> Tensor:
     return h
 
 
-def join(left: Tensor, right: Tensor, over: Semiring) -> Tensor:
+def join(left: Tensor, right: Tensor, over: Over) -> Tensor:
     """Return ``(2, 2, 2, ...)``, the weights (parity, u, v) of the words (u | u + v).
 
     Args:
@@ -70,8 +77,8 @@ class CodeLattice(TrellisLattice):
         self._tables_on: dict[torch.device, tuple[Tensor, ...]] = {}
 
     @abstractmethod
-    def _weigh(self, residues: Tensor, over: Semiring) -> Tensor:
-        """Return ``(words, N)``, the weights of the integer lattice's cosets.
+    def _weigh(self, residues: Tensor, over: Over) -> tuple[Tensor, Tensor]:
+        """Return two tensors ``(terms, N)``, whose sums are the weights of the cosets in all.
 
         Args:
             residues: ``(period, n, N)``, the weights of the numbers ≡ 0, 1, … at each coordinate.
@@ -96,13 +103,29 @@ class CodeLattice(TrellisLattice):
         """Return :meth:`_residues` for the nearest point: −½ of squared distances."""
         return self._residues(x, x.new_zeros(1), MAX)
 
+    @cached_property
+    def _circuit(self) -> Circuit:
+        """The convolutions of :meth:`_weigh`."""
+        return circuit(self.period, self.dim, self._weigh)
+
+    def _kernel(self) -> Kernel:
+        from onmt_lattice.lattices import circuit_kernels  # numba takes a while to import
+
+        def decode(x: Array, scale: float, farthest: float, points: Array) -> None:
+            circuit_kernels.nearest_points(
+                x, scale, farthest, points, self.unit, self.period, self._circuit
+            )
+
+        return decode
+
     def _nearest(self, x: Tensor) -> Tensor:
         blocks = x.split(_block_size(self.decode_block, x))
         return torch.cat([self._decode(block.T.contiguous()).T for block in blocks])
 
     def _fold(self, y: Tensor, log_s: Tensor, over: Semiring) -> Tensor:
         def fold(y: Tensor, log_s: Tensor) -> Tensor:
-            return over.total(self._weigh(self._residues(y, log_s, over), over), 0)
+            left, right = self._weigh(self._residues(y, log_s, over), over)
+            return over.total(left + right, 0)
 
         y, log_s = torch.broadcast_tensors(y / self.unit, log_s - math.log(self.unit))
         points, scales = (v.reshape(-1, self.dim).T.contiguous() for v in (y, log_s))

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from onmt_lattice.lattices.base import Kernel
 from onmt_lattice.lattices.order import CodingOrder, group_order
 from onmt_lattice.lattices.registry import register_lattice
 from onmt_lattice.lattices.trellis import Semiring, TrellisLattice
@@ -27,6 +28,11 @@ class Cubic(TrellisLattice):
 
     def _decode(self, x: Tensor) -> Tensor:
         return x.round()
+
+    def _kernel(self) -> Kernel:
+        from onmt_lattice.lattices import decoders  # numba takes a while to import
+
+        return decoders.cubic
 
     def _fold(self, y: Tensor, log_s: Tensor, over: Semiring) -> Tensor:
         return over.line(y, log_s).sum(-1)

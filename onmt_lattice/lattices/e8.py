@@ -6,6 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from onmt_lattice.lattices.base import Kernel
 from onmt_lattice.lattices.checkerboard import fold_parity, mend_parity, parity
 from onmt_lattice.lattices.order import CodingOrder, group_order
 from onmt_lattice.lattices.registry import register_lattice
@@ -44,6 +45,11 @@ class E8(TrellisLattice):
         mending = odd * (1 - 2 * distance.amax(0)) - 2 * odd_half * distance.amin(0)
         halves = (distance.sum(0) + mending > 2).to(x.dtype)
         return mend_parity(x, point.lerp(below + 0.5, halves), odd.lerp(odd_half, halves))
+
+    def _kernel(self) -> Kernel:
+        from onmt_lattice.lattices import decoders  # numba takes a while to import
+
+        return decoders.e8
 
     def _fold(self, y: Tensor, log_s: Tensor, over: Semiring) -> Tensor:
         classes = over.classes(y, log_s, (0.0, 0.5, 1.0, 1.5), 2.0)

@@ -20,12 +20,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from onmt_lattice.lattices.convolution import CodeLattice, convolve, join
+from onmt_lattice.lattices.convolution import CodeLattice, Over, convolve, join
 from onmt_lattice.lattices.e8 import E8
 from onmt_lattice.lattices.golay import HAMMING, HAMMING_REVERSED, golay_generator, span
 from onmt_lattice.lattices.order import CodingOrder, group_order
 from onmt_lattice.lattices.registry import register_lattice
-from onmt_lattice.lattices.trellis import MAX, Semiring
+from onmt_lattice.lattices.trellis import MAX
 
 
 @register_lattice("Leech")
@@ -67,11 +67,12 @@ class Leech(CodeLattice):
         vectors = glue_vectors()
         return vectors.T.float().contiguous(), coset_index(vectors, octet_cosets())
 
-    def _weigh(self, residues: Tensor, over: Semiring) -> Tensor:
-        """Return ``(256, N)``, the weights of the 16 cosets together that share (a + b, t)."""
-        return self._glued(self._octets(residues, over), over).flatten(0, 1)
+    def _weigh(self, residues: Tensor, over: Over) -> tuple[Tensor, Tensor]:
+        """Return by (a + b, t) the weights of two octets, for all 16 a together, and the third."""
+        first, second, third = self._octets(residues, over)
+        return convolve(first, second, over).flatten(0, 1), third.flatten(0, 1)
 
-    def _octets(self, residues: Tensor, over: Semiring) -> tuple[Tensor, ...]:
+    def _octets(self, residues: Tensor, over: Over) -> tuple[Tensor, ...]:
         """Return for each octet ``(16, 16, N)``, the weights of 4·E8 + a + t, by a and t.
 
         Axes as in :func:`octet_cosets`: p parities, u and v of the (u | u + v) joined last, then
@@ -88,10 +89,6 @@ class Leech(CodeLattice):
         by_glue = octets.flatten(0, 4).index_select(0, self._tables(residues.device)[1])
         return by_glue.unflatten(0, (16, 16)).unbind(2)
 
-    def _glued(self, octets: tuple[Tensor, ...], over: Semiring) -> Tensor:
-        """Return ``(16, 16, N)``, the weights by a + b and t, from those of :meth:`_octets`."""
-        return convolve(octets[0], octets[1], over) + octets[2]
-
     def _decode(self, x: Tensor) -> Tensor:
         """Find the nearest coset of (4·E8)³, and decode in it, octet by octet."""
         x = x / self.unit
@@ -103,7 +100,7 @@ class Leech(CodeLattice):
 
     def _trace(self, octets: tuple[Tensor, ...]) -> Tensor:
         """Return ``(3, N)``, the glue vectors of the nearest coset: t, then a + b, then a."""
-        glued = self._glued(octets, MAX)
+        glued = convolve(octets[0], octets[1], MAX) + octets[2]
         t = glued.amax(0).max(0).indices
         at_t = t.expand(16, 1, -1)
         first, second, both = (w.gather(1, at_t)[:, 0] for w in (*octets[:2], glued))

@@ -22,6 +22,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from onmt_lattice.lattices.base import Kernel
 from onmt_lattice.lattices.order import CodingOrder, group_order
 from onmt_lattice.lattices.registry import register_lattice
 from onmt_lattice.lattices.trellis import Semiring, TrellisLattice
@@ -130,6 +131,11 @@ class Simplex(_HelmertLattice):
         lower = (rank < excess).to(x.dtype)
         higher = (rank > self.dim + excess).to(x.dtype)
         return project(rounded - lower + higher)
+
+    def _kernel(self) -> Kernel:
+        from onmt_lattice.lattices import decoders  # numba takes a while to import
+
+        return decoders.simplex
 
     def _fold(self, y: Tensor, log_s: Tensor, over: Semiring) -> Tensor:
         """Fold S_1 → S_2 → … → S_{n+1} = 0."""

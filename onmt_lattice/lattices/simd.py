@@ -1,0 +1,160 @@
+"""Vectors for kernels: as many numbers as 64 bytes hold, computed with at once.
+
+Left to itself, numba computes with several numbers at a time only where it can prove that no array
+shares memory with another. A kernel that loads vectors, computes with them and stores them need not
+hope for that. LLVM cuts them to what the machine has; each number comes out as if by itself.
+
+``+ - * /`` take vectors, or a vector and a number, which is rounded to the vector's dtype first.
+"""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Callable
+from typing import Any
+
+from llvmlite import ir
+from numba.core import cgutils, types
+from numba.extending import intrinsic, models, overload, register_model
+from numba.np.arrayobj import make_array
+
+BYTES = 64
+
+# What it decorates is called without its first argument, the typing context.
+generated: Callable[..., Any] = intrinsic
+
+
+class Vector(types.Type):
+    """The type of a vector of ``lanes`` numbers, float32 or float64."""
+
+    def __init__(self, dtype: Any) -> None:
+        self.dtype = dtype
+        self.lanes = 8 * BYTES // dtype.bitwidth
+        super().__init__(name=f"Vector({dtype})")
+
+
+@register_model(Vector)
+class _VectorModel(models.PrimitiveModel):
+    def __init__(self, manager: Any, vector: Vector) -> None:
+        number = manager.lookup(vector.dtype).get_value_type()
+        super().__init__(manager, vector, ir.VectorType(number, vector.lanes))
+
+
+@generated
+def load(typing: Any, array: Any, row: Any) -> Any:
+    """Return the ``row``-th 64 bytes of ``array``, contiguous."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        address = _address(context, builder, signature.args, arguments)
+        return builder.load(address, align=array.dtype.bitwidth // 8)
+
+    return Vector(array.dtype)(array, row), generate
+
+
+@generated
+def store(typing: Any, array: Any, row: Any, vector: Any) -> Any:
+    """Set the ``row``-th 64 bytes of ``array``, contiguous."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        address = _address(context, builder, signature.args, arguments)
+        builder.store(arguments[2], address, align=array.dtype.bitwidth // 8)
+        return context.get_dummy_value()
+
+    return types.void(array, row, vector), generate
+
+
+@generated
+def spread(typing: Any, array: Any, number: Any) -> Any:
+    """Return a vector of ``number``, of the dtype of ``array``."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        vector, kind = signature.return_type, signature.args[1]
+        return _widened(context, builder, vector, kind, arguments[1])
+
+    return Vector(array.dtype)(array, number), generate
+
+
+@generated
+def if_less(typing: Any, a: Any, b: Any, then: Any, otherwise: Any) -> Any:
+    """Return ``then`` where a < b, which nothing is that is no number, and ``otherwise``."""
+
+    def emit(builder: Any, a: Any, b: Any, then: Any, otherwise: Any) -> Any:
+        return builder.select(builder.fcmp_ordered("<", a, b), then, otherwise)
+
+    return _lanewise(emit, a, b, then, otherwise)
+
+
+def _address(context: Any, builder: Any, kinds: Any, arguments: Any) -> Any:
+    """Return a pointer to a vector: the row that two arguments, array and row, stand for."""
+    data = make_array(kinds[0])(context, builder, arguments[0]).data
+    vector = context.get_value_type(Vector(kinds[0].dtype))
+    row = context.cast(builder, arguments[1], kinds[1], types.intp)
+    return builder.gep(builder.bitcast(data, vector.as_pointer()), [row])
+
+
+def _lanewise(emit: Callable[..., Any], *kinds: Any) -> Any:
+    """Return signature and code of an operation on vectors and numbers, of one dtype."""
+    vector = next(kind for kind in kinds if isinstance(kind, Vector))
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        pairs = zip(signature.args, arguments, strict=True)
+        return emit(builder, *(_widened(context, builder, vector, *pair) for pair in pairs))
+
+    return vector(*kinds), generate
+
+
+def _widened(context: Any, builder: Any, vector: Vector, kind: Any, value: Any) -> Any:
+    """Return ``value``, if a number in all lanes of a vector."""
+    if kind == vector:
+        return value
+    number = context.cast(builder, value, kind, vector.dtype)
+    index = ir.IntType(32)
+    first = ir.Constant(context.get_value_type(vector), ir.Undefined)
+    first = builder.insert_element(first, number, ir.Constant(index, 0))
+    lanes = ir.Constant(ir.VectorType(index, vector.lanes), [0] * vector.lanes)
+    return builder.shuffle_vector(first, first, lanes)
+
+
+def _define_operator(operation: Callable[..., Any], instruction: str) -> None:
+    """Let ``operation`` of two vectors, or a vector and a number, be an LLVM ``instruction``."""
+
+    @generated
+    def calculate(typing: Any, a: Any, b: Any) -> Any:
+        return _lanewise(lambda builder, *both: getattr(builder, instruction)(*both), a, b)
+
+    @overload(operation)
+    def choose(a: Any, b: Any) -> Any:
+        def apply(a: Any, b: Any) -> Any:
+            return calculate(a, b)
+
+        return apply if isinstance(a, Vector) or isinstance(b, Vector) else None
+
+
+def _function(name: str) -> Any:
+    """Return the function of a vector that LLVM knows as ``name``."""
+
+    def emit(builder: Any, vector: Any) -> Any:
+        kind = vector.type
+        width = {"float": 32, "double": 64}[str(kind.element)]
+        signature = ir.FunctionType(kind, [kind])
+        function = f"llvm.{name}.v{kind.count}f{width}"
+        return builder.call(
+            cgutils.get_or_insert_function(builder.module, signature, function), [vector]
+        )
+
+    @generated
+    def calculate(typing: Any, vector: Any) -> Any:
+        return _lanewise(emit, vector)
+
+    return calculate
+
+
+for _operation, _instruction in (
+    (operator.add, "fadd"),
+    (operator.sub, "fsub"),
+    (operator.mul, "fmul"),
+    (operator.truediv, "fdiv"),
+):
+    _define_operator(_operation, _instruction)
+
+rint, floor, size = map(_function, ("rint", "floor", "fabs"))
