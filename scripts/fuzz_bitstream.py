@@ -4,18 +4,16 @@
 from __future__ import annotations
 
 import argparse
-import resource
-import signal
 import time
 import zlib
-from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import torch
+from fuzzing import Case, run, table
 
 from onmt_lattice.bitstream import BitstreamError, CategoricalCodec, DitherKey, LatticeCodec
 from onmt_lattice.bitstream.file import FileWriter, Section, TextFile
@@ -42,8 +40,6 @@ KEY = DitherKey(5, (0, 1, 7))
 GOLDEN = Path(__file__).parent.parent / "tests" / "golden"
 MODELS = [str(GOLDEN / name) for name in ("lattice_conv16.pt", "ste_vector.pt")]
 FORGED = 0.1
-SECONDS = 5
-MEMORY = 512  # MiB
 Rng = np.random.Generator
 
 
@@ -261,26 +257,6 @@ def file_targets(model: str, rng: Rng) -> list[Target]:
 # ---- the run -------------------------------------------------------------------------------------
 
 
-class TooSlowError(Exception):
-    """A stream that takes longer than it may."""
-
-
-@contextmanager
-def time_limit(seconds: int) -> Iterator[None]:
-    """Raise :class:`TooSlowError` if the body takes longer."""
-
-    def late(*_: object) -> None:
-        raise TooSlowError(f"more than {seconds} seconds")
-
-    before = signal.signal(signal.SIGALRM, late)
-    signal.alarm(seconds)
-    try:
-        yield
-    finally:
-        signal.alarm(0)
-        signal.signal(signal.SIGALRM, before)
-
-
 def outcome(target: Target, stream: bytes, forged: bool) -> str:
     """Return how decoding ends: the name of an exception, or ``as written`` or ``decoded``.
 
@@ -300,20 +276,9 @@ def outcome(target: Target, stream: bytes, forged: bool) -> str:
     return "decoded"
 
 
-def memory() -> float:
-    """Return the most memory that this process has had, in MiB."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-
-
-def run(targets: list[Target], streams: int, seed: int) -> dict[str, Counter[str]]:
-    """Return how many streams of each kind ended in which way.
-
-    Raises:
-        SystemExit: at the first that fails, with what it takes to have it again.
-    """
+def cases(targets: list[Target], streams: int, seed: int) -> Iterator[Case]:
+    """Yield damaged and forged streams, for the targets in turn."""
     rng, others = np.random.default_rng(seed), [s for t in targets for s in t.streams]
-    ends: dict[str, Counter[str]] = {}
-    at_first = None
     for number in range(streams):
         target = targets[number % len(targets)]
         forged = rng.random() < FORGED
@@ -323,29 +288,13 @@ def run(targets: list[Target], streams: int, seed: int) -> dict[str, Counter[str
         other = pool[rng.integers(len(pool))]
         stream = target.forge(rng) if forged else damage(data, other, rng)
         kind = "forged" if forged else damage.__name__
-        try:
-            with time_limit(SECONDS):
-                end = outcome(target, stream, forged)
-        except Exception as error:
-            raise SystemExit(
-                f"stream {number} of seed {seed}, {target.name}, {kind}: {error!r}\n{stream.hex()}"
-            ) from error
-        ends.setdefault(kind, Counter())[end] += 1
-        if number == min(streams - 1, 20 * len(targets)):
-            at_first = memory()
-    grown = memory() - (at_first or memory())
-    if grown > MEMORY:
-        raise SystemExit(f"{grown:.0f} MiB of memory on top, expected at most {MEMORY}")
-    return ends
+        end = partial(outcome, target, stream, forged)
+        yield Case(kind, end, partial(told, seed, target, stream))
 
 
-def table(ends: dict[str, Counter[str]]) -> str:
-    """Return the counts as a table."""
-    columns = sorted({end for counts in ends.values() for end in counts})
-    rows = [f"{'':<12}" + "".join(f"{column:>20}" for column in columns)]
-    for kind in sorted(ends):
-        rows.append(f"{kind:<12}" + "".join(f"{ends[kind][column]:>20}" for column in columns))
-    return "\n".join(rows)
+def told(seed: int, target: Target, stream: bytes) -> str:
+    """Return what it takes to decode a stream again."""
+    return f"seed {seed}, {target.name}, stream {stream.hex()}"
 
 
 def main() -> None:
@@ -365,7 +314,7 @@ def main() -> None:
     for model in args.models:
         targets += file_targets(model, rng)
     start = time.perf_counter()
-    ends = run(targets, args.streams, args.seed)
+    ends = run(cases(targets, args.streams, args.seed), first=20 * len(targets))
     seconds = time.perf_counter() - start
     print(table(ends))
     print(f"{args.streams} streams for {len(targets)} decoders in {seconds:.0f} s: all as expected")

@@ -7,19 +7,18 @@ import argparse
 import contextlib
 import io
 import logging
-import resource
-import signal
 import tempfile
 import time
 import zipfile
 from argparse import Namespace
-from collections import Counter
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from fuzzing import Case, run, table
 
 from onmt_lattice.cli.main import quiet_opennmt
 from onmt_lattice.errors import UserError
@@ -37,8 +36,6 @@ of what it had after the first checkpoints. A failure keeps the file and ends wi
 """
 GOLDEN = Path(__file__).parent.parent / "tests" / "golden"
 MODELS = [GOLDEN / f"{name}.pt" for name in ("lattice_conv16", "ste_vector", "format1_gaussian")]
-SECONDS = 5
-MEMORY = 512  # MiB
 LINES = ["the old man sees a dog", "a", "the the the the"]
 Rng = np.random.Generator
 Change = Callable[[dict[str, Any], Rng], object]
@@ -223,26 +220,6 @@ CHANGES: tuple[Change, ...] = (replace, remove, add, exchange, reshape, misstate
 # ---- what comes of it ----------------------------------------------------------------------------
 
 
-class TooSlowError(Exception):
-    """A checkpoint that takes longer than it may."""
-
-
-@contextlib.contextmanager
-def time_limit(seconds: int) -> Iterator[None]:
-    """Raise :class:`TooSlowError` if the body takes longer."""
-
-    def late(*_: object) -> None:
-        raise TooSlowError(f"more than {seconds} seconds")
-
-    before = signal.signal(signal.SIGALRM, late)
-    signal.alarm(seconds)
-    try:
-        yield
-    finally:
-        signal.alarm(0)
-        signal.signal(signal.SIGALRM, before)
-
-
 def results(path: Path) -> list[float]:
     """Return what the checkpoint's model makes of some sentences, after training went on from it.
 
@@ -252,11 +229,11 @@ def results(path: Path) -> list[float]:
     from onmt_lattice.opennmt.checkpoint import build_autoencoder, load_checkpoint
     from onmt_lattice.opennmt.process import build
     from onmt_lattice.opennmt.scoring import Scorer
-    from onmt_lattice.opennmt.sentences import read_sentences, trained_transforms
+    from onmt_lattice.opennmt.sentences import read_sentences, token_index, trained_transforms
 
     checkpoint = load_checkpoint(path)
     loaded = build_autoencoder(path, checkpoint)
-    sentences = read_sentences(LINES, trained_transforms(loaded))
+    sentences = read_sentences(LINES, trained_transforms(loaded), token_index(loaded))
     scores = Scorer(loaded, 0, 2).score(sentences)
     numbers = [*scores.nll_nats.tolist(), *scores.rate_nats.tolist()]
     if checkpoint["optim"] is not None:
@@ -313,48 +290,21 @@ def outcome(path: Path, may_differ: bool, expected: list[float]) -> str:
     return "as before" if got == expected else "a model"
 
 
-def memory() -> float:
-    """Return the most memory that this process has had, in MiB."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-
-
-def run(models: list[Path], files: int, seed: int, folder: Path) -> dict[str, Counter[str]]:
-    """Return how many checkpoints of each kind ended in which way.
-
-    Raises:
-        SystemExit: at the first that fails, with what it takes to have it again.
-    """
+def cases(models: list[Path], files: int, seed: int, folder: Path) -> Iterator[Case]:
+    """Yield changed checkpoints, of the models in turn."""
     expected = {model: results(model) for model in models}
-    ends: dict[str, Counter[str]] = {}
-    at_first = memory()
     for number in range(files):
         rng = np.random.default_rng((seed, number))
         model, path = models[number % len(models)], folder / "changed.pt"
         kind, may_differ = written(model, path, rng)
-        try:
-            with time_limit(SECONDS):
-                end = outcome(path, may_differ, expected[model])
-        except Exception as error:
-            kept = Path(f"fuzz_{seed}_{number}.pt").absolute()
-            kept.write_bytes(path.read_bytes())
-            raise SystemExit(
-                f"checkpoint {number} of seed {seed}, {model.name}, {kind}: {error!r}; see {kept}"
-            ) from error
-        ends.setdefault(kind, Counter())[end] += 1
-        if number == min(files - 1, 20 * len(models)):
-            at_first = memory()
-    if memory() - at_first > MEMORY:
-        raise SystemExit(f"{memory() - at_first:.0f} MiB on top, expected at most {MEMORY}")
-    return ends
+        end = partial(outcome, path, may_differ, expected[model])
+        yield Case(kind, end, partial(kept, path, Path(f"fuzz_{seed}_{number}.pt").absolute()))
 
 
-def table(ends: dict[str, Counter[str]]) -> str:
-    """Return the counts as a table."""
-    columns = sorted({end for counts in ends.values() for end in counts})
-    rows = [f"{'':<10}" + "".join(f"{column:>11}" for column in columns)]
-    for kind in sorted(ends):
-        rows.append(f"{kind:<10}" + "".join(f"{ends[kind][column]:>11}" for column in columns))
-    return "\n".join(rows)
+def kept(path: Path, copy: Path) -> str:
+    """Keep the checkpoint at ``path``, and say where."""
+    copy.write_bytes(path.read_bytes())
+    return f"see {copy}"
 
 
 def main() -> None:
@@ -374,7 +324,8 @@ def main() -> None:
     start = time.perf_counter()
     try:
         with tempfile.TemporaryDirectory() as folder:
-            ends = run(args.models, args.files, args.seed, Path(folder))
+            changed = cases(args.models, args.files, args.seed, Path(folder))
+            ends = run(changed, first=20 * len(args.models))
     finally:
         logging.disable(logging.NOTSET)
     print(table(ends))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import runpy
 from pathlib import Path
 
+import fuzzing
 import numpy as np
 import pytest
 
@@ -35,8 +36,8 @@ def test_a_decoder_that_fails_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
         while True:
             pass
 
-    run, target = FUZZ["run"], FUZZ["Target"]
-    monkeypatch.setitem(run.__globals__, "SECONDS", 1)
+    cases, target = FUZZ["cases"], FUZZ["Target"]
+    monkeypatch.setattr(fuzzing, "SECONDS", 1)
     for decode, said in (
         (lambda data: True, "accepted what no encoder wrote"),
         (raises(AlteredBitstream("as ever")), "refused as written"),
@@ -47,7 +48,7 @@ def test_a_decoder_that_fails_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     ):
         made = target("made", [b"a stream that was written"], decode, lambda rng: b"forged")
         with pytest.raises(SystemExit, match=said):
-            run([made], 200, 0)
+            fuzzing.run(cases([made], 200, 0), first=20)
 
 
 def test_forged_streams_reach_the_symbols() -> None:

@@ -218,6 +218,10 @@ def test_one_sweep_at_a_time_in_a_folder(
         (["-config", "none.yaml", "-output", "o"], "none.yaml: cannot be read"),
         (["-results", "none.json", "-output", "o"], "none.json: cannot be read"),
         (["-config", "a", "-output", "o", "-jobs", "0"], "-jobs 0: expected at least 1"),
+        (
+            ["-config", "a", "-output", "o", "-threads", "9999"],
+            "-threads 9999: expected at least 1 and at most 1024",
+        ),
     ],
 )
 def test_mistakes(

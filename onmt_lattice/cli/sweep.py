@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from onmt_lattice.cli.arguments import Parser
 from onmt_lattice.errors import UserError
 from onmt_lattice.files import check_folder
-from onmt_lattice.ranges import COUNT, check_ranges
+from onmt_lattice.ranges import COUNT, THREADS, check_ranges
 
 if TYPE_CHECKING:
     from onmt_lattice.report.results import Results
@@ -97,7 +97,7 @@ def run(argv: list[str]) -> int:
     if args.output is None or (args.config is None) == (args.results is None):
         raise UserError("expected -output DIR, and either -config FILE or -results FILE")
     check_folder(args.output, "-output")
-    check_ranges(vars(args), {"jobs": COUNT, "threads": COUNT})
+    check_ranges(vars(args), {"jobs": COUNT, "threads": THREADS})
     if args.cluster_options and not args.cluster:
         raise UserError("-cluster_options: need -cluster")
     if args.cluster and args.gpus not in (None, ["none"]):
