@@ -1,4 +1,4 @@
-"""Time the decoder and the theta series of every lattice, beside a plain copy of the same bytes."""
+"""Time decoder, theta series and rate of every lattice, beside a plain copy of the same bytes."""
 
 from __future__ import annotations
 
@@ -12,11 +12,14 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
+from onmt_lattice.codes import LatticeCode, code_names, make_code
 from onmt_lattice.lattices import Lattice, lattice_names, make_lattice
+from onmt_lattice.noise import StreamNoise
 
 DESCRIPTION = """\
 For each lattice and number of points, one line each for a plain copy of the points, nearest_point,
-and log_theta, one scale a coordinate, without and with its gradients in both:
+log_theta, one scale a coordinate, without and with its gradients in both, and the rate of each
+code in nats with its gradients, as training takes it:
 
   ns/point   nanoseconds a point
   ns/dim     nanoseconds a dimension (one coordinate of one point)
@@ -38,6 +41,7 @@ def parse_args() -> argparse.Namespace:
         description=DESCRIPTION, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("-lattices", nargs="+", default=[*lattice_names(), *LARGEST])
+    parser.add_argument("-codes", nargs="+", choices=code_names(), default=["discrete_gaussian"])
     parser.add_argument("-points", nargs="+", type=int, default=[1_000, 100_000])
     parser.add_argument("-dtype", choices=["float32", "float64", "bfloat16"], default="float32")
     parser.add_argument("-device", default="cpu")
@@ -105,6 +109,13 @@ def gradient(lattice: Lattice, x: torch.Tensor, log_s: torch.Tensor) -> torch.Te
     return torch.autograd.grad(lattice.log_theta(x, log_s).sum(), (x, log_s))[0]
 
 
+def rate(code: LatticeCode, x: torch.Tensor, log_s: torch.Tensor) -> torch.Tensor:
+    """Return the gradient of all rates in the points, that in the scales taken too."""
+    x, log_s = (v.detach().requires_grad_() for v in (x, log_s))
+    nats = -code.log_prob(x.unsqueeze(1), log_s.unsqueeze(0), StreamNoise())
+    return torch.autograd.grad(nats.sum(), (x, log_s))[0]
+
+
 def main() -> None:
     """Print the table."""
     args = parse_args()
@@ -126,6 +137,8 @@ def main() -> None:
             tasks["log_theta, gradient"] = lambda lattice=lattice, x=x, s=log_s: gradient(
                 lattice, x, s
             )
+            for code in (make_code(each, lattice) for each in args.codes):
+                tasks[code.name] = lambda code=code, x=x, s=log_s: rate(code, x, s)
             memory = {call: peak_mebibytes(task, x, log_s) for call, task in tasks.items()}
             seconds = median_seconds(tasks, device, args.seconds)
             for call, spent in seconds.items():

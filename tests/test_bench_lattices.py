@@ -16,7 +16,13 @@ def test_prints_a_line_for_each_call(script: Callable[..., list[str]]) -> None:
         (name, points, call)
         for name in ("Z", "E8^2")
         for points in ("10", "20")
-        for call in ("copy", "nearest_point", "log_theta", "log_theta, gradient")
+        for call in (
+            "copy",
+            "nearest_point",
+            "log_theta",
+            "log_theta, gradient",
+            "discrete_gaussian",
+        )
     ]
 
 
