@@ -66,7 +66,8 @@ supported:
 		"name one of these, as in make PYTHON=python3.12")'
 
 # One line a package, for every Python and platform. What torch brings for GPUs is left out: torch
-# itself says which, exactly, and builds for the CPU need none of these gigabytes.
+# itself says which, exactly, and builds for the CPU need none of these gigabytes. Triton stays, in
+# the version that torch asks for: tests need it on any machine.
 lock:
 	$(PYTHON) -m venv --clear $(UV)
 	$(UV)/bin/python $(PIP_INSTALL) uv
@@ -76,8 +77,8 @@ lock:
 	printf '%s\n' \
 		'# The exact versions that make demo, make test and CI install, for Python 3.10 to 3.12.' \
 		'# Made by make lock: "uv pip compile --universal" on setup.py with its extra "test", less' \
-		'# the packages that a torch for GPUs brings itself (cuda-*, nvidia-*, triton).' \
-		| cat - build/resolved.txt | grep -vE '^(cuda|nvidia|triton)[-=]' > build/requirements.lock
+		'# the packages that a torch for GPUs brings itself (cuda-*, nvidia-*).' \
+		| cat - build/resolved.txt | grep -vE '^(cuda|nvidia)-' > build/requirements.lock
 	mv build/requirements.lock requirements.lock
 
 clean:

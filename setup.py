@@ -31,7 +31,10 @@ RUN = [
     "rich",
 ]
 CLUSTER = ["submitit>=1.5,<2"]  # the files of its jobs are looked at
-TEST = [*CLUSTER, "pytest", "hypothesis", "ruff==0.17.6", "mypy==2.4.1", "build"]
+# For the kernels for GPUs, which it interprets and compiles without one. torch's builds for CUDA
+# bring it themselves, 2.6 the first of these and 2.13 the last.
+TRITON = 'triton>=3.2,<3.8; sys_platform == "linux" and platform_machine == "x86_64"'
+TEST = [*CLUSTER, "pytest", "hypothesis", TRITON, "ruff==0.17.6", "mypy==2.4.1", "build"]
 
 setup(
     name="onmt-lattice",

@@ -139,8 +139,9 @@ class Lattice(ABC):
         dtype = x.dtype if x.dtype == torch.float64 else torch.float32
         points = torch.empty(x.shape, dtype=dtype, device=x.device)
         kernel = self._kernel() if x.device.type == "cpu" else None
-        parts = x.detach().reshape(-1, self.dim).split(self.chunk)
-        for part, into in zip(parts, points.view(-1, self.dim).split(self.chunk), strict=True):
+        chunk = self._chunk_on(x.device)
+        parts = x.detach().reshape(-1, self.dim).split(chunk)
+        for part, into in zip(parts, points.view(-1, self.dim).split(chunk), strict=True):
             part = part.to(dtype).contiguous()
             if kernel is not None:
                 kernel(part.numpy(), self.scale, _farthest(dtype), into.numpy())
@@ -153,6 +154,10 @@ class Lattice(ABC):
     def _kernel(self) -> Kernel | None:
         """Return what decodes on a CPU in place of :meth:`_nearest`, if there is anything."""
         return None
+
+    def _chunk_on(self, device: torch.device) -> int:
+        """Return the number of points to take at a time on ``device``."""
+        return self.chunk
 
     @abstractmethod
     def _nearest(self, x: Tensor) -> Tensor:
@@ -255,12 +260,12 @@ class Lattice(ABC):
         return work / self.scale, log_s - math.log(self.scale)
 
     def _split(self, y: Tensor, log_s: Tensor) -> Iterable[tuple[Tensor, Tensor]]:
-        """Split the points along their first dimension into parts of about ``chunk`` points."""
+        """Split the points along their first dimension into parts of about a chunk of points."""
         y = y.expand(torch.broadcast_shapes(y.shape, log_s.shape))
-        points = y.shape[:-1].numel()
-        if y.dim() == 1 or points <= self.chunk:
+        points, chunk = y.shape[:-1].numel(), self._chunk_on(y.device)
+        if y.dim() == 1 or points <= chunk:
             return [(y, log_s)]
-        rows = max(1, self.chunk * len(y) // points)
+        rows = max(1, chunk * len(y) // points)
         own_scales = log_s.dim() == y.dim() and len(log_s) > 1
         return zip(y.split(rows), log_s.split(rows) if own_scales else repeat(log_s), strict=False)
 

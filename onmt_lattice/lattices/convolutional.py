@@ -14,7 +14,10 @@ independent random variables", arXiv 0805.2379.
 from __future__ import annotations
 
 import math
-from functools import cached_property
+import os
+import shutil
+from functools import cache, cached_property
+from importlib.util import find_spec
 from typing import Any
 
 import torch
@@ -29,6 +32,23 @@ from onmt_lattice.lattices.trellis import LOG_SUM, MAX, Semiring, TrellisLattice
 
 NEVER = -1e30  # log weight of a path that is not allowed: finite, so that gradients are
 NUMBERS_AT_ONCE = 2**24  # metrics of the trellis that are kept at a time
+NUMBERS_ON_GPUS = 2**27, 2**22  # the same there, and coordinates, whose classes are weighed eagerly
+
+
+@cache
+def triton_runs_on(device: torch.device) -> bool:
+    """Return whether ``device`` folds by Triton's kernels, all sections in one launch.
+
+    That is NVIDIA's GPUs from Volta on, with Triton, which torch's builds for Linux bring, and the
+    C compiler that it needs. Other devices than CPUs fold eagerly.
+    """
+    return (
+        device.type == "cuda"
+        and torch.version.cuda is not None
+        and torch.cuda.get_device_capability(device) >= (7, 0)
+        and find_spec("triton") is not None
+        and any(map(shutil.which, (os.environ.get("CC", "gcc"), "clang")))
+    )
 
 
 @register_lattice("conv", "conv64-96")
@@ -173,6 +193,8 @@ class ConvolutionalLattice(TrellisLattice):
         return code.labels.numpy(), *masks, tuple(range(code.q))
 
     def _nearest(self, x: Tensor) -> Tensor:
+        if triton_runs_on(x.device):
+            return self._nearest_on_gpu(x.double()).to(x)
         if x.device.type != "cpu":
             return super()._nearest(x)
         from onmt_lattice.lattices import kernels  # numba takes a while to import
@@ -182,15 +204,43 @@ class ConvolutionalLattice(TrellisLattice):
         return points.to(x)
 
     def _log_theta(self, y: Tensor, log_s: Tensor) -> Tensor:
+        shape = torch.broadcast_shapes(y.shape, log_s.shape)
+        if triton_runs_on(y.device):
+            return self._log_theta_on_gpu(y, log_s).view(shape[:-1])
         if y.device.type != "cpu":
             return self._fold(y, log_s, LOG_SUM)
-        shape = torch.broadcast_shapes(y.shape, log_s.shape)
         y, log_s = (v.expand(shape).reshape(-1, self.dim) for v in (y, log_s))
         value, lost = PathSums.apply(y, log_s, self._trellis(), self.encoder.memory)
         if lost.any():
             kept = self._fold(y[lost].double(), log_s[lost].double(), LOG_SUM)
             value = value.masked_scatter(lost, kept)
         return value.view(shape[:-1]).to(y.dtype)
+
+    # ---- and by those for GPUs -----------------------------------------------------------------
+
+    def _chunk_on(self, device: torch.device) -> int:
+        if not triton_runs_on(device):
+            return self.chunk
+        metrics, coordinates = NUMBERS_ON_GPUS
+        return max(8, min(metrics // self.encoder.states, coordinates) // self.dim)
+
+    def _sections(self, y: Tensor, log_s: Tensor, over: Semiring) -> Tensor:
+        """Return ``(N, T, q²)``, the log weights of the labels of each section."""
+        return self._pairs(self._classes(y, log_s, over)).permute(2, 0, 1).contiguous()
+
+    def _nearest_on_gpu(self, x: Tensor) -> Tensor:
+        from onmt_lattice.lattices import gpu_kernels  # which imports Triton
+
+        q, pairs = self.encoder.q, self._sections(x, x.new_zeros(1), MAX)
+        classes = gpu_kernels.best_classes(pairs, self.encoder)
+        return classes + q * ((x - classes) / q).round()
+
+    def _log_theta_on_gpu(self, y: Tensor, log_s: Tensor) -> Tensor:
+        from onmt_lattice.lattices import gpu_kernels
+
+        pairs = self._sections(y, log_s, LOG_SUM)
+        value: Tensor = gpu_kernels.PathSums.apply(pairs, self.encoder)
+        return value
 
     # ---- the coding order ----------------------------------------------------------------------
 

@@ -40,6 +40,18 @@ class Encoder:
         self.memory = len(taps[0]) - 1
         self.states = q**self.memory
         self.free = self.memory // 2
+        self._tables_on: dict[torch.device, tuple[Tensor, Tensor]] = {}
+
+    def tables(self, device: torch.device) -> tuple[Tensor, Tensor]:
+        """Return what a GPU has to know of the trellis, on ``device``, where it stays.
+
+        Returns:
+            ``(S, q)`` int32, the labels; ``(2, S)`` uint8, where to begin and where to end.
+        """
+        if device not in self._tables_on:
+            masks = torch.stack([self.starts, self.ends]).to(device, torch.uint8)
+            self._tables_on[device] = self.labels.to(device, torch.int32), masks
+        return self._tables_on[device]
 
     @cached_property
     def labels(self) -> Tensor:

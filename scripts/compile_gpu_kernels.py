@@ -1,0 +1,111 @@
+#!/usr/bin/env python3
+"""Compile the kernels that fold convolutional lattices on GPUs, on any machine with Triton."""
+
+from __future__ import annotations
+
+import argparse
+import re
+import subprocess
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import torch
+import triton
+from triton.backends.compiler import GPUTarget
+from triton.runtime import driver
+from triton.runtime.jit import JITFunction
+
+from onmt_lattice.lattices import gpu_kernels, make_lattice
+
+DESCRIPTION = """\
+No GPU is needed: the lattices' own calls are made, with a launch replaced by the compilation for
+the GPU that is named. A line a kernel: warps a program, registers a thread and bytes of stack a
+thread (where registers are spilled), as cuobjdump reads them off the result, bytes of shared memory
+a program, and barriers in the code.
+"""
+LATTICES = ["conv4-8", "conv64-500", "conv1024-500", "conv9-20", "conv2187-500", "conv625-500"]
+CUOBJDUMP = Path(triton.__file__).parent / "backends" / "nvidia" / "bin" / "cuobjdump"
+
+
+class NoGpu:
+    """Stands where Triton has the driver of a GPU of compute ``capability``, such as 90."""
+
+    def __init__(self, capability: int):
+        self.capability = capability
+
+    def get_current_target(self) -> GPUTarget:
+        """Return what to compile for."""
+        return GPUTarget("cuda", self.capability, 32)
+
+    def get_current_device(self) -> int:
+        """Return a number of its own for each capability: what is compiled is kept by it."""
+        return self.capability
+
+    def get_current_stream(self, device: int) -> int:
+        """Return the number of the stream."""
+        return 0
+
+
+def parse_args() -> argparse.Namespace:
+    """Return the command line's options."""
+    parser = argparse.ArgumentParser(
+        description=DESCRIPTION, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("-lattices", nargs="+", default=LATTICES)
+    parser.add_argument("-capability", nargs="+", type=int, default=[80, 90])
+    return parser.parse_args()
+
+
+def compiled(name: str, dtype: torch.dtype) -> list[Any]:
+    """Return the kernels of lattice ``name`` in ``dtype``, compiled and not launched."""
+    kernels, run = [], JITFunction.run
+
+    def only_compile(self: JITFunction, *args: Any, **kwargs: Any) -> None:
+        kernels.append(run(self, *args, **{**kwargs, "warmup": True}))
+
+    code = make_lattice(name).encoder
+    pairs = torch.zeros(1, code.sections, code.q**2, dtype=dtype, requires_grad=True)
+    JITFunction.run = only_compile
+    try:
+        if dtype == torch.float64:  # in which points are always decoded
+            gpu_kernels.best_classes(pairs, code)
+        gpu_kernels.PathSums.apply(pairs, code)
+    finally:
+        JITFunction.run = run
+    return kernels
+
+
+def resources(cubin: bytes) -> tuple[int, int]:
+    """Return registers and bytes of stack a thread."""
+    with tempfile.NamedTemporaryFile(suffix=".cubin") as file:
+        file.write(cubin)
+        file.flush()
+        command = [CUOBJDUMP, "-res-usage", file.name]
+        said = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    registers, stack = re.findall(r"\b(?:REG|STACK):(\d+)", said)
+    return int(registers), int(stack)
+
+
+def main() -> None:
+    """Print the table."""
+    args = parse_args()
+    print(f"Triton {triton.__version__}, torch {torch.__version__}")
+    print("lattice        dtype    GPU    kernel       warps  registers  stack  shared  barriers")
+    for name in args.lattices:
+        for dtype in (torch.float32, torch.float64):
+            for capability in args.capability:
+                driver.set_active(NoGpu(capability))
+                for kernel in compiled(name, dtype):
+                    barriers = len(re.findall(r"\bbar(?:\.warp)?\.sync\b", kernel.asm["ptx"]))
+                    (registers, stack), found = resources(kernel.asm["cubin"]), kernel.metadata
+                    print(
+                        f"{name:14} {str(dtype)[6:]:8} sm_{capability:<3} {found.name:12} "
+                        f"{found.num_warps:5}  {registers:9}  {stack:5}  {found.shared:6}  "
+                        f"{barriers:8}",
+                        flush=True,
+                    )
+
+
+if __name__ == "__main__":
+    main()
