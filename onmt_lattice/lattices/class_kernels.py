@@ -35,29 +35,51 @@ def class_weights(
         spans: ``(N, n)``, set to bounds on how far apart the logs of the weights are.
     """
     q, wanted = len(ways), slopes.shape[1] > 0
-    log_q = np.log(float(q))
+    drops, steps = np.empty(q), np.empty((2, q))
     for i in range(len(y)):
         for j in range(y.shape[1]):
-            log_width = log_s[i, j] - log_q
-            variance = np.exp(2 * log_width)
-            precision = 0.5 / variance
-            near, far = 1.0, 0.0
+            tops[i, j], spans[i, j] = class_sums(
+                y[i, j], log_s[i, j], q, weights[i, j], drops, steps
+            )
             for c in range(q):
-                square = _residue(y[i, j], c, q) ** 2
-                near, far = min(near, square), max(far, square)
-            direct = log_width < LOG_CROSSING
-            tops[i, j] = -near * precision if direct else log_width + HALF_LOG_2PI
-            spans[i, j] = (far - near) * precision
-            for c in range(q):
-                r = _residue(y[i, j], c, q)
-                if direct:
-                    weight, along, wider = _direct(r, precision)
-                    weights[i, j, c] = weight * np.exp((near - r * r) * precision)
-                else:
-                    weight, along, wider = _dual(r, variance)
-                    weights[i, j, c] = weight
+                weights[i, j, c] *= np.exp(drops[c])
                 if wanted:
-                    slopes[0, i, j, c], slopes[1, i, j, c] = along / q, wider
+                    slopes[0, i, j, c], slopes[1, i, j, c] = steps[0, c], steps[1, c]
+
+
+@compiled
+def class_sums(y: Any, log_s: Any, q: Any, sums: Any, drops: Any, slopes: Any) -> Any:
+    """Return the log of which the class c of a number has ``sums[c]`` times exp of ``drops[c]``.
+
+    Returned is a bound, too, on how far apart the logs are.
+
+    Args:
+        y: the number.
+        log_s: log of the scale.
+        q: number of classes.
+        sums: ``(q,)``, set, to between 0.9 and 2.1.
+        drops: ``(q,)``, set; none is positive, and one is 0.
+        slopes: ``(2, q)``, set to the derivatives of the logs of the sums in ``y`` and ``log_s``.
+    """
+    log_width = log_s - np.log(float(q))
+    variance = np.exp(2 * log_width)
+    precision = 0.5 / variance
+    near, far = 1.0, 0.0
+    for c in range(q):
+        square = _residue(y, c, q) ** 2
+        near, far = min(near, square), max(far, square)
+    direct = log_width < LOG_CROSSING
+    for c in range(q):
+        r = _residue(y, c, q)
+        if direct:
+            sums[c], along, wider = _direct(r, precision)
+            drops[c] = (near - r * r) * precision
+        else:
+            sums[c], along, wider = _dual(r, variance)
+            drops[c] = 0.0
+        slopes[0, c], slopes[1, c] = along / q, wider
+    top = -near * precision if direct else log_width + HALF_LOG_2PI
+    return top, (far - near) * precision
 
 
 @compiled

@@ -24,6 +24,7 @@ from torch.autograd.function import once_differentiable
 from onmt_lattice.lattices.base import Array, Kernel
 from onmt_lattice.lattices.circuit import Circuit, Recorder, circuit
 from onmt_lattice.lattices.trellis import LOG_SUM, MAX, Semiring, TrellisLattice
+from onmt_lattice.lattices.word_sums import WordSums
 
 Over = Semiring | Recorder
 
@@ -109,10 +110,10 @@ class CodeLattice(TrellisLattice):
         return circuit(self.period, self.dim, self._weigh)
 
     def _kernel(self) -> Kernel:
-        from onmt_lattice.lattices import circuit_kernels  # numba takes a while to import
+        from onmt_lattice.lattices import circuit_decoder  # numba takes a while to import
 
         def decode(x: Array, scale: float, farthest: float, points: Array) -> None:
-            circuit_kernels.nearest_points(
+            circuit_decoder.nearest_points(
                 x, scale, farthest, points, self.unit, self.period, self._circuit
             )
 
@@ -121,6 +122,14 @@ class CodeLattice(TrellisLattice):
     def _nearest(self, x: Tensor) -> Tensor:
         blocks = x.split(_block_size(self.decode_block, x))
         return torch.cat([self._decode(block.T.contiguous()).T for block in blocks])
+
+    def _log_theta(self, y: Tensor, log_s: Tensor) -> Tensor:
+        if y.device.type != "cpu":
+            return self._fold(y, log_s, LOG_SUM)
+        y, log_s = torch.broadcast_tensors(y / self.unit, log_s - math.log(self.unit))
+        points, scales = (v.reshape(-1, self.dim) for v in (y, log_s))
+        value = WordSums.apply(points, scales, self.period, self._circuit)
+        return value.view(y.shape[:-1]).to(y.dtype)
 
     def _fold(self, y: Tensor, log_s: Tensor, over: Semiring) -> Tensor:
         def fold(y: Tensor, log_s: Tensor) -> Tensor:
