@@ -91,11 +91,13 @@ def work(name: str, words: list[str]) -> None:
     """Train with the options ``words``, each step when a line comes in, and tell how it went."""
     answers = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)  # whatever else is printed
-    if name != STOCK:
+    if name == STOCK:
+        from onmt.trainer import Trainer
+    else:
         from onmt_lattice.cli.main import quiet_opennmt
 
         quiet_opennmt()
-    from onmt.trainer import Trainer
+        from onmt_lattice.opennmt.trainer import RateTrainer as Trainer
 
     batches, report = Trainer._accum_batches, Trainer._maybe_report_training
     said: dict[str, float] = {}

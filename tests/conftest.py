@@ -195,6 +195,8 @@ def build(corpus: Corpus, tmp_path: Path) -> Callable[..., Any]:
 
 def batch_of(trainer: Any, sentences: list[str], first_index: int = 0) -> Any:
     """Return ``sentences`` as a batch of OpenNMT-py's form: time first, longest first."""
+    from onmt_lattice.opennmt.batches import moved
+
     field = trainer.model_saver.fields["tgt"].base_field
     ids = {token: field.vocab.stoi[token] for line in sentences for token in line.split()}
     pad, begin, end = (
@@ -207,12 +209,13 @@ def batch_of(trainer: Any, sentences: list[str], first_index: int = 0) -> Any:
     tgt = torch.tensor(
         [[begin, *row, end] + [pad] * (width - len(row)) for row in rows]
     ).T.contiguous()
-    return SimpleNamespace(
+    batch = SimpleNamespace(
         src=(src.unsqueeze(-1), torch.tensor([len(row) for row in rows])),
         tgt=tgt.unsqueeze(-1),
         batch_size=len(rows),
         indices=torch.tensor(order) + first_index,
     )
+    return moved(batch, next(trainer.model.parameters()).device, pad)
 
 
 @pytest.fixture

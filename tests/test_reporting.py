@@ -92,7 +92,7 @@ def test_a_report_says_how_much_time_is_left(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level("INFO")
-    stats = RateStatistics(10.0, 5, 1)
+    stats = RateStatistics.of_batch(torch.tensor([10.0, 5, 1, 0]), 0.0)
     stats.steps = 100
     monkeypatch.setattr(stats, "elapsed_time", lambda: 60.0)
     stats.output(500, 1100, 0.1, 0.0)

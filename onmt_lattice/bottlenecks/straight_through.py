@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
+from typing_extensions import Self
 
 from onmt_lattice.bottlenecks.base import (
     Bottleneck,
@@ -43,6 +44,11 @@ def chosen_entry(entries: Tensor, index: Tensor) -> Tensor:
     return entries[torch.arange(len(entries), device=index.device), index]
 
 
+def chosen(index: Tensor, count: int) -> Tensor:
+    """Return ``(..., M)`` bool, which of M = ``count`` entries is that at ``index`` ``(...)``."""
+    return index.unsqueeze(-1) == torch.arange(count, device=index.device)
+
+
 def fit_entries(x: Tensor, count: int) -> Tensor:
     """Return ``count`` entries for each of N quantizers, fitted to a sample by Lloyd's algorithm.
 
@@ -62,7 +68,7 @@ def fit_entries(x: Tensor, count: int) -> Tensor:
     quantizers = torch.arange(x.shape[1], device=x.device).unsqueeze(1)
     entries = x[start, quantizers]
     for _ in range(LLOYD_ITERATIONS):
-        member = nn.functional.one_hot(nearest_entry(x, entries), count).to(x)  # (sample, N, M)
+        member = chosen(nearest_entry(x, entries), count).to(x)  # (sample, N, M)
         size = member.sum(0).unsqueeze(-1)
         means = torch.einsum("snm,snv->nmv", member, x) / size.clamp_min(1)
         entries = torch.where(size > 0, means, entries)
@@ -104,6 +110,10 @@ class StraightThroughBottleneck(Bottleneck):
     The first training batch fits the entries by Lloyd's algorithm. As the encoder soon leaves them
     behind, an entry that falls out of use in the first ``RESTART_BATCHES`` batches starts again at
     a vector of the batch. From then on the entries are parameters like any other.
+
+    Attributes:
+        batches: scalar, how many training batches there were; on the CPU, which looks at it.
+        usage: ``(N, M)``, how much each entry was used of late.
     """
 
     # With a gain of 1 the decoder at first hardly sees the entries, which are fitted to X.
@@ -144,6 +154,13 @@ class StraightThroughBottleneck(Bottleneck):
         self.batches.zero_()
         self.usage.fill_(1 / self.usage.shape[1])
 
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
+        """Move or convert all but the number of batches."""
+        batches = self.batches
+        super()._apply(fn, recurse)
+        self.batches = batches
+        return self
+
     @torch.no_grad()
     def _follow(self, x: Tensor) -> None:
         """Fit the entries to the first batch; in later ones start dead entries again."""
@@ -151,13 +168,13 @@ class StraightThroughBottleneck(Bottleneck):
         if self.batches == 0:
             entries.copy_(fit_entries(x, entries.shape[1]))
         else:
-            share = nn.functional.one_hot(nearest_entry(x, entries), entries.shape[1])
+            share = chosen(nearest_entry(x, entries), entries.shape[1])
             self.usage.lerp_(share.to(self.usage).mean(0), 1 - USAGE_DECAY)
             dead = self.usage < DEAD_USAGE / entries.shape[1]
             sample = torch.randint(len(x), dead.shape, device=x.device)  # (N, M)
             quantizers = torch.arange(len(entries), device=x.device).unsqueeze(1)
-            entries[dead] = x[sample, quantizers][dead]
-            self.usage[dead] = 1 / entries.shape[1]
+            torch.where(dead.unsqueeze(-1), x[sample, quantizers], entries, out=entries)
+            self.usage.masked_fill_(dead, 1 / entries.shape[1])
         if torch.distributed.is_available() and torch.distributed.is_initialized():
             torch.distributed.broadcast(entries, 0)
             torch.distributed.broadcast(self.usage, 0)

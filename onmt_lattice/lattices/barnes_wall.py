@@ -51,7 +51,6 @@ class BarnesWall16(CodeLattice):
     theta_block = 2048
 
     def __init__(self) -> None:
-        super().__init__()
         self._checkerboard = Checkerboard(16)
         self.unit_basis = self._integer_basis() * self.unit
 

@@ -21,6 +21,7 @@ import torch
 from torch import Tensor
 from typing_extensions import Self
 
+from onmt_lattice.lattices.constants import on
 from onmt_lattice.lattices.order import CodingOrder
 
 Array = npt.NDArray[np.floating[Any]]
@@ -213,7 +214,7 @@ class Lattice(ABC):
         self._check(uniforms)
         work = _decodable(uniforms)
         with torch.autocast(work.device.type, enabled=False):  # whose products are too coarse
-            v = work @ self.basis.to(work)
+            v = work @ (on(self.unit_basis, work.device) * self.scale).to(work)
         return (v - self.nearest_point(v)).to(uniforms.dtype)
 
     def sample_dither(

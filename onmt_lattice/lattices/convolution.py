@@ -23,6 +23,7 @@ from torch.autograd.function import once_differentiable
 
 from onmt_lattice.lattices.base import Array, Kernel
 from onmt_lattice.lattices.circuit import Circuit, Recorder, circuit
+from onmt_lattice.lattices.constants import on
 from onmt_lattice.lattices.trellis import LOG_SUM, MAX, Semiring, TrellisLattice
 from onmt_lattice.lattices.word_sums import WordSums
 
@@ -74,9 +75,6 @@ class CodeLattice(TrellisLattice):
     decode_block: int
     theta_block: int
 
-    def __init__(self) -> None:
-        self._tables_on: dict[torch.device, tuple[Tensor, ...]] = {}
-
     @abstractmethod
     def _weigh(self, residues: Tensor, over: Over) -> tuple[Tensor, Tensor]:
         """Return two tensors ``(terms, N)``, whose sums are the weights of the cosets in all.
@@ -90,11 +88,13 @@ class CodeLattice(TrellisLattice):
     def _make_tables(self) -> tuple[Tensor, ...]:
         """Return the integer tables of the code that decoding looks up."""
 
+    @cached_property
+    def _made_tables(self) -> tuple[Tensor, ...]:
+        return self._make_tables()
+
     def _tables(self, device: torch.device) -> tuple[Tensor, ...]:
-        """Return :meth:`_make_tables` on ``device``, where they stay."""
-        if device not in self._tables_on:
-            self._tables_on[device] = tuple(table.to(device) for table in self._make_tables())
-        return self._tables_on[device]
+        """Return :meth:`_make_tables` on ``device``."""
+        return tuple(on(table, device) for table in self._made_tables)
 
     def _residues(self, y: Tensor, log_s: Tensor, over: Semiring) -> Tensor:
         """Return ``(period, n, N)``, the weights of each residue at ``y`` ``(n, N)``."""

@@ -23,6 +23,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from onmt_lattice.lattices.constants import on
 from onmt_lattice.lattices.encoder import Encoder
 from onmt_lattice.lattices.generators import GENERATORS
 from onmt_lattice.lattices.order import CodingOrder, trellis_order
@@ -145,37 +146,37 @@ class ConvolutionalLattice(TrellisLattice):
             pairs: ``(q², N)``, those of the labels.
         """
         q = self.encoder.q
-        edges = pairs.index_select(0, self.encoder.labels.to(pairs.device).flatten())
+        edges = pairs.index_select(0, on(self.encoder.labels, pairs.device).flatten())
         before = metrics.unflatten(0, (q, -1)).transpose(0, 1)  # (S/q, q, N)
         return (edges.unflatten(0, (-1, q, q)) + before.unsqueeze(1)).flatten(0, 1)
 
-    def _start(self, like: Tensor) -> Tensor:
-        """Return ``(S, N)``, the log weights of states before any of the sections ``like``."""
-        starts = torch.where(self.encoder.starts, 0.0, NEVER).to(like)
-        return starts[:, None].expand(-1, like.shape[-1])
+    def _allowed(self, states: Tensor, like: Tensor) -> Tensor:
+        """Return ``(S, N)``, the log weights of ``states`` ``(S,)``, for points as in ``like``."""
+        weights = like.new_zeros(len(states)).masked_fill_(~on(states, like.device), NEVER)
+        return weights[:, None].expand(-1, like.shape[-1])
 
     def _fold(self, y: Tensor, log_s: Tensor, over: Semiring) -> Tensor:
         shape = torch.broadcast_shapes(y.shape, log_s.shape)[:-1]
         pairs = self._pairs(self._classes(y, log_s, over))
-        metrics = self._start(pairs)
+        metrics = self._allowed(self.encoder.starts, pairs)
         for section in pairs:
             metrics = over.total(self._ahead(metrics, section), 1)
-        ends = torch.where(self.encoder.ends, 0.0, NEVER).to(metrics)
-        return over.total(metrics + ends[:, None], 0).view(shape)
+        ends = self._allowed(self.encoder.ends, metrics)
+        return over.total(metrics + ends, 0).view(shape)
 
     def _decode(self, x: Tensor) -> Tensor:
         pairs = self._pairs(self._classes(x.T, x.new_zeros(1), MAX))
-        metrics, choices = self._start(pairs), []
+        metrics, choices = self._allowed(self.encoder.starts, pairs), []
         for section in pairs:
             metrics, choice = self._ahead(metrics, section).max(1)
             choices.append(choice)
-        ends = torch.where(self.encoder.ends, 0.0, NEVER).to(metrics)
-        classes = self._trace((metrics + ends[:, None]).argmax(0), choices)
+        ends = self._allowed(self.encoder.ends, metrics)
+        classes = self._trace((metrics + ends).argmax(0), choices)
         return classes + self.encoder.q * ((x - classes) / self.encoder.q).round()
 
     def _trace(self, state: Tensor, choices: list[Tensor]) -> Tensor:
         """Return ``(n, N)``, the classes along the paths that end in ``state`` ``(N,)``."""
-        q, labels = self.encoder.q, self.encoder.labels.to(state.device)
+        q, labels = self.encoder.q, on(self.encoder.labels, state.device)
         found = []
         for choice in reversed(choices):
             way = choice.gather(0, state[None])[0]

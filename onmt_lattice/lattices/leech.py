@@ -47,7 +47,6 @@ class Leech(CodeLattice):
     theta_block = 192
 
     def __init__(self) -> None:
-        super().__init__()
         self._e8 = E8()
         self.unit_basis = self._integer_basis() * self.unit
 

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from onmt_lattice.opennmt.aligned import aligned
+from onmt_lattice.opennmt.devices import can_look
 from onmt_lattice.opennmt.logits import slices
 
 
@@ -92,6 +93,6 @@ class _CrossEntropy(torch.autograd.Function):
     @torch.autograd.function.once_differentiable
     def backward(ctx: Any, d_loss: Tensor, *_: Any) -> tuple[Tensor | None, ...]:
         gradients, ctx.gradients = ctx.gradients, None
-        if d_loss.device.type != "cpu" or d_loss != 1:  # 1 in training: spare a pass over them
+        if not can_look(d_loss) or d_loss != 1:  # 1 in training: spare a pass over them
             gradients = tuple(None if g is None else g.mul_(d_loss) for g in gradients)
         return (*gradients, None, None)

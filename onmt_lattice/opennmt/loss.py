@@ -45,23 +45,21 @@ class RateLossCompute(NMTLossCompute):
         """Return the loss over ``normalization``, and the statistics of the batch.
 
         Args:
-            batch: OpenNMT-py's; ``batch.tgt`` is ``(tgt_len, batch, 1)``.
+            batch: OpenNMT-py's, as :func:`~onmt_lattice.opennmt.batches.moved` returns it;
+                ``batch.tgt`` is ``(tgt_len, batch, 1)``.
             output: ``(tgt_len - 1, batch, dim)``, the decoder's.
             attns: with the rate of each sentence in nats, ``rate_nats``, ``(batch,)``.
             normalization: sentences or tokens that the loss is divided by.
         """
-        target = batch.tgt[1:, :, 0].flatten()
-        real = target.ne(self.padding_idx).nonzero().squeeze(1)
-        rows = output.flatten(0, 1).index_select(0, real)
-        nll = cross_entropy(rows, self.generator[0], target[real], 1 / normalization)
+        target = batch.tgt[1:, :, 0].flatten().index_select(0, batch.real)
+        rows = output.flatten(0, 1).index_select(0, batch.real)
+        nll = cross_entropy(rows, self.generator[0], target, 1 / normalization)
         rate = attns["rate_nats"].sum()
         weight = self.rate_weight(self.training_step())
         loss = nll.loss + weight / normalization * rate
-        sums = torch.stack([nll.nll_nats, nll.correct.double(), rate.detach().double()])
-        nll_nats, correct, rate_nats = sums.tolist()
-        stats = RateStatistics(nll_nats, len(rows), int(correct))
-        stats.rate_nats, stats.rate_weight = rate_nats, weight
-        return loss, stats
+        tokens = nll.nll_nats.new_full((), len(rows))
+        sums = [nll.nll_nats, tokens, nll.correct.double(), rate.detach().double()]
+        return loss, RateStatistics.of_batch(torch.stack(sums), weight)
 
 
 def with_rate(compute: NMTLossCompute, opt: Namespace) -> RateLossCompute:

@@ -11,7 +11,6 @@ from typing import Any
 
 import torch
 from onmt.inputters.dynamic_iterator import build_dynamic_dataset_iter
-from onmt.inputters.inputter import IterOnDevice
 from onmt.model_builder import build_model
 from onmt.train_single import _get_model_opts, configure_process
 from onmt.trainer import build_trainer
@@ -22,6 +21,7 @@ from onmt_lattice.bottlenecks import LatticeBottleneck
 from onmt_lattice.errors import UserError
 from onmt_lattice.files import checkpoints
 from onmt_lattice.history import History
+from onmt_lattice.opennmt.batches import OnDevice
 from onmt_lattice.opennmt.checkpoint import (
     OUR_KEY,
     CheckpointSaver,
@@ -86,12 +86,13 @@ def run_process(
         *(fields, transforms_cls, opt), is_train=False, stride=opt.world_size, offset=rank
     )
     trainer.data = Follower(resumed(stream, checkpoint, rank))
+    where = next(trainer.model.parameters()).device, trainer.train_loss.padding_idx
     with trainer.stop:
         trainer.train(
-            IterOnDevice(trainer.data, device_id),
+            OnDevice(trainer.data, *where),
             opt.train_steps,
             save_checkpoint_steps=opt.save_checkpoint_steps,
-            valid_iter=None if valid is None else IterOnDevice(valid, device_id),
+            valid_iter=None if valid is None else OnDevice(valid, *where),
             valid_steps=opt.valid_steps,
         )
     if trainer.optim.skipped_in_row and rank == 0:
@@ -138,6 +139,7 @@ def build(
     saver = CheckpointSaver(opt.save_model, model, model_opt, fields, optim, opt.keep_checkpoint)
     saver.files = embedded_files(opt)
     saver.last_path = opt.train_from
+    optim.last_good = lambda: saver.last
     if rank == 0:
         warn_of_room(opt, model, 0 if checkpoint is None else checkpoint[OUR_KEY]["step"])
     saver.count([*map(str, checkpoints(opt.save_model).values())])
@@ -203,8 +205,9 @@ def on_cpu(opt: Namespace, rank: int) -> Namespace:
 
 def share_parameters(model: nn.Module, world_size: int) -> None:
     """Give every process the first one's parameters, as OpenNMT-py gives each its own."""
-    if world_size > 1:
-        for tensor in [*model.parameters(), *model.buffers()]:
+    device = next(model.parameters()).device
+    for tensor in [*model.parameters(), *model.buffers()] if world_size > 1 else ():
+        if tensor.device == device:  # what stays with the host is the same in all
             torch.distributed.broadcast(tensor.data, 0)
 
 

@@ -5,36 +5,46 @@ from __future__ import annotations
 import math
 import time
 from argparse import Namespace
+from collections.abc import Callable
 from typing import Any
 
 import torch
 from onmt.utils.logging import logger
 from onmt.utils.optimizers import Optimizer
 from onmt.utils.report_manager import ReportMgr
-from torch import nn
+from torch import Tensor, nn
 
 from onmt_lattice.errors import UserError
 from onmt_lattice.history import History
+from onmt_lattice.opennmt.devices import can_look
 from onmt_lattice.opennmt.statistics import RateStatistics
 
 MOST_SKIPPED = 20  # steps in a row
+MOST_UNSEEN = 1000  # steps
 
 
 class NormOptimizer(Optimizer):
     """OpenNMT-py's optimizer, which leaves out steps whose gradient is not finite.
 
-    The gradient is measured once, and scaled only where it is longer than ``-max_grad_norm``.
+    The gradient is measured once. On a CPU the norm is looked at, and the gradient scaled only
+    where it is longer than ``-max_grad_norm``. On any other device Adam waits for nothing: its
+    kernel leaves the step out, which is told when the norms are looked at, at the latest after
+    ``MOST_UNSEEN`` steps. The other optimizers, and half precision, wait for the device.
 
     Attributes:
-        grad_norm: the gradient's norm at the last step, before it was clipped.
-        skipped: steps left out so far.
-        skipped_in_row: those of them since the last that was not.
+        skipped: steps left out so far, as far as they have been looked at.
+        last_good: says which checkpoint was the last that was written.
     """
 
     _max_grad_norm: float
-    grad_norm = float("nan")
     skipped = 0
-    skipped_in_row = 0
+    _in_row = 0
+    _last_norm = float("nan")
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._unseen: list[tuple[int, Tensor]] = []
+        self.last_good: Callable[[], str] = lambda: "no checkpoint is written"
 
     @classmethod
     def from_opt(
@@ -49,47 +59,81 @@ class NormOptimizer(Optimizer):
             adam.load_state_dict(adam.state_dict())  # its counters go where this needs them
         return built
 
+    @property
+    def grad_norm(self) -> float:
+        """The gradient's norm at the last step, before it was clipped."""
+        self.look()
+        return self._last_norm
+
+    @property
+    def skipped_in_row(self) -> int:
+        """How many steps were left out since the last that was not."""
+        self.look()
+        return self._in_row
+
     def step(self) -> None:
         """See :meth:`Optimizer.step`.
 
         Raises:
+            UserError: as :meth:`look`.
+        """
+        norm = self._norm()
+        self._unseen.append((self.training_step, norm))
+        fused = all(group.get("fused") for group in self._optimizer.param_groups)
+        looks = can_look(norm) or self.amp or not fused
+        if looks or len(self._unseen) == MOST_UNSEEN:
+            self.look()
+        if looks and self._in_row:
+            self._decay_step += 1
+            self._training_step += 1
+            return
+        if not looks:
+            self._optimizer.found_inf = (~norm.isfinite()).float()  # Adam's kernel asks for it
+        self._clipped_step(norm, needless=looks and norm.item() <= self._max_grad_norm)
+
+    def look(self) -> None:
+        """Look at the norms of the steps since the last look, and tell which were left out.
+
+        Raises:
             UserError: if too many steps in a row had to be left out.
         """
-        self.grad_norm = self._norm()
-        # In half precision the scaler leaves steps out by itself while it looks for a scale.
-        if self.amp or math.isfinite(self.grad_norm):
-            self.skipped_in_row = 0
-            self._clipped_step()
-            return
+        steps, norms = [s for s, _ in self._unseen], [n for _, n in self._unseen]
+        self._unseen = []
+        for step, norm in zip(steps, torch.stack(norms).tolist() if norms else [], strict=True):
+            self._last_norm = norm
+            # In half precision the scaler leaves steps out by itself while it looks for a scale.
+            if self.amp or math.isfinite(norm):
+                self._in_row = 0
+            else:
+                self._tell_skipped(step)
+
+    def _tell_skipped(self, step: int) -> None:
         self.skipped += 1
-        self.skipped_in_row += 1
+        self._in_row += 1
         logger.warning(
             "Step %d: the gradient is not finite, and the step is left out (%d so far)",
-            self.training_step,
-            self.skipped,
+            *(step, self.skipped),
         )
-        if self.skipped_in_row == MOST_SKIPPED:
+        if self._in_row == MOST_SKIPPED:
             raise UserError(
-                f"step {self.training_step}: for {MOST_SKIPPED} steps in a row the gradient was "
-                f"not finite; train with a smaller -learning_rate, or a smaller -max_grad_norm"
+                f"step {step}: for {MOST_SKIPPED} steps in a row the gradient was not finite; "
+                f"train with a smaller -learning_rate, or a smaller -max_grad_norm; "
+                f"{self.last_good()}"
             )
-        self._decay_step += 1
-        self._training_step += 1
 
-    def _clipped_step(self) -> None:
+    def _clipped_step(self, norm: Tensor, needless: bool) -> None:
         limit = self._max_grad_norm
         if not self.amp:
-            if 0 < limit < self.grad_norm:
-                length = torch.tensor(self.grad_norm)
-                torch.nn.utils.clip_grads_with_norm_(self._parameters(), limit, length)
+            if limit > 0 and not needless:
+                torch.nn.utils.clip_grads_with_norm_(self._parameters(), limit, norm)
             self._max_grad_norm = 0  # OpenNMT-py would measure the gradient again
         super().step()
         self._max_grad_norm = limit
 
-    def _norm(self) -> float:
+    def _norm(self) -> Tensor:
         gradients = [p.grad for p in self._parameters() if p.grad is not None]
         scale = self._scaler.get_scale() if self.amp else 1.0
-        return float(torch.nn.utils.get_total_norm(gradients)) / scale
+        return torch.nn.utils.get_total_norm(gradients) / scale
 
     def _parameters(self) -> list[nn.Parameter]:
         return [p for group in self._optimizer.param_groups for p in group["params"]]

@@ -6,8 +6,10 @@ import math
 import time
 from typing import Any
 
+import torch
 from onmt.utils.logging import logger
 from onmt.utils.statistics import Statistics
+from torch import Tensor
 
 from onmt_lattice.durations import duration
 from onmt_lattice.opennmt.processes import gathered
@@ -19,29 +21,59 @@ SUMS = ("loss", "n_words", "n_correct", "rate_nats")
 class RateStatistics(Statistics):
     """OpenNMT-py's statistics plus the rate; ``loss``, ``xent`` and ``ppl`` stay the decoder's.
 
+    They are summed where the model is, and waited for when one of them is read.
+
     Attributes:
-        rate_nats: rate summed over sentences.
+        values: ``(4,)`` float64, the sums of ``SUMS``, on the model's device; None of nothing.
         rate_weight: the λ last used.
         relaxed: the same statistics of the relaxed channel, in validation only.
         carried_words: how many of the ``n_words`` were counted before the run was resumed.
         steps: training steps since these statistics were begun.
     """
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        self.rate_nats = 0.0
+    def __init__(self) -> None:
+        self.values: Tensor | None = None
+        self.n_src_words = 0
+        self.computed_metrics: dict[str, float] = {}
+        self.start_time = time.time()
         self.rate_weight = 0.0
         self.relaxed: RateStatistics | None = None
         self.carried_words = 0
         self.steps = 0
 
-    def update(self, stat: Statistics, update_n_src_words: bool = False) -> None:
-        """Add another object's sums to this one's, unless they are not finite."""
-        if not math.isfinite(stat.loss + getattr(stat, "rate_nats", 0.0)):
-            return  # of a step that is left out
-        super().update(stat, update_n_src_words)
-        self.rate_nats += getattr(stat, "rate_nats", 0.0)
-        self.rate_weight = getattr(stat, "rate_weight", self.rate_weight)
+    @classmethod
+    def of_batch(cls, values: Tensor, rate_weight: float) -> RateStatistics:
+        """Return those of one batch; all are 0 if one of ``values`` is not finite.
+
+        The step of such a batch is left out.
+        """
+        stats = cls()
+        stats.values = values.masked_fill(~values.isfinite().all(), 0.0)
+        stats.rate_weight = rate_weight
+        return stats
+
+    loss = property(lambda self: self._sum("loss"), doc="NLL in nats, summed over tokens")
+    n_words = property(lambda self: int(self._sum("n_words")), doc="how many target tokens")
+    n_correct = property(lambda self: int(self._sum("n_correct")), doc="how many were guessed")
+    rate_nats = property(lambda self: self._sum("rate_nats"), doc="rate, summed over sentences")
+
+    def _sum(self, name: str) -> float:
+        return 0.0 if self.values is None else self.values[SUMS.index(name)].item()
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Return what another process gets, whose devices may be others."""
+        return {**vars(self), "values": None if self.values is None else self.values.cpu()}
+
+    def update(self, stat: RateStatistics, update_n_src_words: bool = False) -> None:
+        """Add another object's sums to this one's."""
+        if self.values is not None and stat.values is not None:
+            self.values = self.values.to(stat.values.device) + stat.values
+        elif stat.values is not None:
+            self.values = stat.values
+        self.computed_metrics = stat.computed_metrics
+        self.rate_weight = stat.rate_weight
+        if update_n_src_words:
+            self.n_src_words += stat.n_src_words
 
     def sums(self) -> dict[str, float]:
         """Return what :meth:`carry_on` needs to go on counting."""
@@ -49,8 +81,7 @@ class RateStatistics(Statistics):
 
     def carry_on(self, sums: dict[str, float]) -> None:
         """Go on from the ``sums`` of the steps before; none may have been counted here yet."""
-        for name in SUMS:
-            setattr(self, name, sums[name])
+        self.values = torch.tensor([sums[name] for name in SUMS], dtype=torch.double)
         self.carried_words = self.n_words
 
     def of_all_processes(self) -> RateStatistics:

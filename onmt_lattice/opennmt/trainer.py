@@ -6,6 +6,7 @@ import math
 import signal
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from itertools import islice
 from typing import Any
 
 import torch
@@ -14,7 +15,7 @@ from onmt.utils.logging import logger
 from torch import Tensor
 
 from onmt_lattice.codebook import CodebookUsage
-from onmt_lattice.errors import Interrupted, UserError
+from onmt_lattice.errors import Interrupted
 from onmt_lattice.noise import SentenceNoise
 from onmt_lattice.opennmt.checkpoint import random_state
 from onmt_lattice.opennmt.interruption import StopRequest
@@ -87,11 +88,7 @@ class RateTrainer(Trainer):
         if self.carried is not None:
             report_stats.carry_on(self.carried)
             self.carried = None
-        try:
-            super()._gradient_accumulation(true_batches, normalization, total_stats, report_stats)
-        except UserError as error:
-            last = f"; {self.model_saver.last}" if self.model_saver is not None else ""
-            raise UserError(f"{error}{last}") from error
+        super()._gradient_accumulation(true_batches, normalization, total_stats, report_stats)
 
     def resume_average(self, raw: list[Tensor] | None) -> None:
         """Go on with the ``raw`` parameters of a checkpoint whose model is their moving average."""
@@ -106,26 +103,36 @@ class RateTrainer(Trainer):
     def _maybe_report_training(self, *args: Any) -> RateStatistics:
         step, *_, stats = args
         stats.steps += 1
+        if step % self.report_manager.report_every == 0:
+            self.optim.look()
+            self._warn_if_diverging(step, stats)
+        self.unreported = super()._maybe_report_training(*args)
+        return self.unreported
+
+    def _warn_if_diverging(self, step: int, stats: RateStatistics) -> None:
         guessing = math.log2(self.model.generator[0].out_features)
-        if step % self.report_manager.report_every == 0 and stats.nll_bits() > 2 * guessing:
+        if stats.nll_bits() > 2 * guessing:
             logger.warning(
                 "Step %d: an NLL of %.3g bits a token, where guessing takes %.1f: training "
                 "diverges; a smaller -learning_rate may help",
                 *(step, stats.nll_bits(), guessing),
             )
-        self.unreported = super()._maybe_report_training(*args)
-        return self.unreported
 
     def _accum_batches(self, iterator: Iterable[Any]) -> Iterator[tuple[list[Any], int]]:
-        accumulated = super()._accum_batches(iterator)
+        """Yield the batches of each step, and what its loss is divided by.
+
+        As OpenNMT-py does, which asks the device how many tokens are no padding.
+        """
+        stream = iter(iterator)
         while True:
             self._stop_if_asked()
-            try:
-                batches, normalization = next(accumulated)
-            except StopIteration:
+            self.accum_count = self._accum_count(self.optim.training_step)
+            batches = list(islice(stream, self.accum_count))
+            if not batches:
                 return
             self.batches_taken += len(batches)
-            yield batches, normalization
+            by_tokens = self.norm_method == "tokens"
+            yield batches, sum(len(b.real) if by_tokens else b.batch_size for b in batches)
 
     def _stop_if_asked(self) -> None:
         """Save a checkpoint and raise :class:`Interrupted` if a signal has asked to stop."""
