@@ -219,6 +219,13 @@ def batch_of(trainer: Any, sentences: list[str], first_index: int = 0) -> Any:
 
 
 @pytest.fixture
+def forked(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Several processes of a training are forks of this one, which are there at once."""
+    context = torch.multiprocessing.get_context("fork")
+    monkeypatch.setattr(torch.multiprocessing, "get_context", lambda method: context)
+
+
+@pytest.fixture
 def script(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> Callable[..., list[str]]:

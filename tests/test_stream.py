@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import multiprocessing
 import pickle
 from collections.abc import Callable, Iterator
 from itertools import islice
@@ -19,6 +20,7 @@ from onmt.utils.misc import set_random_seed
 
 from onmt_lattice.errors import UserError
 from onmt_lattice.opennmt import options, parsing, plugin, training
+from onmt_lattice.opennmt.ahead import made_ahead
 from onmt_lattice.opennmt.checkpoint import OUR_KEY, random_state
 from onmt_lattice.opennmt.process import resumed
 from onmt_lattice.opennmt.stream import Follower, Text, training_batches
@@ -220,3 +222,23 @@ def test_batches_go_to_other_processes_without_shared_memory(make: Make) -> None
     assert torch.equal(received.src[0], batch.src[0])
     assert received.batch_size == batch.batch_size
     assert received.position["taken"] == batch.position["taken"]
+
+
+def test_another_process_makes_the_same_batches(make: Make) -> None:
+    made = make(**SETTINGS["switched"])
+    set_random_seed(7, False)
+    here = Follower(training_batches(*made))
+    expected = [([*b.src, b.tgt, b.indices], here.position) for b in islice(here, 20)]
+    set_random_seed(7, False)
+    batches = made_ahead(training_batches(*made))
+    there = Follower(batches)
+    for batch, (seen, position) in zip(there, expected, strict=False):
+        assert same(content(batch), seen)  # which draws random numbers between them
+        assert repr(there.position) == repr(position)
+    batches.close()
+    assert not multiprocessing.active_children()
+    # From a position, another process makes them too.
+    again = made_ahead(training_batches(*made, 1, 0, expected[9][1]))
+    for batch, (seen, _) in zip(again, expected[10:], strict=False):
+        assert same(content(batch), seen)
+    again.close()

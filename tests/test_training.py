@@ -300,13 +300,6 @@ def test_two_processes_are_one_with_their_batches_together(corpus: Corpus, tmp_p
         assert two_valid[0][key] == pytest.approx(one_valid[0][key], rel=1e-4)
 
 
-@pytest.fixture
-def forked(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Several processes of a training are forks of this one, which are there at once."""
-    context = torch.multiprocessing.get_context("fork")
-    monkeypatch.setattr(torch.multiprocessing, "get_context", lambda method: context)
-
-
 def two_processes(corpus: Corpus, path: Path, **changes: Any) -> Path:
     """Write the settings of a short training in two processes on the CPU."""
     return corpus.yaml(

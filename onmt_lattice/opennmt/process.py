@@ -6,7 +6,8 @@ import copy
 import math
 import os
 from argparse import Namespace
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator
+from contextlib import closing
 from typing import Any
 
 import torch
@@ -21,6 +22,7 @@ from onmt_lattice.bottlenecks import LatticeBottleneck
 from onmt_lattice.errors import UserError
 from onmt_lattice.files import checkpoints
 from onmt_lattice.history import History
+from onmt_lattice.opennmt.ahead import made_ahead
 from onmt_lattice.opennmt.batches import OnDevice
 from onmt_lattice.opennmt.checkpoint import (
     OUR_KEY,
@@ -75,9 +77,12 @@ def run_process(
     if trainer.earlystopper is not None and trainer.earlystopper.has_stopped():
         logger.info("Step %d: stopped by -early_stopping, nothing left to train", done)
         return
+    device = next(trainer.model.parameters()).device
     if batch_queue is None:
         position = position_of(checkpoint, rank)
         stream: Iterable[Any] = training_batches(opt, fields, transforms_cls, position=position)
+        if makes_ahead(device):
+            stream = made_ahead(stream, opt.log_file)
     else:
         stream = queued_batches(batch_queue, semaphore)
         trainer.stop = PatientRequest()
@@ -85,14 +90,15 @@ def run_process(
     valid = build_dynamic_dataset_iter(
         *(fields, transforms_cls, opt), is_train=False, stride=opt.world_size, offset=rank
     )
-    trainer.data = Follower(resumed(stream, checkpoint, rank))
-    where = next(trainer.model.parameters()).device, trainer.train_loss.padding_idx
-    with trainer.stop:
+    batches = resumed(stream, checkpoint, rank)
+    trainer.data = Follower(batches)
+    padding = trainer.train_loss.padding_idx
+    with closing(batches), trainer.stop:
         trainer.train(
-            OnDevice(trainer.data, *where),
+            OnDevice(trainer.data, device, padding),
             opt.train_steps,
             save_checkpoint_steps=opt.save_checkpoint_steps,
-            valid_iter=None if valid is None else OnDevice(valid, *where),
+            valid_iter=None if valid is None else OnDevice(valid, device, padding),
             valid_steps=opt.valid_steps,
         )
     if trainer.optim.skipped_in_row and rank == 0:
@@ -102,6 +108,11 @@ def run_process(
         )
     if trainer.report_manager.tensorboard_writer is not None:
         trainer.report_manager.tensorboard_writer.close()
+
+
+def makes_ahead(device: torch.device) -> bool:
+    """Return whether another process makes the batches: not where it would take the same cores."""
+    return device.type == "cuda"
 
 
 def build(
@@ -288,7 +299,9 @@ def position_of(checkpoint: dict[str, Any] | None, rank: int) -> Position | None
     return share.get("position")
 
 
-def resumed(stream: Iterable[Any], checkpoint: dict[str, Any] | None, rank: int) -> Iterator[Any]:
+def resumed(
+    stream: Iterable[Any], checkpoint: dict[str, Any] | None, rank: int
+) -> Generator[Any, None, None]:
     """Yield the batches behind those that the run of ``checkpoint`` had taken.
 
     A stream that goes on from a position has left them out; of any other they are taken again.
