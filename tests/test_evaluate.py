@@ -325,6 +325,18 @@ def test_options_that_cannot_be(trained: Trained, corpus: Corpus, mistake: Mista
     assert "-model/--model, -src/--src" in mistake("evaluate")
 
 
+def test_all_checkpoints_are_looked_at_before_the_first_is_evaluated(
+    trained: Trained, corpus: Corpus, tmp_path: Path, mistake: Mistake
+) -> None:
+    model = trained("gaussian")
+    other = tmp_path / "other" / model.name
+    given = ("evaluate", "-src", corpus.test, "-output", tmp_path / "out", "-model", model, other)
+    assert f"-output: {model} and {other} have one name" in mistake(*given)
+    missing = other.with_name("missing.pt")
+    assert f"checkpoint {missing}: no such file" in mistake(*given[:-1], missing)
+    assert not (tmp_path / "out").exists() or not list((tmp_path / "out").iterdir())
+
+
 def test_lines_are_those_of_training(measure: Measure, trained: Trained, tmp_path: Path) -> None:
     """Carriage returns and other separators break no line: the index draws the dither."""
     text = tmp_path / "text"

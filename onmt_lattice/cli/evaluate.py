@@ -77,6 +77,10 @@ def run(argv: list[str]) -> None:
         path = getattr(args, name)
         if path is not None:
             _check(path, f"-{name}", models)
+            _check_names(models, f"-{name}")
+    for model in models:
+        if not os.path.isfile(model):
+            raise UserError(f"checkpoint {model}: no such file")
 
     import torch
 
@@ -126,6 +130,17 @@ def _check(path: str, option: str, models: list[str]) -> None:
         check_folder(path, option)
     else:
         check_output(path, option)
+
+
+def _check_names(models: list[str], option: str) -> None:
+    """Refuse ``models`` of which two would be written to one file."""
+    held: dict[str, str] = {}
+    for model in models:
+        if (other := held.setdefault(Path(model).stem, model)) != model:
+            raise UserError(
+                f"{option}: {other} and {model} have one name, under which the results of both "
+                f"would be written; evaluate them into two folders"
+            )
 
 
 def _place(path: str | None, model: str, suffix: str, several: bool) -> str | None:
