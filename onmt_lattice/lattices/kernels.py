@@ -5,10 +5,9 @@ s′ div q + d·S/q, and spells one class mod q at each of two coordinates: ``la
 q·first + second. Paths begin in a state of ``starts`` and end in one of ``ends``, bytes
 that are 1 where it is allowed.
 
-Eight points are folded side by side, so that the innermost loops run along whole vectors of the
-machine; ``ways`` is the tuple (0, …, q − 1), whose length the compiler knows, so that the loops
-over predecessors unroll. Sums are in the linear domain, each section scaled by its total. All of
-it releases the interpreter's lock.
+As many points are folded side by side as a vector has lanes; ``ways`` is the tuple (0, …, q − 1),
+whose length the compiler knows, so that the loops over predecessors unroll. Sums are in the linear
+domain, each section scaled by its total. All of it releases the interpreter's lock.
 """
 
 from __future__ import annotations
@@ -18,8 +17,9 @@ from typing import Any
 import numpy as np
 
 from onmt_lattice.compilation import compiled
+from onmt_lattice.lattices.simd import BYTES, if_less, load, rint, spread, store
 
-LANES = 8
+LANES = BYTES // 8
 
 
 @compiled
@@ -46,7 +46,7 @@ def _decode(
     for s in range(states):
         metrics[0, s] = 0.0 if starts[s] else np.inf
     for t in range(sections):
-        _pair_costs(x[2 * t], x[2 * t + 1], ways, pairs)
+        _pair_costs(x, t, ways, pairs)
         _relax(metrics[t], metrics[t + 1], labels, ways, pairs)
     for lane in range(LANES):
         end, least = 0, np.inf
@@ -57,15 +57,14 @@ def _decode(
 
 
 @compiled
-def _pair_costs(first: Any, second: Any, ways: Any, pairs: Any) -> None:
-    """Set ``pairs`` ``(q², LANES)`` to the squared distances of two coordinates to each label."""
+def _pair_costs(x: Any, t: Any, ways: Any, pairs: Any) -> None:
+    """Set ``pairs`` ``(q², LANES)`` to the squared distances of section ``t`` to each label."""
     q = len(ways)
     for a in range(q):
         for b in range(q):
-            for lane in range(LANES):
-                u, v = (first[lane] - a) / q, (second[lane] - b) / q
-                u, v = (u - np.rint(u)) * q, (v - np.rint(v)) * q
-                pairs[a * q + b, lane] = u * u + v * v
+            u, v = (load(x, 2 * t) - a) / q, (load(x, 2 * t + 1) - b) / q
+            u, v = (u - rint(u)) * q, (v - rint(v)) * q
+            store(pairs, a * q + b, u * u + v * v)
 
 
 @compiled
@@ -73,12 +72,11 @@ def _relax(old: Any, new: Any, labels: Any, ways: Any, pairs: Any) -> None:
     """Set ``new`` ``(S, LANES)`` to the least costs of paths one section longer than ``old``."""
     step = len(labels) // len(ways)
     for s in range(len(labels)):
-        for lane in range(LANES):
-            best = old[s // len(ways), lane] + pairs[labels[s, 0], lane]
-            for d in range(1, len(ways)):
-                cost = old[s // len(ways) + d * step, lane] + pairs[labels[s, d], lane]
-                best = cost if cost < best else best
-            new[s, lane] = best
+        best = load(old, s // len(ways)) + load(pairs, labels[s, 0])
+        for d in range(1, len(ways)):
+            cost = load(old, s // len(ways) + d * step) + load(pairs, labels[s, d])
+            best = if_less(cost, best, cost, best)
+        store(new, s, best)
 
 
 @compiled
@@ -151,11 +149,11 @@ def log_sums(
 @compiled
 def _pair_weights(weights: Any, t: Any, ways: Any, total: Any, pairs: Any) -> None:
     """Set ``pairs`` ``(q², LANES)`` to the weights of the labels of section ``t`` over total."""
-    for a in range(len(ways)):
-        for b in range(len(ways)):
-            for lane in range(LANES):
-                both = weights[2 * t, a, lane] * weights[2 * t + 1, b, lane]
-                pairs[a * len(ways) + b, lane] = both / total[lane]
+    q = len(ways)
+    for a in range(q):
+        for b in range(q):
+            both = load(weights, 2 * t * q + a) * load(weights, (2 * t + 1) * q + b)
+            store(pairs, a * q + b, both / total)
 
 
 @compiled
@@ -174,19 +172,19 @@ def _forward(
         alpha[0, s] = starts[s]
     totals[0] = 1.0
     for t in range(len(weights) // 2):
-        _pair_weights(weights, t, ways, totals[t], pairs)
+        _pair_weights(weights, t, ways, load(totals, t), pairs)
         old, new = alpha[t % rows], alpha[(t + 1) % rows]
         last = 2 * t + 2 == len(weights)
-        total = totals[t + 1]
-        total[:] = 0.0
+        total = spread(pairs, 0.0)
         for s in range(len(labels)):
-            counted = 1.0 if not last or ends[s] else 0.0
-            for lane in range(LANES):
-                paths = old[s // len(ways), lane] * pairs[labels[s, 0], lane]
-                for d in range(1, len(ways)):
-                    paths += old[s // len(ways) + d * step, lane] * pairs[labels[s, d], lane]
-                new[s, lane] = paths
-                total[lane] += counted * paths
+            paths = load(old, s // len(ways)) * load(pairs, labels[s, 0])
+            for d in range(1, len(ways)):
+                before = load(old, s // len(ways) + d * step)
+                paths = paths + before * load(pairs, labels[s, d])
+            store(new, s, paths)
+            if not last or ends[s]:
+                total = total + paths
+        store(totals, t + 1, total)
 
 
 @compiled
@@ -205,7 +203,8 @@ def _backward(
     """
     q, states = len(ways), len(labels)
     pairs, shares = np.empty((q * q, LANES)), np.empty((q * q, LANES))
-    beta, ahead, total = np.empty((states, LANES)), np.empty((states, LANES)), np.ones(LANES)
+    beta, ahead = np.empty((states, LANES)), np.empty((states, LANES))
+    total = spread(pairs, 1.0)
     for s in range(states):
         ahead[s] = ends[s]
     least[:] = 1.0
@@ -213,10 +212,9 @@ def _backward(
         _pair_weights(weights, t, ways, total, pairs)
         _edges(alpha[t], beta, ahead, labels, ways, pairs, shares)
         beta, ahead = ahead, beta
-        total[:] = 0.0
+        total = spread(pairs, 0.0)
         for s in range(states):
-            for lane in range(LANES):
-                total[lane] += ahead[s, lane]
+            total = total + load(ahead, s)
         _marginals(shares, ways, posterior[2 * t], posterior[2 * t + 1], least)
 
 
@@ -229,14 +227,13 @@ def _edges(
     shares[:] = 0.0
     for p in range(len(labels)):
         first, d = p % step * len(ways), p // step
-        for lane in range(LANES):
-            beta[p, lane] = 0.0
+        total = spread(pairs, 0.0)
         for a in range(len(ways)):
             e = labels[first + a, d]
-            for lane in range(LANES):
-                onward = pairs[e, lane] * ahead[first + a, lane]
-                beta[p, lane] += onward
-                shares[e, lane] += alpha[p, lane] * onward
+            onward = load(pairs, e) * load(ahead, first + a)
+            total = total + onward
+            store(shares, e, load(shares, e) + load(alpha, p) * onward)
+        store(beta, p, total)
 
 
 @compiled
@@ -246,14 +243,15 @@ def _marginals(shares: Any, ways: Any, first: Any, second: Any, least: Any) -> N
     What the ``shares`` add up to bounds ``least``.
     """
     q = len(ways)
-    for lane in range(LANES):
-        total = 0.0
-        for e in range(q * q):
-            total += shares[e, lane]
-        least[lane] = min(least[lane], total) if total >= 0 else 0.0  # not a number: all was lost
-        for c in range(q):
-            first[c, lane] = second[c, lane] = 0.0
-        for a in range(q):
-            for b in range(q):
-                first[a, lane] += shares[a * q + b, lane] / total
-                second[b, lane] += shares[a * q + b, lane] / total
+    total = spread(shares, 0.0)
+    for e in range(q * q):
+        total = total + load(shares, e)
+    lesser = if_less(total, load(least, 0), total, load(least, 0))
+    store(least, 0, if_less(-1.0, total, lesser, 0.0))  # not a number: all was lost
+    for c in range(q):
+        one, other = spread(shares, 0.0), spread(shares, 0.0)
+        for b in range(q):
+            one = one + load(shares, c * q + b) / total
+            other = other + load(shares, b * q + c) / total
+        store(first, c, one)
+        store(second, c, other)
