@@ -6,6 +6,7 @@ What costs seconds is made once a run. Only the fixtures that need OpenNMT-py im
 from __future__ import annotations
 
 import logging
+import multiprocessing
 import os
 import random
 import runpy
@@ -223,6 +224,11 @@ def forked(monkeypatch: pytest.MonkeyPatch) -> None:
     """Several processes of a training are forks of this one, which are there at once."""
     context = torch.multiprocessing.get_context("fork")
     monkeypatch.setattr(torch.multiprocessing, "get_context", lambda method: context)
+
+
+def children() -> list[Any]:
+    """Return the processes that run here, but for idle ones that joblib keeps for later."""
+    return [c for c in multiprocessing.active_children() if not c.name.startswith("Loky")]
 
 
 @pytest.fixture

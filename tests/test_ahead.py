@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import multiprocessing
 import os
 import shutil
 import signal
@@ -13,7 +12,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from conftest import Corpus
+from conftest import Corpus, children
 from test_training import assert_same_end, train
 
 from onmt_lattice.errors import UserError
@@ -48,7 +47,7 @@ def test_a_run_with_batches_made_ahead_goes_on_to_the_same_end(
         shutil.copy(f"{whole}{end}", f"{parts}{end}")
     train(config, "-save_model", parts, "-log_json", f"{parts}.jsonl", "-resume", "auto")
     assert_same_end(whole, parts, 11)
-    assert not multiprocessing.active_children()
+    assert not children()
 
 
 @pytest.mark.usefixtures("forked")
@@ -57,7 +56,7 @@ def test_an_error_in_the_stream_is_raised_behind_the_batches_before_it() -> None
     assert [batch.number for batch in islice(batches, 3)] == [0, 1, 2]
     with pytest.raises(UserError, match="line 4: not UTF-8"):
         next(batches)
-    assert not multiprocessing.active_children()
+    assert not children()
 
 
 @pytest.mark.usefixtures("forked")

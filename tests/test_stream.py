@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import multiprocessing
 import pickle
 from collections.abc import Callable, Iterator
 from itertools import islice
@@ -14,7 +13,7 @@ from typing import Any, NamedTuple
 import onmt.bin.train
 import pytest
 import torch
-from conftest import Corpus, lines_of
+from conftest import Corpus, children, lines_of
 from onmt.inputters.dynamic_iterator import build_dynamic_dataset_iter
 from onmt.utils.misc import set_random_seed
 
@@ -236,7 +235,7 @@ def test_another_process_makes_the_same_batches(make: Make) -> None:
         assert same(content(batch), seen)  # which draws random numbers between them
         assert repr(there.position) == repr(position)
     batches.close()
-    assert not multiprocessing.active_children()
+    assert not children()
     # From a position, another process makes them too.
     again = made_ahead(training_batches(*made, 1, 0, expected[9][1]))
     for batch, (seen, _) in zip(again, expected[10:], strict=False):

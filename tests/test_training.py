@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import multiprocessing
 import os
 import re
 import signal
@@ -17,7 +16,7 @@ from typing import Any
 
 import pytest
 import torch
-from conftest import BOTTLENECKS, MODEL, SCHEDULE, Corpus
+from conftest import BOTTLENECKS, MODEL, SCHEDULE, Corpus, children
 
 from onmt_lattice.cli import main
 from onmt_lattice.evaluation import Evaluation
@@ -353,7 +352,7 @@ def test_two_processes_are_stopped_together_and_go_on(corpus: Corpus, tmp_path: 
 
     threading.Thread(target=stop, daemon=True).start()
     assert main(["train", *map(str, words)]) == 128 + signal.SIGTERM
-    assert not multiprocessing.active_children()
+    assert not children()
     step = max(checkpoints(parts)) + 3
     for base in (whole, parts):
         words = ("-save_model", base, "-log_json", f"{base}.jsonl", "-train_steps", step)
@@ -368,7 +367,7 @@ def test_what_ends_one_of_two_processes_is_told_in_a_line(
     changes = {"optim": "sgd", "learning_rate": 1e30, "max_grad_norm": 0.0}
     config = two_processes(corpus, tmp_path / "a.yaml", **changes, save_model=str(tmp_path / "m"))
     assert "not finite" in mistake("train", "-config", config, "-log_file", tmp_path / "log")
-    assert not multiprocessing.active_children()
+    assert not children()
 
 
 # ---- subwords ------------------------------------------------------------------------------------
