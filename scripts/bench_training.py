@@ -54,6 +54,8 @@ CHOICES = {
     },
     "ste_scalar M=2": "-bottleneck ste_scalar",
     "ste_vector M=4": "-bottleneck ste_vector",
+    "none bf16": "-bottleneck none -bottleneck_site all -model_dtype bf16",
+    "gaussian bf16": "-bottleneck gaussian -model_dtype bf16",
 }
 
 
@@ -73,7 +75,7 @@ class Worker:
             *("-train_steps", "1000000", "-save_checkpoint_steps", "1000000"),
             *("-save_model", str(self.log.with_suffix("")), *CHOICES[name].split()),
         ]
-        if name not in (STOCK, "none"):
+        if name != STOCK and not name.startswith("none"):
             words += ["-bottleneck_dim", str(args.bottleneck_dim)]
         if args.gpu >= 0:
             words += ["-gpu_ranks", str(args.gpu)]

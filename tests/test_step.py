@@ -33,6 +33,7 @@ KINDS: dict[str, dict[str, Any]] = {
     **{name: {"bottleneck": "lattice", "lattice": name, "bottleneck_dim": 32} for name in NAMES},
     "estimated": {"bottleneck": "lattice", "lattice": "A2", "lattice_code": "convolved_gaussian"},
     "lstm": {"rnn_type": "LSTM", "layers": 2, "bottleneck_site": "all", "dropout": [0.1]},
+    "bf16": {"model_dtype": "bf16", "bottleneck": "lattice", "lattice": "E8"},
     "sgd": {"optim": "sgd", "learning_rate": 0.5},
     "tokens": {"normalization": "tokens", "accum_count": [2], "average_decay": 0.1},
 }

@@ -87,6 +87,7 @@ OPTIONS: dict[str, dict[str, Any]] = {
         **{"decay_method": "noam", "warmup_steps": 5, "bottleneck_dim": None},
         **{"bottleneck": "ste_vector", "freeze_word_vecs_enc": True, "bucket_size": 10},
     },
+    "bf16": {"model_dtype": "bf16", "layers": 2, "dropout": [0.1]},
     "pieces": {"transforms": ["sentencepiece"], "bottleneck": "lattice", "lattice": "E8"},
 }
 

@@ -39,13 +39,15 @@ def cross_entropy(
     Its gradient is formed in the forward pass, already times ``scale``.
 
     Args:
-        rows: ``(n, dim)``; all is in single precision inside.
+        rows: ``(n, dim)``. If of bfloat16, matrices are multiplied in it; all else is in single
+            precision inside.
         linear: from dim to the vocabulary.
         target: ``(n,)`` int64.
         scale: what the loss is multiplied by, such as one over the sentences of a batch.
     """
     weight, bias = linear.weight.float(), linear.bias.float()
-    loss, nll, correct = _CrossEntropy.apply(rows.float(), weight, bias, target, scale)
+    rows = rows if rows.dtype == torch.bfloat16 else rows.float()
+    loss, nll, correct = _CrossEntropy.apply(rows, weight, bias, target, scale)
     return CrossEntropy(loss, nll, correct)
 
 
@@ -63,12 +65,12 @@ class _CrossEntropy(torch.autograd.Function):
             d_weight.zero_()
         nll = torch.zeros((), dtype=torch.double, device=rows.device)
         correct = torch.zeros((), dtype=torch.long, device=rows.device)
-        room = aligned(0, len(weight), rows)
+        room, low = aligned(0, len(weight), weight), weight.to(rows.dtype)
         for part in slices(len(rows), len(weight)):
             some, wanted = rows[part], target[part, None]
             if len(room) < len(some):  # at the first slice, which is the longest
-                room = aligned(len(some), len(weight), rows)
-            logits = torch.addmm(bias, some, weight.t(), out=room[: len(some)])
+                room = aligned(len(some), len(weight), weight)
+            logits = _logits(some, low, bias, room[: len(some)])
             top, chosen = logits.amax(1, keepdim=True), logits.gather(1, wanted)
             correct += (chosen == top).sum()
             mass = logits.sub_(top).exp_()  # softmax, but for the factor 1 / total
@@ -80,14 +82,15 @@ class _CrossEntropy(torch.autograd.Function):
             factor = scale / total
             gradient = mass.scatter_add_(1, wanted, -total)
             if d_rows is not None:
-                torch.mm(gradient, weight, out=d_rows[part]).mul_(factor)
+                torch.mm(gradient.to(low.dtype), low, out=d_rows[part]).mul_(factor)
             if d_weight is not None:
-                d_weight.addmm_(gradient.t(), some * factor, beta=int(part.start > 0))
+                scaled = (some * factor).to(low.dtype)
+                _add_product(d_weight, gradient.to(low.dtype).t(), scaled, part.start == 0)
             if d_bias is not None:
                 d_bias.addmv_(gradient.t(), factor.squeeze(1))
         ctx.gradients = d_rows, d_weight, d_bias
         ctx.mark_non_differentiable(nll, correct)
-        return (nll * scale).to(rows.dtype), nll, correct
+        return (nll * scale).to(weight.dtype), nll, correct
 
     @staticmethod
     @torch.autograd.function.once_differentiable
@@ -96,3 +99,20 @@ class _CrossEntropy(torch.autograd.Function):
         if not can_look(d_loss) or d_loss != 1:  # 1 in training: spare a pass over them
             gradients = tuple(None if g is None else g.mul_(d_loss) for g in gradients)
         return (*gradients, None, None)
+
+
+def _logits(rows: Tensor, weight: Tensor, bias: Tensor, out: Tensor) -> Tensor:
+    """Set ``out``, of single precision, to the logits of ``rows``."""
+    if rows.dtype == out.dtype:
+        return torch.addmm(bias, rows, weight.t(), out=out)
+    return out.copy_(rows @ weight.t()).add_(bias)
+
+
+def _add_product(total: Tensor, a: Tensor, b: Tensor, first: bool) -> None:
+    """Add ``a`` times ``b`` to ``total``, of single precision, which the first of them sets."""
+    if a.dtype == total.dtype:
+        total.addmm_(a, b, beta=int(not first))
+    elif first:
+        total.copy_(a @ b)
+    else:
+        total.add_(a @ b)

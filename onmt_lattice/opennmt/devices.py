@@ -1,10 +1,25 @@
-"""What a step does where: it never waits for a device, and a CPU need not be waited for."""
+"""What a step does where: when it may look at a value, and how exactly matrices are multiplied."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
 from torch import Tensor
 
 
 def can_look(x: Tensor) -> bool:
     """Return whether the host can look at a value of ``x`` without waiting for a device."""
     return x.device.type == "cpu"
+
+
+@contextmanager
+def products(precision: str) -> Iterator[None]:
+    """Multiply matrices of single precision as :func:`torch.set_float32_matmul_precision` says."""
+    before = torch.get_float32_matmul_precision()
+    torch.set_float32_matmul_precision(precision)
+    try:
+        yield
+    finally:
+        torch.set_float32_matmul_precision(before)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple, cast
 
+import torch
 from onmt.models import NMTModel
 from torch import Tensor
 
@@ -29,6 +30,7 @@ class Autoencoder(NMTModel):
     """Encoder, bottleneck and decoder; the sentence's rate rides in the attention dictionary."""
 
     encoder: BottleneckEncoder
+    bf16 = False  # whether training multiplies matrices in bfloat16
 
     def autoencode(
         self, src: Tensor, tgt: Tensor, lengths: Tensor, noise: Noise, relaxed: bool = False
@@ -70,5 +72,7 @@ class Autoencoder(NMTModel):
         with_align: bool = False,
     ) -> tuple[Tensor, dict[str, Tensor]]:
         """See :meth:`NMTModel.forward`; ``attns["rate_nats"]`` is ``(batch,)``."""
-        decoded, through = self.autoencode(src, tgt, lengths, StreamNoise(), self.training)
+        with torch.autocast(src.device.type, torch.bfloat16, enabled=self.bf16):
+            decoded, through = self.autoencode(src, tgt, lengths, StreamNoise(), self.training)
+        decoded = decoded.bfloat16() if self.bf16 else decoded
         return decoded, {"rate_nats": through.rate_nats}

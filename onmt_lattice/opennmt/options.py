@@ -15,6 +15,7 @@ from onmt_lattice.opennmt.schedules import SCHEDULES
 
 AUTO, NEVER = "auto", "never"  # -resume
 
+TF32, BF16 = "tf32", "bf16"  # -model_dtype
 ENCODER_TYPE = "bottleneck_brnn"
 
 # Where an autoencoder through a bottleneck, or the paper's settings, differ from OpenNMT-py's
@@ -128,6 +129,13 @@ def train_parser() -> StrictParser:
     onmt.opts.train_opts(parser)
     encoder_type = next(a for a in parser._actions if a.dest == "encoder_type")
     encoder_type.choices = [*encoder_type.choices, ENCODER_TYPE]
+    model_dtype = next(a for a in parser._actions if a.dest == "model_dtype")
+    model_dtype.choices = [*model_dtype.choices, TF32, BF16]
+    model_dtype.help = (
+        "how training multiplies matrices: in single precision (fp32), on GPUs in TF32 (tf32), in "
+        "bfloat16 (bf16) or in half precision (fp16, on GPUs); the bottleneck, the weights, the "
+        "rate and evaluation are in single precision or more"
+    )
     add_bottleneck_options(parser)
     add_objective_options(parser)
     parser.add_argument_group("History").add(

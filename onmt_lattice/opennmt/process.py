@@ -36,6 +36,7 @@ from onmt_lattice.opennmt.checkpoint import (
 from onmt_lattice.opennmt.contents import check_optimizer, check_raw
 from onmt_lattice.opennmt.interruption import PatientRequest
 from onmt_lattice.opennmt.model import Autoencoder
+from onmt_lattice.opennmt.options import BF16, TF32
 from onmt_lattice.opennmt.patience import set_patience
 from onmt_lattice.opennmt.reporting import HistoryReports, NormOptimizer
 from onmt_lattice.opennmt.room import warn_of_room
@@ -142,6 +143,7 @@ def build(
             check_resumable(opt, checkpoint, model)
         log_kept(opt, checkpoint["opt"])
         log_resumed_objective(opt, checkpoint["opt"])
+    model.bf16 = opt.model_dtype == BF16
     log_bottleneck(model_opt, model)
     share_parameters(model, opt.world_size)
     model.count_parameters(log=logger.info)
@@ -159,6 +161,7 @@ def build(
     # On the CPU OpenNMT-py counts no device, and then skips validation and every metric.
     trainer.n_gpu = opt.world_size
     trainer.noise_seed = max(opt.seed, 0)
+    trainer.precision = "high" if opt.model_dtype == TF32 else "highest"
     done = 0
     if checkpoint is not None:
         done = checkpoint[OUR_KEY]["step"]
@@ -262,12 +265,12 @@ def log_kept(opt: Namespace, before: Namespace) -> None:
 
 
 def log_resumed_objective(opt: Namespace, before: Namespace) -> None:
-    """Say when a resumed run weighs the rate otherwise than the run it goes on from.
+    """Say when a resumed run weighs the rate, or computes, otherwise than the run before.
 
     Model, optimizer and learning rate follow the checkpoint; λ, like the number of steps and
     every option of the loss and the trainer, follows the command line.
     """
-    for name in ("rate_weight", "rate_weight_schedule", "rate_weight_midpoint"):
+    for name in ("rate_weight", "rate_weight_schedule", "rate_weight_midpoint", "model_dtype"):
         now, then = getattr(opt, name), getattr(before, name)
         if now != then:
             logger.warning("-%s: the checkpoint had %s; going on with %s", name, then, now)

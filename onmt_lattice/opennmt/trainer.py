@@ -18,6 +18,7 @@ from onmt_lattice.codebook import CodebookUsage
 from onmt_lattice.errors import Interrupted
 from onmt_lattice.noise import SentenceNoise
 from onmt_lattice.opennmt.checkpoint import random_state
+from onmt_lattice.opennmt.devices import products
 from onmt_lattice.opennmt.interruption import StopRequest
 from onmt_lattice.opennmt.model import Autoencoder
 from onmt_lattice.opennmt.patience import fresh_scores, patience_of
@@ -33,6 +34,7 @@ class RateTrainer(Trainer):
         batches_taken: how many batches the run has taken from its data.
         data: where they come from, which knows the position there.
         noise_seed: seed of the dither and noise of validation.
+        precision: of the products of matrices in a step; see :func:`~.devices.products`.
         unreported: statistics of the steps since the last report.
         carried: sums of the statistics that a resumed run had not reported yet, if there are any.
         best: the least total of NLL and rate of a validation so far, bits a token.
@@ -50,6 +52,7 @@ class RateTrainer(Trainer):
         if self.earlystopper is not None:
             fresh_scores(self.earlystopper)
         self.noise_seed = 0
+        self.precision = "highest"
         self.unreported = RateStatistics()
         self.carried: dict[str, float] | None = None
         self.best = math.inf
@@ -88,7 +91,8 @@ class RateTrainer(Trainer):
         if self.carried is not None:
             report_stats.carry_on(self.carried)
             self.carried = None
-        super()._gradient_accumulation(true_batches, normalization, total_stats, report_stats)
+        with products(self.precision):
+            super()._gradient_accumulation(true_batches, normalization, total_stats, report_stats)
 
     def resume_average(self, raw: list[Tensor] | None) -> None:
         """Go on with the ``raw`` parameters of a checkpoint whose model is their moving average."""
