@@ -18,13 +18,15 @@ Build = Callable[..., Any]
 LINES = lines_of(800, 1)[:24]
 
 
-def seen(trainer: Any, validate: bool) -> dict[str, tuple[str, bool]]:
-    """Return torch's precision at some products of a batch, and whether they are in bfloat16."""
-    found: dict[str, tuple[str, bool]] = {}
+def seen(trainer: Any, validate: bool) -> dict[str, tuple[str, bool, bool]]:
+    """Return torch's precision at some products of a batch, cuDNN's, and if in bfloat16."""
+    found: dict[str, tuple[str, bool, bool]] = {}
 
     def note(name: str) -> Callable[..., None]:
         def hook(module: nn.Module, args: Any, out: Any) -> None:
-            found[name] = torch.get_float32_matmul_precision(), torch.is_autocast_enabled("cpu")
+            half = torch.is_autocast_enabled("cpu")
+            tf32 = torch.backends.cudnn.allow_tf32
+            found[name] = torch.get_float32_matmul_precision(), tf32, half
 
         return hook
 
@@ -46,10 +48,11 @@ def test_the_bottleneck_and_validation_stay_in_single_precision(
 ) -> None:
     monkeypatch.setattr("onmt_lattice.opennmt.gru.applies", lambda *args: False)
     found = seen(build(model_dtype=dtype), validate)
-    assert found["map"] == ("highest", False)
-    precision = "high" if dtype == "tf32" and not validate else "highest"
-    assert found["decoder"] == (precision, dtype == "bf16" and not validate)
+    assert found["map"] == ("highest", False, False)
+    tf32, half = (dtype == name and not validate for name in ("tf32", "bf16"))
+    assert found["decoder"] == ("high" if tf32 else "highest", tf32, half)
     assert torch.get_float32_matmul_precision() == "highest"
+    assert torch.backends.cudnn.allow_tf32  # as torch has it
 
 
 def test_a_step_in_bfloat16_is_near_that_in_single_precision(build: Build) -> None:

@@ -16,10 +16,15 @@ def can_look(x: Tensor) -> bool:
 
 @contextmanager
 def products(precision: str) -> Iterator[None]:
-    """Multiply matrices of single precision as :func:`torch.set_float32_matmul_precision` says."""
-    before = torch.get_float32_matmul_precision()
+    """Multiply matrices of single precision as :func:`torch.set_float32_matmul_precision` says.
+
+    So do RNNs on a GPU, to which cuDNN would give TF32 whatever that says.
+    """
+    before, cudnn = torch.get_float32_matmul_precision(), torch.backends.cudnn.allow_tf32
     torch.set_float32_matmul_precision(precision)
+    torch.backends.cudnn.allow_tf32 = precision != "highest"
     try:
         yield
     finally:
         torch.set_float32_matmul_precision(before)
+        torch.backends.cudnn.allow_tf32 = cudnn

@@ -15,6 +15,7 @@ from tqdm import tqdm
 from onmt_lattice.bottlenecks import Bottlenecked
 from onmt_lattice.noise import SentenceNoise
 from onmt_lattice.opennmt.checkpoint import LoadedAutoencoder
+from onmt_lattice.opennmt.devices import products
 from onmt_lattice.opennmt.logits import Logits
 from onmt_lattice.opennmt.sentences import Sentence
 
@@ -98,6 +99,7 @@ class Scorer:
         order, results = _by_length(sentences), []
         with (
             torch.inference_mode(),
+            products("highest"),
             tqdm(total=len(sentences), unit="sent", desc="scoring", disable=not progress) as bar,
         ):
             for start in range(0, len(order), self.batch_size):

@@ -183,7 +183,7 @@ class RateTrainer(Trainer):
         quantized, relaxed = RateStatistics(), RateStatistics()
         batch = None
         usage = CodebookUsage()
-        with self._evaluated(moving_average), torch.no_grad():
+        with self._evaluated(moving_average), torch.no_grad(), products("highest"):
             for batch in valid_iter:
                 with torch.autocast("cuda", enabled=self.optim.amp):
                     x = self.model.encoder.represent(*batch.src)

@@ -19,6 +19,7 @@ from onmt_lattice.errors import UserError
 from onmt_lattice.files import check_output, write_lines
 from onmt_lattice.opennmt import plugin
 from onmt_lattice.opennmt.checkpoint import LoadedAutoencoder, load_autoencoder
+from onmt_lattice.opennmt.devices import products
 from onmt_lattice.opennmt.greedy import greedy
 from onmt_lattice.opennmt.options import translate_parser
 from onmt_lattice.opennmt.parsing import parse
@@ -71,7 +72,8 @@ def reconstruct(
         opt: options of ``onmt_lattice translate``.
     """
     search = _decode_greedily if _is_greedy(opt) else _search
-    lines = search(loaded, sentences, outputs, opt)
+    with torch.inference_mode(), products("highest"):
+        lines = search(loaded, sentences, outputs, opt)
     n = opt.n_best
     return [
         [undo(pipe, line) for line in lines[i * n : (i + 1) * n]] for i in range(len(sentences))
@@ -103,8 +105,7 @@ def _decode_greedily(
     field = loaded.fields["tgt"].base_field
     tokens, index = field.vocab.itos, field.vocab.stoi
     begin, end = index[field.init_token], index[field.eos_token]
-    with torch.inference_mode():
-        decoded = greedy(loaded.model, outputs, begin, end, opt.max_length).tolist()
+    decoded = greedy(loaded.model, outputs, begin, end, opt.max_length).tolist()
     return [" ".join(tokens[i] for i in takewhile(end.__ne__, words)) for words in decoded]
 
 
@@ -112,7 +113,7 @@ def _search(
     loaded: LoadedAutoencoder, sentences: list[Sentence], outputs: Tensor, opt: Namespace
 ) -> list[str]:
     scorer = onmt.translate.GNMTGlobalScorer.from_opt(opt)
-    with io.StringIO() as out, torch.inference_mode():
+    with io.StringIO() as out:
         translator = Reconstructor.from_opt(
             loaded.model, loaded.fields, opt, loaded.opt, scorer, out, report_score=False
         )
