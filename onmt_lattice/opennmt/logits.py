@@ -13,9 +13,9 @@ from onmt_lattice.opennmt.aligned import aligned
 LOGITS_AT_ONCE = 2**23  # 32 MiB in single precision
 
 
-def slices(length: int, vocabulary: int) -> Iterator[slice]:
-    """Yield slices of ``length`` rows, each with :data:`LOGITS_AT_ONCE` logits or fewer."""
-    size = max(1, LOGITS_AT_ONCE // vocabulary)
+def slices(length: int, vocabulary: int, times: int = 1) -> Iterator[slice]:
+    """Yield slices of ``length`` rows, of at most ``times`` :data:`LOGITS_AT_ONCE` logits each."""
+    size = max(1, times * LOGITS_AT_ONCE // vocabulary)
     for start in range(0, length, size):
         yield slice(start, min(start + size, length))
 
@@ -39,7 +39,7 @@ class Logits:
         """Yield slices of ``rows`` ``(N, dim)`` with their logits, which the next overwrite."""
         rows = torch.cat([rows.float(), rows.new_ones(len(rows), 1, dtype=torch.float)], 1)
         vocabulary = self._weight.shape[1]
-        for part in slices(len(rows), vocabulary):
+        for part in slices(len(rows), vocabulary, times=2):
             size = part.stop - part.start
             if size > len(self._room):
                 self._room = aligned(size, vocabulary, rows)
