@@ -68,6 +68,29 @@ def test_the_greatest_logit_is_found(
     assert len(found.unique()) > 3
 
 
+@pytest.mark.parametrize("size", [1e18, 1e30, 3e38, torch.nan])  # the last three have no bound
+def test_what_has_no_bound_is_a_word_all_the_same(size: float) -> None:
+    torch.manual_seed(3)
+    linear, rows = nn.Linear(24, 900), size * torch.randn(5, 24)
+    with torch.inference_mode():
+        assert torch.equal(Argmax(linear, True)(rows), Argmax(linear, False)(rows))
+
+
+def test_few_words_are_weighed_one_by_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    torch.manual_seed(3)
+    linear, rows = nn.Linear(24, 900), torch.randn(50, 24)
+    argmax = Argmax(linear, True)
+    with torch.inference_mode():
+        expected = argmax(rows)
+        monkeypatch.setattr(argmax, "_weighed", lambda rows: torch.full((len(rows),), -1))
+        assert torch.equal(argmax(rows), expected)
+        linear.weight.mul_(0).add_(1e-6 * torch.randn(900, 24))  # logits too close to be told apart
+        linear.bias.zero_().add_(1)
+        close = Argmax(linear, True)
+        monkeypatch.setattr(close, "_weighed", lambda rows: torch.full((len(rows),), -1))
+        assert (close(rows) == -1).all()
+
+
 @pytest.mark.parametrize("screening", [False, True])
 def test_of_equal_logits_the_first_is_taken(screening: bool) -> None:
     linear = nn.Linear(3, 50)

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from functools import cached_property
+
 import torch
 from torch import Tensor, nn
 
-from onmt_lattice.opennmt.logits import slices
+from onmt_lattice.opennmt.logits import Logits, slices, with_bias, with_one
 
 ROUNDING = 2**-8  # the largest relative error of a number in bfloat16
+MOST = 64  # words a row, on average, that are weighed again one by one
 
 
 def screens(device: torch.device) -> bool:
@@ -20,7 +23,8 @@ class Argmax:
     """The index of the greatest logit of a row, the first of several.
 
     If it ``screens``, all words are weighed in bfloat16, whose error has a bound: only those words
-    that may have the greatest logit within it are weighed again, in single precision.
+    that may have the greatest logit within it are weighed again, in single precision. Where these
+    are too many, or a number is so large that there is no bound, all words are.
 
     Args:
         linear: from the decoder's outputs to the vocabulary.
@@ -28,29 +32,43 @@ class Argmax:
     """
 
     def __init__(self, linear: nn.Linear, screening: bool | None = None) -> None:
-        self._weight, self._bias = linear.weight.detach().float(), linear.bias.detach().float()
-        weight = torch.cat([self._weight, self._bias[:, None]], 1)
-        screening = screens(weight.device) if screening is None else screening
-        self._longest = float(weight.norm(dim=1).amax()) if screening else None
-        self._columns = weight.t().to(torch.bfloat16 if screening else torch.float).contiguous()
+        self._linear = linear
+        self._screens = screens(linear.weight.device) if screening is None else screening
+        if self._screens:
+            self._weight = with_bias(linear)
+            self._longest = float(self._weight.norm(dim=1).amax())
+            self._columns = self._weight.t().bfloat16().contiguous()
 
     def __call__(self, rows: Tensor) -> Tensor:
         """Return ``(N,)`` int64 for ``rows`` ``(N, dim)``, the decoder's outputs."""
-        rows = torch.cat([rows.float(), rows.new_ones(len(rows), 1, dtype=torch.float)], 1)
-        parts = [self._of(rows[part]) for part in slices(len(rows), self._columns.shape[1])]
-        return torch.cat(parts)
+        if not self._screens:
+            return self._weighed(rows)
+        return torch.cat([self._screened(rows[part]) for part in slices(len(rows), self._words)])
 
-    def _of(self, rows: Tensor) -> Tensor:
-        logits = rows.to(self._columns.dtype) @ self._columns
-        if self._longest is None:
-            return logits.argmax(1)
+    @property
+    def _words(self) -> int:
+        return self._linear.out_features
+
+    @cached_property
+    def _logits(self) -> Logits:
+        return Logits(self._linear)
+
+    def _weighed(self, rows: Tensor) -> Tensor:
+        return torch.cat([logits.argmax(1) for _, logits in self._logits.of(rows)])
+
+    def _screened(self, outputs: Tensor) -> Tensor:
+        rows = with_one(outputs)
+        logits = rows.bfloat16() @ self._columns
         top = logits.amax(1, keepdim=True).float()
         # Each of two logits, as it is, is off by the errors of its factors and by its own.
         error = 2.1 * ROUNDING * rows.norm(dim=1, keepdim=True) * self._longest
         least = top - 2 * error - 4.1 * ROUNDING * top.abs()
-        row, word = (logits >= least.to(logits.dtype)).nonzero(as_tuple=True)
-        exact = (rows[row, :-1] * self._weight[word]).sum(1) + self._bias[word]
+        less = logits < least.to(logits.dtype)  # nothing is, where there is no number
+        row, word = less.logical_not_().nonzero(as_tuple=True)
+        if len(row) > MOST * len(rows):
+            return self._weighed(outputs)
+        exact = (rows[row] * self._weight[word]).sum(1)
         best = exact.new_full((len(rows),), -torch.inf).scatter_reduce(0, row, exact, "amax")
         wins = exact == best[row]
-        first = word.new_full((len(rows),), logits.shape[1])
+        first = word.new_full((len(rows),), self._words)
         return first.scatter_reduce(0, row[wins], word[wins], "amin")

@@ -20,6 +20,16 @@ def slices(length: int, vocabulary: int, times: int = 1) -> Iterator[slice]:
         yield slice(start, min(start + size, length))
 
 
+def with_bias(linear: nn.Linear) -> Tensor:
+    """Return ``(vocabulary, dim + 1)``, weights and bias, which :func:`with_one` multiplies."""
+    return torch.cat([linear.weight.detach(), linear.bias.detach()[:, None]], 1).float()
+
+
+def with_one(rows: Tensor) -> Tensor:
+    """Return ``rows`` ``(N, dim)`` in single precision, a 1 behind each."""
+    return torch.cat([rows.float(), rows.new_ones(len(rows), 1, dtype=torch.float)], 1)
+
+
 class Logits:
     """Logits in bits: log2 of probabilities, but for a constant of each row; without gradient.
 
@@ -31,13 +41,13 @@ class Logits:
     """
 
     def __init__(self, linear: nn.Linear) -> None:
-        weight = torch.cat([linear.weight.detach(), linear.bias.detach()[:, None]], 1).float()
+        weight = with_bias(linear)
         self._weight = weight.mul_(1 / math.log(2)).t().contiguous()  # (dim + 1, vocabulary)
         self._room = aligned(0, len(weight), weight)
 
     def of(self, rows: Tensor) -> Iterator[tuple[slice, Tensor]]:
         """Yield slices of ``rows`` ``(N, dim)`` with their logits, which the next overwrite."""
-        rows = torch.cat([rows.float(), rows.new_ones(len(rows), 1, dtype=torch.float)], 1)
+        rows = with_one(rows)
         vocabulary = self._weight.shape[1]
         for part in slices(len(rows), vocabulary, times=2):
             size = part.stop - part.start
