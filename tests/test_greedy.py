@@ -19,7 +19,7 @@ from onmt_lattice.opennmt.sentences import read_sentences, token_index, trained_
 Trained = Callable[[str], Path]
 
 
-@pytest.mark.parametrize("longest", [1, 4, 30])
+@pytest.mark.parametrize("longest", [1, 4, 2**31 - 1])
 @pytest.mark.parametrize("at_once", [512, 7])
 def test_the_lines_are_those_of_the_search(
     trained: Trained,
@@ -44,7 +44,7 @@ def test_the_lines_are_those_of_the_search(
 def test_nothing_is_decoded_to_nothing(trained: Trained) -> None:
     model = load_autoencoder(trained("gaussian")).model
     outputs = torch.empty(0, model.encoder.bottleneck.input_dim)
-    assert greedy.greedy(model, outputs, begin=2, end=3, longest=5).shape == (0, 5)
+    assert greedy.greedy(model, outputs, begin=2, end=3, longest=5) == []
 
 
 @pytest.mark.parametrize("screening", [False, True])

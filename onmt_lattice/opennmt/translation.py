@@ -105,7 +105,7 @@ def _decode_greedily(
     field = loaded.fields["tgt"].base_field
     tokens, index = field.vocab.itos, field.vocab.stoi
     begin, end = index[field.init_token], index[field.eos_token]
-    decoded = greedy(loaded.model, outputs, begin, end, opt.max_length).tolist()
+    decoded = greedy(loaded.model, outputs, begin, end, opt.max_length)
     return [" ".join(tokens[i] for i in takewhile(end.__ne__, words)) for words in decoded]
 
 
