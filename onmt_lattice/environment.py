@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+import sys
 from importlib.metadata import version
 
 from onmt_lattice import __version__
@@ -14,6 +15,19 @@ def cores() -> int:
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
+
+
+def python() -> list[str]:
+    """Return the words that start a Python which imports what this one does; ``-m MODULE`` follows.
+
+    By itself ``python -m`` looks into the working folder first, where a ``random.py`` may lie.
+    """
+    paths = [path or os.getcwd() for path in sys.path]
+    code = (
+        f"import sys; sys.path[:] = {paths!r}; del sys.argv[: sys.argv.index('-m') + 1]; "
+        f"import runpy; runpy.run_module(sys.argv[0], run_name='__main__', alter_sys=True)"
+    )
+    return [sys.executable, "-c", code]
 
 
 def versions(*packages: str) -> dict[str, str]:

@@ -6,12 +6,13 @@ import os
 import subprocess
 import sys
 from importlib.metadata import PackageNotFoundError
+from pathlib import Path
 
 import pytest
 import torch
 
 from onmt_lattice import __version__
-from onmt_lattice.environment import cores, versions
+from onmt_lattice.environment import cores, python, versions
 
 
 def test_a_process_bound_to_one_core_has_one() -> None:
@@ -23,6 +24,28 @@ def test_a_process_bound_to_one_core_has_one() -> None:
         "os.sched_setaffinity(0, list(os.sched_getaffinity(0))[:1]); print(cores())"
     )
     assert subprocess.check_output([sys.executable, "-c", code], text=True) == "1\n"
+
+
+def test_a_module_that_is_run_imports_what_this_process_does(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A folder of modules of the same names, in which commands are typed, is looked into last."""
+    here, path = tmp_path / "here", tmp_path / "path"
+    for folder in (here, path):
+        folder.mkdir()
+        for name in ("onmt", "random", "runpy", "module"):
+            (folder / f"{name}.py").write_text("raise ImportError(__file__)")
+    (path / "random.py").unlink()
+    (path / "onmt.py").write_text("")
+    (path / "runpy.py").unlink()
+    show = "import onmt, random, sys; print(onmt.__file__, __name__, *sys.argv)"
+    (path / "module.py").write_text(show)
+    monkeypatch.syspath_prepend(path)
+    words = [*python(), "-m", "module", "-m", "two words"]
+    shown = subprocess.check_output(words, cwd=here, text=True)
+    assert shown.split() == [
+        *(f"{path}/onmt.py", "__main__", f"{path}/module.py", "-m", "two", "words")
+    ]
 
 
 def test_versions_are_those_that_are_at_work() -> None:

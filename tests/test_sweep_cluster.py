@@ -132,8 +132,10 @@ def interrupt_when(monkeypatch: pytest.MonkeyPatch, found: Callable[[], Any]) ->
 
 
 def test_jobs_bring_runs_to_their_end_only_so_many_at_a_time(
-    tmp_path: Path, slurm: FakeSlurm
+    tmp_path: Path, slurm: FakeSlurm, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    (tmp_path / "random.py").write_text("raise ImportError('the working folder was looked into')")
+    monkeypatch.chdir(tmp_path)
     both = f"echo + >> $F/../log; sleep 0.4; echo - >> $F/../log; {TRAINED}"
     runs = [run_in(tmp_path, name, both) for name in "abc"]
     broken = run_in(tmp_path, "broken", "echo out of luck; exit 3")
@@ -145,7 +147,7 @@ def test_jobs_bring_runs_to_their_end_only_so_many_at_a_time(
     assert max(sum(under_way[:i]) for i in range(7)) <= 2
     assert manifest.failed() == [broken, killed]
     assert re.search(r"exit status 3(.|\n)*out of luck", manifest[broken].error or "")
-    assert "signal 9 ended sh" in (manifest[killed].error or "")
+    assert "signal 9 ended a command of run killed" in (manifest[killed].error or "")
 
 
 def test_a_run_that_a_process_of_this_machine_works_on_is_no_job(

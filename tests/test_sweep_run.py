@@ -40,8 +40,8 @@ def test_training_goes_on_from_the_last_checkpoint(tmp_path: Path) -> None:
     run = run_in(tmp_path)
     touch(run, "model_step_5.pt", "model_step_10.pt")
     words = run.command(("-gpu_ranks", "0")) or []
-    assert words[3:6] == ["train", "-config", str(run.config)]
-    assert words[6:] == ["-gpu_ranks", "0", "-resume", "auto"]
+    assert words[5:8] == ["train", "-config", str(run.config)]
+    assert words[8:] == ["-gpu_ranks", "0", "-resume", "auto"]
     assert not run.trained and run.step() == 10
 
 
@@ -51,7 +51,7 @@ def test_a_fixed_run_is_judged_by_its_last_checkpoint(tmp_path: Path) -> None:
     touch(run, "model_step_5.pt", "model_step_20.pt")
     (command,) = run.commands()
     folder = str(run.folder)
-    assert command[3:] == [
+    assert command[5:] == [
         *("evaluate", "-src", "test.en", "-output", folder, "-reconstruct", folder),
         *("-model", f"{folder}/model_step_20.pt"),
     ]

@@ -116,6 +116,7 @@ def main(argv: list[str] | None = None) -> int:
         print(f"onmt_lattice {__version__}")
         return 0
     name, rest = words[0], words[1:]
+    os.environ.setdefault("PYTHONSAFEPATH", "1")  # what it starts imports nothing from this folder
     quiet_opennmt()
     try:
         if name not in COMMANDS:

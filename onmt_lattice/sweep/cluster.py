@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 import shutil
 import subprocess
 import time
@@ -11,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from onmt_lattice.environment import python
 from onmt_lattice.errors import UserError
 from onmt_lattice.locks import locked
 from onmt_lattice.report.results import RUNNING
@@ -208,7 +210,12 @@ def cluster_workers(
             f"-cluster {SLURM}: no {', '.join(missing)} on this machine; start the sweep on one "
             f"that jobs of Slurm can be submitted from"
         )
-    executor = submitit.AutoExecutor(folder / FOLDER, cluster=SLURM, slurm_max_num_timeout=TIMEOUTS)
+    executor = submitit.AutoExecutor(
+        folder / FOLDER,
+        cluster=SLURM,
+        slurm_max_num_timeout=TIMEOUTS,
+        slurm_python=shlex.join(python()),
+    )
     _check(options)
     try:
         executor.update_parameters(**_parameters(gpus_a_run, options))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +12,7 @@ from typing import Any, ClassVar
 import yaml
 
 from onmt_lattice.bottlenecks import has_code
+from onmt_lattice.environment import python
 from onmt_lattice.errors import UserError
 from onmt_lattice.files import checkpoints, read_json, write_text
 from onmt_lattice.report.results import FIXED
@@ -23,7 +23,7 @@ BOTTLENECK = "gaussian"  # as train, where nothing else is said
 # What evaluate writes of a checkpoint, by the option that asks for it.
 OUTPUTS = {".json": "-output", ".txt": "-reconstruct", ".tsv": "-scores"}
 RESUME = ("-resume", "auto")
-PROGRAM = (sys.executable, "-m", "onmt_lattice")
+PROGRAM = (*python(), "-m", "onmt_lattice")
 
 
 @dataclass(frozen=True, eq=False)

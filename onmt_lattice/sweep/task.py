@@ -61,7 +61,7 @@ class Task:
             self.end()
         if status < 0:  # says nothing about the run; what ended it may be about to end the job
             time.sleep(LINGER_SECONDS)
-            sys.exit(f"signal {-status} ended {' '.join(command)}")
+            sys.exit(f"signal {-status} ended a command of run {self.run.name}")
         return status
 
     def end(self) -> None:
