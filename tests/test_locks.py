@@ -55,10 +55,19 @@ def test_the_only_user_holds_the_lock_and_lets_go(
         pass
 
 
+def test_locks_of_other_names_are_others(tmp_path: Path) -> None:
+    with only_user(tmp_path), only_user(tmp_path, ".m.lock", "-save_model m"):
+        with pytest.raises(UserError, match="^-save_model m: another run"):
+            with only_user(tmp_path, ".m.lock", "-save_model m"):
+                pass
+
+
 def test_a_file_system_without_locks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(file: int, how: int) -> None:
         raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
 
     monkeypatch.setattr("fcntl.flock", refuse)
-    with pytest.raises(UserError, match=r"cannot be locked \(No locks.*another -output"):
+    with pytest.raises(
+        UserError, match=r"cannot be locked \(No locks.*a file system that has locks"
+    ):
         locked(tmp_path)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import re
 import shutil
 import signal
@@ -20,6 +22,7 @@ from test_training import assert_equal, assert_same_end, load, train
 from onmt_lattice.cli import main
 from onmt_lattice.history import read_history
 from onmt_lattice.opennmt.checkpoint import write_checkpoint
+from onmt_lattice.opennmt.resumption import only_training
 
 Mistake = Callable[..., str]
 STEPS = {"train_steps": 30, "save_checkpoint_steps": 10, "valid_steps": 15, "report_every": 4}
@@ -163,6 +166,30 @@ def test_a_run_does_not_start_where_there_are_checkpoints(
     )
 
 
+def test_one_training_at_a_time_writes_checkpoints_of_a_name(
+    corpus: Corpus, tmp_path: Path, mistake: Mistake, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    base, part = tmp_path / "m", tmp_path / ".m_step_2.pt.abcdefgh.part.pt"
+    config = corpus.yaml(tmp_path / "a.yaml", save_model=str(base), train_steps=2)
+    part.touch()
+    with only_training(str(base)):
+        part.touch()  # of a save under way
+        for words in ((), ("-resume", "auto")):
+            said = mistake("train", "-config", config, *words)
+            assert f"-save_model {base}: another run is at work there" in said
+        assert part.exists()
+        train(config, "-save_model", tmp_path / "other")
+
+    def refuse(file: int, how: int) -> None:
+        raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
+
+    monkeypatch.setattr("fcntl.flock", refuse)
+    log = tmp_path / "log"
+    train(config, "-log_file", log)
+    assert f"WARNING] -save_model {base}: cannot be locked" in log.read_text()
+    assert (tmp_path / "m_step_2.pt").exists() and not part.exists()
+
+
 def test_a_damaged_checkpoint_falls_back_to_the_one_before(
     corpus: Corpus, tmp_path: Path, mistake: Mistake
 ) -> None:
@@ -176,7 +203,7 @@ def test_a_damaged_checkpoint_falls_back_to_the_one_before(
     train(config, "-resume", "auto")
     assert "m_step_4.pt: not a checkpoint, or damaged; looking" in (tmp_path / "log").read_text()
     assert_equal(load(damaged)["model"], whole["model"])
-    assert not list(tmp_path.glob(".m*"))
+    assert not list(tmp_path.glob(".m*.part*"))
     for path in tmp_path.glob("m_step_*.pt"):
         path.write_bytes(b"garbage")
     assert "none of the 2 checkpoints" in mistake("train", "-config", config, "-resume", "auto")
@@ -267,7 +294,7 @@ def test_a_disk_that_fills_up(
     said = mistake("train", "-config", config)
     assert f"checkpoint {tmp_path}/m_step_20.pt: cannot be written (" in said
     assert "No space left" in said and f"the last good one is {tmp_path}/m_step_10.pt" in said
-    assert not list(tmp_path.glob(".m*"))
+    assert not list(tmp_path.glob(".m*.part*"))
 
 
 def test_steps_without_a_finite_gradient_are_left_out_and_too_many_stop(

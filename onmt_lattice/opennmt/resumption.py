@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import secrets
 from argparse import Namespace
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +14,30 @@ from onmt.utils.logging import logger
 
 from onmt_lattice.errors import UserError
 from onmt_lattice.files import can_write, checkpoints, remove_parts
+from onmt_lattice.locks import LOCK, NoLocks, only_user
 from onmt_lattice.opennmt.checkpoint import OUR_KEY, load_checkpoint
 from onmt_lattice.opennmt.options import AUTO
+
+
+@contextmanager
+def only_training(save_model: str) -> Iterator[None]:
+    """Let no other training write checkpoints under ``save_model``; remove parts of killed saves.
+
+    Where the file system has no locks, a warning leaves that to the user.
+
+    Raises:
+        UserError: if no checkpoint can be written there, or another training is at work.
+    """
+    _check_path(save_model)
+    folder, name = os.path.split(save_model)
+    with ExitStack() as stack:
+        try:
+            lock = only_user(Path(folder), f".{name}{LOCK}", f"-save_model {save_model}")
+            stack.enter_context(lock)
+        except NoLocks as error:
+            logger.warning("%s", error)
+        remove_parts(save_model)
+        yield
 
 
 def newest_whole(save_model: str) -> tuple[Path, dict[str, Any]] | None:
@@ -47,7 +71,6 @@ def settle_start(opt: Namespace) -> dict[str, Any] | None:
     Raises:
         UserError: if it would overwrite, or get mixed up with, the checkpoints of another run.
     """
-    _check_path(opt.save_model)
     found = newest_whole(opt.save_model) if opt.resume == AUTO else None
     start: dict[str, Any] | None = None
     if found is not None:
@@ -71,7 +94,7 @@ def _remove_older(opt: Namespace, step: int) -> None:
 
 
 def _check_path(save_model: str) -> None:
-    """Refuse a base path at which no checkpoint can be written, and remove parts of killed saves.
+    """Refuse a base path at which no checkpoint can be written.
 
     Raises:
         UserError: if it is that of a folder, or a file cannot be made beside it.
@@ -89,7 +112,6 @@ def _check_path(save_model: str) -> None:
             f"-save_model {save_model}: no checkpoint can be written to {folder or '.'} "
             f"({error.strerror})"
         ) from error
-    remove_parts(save_model)
 
 
 def _refuse_to_overwrite(save_model: str, begin: int) -> None:

@@ -22,7 +22,7 @@ from onmt_lattice.opennmt.corpora import check_texts, target_is_source
 from onmt_lattice.opennmt.interruption import PassedOn
 from onmt_lattice.opennmt.options import parse_train
 from onmt_lattice.opennmt.ranges import RANGES
-from onmt_lattice.opennmt.resumption import settle_start
+from onmt_lattice.opennmt.resumption import only_training, settle_start
 from onmt_lattice.opennmt.settings import bottleneck_settings, check_shapes, check_single_path
 from onmt_lattice.opennmt.vocabulary_file import read_vocabulary
 from onmt_lattice.ranges import check_ranges
@@ -39,11 +39,12 @@ def train(argv: list[str]) -> None:
     check_options(opt)
     init_logger(opt.log_file)
     check_texts(yaml.safe_load(opt.data))
-    plugin.go_on_from(settle_start(opt))
-    if opt.world_size == 1:
-        onmt.bin.train.train(opt)
-    else:
-        _train_in_several(opt)
+    with only_training(opt.save_model):
+        plugin.go_on_from(settle_start(opt))
+        if opt.world_size == 1:
+            onmt.bin.train.train(opt)
+        else:
+            _train_in_several(opt)
 
 
 def _train_in_several(opt: Namespace) -> None:
