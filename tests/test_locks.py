@@ -57,7 +57,7 @@ def test_the_only_user_holds_the_lock_and_lets_go(
 
 def test_locks_of_other_names_are_others(tmp_path: Path) -> None:
     with only_user(tmp_path), only_user(tmp_path, ".m.lock", "-save_model m"):
-        with pytest.raises(UserError, match="^-save_model m: another run"):
+        with pytest.raises(UserError, match=r"^-save_model m: another run"):
             with only_user(tmp_path, ".m.lock", "-save_model m"):
                 pass
 
