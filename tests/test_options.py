@@ -102,6 +102,13 @@ def test_every_numeric_option_has_a_range_that_holds_its_default() -> None:
                     check_ranges({name: value}, {name: ranges[name]})
 
 
+@pytest.mark.parametrize(
+    ("option", "value"), [("optim", "sparseadam"), ("optim", "fusedadam"), ("model_dtype", "fp16")]
+)
+def test_what_cannot_take_a_step_here(refused: Mistake, option: str, value: str) -> None:
+    assert f"-{option} {value}: " in refused(**{option: value})
+
+
 def test_gpu_ranks_without_a_gpu(refused: Mistake, monkeypatch: pytest.MonkeyPatch) -> None:
     import torch
 
@@ -132,6 +139,7 @@ SECOND_PATHS: list[tuple[str, Any]] = [
     ("encoder_type", "brnn"),
     ("encoder_type", "transformer"),
     ("model_task", "lm"),
+    ("src_feats_vocab", "{f: vocab.txt}"),
     ("lambda_align", 0.1),
     ("lambda_coverage", 0.1),
     ("truncated_decoder", 5),

@@ -65,6 +65,11 @@ def stock(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
             (onmt.utils, "Statistics", onmt.utils.statistics.Statistics),
             (onmt, "Trainer", onmt.trainer.Trainer),
             (onmt.bin.train, "single_main", onmt.train_single.main),
+            (onmt.bin.train, "make_transforms", onmt.transforms.make_transforms),
+            (
+                *(onmt.bin.train, "prepare_pretrained_embeddings"),
+                onmt.modules.embeddings.prepare_pretrained_embeddings,
+            ),
             (onmt.bin.train, "load_checkpoint", onmt.models.model_saver.load_checkpoint),
             (onmt.bin.train, "batch_producer", plugin._stock_batch_producer),
             (onmt.bin.train, "_build_train_iter", onmt.train_single._build_train_iter),

@@ -200,7 +200,7 @@ def test_transforms_that_empty_a_line_or_cannot_be_built(
     loaded = load_autoencoder(trained("gaussian"))
     loaded.opt.data = {"c": {"transforms": ["sentencepiece"]}}
     loaded.opt.src_subword_model = "/nowhere.model"
-    with pytest.raises(UserError, match=r"transforms \['sentencepiece'\], which cannot be built"):
+    with pytest.raises(UserError, match=r"transforms \['sentencepiece'\]: .*cannot be built"):
         read(["a word"], loaded)
     loaded.opt.data = {"c": {"transforms": []}}
     monkeypatch.setattr("onmt.transforms.TransformPipe.apply", lambda *_, **__: None)

@@ -8,11 +8,12 @@ from itertools import islice
 from typing import Any
 
 from onmt.constants import CorpusName
-from onmt.transforms import TransformPipe, make_transforms
+from onmt.transforms import TransformPipe
 from onmt.utils.logging import logger
 
 from onmt_lattice.errors import UserError
 from onmt_lattice.opennmt.sentences import segmented
+from onmt_lattice.opennmt.transforms import make_transforms
 from onmt_lattice.text import is_sentence, lines_of
 
 FOREIGN_SHARE = 0.5  # of the tokens unknown, above which a text is refused

@@ -17,6 +17,8 @@ name                                            what stands there now, and why
 ``bin.train.single_main``                       :func:`run_process`, a process that resumes exactly
 ``bin.train._init_train``                       refuses a vocabulary that does not fit the text
 ``bin.train.batch_producer``                    leaves signals to the process that has started it
+``bin.train.make_transforms``                   tells what a transform cannot be built from
+``bin.train.prepare_pretrained_embeddings``     reads words with spaces, tells what is no vector
 ``bin.train.load_checkpoint``                   reads checkpoints without running code
 ``bin.train._build_train_iter``                 batches that go on from any place in the texts
 ``utils.distributed.all_gather_list``           needs CUDA; processes on the CPU gather over gloo
@@ -54,7 +56,9 @@ from onmt_lattice.opennmt.process import position_of, run_process
 from onmt_lattice.opennmt.statistics import RateStatistics
 from onmt_lattice.opennmt.stream import TrainingBatches, training_batches
 from onmt_lattice.opennmt.trainer import RateTrainer
+from onmt_lattice.opennmt.transforms import make_transforms
 from onmt_lattice.opennmt.vocabulary_file import read_vocabulary
+from onmt_lattice.opennmt.word_vectors import prepare_embeddings
 
 _stock_build_model = onmt.model_builder.build_task_specific_model
 _stock_build_loss = onmt.utils.loss.build_loss_compute
@@ -146,6 +150,8 @@ def install() -> None:
     onmt.bin.train.single_main = single_main
     onmt.bin.train._init_train = init_train
     onmt.bin.train.batch_producer = batch_producer
+    onmt.bin.train.make_transforms = make_transforms
+    onmt.bin.train.prepare_pretrained_embeddings = prepare_embeddings
     onmt.bin.train.load_checkpoint = load_checkpoint
     onmt.bin.train._build_train_iter = training_batches
     onmt.utils.distributed.all_gather_list = all_gather_list

@@ -7,12 +7,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from onmt.transforms import TransformPipe, get_transforms_cls, make_transforms
+from onmt.transforms import TransformPipe, get_transforms_cls
 from onmt.transforms.tokenize import BPETransform, SentencePieceTransform
 from onmt.utils.parse import ArgumentParser
 
 from onmt_lattice.errors import UserError
 from onmt_lattice.opennmt.checkpoint import FILE_OPTIONS, LoadedAutoencoder, embedded_files
+from onmt_lattice.opennmt.transforms import make_transforms
 from onmt_lattice.text import read_lines
 
 FILTERS = ("filtertoolong", "filterfeats")  # they drop lines; evaluation scores every line
@@ -56,10 +57,8 @@ def trained_transforms(loaded: LoadedAutoencoder) -> TransformPipe:
     names = transform_names(loaded)
     try:
         built = make_transforms(loaded.opt, get_transforms_cls(names), loaded.fields)
-    except (OSError, ValueError, RuntimeError) as error:
-        raise UserError(
-            f"the model was trained with transforms {names}, which cannot be built: {error}"
-        ) from error
+    except UserError as error:
+        raise UserError(f"the model was trained with transforms {names}: {error}") from error
     return TransformPipe.build_from([built[name] for name in names])
 
 

@@ -26,6 +26,7 @@ SINGLE_PATH: dict[str, tuple[Any, str]] = {
     "lambda_coverage": (0.0, "coverage needs attention, a second path"),
     "generator_function": ("softmax", "the NLL is a code length only under a softmax"),
     "label_smoothing": (0.0, "a smoothed loss is no code length"),
+    "src_feats_vocab": (None, "features of words would reach the encoder, and never be paid for"),
     "truncated_decoder": (0, "truncation would encode, and pay for, a sentence several times"),
 }
 

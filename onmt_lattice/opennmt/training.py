@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import importlib.util
 import os
 import re
 import signal
@@ -24,6 +25,7 @@ from onmt_lattice.opennmt.options import parse_train
 from onmt_lattice.opennmt.ranges import RANGES
 from onmt_lattice.opennmt.resumption import only_training, settle_start
 from onmt_lattice.opennmt.settings import bottleneck_settings, check_shapes, check_single_path
+from onmt_lattice.opennmt.transforms import check_tokenizer_options
 from onmt_lattice.opennmt.vocabulary_file import read_vocabulary
 from onmt_lattice.ranges import check_ranges
 
@@ -76,7 +78,9 @@ def check_options(opt: Namespace) -> None:
     """
     check_ranges(vars(opt), RANGES)
     target_is_source(opt)
+    check_tokenizer_options(opt)
     check_devices(opt)
+    check_optim(opt)
     check_single_path(opt)
     for name in ("src_vocab", "train_from"):
         path = getattr(opt, name)
@@ -107,6 +111,25 @@ def check_options(opt: Namespace) -> None:
     check_shapes(opt)
     for name, value in bottleneck_settings(opt).items():
         setattr(opt, name, value)  # so that a checkpoint outlives a change of defaults
+
+
+def check_optim(opt: Namespace) -> None:
+    """Refuse optimizers that cannot take a step here, and half precision where there is none."""
+    if opt.optim == "sparseadam":
+        raise UserError(
+            "-optim sparseadam: gradients are looked at and clipped as a whole here, which torch "
+            "does not do for sparse ones; choose adam"
+        )
+    if opt.optim == "fusedadam" and importlib.util.find_spec("fused_adam_cuda") is None:
+        raise UserError(
+            "-optim fusedadam: needs NVIDIA's apex, built with its fused_adam_cuda; choose adam, "
+            "which takes its step in one pass too"
+        )
+    if opt.model_dtype == "fp16" and not (opt.gpu_ranks and torch.cuda.is_available()):
+        raise UserError(
+            "-model_dtype fp16: half precision needs a GPU; choose bf16 on a CPU that has it, or "
+            "fp32"
+        )
 
 
 def check_devices(opt: Namespace) -> None:

@@ -7,7 +7,7 @@ from argparse import Namespace
 from collections import Counter
 
 from onmt.inputters.corpus import build_vocab as count_tokens
-from onmt.transforms import get_transforms_cls, make_transforms
+from onmt.transforms import get_transforms_cls
 from onmt.utils.logging import init_logger, logger
 from onmt.utils.misc import set_random_seed
 from onmt.utils.parse import ArgumentParser
@@ -19,6 +19,7 @@ from onmt_lattice.opennmt.corpora import check_texts, target_is_source
 from onmt_lattice.opennmt.options import build_vocab_parser, train_parser, translate_parser
 from onmt_lattice.opennmt.parsing import parse
 from onmt_lattice.opennmt.ranges import RANGES
+from onmt_lattice.opennmt.transforms import check_tokenizer_options, make_transforms
 from onmt_lattice.ranges import check_ranges
 
 
@@ -54,6 +55,7 @@ def check_options(opt: Namespace) -> None:
     if os.path.exists(opt.src_vocab) and not opt.overwrite:
         raise UserError(f"-src_vocab {opt.src_vocab}: exists already; -overwrite replaces it")
     check_ranges(vars(opt), RANGES)
+    check_tokenizer_options(opt)
     if opt.n_sample in (0, 1):
         raise UserError(f"-n_sample {opt.n_sample}: expected -1 (all lines) or more than 1")
     if opt.dump_samples and not opt.save_data:

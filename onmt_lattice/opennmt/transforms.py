@@ -1,0 +1,85 @@
+"""OpenNMT-py's transforms of the text, whose mistakes in files and options are told in a line."""
+
+from __future__ import annotations
+
+import ast
+import io
+from argparse import Namespace
+from contextlib import redirect_stderr
+from typing import Any
+
+import onmt.transforms
+from onmt.transforms.tokenize import TokenizerTransform
+
+from onmt_lattice.errors import UserError
+
+SIDES = ("src", "tgt")
+# What the file of -src_subword_model is expected to be.
+SUBWORD_MODELS = {
+    "bpe": "; expected codes as 'subword-nmt learn-bpe' writes them",
+    "sentencepiece": "; expected a .model as sentencepiece writes it",
+}
+MISTAKES = (
+    AssertionError,
+    ImportError,
+    OSError,
+    RuntimeError,
+    SystemExit,  # by which subword_nmt refuses a line of its codes
+    TypeError,
+    ValueError,
+)
+
+
+def make_transforms(
+    opt: Namespace, transforms: dict[str, type], fields: dict[str, Any] | None
+) -> dict[str, Any]:
+    """Build ``transforms``, by name, as OpenNMT-py does.
+
+    Raises:
+        UserError: naming the transform, its files and options, and why it cannot be built.
+    """
+    built: dict[str, Any] = {}
+    for name, cls in transforms.items():
+        with io.StringIO() as said, redirect_stderr(said):
+            try:
+                built |= _stock_make_transforms(opt, {name: cls}, fields)
+            except MISTAKES as error:
+                why = said.getvalue() if isinstance(error, SystemExit) else str(error)
+                raise UserError(
+                    f"transform {name}{_given(opt, cls)}: cannot be built: "
+                    f"{' '.join(why.split())}{SUBWORD_MODELS.get(name, '')}"
+                ) from error
+    return built
+
+
+_stock_make_transforms = onmt.transforms.make_transforms
+
+
+def _given(opt: Namespace, cls: type) -> str:
+    """Return the options that ``cls`` is built from, where there are some."""
+    if not issubclass(cls, TokenizerTransform):
+        return ""
+    names = ["src_subword_model", "src_subword_vocab"]
+    if cls.__name__ == "ONMTTokenizerTransform":
+        names.append("src_onmttok_kwargs")
+    given = [f"-{name} {getattr(opt, name)}" for name in names if getattr(opt, name, None)]
+    return f" of {', '.join(given)}" if given else ""
+
+
+def check_tokenizer_options(opt: Namespace) -> None:
+    """Refuse options of pyonmttok that are no dictionary; OpenNMT-py would run them as code.
+
+    Raises:
+        UserError: naming the option.
+    """
+    for name in (f"{side}_onmttok_kwargs" for side in SIDES):
+        text = getattr(opt, name)
+        try:
+            given = ast.literal_eval(text)
+        except (SyntaxError, TypeError, ValueError, MemoryError, RecursionError):
+            given = None
+        if not isinstance(given, dict):
+            raise UserError(
+                f"-{name} {text}: expected a dictionary in Python's notation, such as "
+                f"{{'mode': 'aggressive', 'joiner_annotate': True}}"
+            )
