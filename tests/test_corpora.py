@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
 import yaml
 from conftest import Corpus
 
@@ -50,6 +51,36 @@ def test_corpora_that_cannot_be_trained_on(
     for text in ("{c: [", "[" * 3000, "c: " + "9" * 5000):
         assert f"-data '{text[:200]}': not valid YAML" in refused("-data", text)
     assert "-src_subword_model x.model: no such file" in refused(src_subword_model="x.model")
+
+
+@pytest.mark.parametrize("name", ["no", "on", "1.5", "3", "~", "2016-01-01"])
+def test_a_corpus_whose_name_is_no_text_is_refused(
+    corpus: Corpus, refused: Mistake, name: str
+) -> None:
+    said = refused("-data", f"{{{name}: {{path_src: {corpus.train}}}}}")
+    assert f"a corpus is named {yaml.safe_load(name)!r}" in said and "in quotes" in said
+
+
+def test_what_makes_target_and_source_differ_is_refused(corpus: Corpus, refused: Mistake) -> None:
+    for side in ("src", "tgt"):
+        said = refused(f"-{side}_seq_length_trunc", 9)
+        assert f"-{side}_seq_length_trunc 9: expected none" in said and "filtertoolong" in said
+    for name in ("prefix", "inferfeats", "filterfeats"):
+        assert f"unknown transform '{name}'" in refused(transforms=[name])
+
+
+@pytest.mark.parametrize("side", ["training", "validation"])
+def test_transforms_that_leave_no_sentence_are_told_at_once(
+    corpus: Corpus, refused: Mistake, side: str
+) -> None:
+    path, filters = str(corpus.valid), ["filtertoolong"]
+    data = {
+        "c": {"path_src": path, "transforms": filters if side == "training" else []},
+        "valid": {"path_src": path, "transforms": filters},
+    }
+    said = refused(data=data, src_seq_length=2)
+    name = "c" if side == "training" else "valid"
+    assert f"data.{name}.path_src {path}: the transforms filtertoolong leave no sentence" in said
 
 
 def test_another_target_is_refused(corpus: Corpus, refused: Mistake) -> None:

@@ -2,7 +2,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from onmt_lattice.prepare.texts import in_order, shuffled
+from onmt_lattice.prepare.subword import learn_pieces
+from onmt_lattice.prepare.texts import in_order, shuffled, write_training
 
 
 def files(tmp_path: Path) -> tuple[list[Path], list[str]]:
@@ -38,3 +39,16 @@ def test_every_place_is_equally_likely(tmp_path: Path) -> None:
 def test_no_lines_give_no_lines(tmp_path: Path) -> None:
     (tmp_path / "x.en").touch()
     assert list(shuffled([tmp_path / "x.en"], 1)) == []
+
+
+def test_lines_of_which_segmentation_leaves_nothing_are_dropped(tmp_path: Path) -> None:
+    lines = ["a dog runs", "\u200b", "a dog sees", "\ufffd \ufeff", "▁"]
+    model, text, vocabulary = (tmp_path / name for name in ("m.model", "text", "vocabulary"))
+    learn_pieces(lines[::2] * 20, 16, model)
+    for plain in (True, False):
+        facts = write_training(
+            lines, [], model, [text, vocabulary], plain=plain, workers=1, total=len(lines)
+        )
+        written = text.read_text(encoding="utf-8").splitlines()
+        assert facts["sentences"] == len(written) == 2
+        assert written[0].replace(" ", "") == ("adogruns" if plain else "▁a▁dog▁runs")

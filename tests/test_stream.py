@@ -15,6 +15,7 @@ import pytest
 import torch
 from conftest import Corpus, children, lines_of
 from onmt.inputters.dynamic_iterator import build_dynamic_dataset_iter
+from onmt.transforms import get_transforms_cls
 from onmt.utils.misc import set_random_seed
 
 from onmt_lattice.errors import UserError
@@ -109,6 +110,9 @@ def test_batches_are_opennmt_s_and_the_same_from_any_position(
     set_random_seed(7, False)
     runs = list(checkpoints_of(stream, BATCHES))
     assert all(same(seen, batch) for (seen, _), batch in zip(runs, expected, strict=True))
+    for src, _, tgt, _ in expected:
+        words = tgt[1:].where(tgt[1:] != made.fields["tgt"].base_field.vocab.stoi["</s>"], 1)
+        assert torch.equal(words[:-1], src)  # noise is the same in both, 1 is padding
     assert any(p["pass"] > 1 for p in runs[-1][1][OUR_KEY]["position"]["texts"].values())
     for taken in range(1, BATCHES - 5, 3):
         checkpoint = runs[taken - 1][1]
@@ -209,6 +213,17 @@ def test_another_number_of_processes_goes_on_at_the_same_line(
 def test_a_process_without_a_line_is_told(make: Make) -> None:
     with pytest.raises(UserError, match="no sentence in the lines that fall to process 50 of 50"):
         next(iter(training_batches(*make(), 50, 49)))
+
+
+def test_a_process_without_a_sentence_after_the_transforms_is_told(make: Make) -> None:
+    made = make()
+    for corpus in made.opt.data.values():
+        corpus["transforms"] = ["filtertoolong"]
+    made.opt._all_transform = {"filtertoolong"}
+    made.opt.src_seq_length = 1
+    transforms = get_transforms_cls(made.opt._all_transform)
+    with pytest.raises(UserError, match=r"the transforms leave no sentence of few, many, some"):
+        next(iter(training_batches(made.opt, made.fields, transforms)))
 
 
 def test_batches_go_to_other_processes_without_shared_memory(make: Make) -> None:

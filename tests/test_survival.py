@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import errno
 import os
+import random
 import re
 import shutil
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ from onmt_lattice.cli import main
 from onmt_lattice.history import read_history
 from onmt_lattice.opennmt.checkpoint import write_checkpoint
 from onmt_lattice.opennmt.resumption import only_training
+from onmt_lattice.opennmt.stream import TrainingBatches
 
 Mistake = Callable[..., str]
 STEPS = {"train_steps": 30, "save_checkpoint_steps": 10, "valid_steps": 15, "report_every": 4}
@@ -361,3 +363,55 @@ def test_twenty_kills_leave_no_trace(script: Callable[..., list[str]]) -> None:
     *counts, last = script("kill_training.py", "-kills", 20, "-seed", 1)
     assert sum(int(line.split()[-1]) for line in counts) == 20
     assert last.startswith("20 kills of ") and last.endswith("all ended as without them")
+
+
+def test_data_read_in_other_buckets_leave_a_checkpoint_that_can_be_read(
+    corpus: Corpus, tmp_path: Path
+) -> None:
+    config = corpus.yaml(tmp_path / "a.yaml", batch_size=2, save_checkpoint_steps=2)
+    words = ("-save_model", tmp_path / "m", "-resume", "auto")
+    train(config, *words, "-train_steps", 2, "-bucket_size", 4)
+    train(config, *words, "-train_steps", 12, "-bucket_size", 100)
+    train(config, *words, "-train_steps", 14, "-bucket_size", 4)
+    assert load(tmp_path / "m_step_14.pt")["onmt_lattice"]["step"] == 14
+
+
+def test_another_vocabulary_is_warned_about(corpus: Corpus, tmp_path: Path) -> None:
+    other, log = tmp_path / "other", tmp_path / "log"
+    tokens = corpus.vocabulary.read_text(encoding="utf-8")
+    other.write_text(tokens + "zyzzyva\t1\n", encoding="utf-8")
+    config = corpus.yaml(tmp_path / "a.yaml", save_model=str(tmp_path / "m"), resume="auto")
+    for step, vocabulary in ((1, corpus.vocabulary), (2, corpus.vocabulary), (3, other)):
+        log.unlink(missing_ok=True)
+        train(config, "-train_steps", step, "-src_vocab", vocabulary, "-log_file", log)
+        warned = f"-src_vocab {other}: its " in log.read_text(encoding="utf-8")
+        assert warned is (vocabulary == other)
+
+
+@pytest.mark.parametrize("accum", [1, 2])
+def test_a_signal_is_heeded_while_data_are_read(
+    corpus: Corpus, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, accum: int
+) -> None:
+    steps = {"train_steps": 6, "save_checkpoint_steps": 6, "bucket_size": 70, "batch_size": 10}
+    config = corpus.yaml(tmp_path / "a.yaml", **steps, accum_count=[accum])
+    whole, parts = tmp_path / "whole", tmp_path / "parts"
+    train(config, "-save_model", whole)
+    make = TrainingBatches.__iter__
+
+    def stuck(self: TrainingBatches) -> Iterator[Any]:
+        for taken, batch in enumerate(make(self)):
+            if taken == 3:  # with two batches a step, in the middle of one
+                os.kill(os.getpid(), signal.SIGTERM)
+                while True:
+                    random.random()
+                    time.sleep(0.01)
+            yield batch
+
+    with monkeypatch.context() as patch:
+        patch.setattr(TrainingBatches, "__iter__", stuck)
+        words = ["-config", config, "-save_model", parts]
+        assert main(["train", *map(str, words)]) == 128 + signal.SIGTERM
+    assert (tmp_path / f"parts_step_{3 // accum}.pt").exists()
+    train(config, "-save_model", parts, "-resume", "auto")
+    one, other = (load(Path(f"{base}_step_6.pt")) for base in (whole, parts))
+    assert_equal(one["model"], other["model"])

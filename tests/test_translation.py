@@ -116,6 +116,7 @@ def test_what_cannot_be_decoded_is_refused(
         (("-n_best", 2, "-beam_size", 1), "-n_best 2: expected at most -beam_size, 1"),
         (("-n_best", 0), "-n_best 0: expected at least 1"),
         (("-beam_size", 0), "-beam_size 0: expected at least 1"),
+        (("-min_length", 9, "-max_length", 8), "-min_length 9: expected at most -max_length, 8"),
         (("-max_length", 0), "-max_length 0: expected at least 1"),
         (("-batch_size", 0), "-batch_size 0: expected at least 1"),
         (("-shard_size", -1), "-shard_size -1: expected at least 0"),

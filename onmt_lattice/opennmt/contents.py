@@ -276,6 +276,8 @@ def _fits(action: argparse.Action, value: Any) -> bool:
     """Return whether the parser could have made ``value``."""
     if action.dest in ("help", "data", "brnn"):  # data is checked by itself
         return True
+    if action.dest == "log_file_level":  # OpenNMT-py makes a number of its name
+        return isinstance(value, str | int)
     if value is None:
         return action.default is None
     if action.dest in KWARGS:

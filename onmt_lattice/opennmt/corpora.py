@@ -1,16 +1,20 @@
-"""The corpora that ``-data`` names, checked and read; an autoencoder's target is its source."""
+"""The corpora that ``-data`` names, checked and read; an autoencoder's target is its source.
+
+What training, validation and build_vocab make of a line is the same: transforms, and behind them
+:class:`Sentences`.
+"""
 
 from __future__ import annotations
 
 import os
 from argparse import Namespace
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import yaml
-from onmt.constants import CorpusName
-from onmt.inputters.corpus import ParallelCorpus
-from onmt.transforms import AVAILABLE_TRANSFORMS
+from onmt.constants import CorpusName, DefaultTokens
+from onmt.inputters.corpus import ParallelCorpus, ParallelCorpusIterator
+from onmt.transforms import AVAILABLE_TRANSFORMS, Transform, TransformPipe
 from onmt.utils.logging import logger
 
 from onmt_lattice.errors import UserError, unknown_name
@@ -22,6 +26,12 @@ from onmt_lattice.text import LONGEST_LINE, is_sentence, lines_of, no_sentence
 # no part of the text.
 CORPUS_KEYS = frozenset("path_src path_tgt transforms weight".split())
 WEIGHTS = Range(1, 10_000)  # lines of a corpus in a row, which are listed
+OF_OTHER_KEYS = frozenset("prefix filterfeats inferfeats".split())  # transforms that need them
+NOISE = frozenset("bart switchout tokendrop tokenmask".split())  # transforms at random
+
+SPECIAL = frozenset(
+    (DefaultTokens.UNK, DefaultTokens.PAD, DefaultTokens.BOS, DefaultTokens.EOS)
+)  # tokens of every vocabulary that are no words
 
 # Options of subword segmentation, each for both sides, with OpenNMT-py's defaults.
 SEGMENTATION: dict[str, Any] = {
@@ -50,6 +60,11 @@ def read_corpora(opt: Namespace) -> dict[str, dict[str, Any]]:
     if not set(corpora) - {CorpusName.VALID}:
         raise UserError(f"-data: expected a training corpus beside {CorpusName.VALID!r}")
     for name, corpus in corpora.items():
+        if not isinstance(name, str):
+            raise UserError(
+                f"data: a corpus is named {name!r}, which YAML makes of such a word; expected a "
+                f"text, so put the name in quotes"
+            )
         if not isinstance(corpus, dict):
             raise UserError(f"data.{name}: expected 'path_src: FILE', got {corpus!r}")
         for key in corpus:
@@ -77,19 +92,29 @@ def _check_corpus(name: str, corpus: dict[str, Any]) -> None:
     if not isinstance(transforms, list):
         raise UserError(f"data.{name}.transforms {transforms!r}: expected a list of names")
     for transform in transforms:
-        if not isinstance(transform, str) or transform not in AVAILABLE_TRANSFORMS:
-            raise unknown_name("transform", str(transform), AVAILABLE_TRANSFORMS)
+        known = set(AVAILABLE_TRANSFORMS) - OF_OTHER_KEYS
+        if not isinstance(transform, str) or transform not in known:
+            raise unknown_name("transform", str(transform), known)
 
 
 def target_is_source(opt: Namespace) -> None:
     """Let every corpus' target be its source; refuse any other, and a vocabulary of its own.
 
+    What transforms do at random they do to both alike, see :class:`Sentences`.
+
     Raises:
-        UserError: if a corpus is not as expected, or ``tgt_vocab`` differs from ``src_vocab``.
+        UserError: if a corpus is not as expected, or an option is for one side alone.
     """
     corpora = read_corpora(opt)
     for corpus in corpora.values():
         corpus["path_tgt"] = corpus["path_src"]
+    for side in ("src", "tgt"):
+        if (cut := getattr(opt, f"{side}_seq_length_trunc", None)) is not None:
+            raise UserError(
+                f"-{side}_seq_length_trunc {cut}: expected none, as NLL and rate are those of "
+                f"whole sentences; the transform filtertoolong with -src_seq_length {cut} skips "
+                f"longer ones"
+            )
     for name, default in SEGMENTATION.items():
         given, source = getattr(opt, f"tgt_{name}"), getattr(opt, f"src_{name}")
         if given not in (default, source):
@@ -121,7 +146,7 @@ def target_is_source(opt: Namespace) -> None:
 
 
 def check_texts(corpora: Mapping[str, Mapping[str, Any]]) -> None:
-    """Read every corpus once, and warn of lines that are too long for a sentence.
+    """Read every corpus once; warn of lines that are too long for a sentence, and log noise.
 
     Raises:
         UserError: if one is no text, or there is no sentence in it.
@@ -136,12 +161,87 @@ def check_texts(corpora: Mapping[str, Mapping[str, Any]]) -> None:
                 longer.append(number)
         if not sentences:
             raise no_sentence(path, option)
+        if noise := sorted(NOISE & set(corpus["transforms"])):
+            logger.info(
+                "data.%s: %s changes source and target alike, as an autoencoder's target is its "
+                "source",
+                *(name, ", ".join(noise)),
+            )
         if longer:
             logger.warning(
                 "%s %s: %d lines are left out, the first is line %d: they have more than %d "
                 "characters, which is no sentence",
                 *(option, path, len(longer), longer[0], LONGEST_LINE),
             )
+
+
+def skip_empty(level: str, corpus: str, number: int) -> None:
+    """Skip an empty line, as ``-skip_empty_level`` has it.
+
+    Args:
+        level: ``silent``, ``warning`` or ``error``.
+        corpus: the name of the text.
+        number: of the line, from 0.
+
+    Raises:
+        UserError: if the level is ``error``.
+    """
+    if level == "error":
+        raise UserError(
+            f"data.{corpus}.path_src: line {number + 1} is empty, or nothing is left of it after "
+            f"the transforms; -skip_empty_level warning skips such lines"
+        )
+    if level == "warning":
+        logger.warning("Empty line skipped: line %d of %s", number + 1, corpus)
+
+
+class Sentences(Transform):
+    """The last transform of every corpus, which makes sentences of words.
+
+    A line of which the transforms before leave nothing is an empty one. A word that is written like
+    a special token of the vocabulary is an unknown word. Where the target is the source it is so
+    with all that transforms have done to it, at random too.
+
+    Args:
+        corpus: the name of the text.
+        level: what becomes of empty lines, see :func:`skip_empty`.
+        target_is_source: whether the text is its own target.
+    """
+
+    def __init__(self, corpus: str, level: str, target_is_source: bool) -> None:
+        super().__init__(None)
+        self.corpus, self.level, self.target_is_source = corpus, level, target_is_source
+
+    def apply(
+        self, example: dict[str, Any], is_train: bool = False, stats: Any = None, **_: Any
+    ) -> dict[str, Any] | None:
+        """Return ``example``, or None for an empty line."""
+        if self.target_is_source:
+            example["tgt"] = example["src"]
+        for side in ("src", "tgt"):
+            example[side] = [DefaultTokens.UNK if t in SPECIAL else t for t in example[side] if t]
+            if not example[side]:
+                skip_empty(self.level, self.corpus, example["indices"])
+                return None
+        return example
+
+
+class CorpusIterator(ParallelCorpusIterator):
+    """OpenNMT-py's iterator over the examples of a corpus, whose transforms end in Sentences."""
+
+    def __init__(self, corpus: ParallelCorpus, transform: TransformPipe, *args: Any, **kw: Any):
+        super().__init__(corpus, transform, *args, **kw)
+        last = Sentences(self.cid, self.skip_empty_level, corpus.src == corpus.tgt)
+        self.transform = TransformPipe.build_from([*transform.transforms, last])
+
+    def _add_index(self, stream: Iterable[Any]) -> Iterator[Any]:
+        for place, item in enumerate(stream):
+            number = place * self.stride + self.offset
+            if item[0]["src"] and item[0]["tgt"]:
+                item[0]["indices"] = number
+                yield item
+            else:
+                skip_empty(self.skip_empty_level, self.cid, number)
 
 
 class TextCorpus(ParallelCorpus):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from argparse import Namespace
 from collections.abc import Container, Iterable
-from itertools import islice
+from itertools import chain, islice
 from typing import Any
 
 from onmt.constants import CorpusName
@@ -12,7 +12,7 @@ from onmt.transforms import TransformPipe
 from onmt.utils.logging import logger
 
 from onmt_lattice.errors import UserError
-from onmt_lattice.opennmt.sentences import segmented
+from onmt_lattice.opennmt.sentences import TokenIndex, segmented
 from onmt_lattice.opennmt.transforms import make_transforms
 from onmt_lattice.text import is_sentence, lines_of
 
@@ -44,20 +44,27 @@ def check_coverage(
 
 
 def check_corpora(opt: Namespace, fields: dict[str, Any], transforms: dict[str, type]) -> None:
-    """Check the coverage of the first bucket of each training corpus.
+    """Check that transforms leave sentences of each corpus, and the coverage of the first bucket.
 
     Raises:
-        UserError: as :func:`check_coverage`.
+        UserError: if they leave none, or of a training corpus as :func:`check_coverage`.
     """
     made = make_transforms(opt, transforms, fields)
-    vocabulary = frozenset(fields["src"].base_field.vocab.itos)
+    vocabulary = TokenIndex(fields["src"].base_field.vocab.itos)
     for name, corpus in opt.data.items():
+        option, path = f"data.{name}.path_src", corpus["path_src"]
+        pipe = TransformPipe.build_from([made[name] for name in corpus["transforms"]])
+        lines = filter(is_sentence, lines_of(path, option, longest=None))
+        left = (tokens for line in lines if (tokens := segmented(line.split(), pipe)))
+        first = next(left, None)
+        if first is None:
+            raise UserError(
+                f"{option} {path}: the transforms {', '.join(corpus['transforms'])} leave no "
+                f"sentence of it; expected some, so change them or their options"
+            )
         if name != CorpusName.VALID:
-            option, path = f"data.{name}.path_src", corpus["path_src"]
-            pipe = TransformPipe.build_from([made[name] for name in corpus["transforms"]])
-            lines = filter(is_sentence, lines_of(path, option, longest=None))
             check_coverage(
-                (segmented(line.split(), pipe) for line in islice(lines, opt.bucket_size)),
+                chain([first], islice(left, opt.bucket_size - 1)),
                 vocabulary,
                 f"{option} {path}",
                 f"-src_vocab {opt.src_vocab} to be of this text, as build_vocab makes it",

@@ -21,7 +21,7 @@ from onmt_lattice.opennmt import plugin
 from onmt_lattice.opennmt.checkpoint import LoadedAutoencoder, load_autoencoder
 from onmt_lattice.opennmt.coverage import check_coverage
 from onmt_lattice.opennmt.scoring import Scorer, SentenceScores
-from onmt_lattice.opennmt.sentences import Sentence, Text, trained_transforms
+from onmt_lattice.opennmt.sentences import Sentence, Text, token_index, trained_transforms
 from onmt_lattice.opennmt.settings import bottleneck_label, bottleneck_settings
 from onmt_lattice.opennmt.text_codec import TextCodec
 from onmt_lattice.opennmt.translation import reconstruct, search_options
@@ -85,9 +85,10 @@ def evaluate(
     loaded = load_autoencoder(options.model, options.gpu)
     pipe = trained_transforms(loaded)
     sentences = text.sentences(loaded, pipe)
-    known = frozenset(loaded.fields["src"].base_field.vocab.itos)
     expected = "text segmented as the model's training text"
-    check_coverage((s.tokens for s in sentences), known, f"-src {options.src}", expected)
+    check_coverage(
+        (s.tokens for s in sentences), token_index(loaded), f"-src {options.src}", expected
+    )
     coded = _coded(loaded, lines, options) if options.coded else None
     scores = Scorer(loaded, options.seed, options.batch_size).score(sentences, options.progress)
     reconstruction = None

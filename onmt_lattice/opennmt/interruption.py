@@ -1,4 +1,7 @@
-"""Signals that ask a training to stop: it does so between two steps, with a checkpoint."""
+"""Signals that ask a training to stop: it does so between two steps, with a checkpoint.
+
+While it reads the data of a step it is between two steps, and stops at once.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +9,8 @@ import multiprocessing
 import os
 import signal
 import threading
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from types import FrameType
 from typing import Any
 
@@ -14,6 +18,10 @@ from onmt.utils.logging import logger
 from typing_extensions import Self
 
 SIGNALS = (signal.SIGTERM, signal.SIGINT)
+
+
+class StopNow(BaseException):  # as KeyboardInterrupt, which nothing on the way takes for its own
+    """A signal that has come while data were read."""
 
 
 class StopRequest:
@@ -26,6 +34,18 @@ class StopRequest:
     """
 
     number: int | None = None
+    _reading = False
+
+    @contextmanager
+    def while_reading(self) -> Iterator[None]:
+        """Let a signal raise :class:`StopNow` in the body, or at its beginning if it has come."""
+        self._reading = True
+        try:
+            if self.number is not None:
+                raise StopNow
+            yield
+        finally:
+            self._reading = False
 
     def __enter__(self) -> Self:
         main = threading.current_thread() is threading.main_thread()
@@ -44,6 +64,8 @@ class StopRequest:
             return
         self.number = number
         logger.info("%s: stopping after this step", signal.Signals(number).name)
+        if self._reading:
+            raise StopNow
 
     def _end(self, number: int) -> None:
         os._exit(128 + number)
@@ -51,6 +73,11 @@ class StopRequest:
 
 class PatientRequest(StopRequest):
     """That of one of several processes, which stop together: the one that started them ends it."""
+
+    @contextmanager
+    def while_reading(self) -> Iterator[None]:
+        """Do nothing, as the others would wait for this process."""
+        yield
 
     def _end(self, number: int) -> None:
         pass

@@ -10,13 +10,14 @@ name                                            what stands there now, and why
 ``encoders.str2enc["bottleneck_brnn"]``         our encoder, so that stock tools refuse our configs
 ``model_builder.build_task_specific_model``     makes the ``NMTModel`` an :class:`Autoencoder`
 ``inputters.corpus.ParallelCorpus``             reads text as our own commands do
+``inputters.corpus.ParallelCorpusIterator``     makes sentences of words, each its own target
 ``inputters.inputter._read_vocab_file``         tells what is no vocabulary
 ``utils.Statistics``                            counts the rate beside the loss
 ``utils.loss.build_loss_compute``               adds λ · rate to the loss of an autoencoder
 ``Trainer``                                     validates on the CPU too, in both channels
 ``bin.train.single_main``                       :func:`run_process`, a process that resumes exactly
 ``bin.train._init_train``                       refuses a vocabulary that does not fit the text
-``bin.train.batch_producer``                    leaves signals to the process that has started it
+``bin.train.batch_producer``                    leaves signals to its parent, hands errors on
 ``bin.train.make_transforms``                   tells what a transform cannot be built from
 ``bin.train.prepare_pretrained_embeddings``     reads words with spaces, tells what is no vector
 ``bin.train.load_checkpoint``                   reads checkpoints without running code
@@ -43,9 +44,9 @@ from onmt.models import NMTModel
 from onmt.utils.logging import logger
 from torch import nn
 
-from onmt_lattice.errors import Interrupted
+from onmt_lattice.errors import Interrupted, UserError
 from onmt_lattice.opennmt import checkpoint
-from onmt_lattice.opennmt.corpora import TextCorpus
+from onmt_lattice.opennmt.corpora import CorpusIterator, TextCorpus
 from onmt_lattice.opennmt.coverage import check_corpora
 from onmt_lattice.opennmt.encoder import BottleneckEncoder
 from onmt_lattice.opennmt.interruption import leave_signals_to_others
@@ -57,7 +58,7 @@ from onmt_lattice.opennmt.statistics import RateStatistics
 from onmt_lattice.opennmt.stream import TrainingBatches, training_batches
 from onmt_lattice.opennmt.trainer import RateTrainer
 from onmt_lattice.opennmt.transforms import make_transforms
-from onmt_lattice.opennmt.vocabulary_file import read_vocabulary
+from onmt_lattice.opennmt.vocabulary_file import read_vocabulary, warn_of_another
 from onmt_lattice.opennmt.word_vectors import prepare_embeddings
 
 _stock_build_model = onmt.model_builder.build_task_specific_model
@@ -85,6 +86,8 @@ def build_loss_compute(model: nn.Module, tgt_field: Any, opt: Namespace, train: 
 def init_train(opt: Namespace) -> tuple[dict[str, Any] | None, dict[str, Any], dict[str, type]]:
     """Make vocabulary and transforms ready as OpenNMT-py does, and see that they fit the text."""
     start, fields, transforms = _stock_init_train(opt)
+    if start is not None and not opt.update_vocab:
+        warn_of_another(opt, fields)
     check_corpora(opt, fields, transforms)
     return start, fields, transforms
 
@@ -132,10 +135,13 @@ def single_main(*args: Any, **kwargs: Any) -> None:
             raise
 
 
-def batch_producer(*args: Any) -> None:
-    """Make batches for another process until this one is ended."""
+def batch_producer(batches: Any, queue: Any, *args: Any) -> None:
+    """Make batches for another process until this one is ended, or a :class:`UserError` for it."""
     leave_signals_to_others()
-    _stock_batch_producer(*args)
+    try:
+        _stock_batch_producer(batches, queue, *args)
+    except UserError as error:
+        queue.put(error)
 
 
 def install() -> None:
@@ -143,6 +149,7 @@ def install() -> None:
     onmt.encoders.str2enc[ENCODER_TYPE] = BottleneckEncoder
     onmt.model_builder.build_task_specific_model = build_task_specific_model
     onmt.inputters.corpus.ParallelCorpus = TextCorpus
+    onmt.inputters.corpus.ParallelCorpusIterator = CorpusIterator
     onmt.inputters.inputter._read_vocab_file = read_vocabulary
     onmt.utils.Statistics = RateStatistics
     onmt.utils.loss.build_loss_compute = build_loss_compute

@@ -132,6 +132,7 @@ def build(
                 f"a checkpoint can be evaluated, but its training does not go on"
             )
         check_same_bottleneck(opt, model_opt)
+        model_opt.bucket_size = opt.bucket_size  # which bounds the position in the data
     if checkpoint is None:
         model = build_model(model_opt, opt, fields, None)
         model.encoder.bottleneck.reset_parameters()
@@ -164,7 +165,7 @@ def build(
     trainer.precision = "high" if opt.model_dtype == TF32 else "highest"
     done = 0
     if checkpoint is not None:
-        done = checkpoint[OUR_KEY]["step"]
+        trainer.begun = done = checkpoint[OUR_KEY]["step"]
         trainer.batches_taken = checkpoint[OUR_KEY]["batches_taken"]
         trainer.carried = (share_of(checkpoint, rank) or {}).get("unreported")
         trainer.best = checkpoint[OUR_KEY].get("best", math.inf)
@@ -246,7 +247,8 @@ def _difference(of: dict[str, Any], other: dict[str, Any]) -> str:
 # What a run that goes on has from its checkpoint, whatever the command line says.
 OF_THE_MODEL = (
     "rnn_type enc_layers dec_layers enc_rnn_size dec_rnn_size src_word_vec_size "
-    "tgt_word_vec_size share_embeddings share_decoder_embeddings"
+    "tgt_word_vec_size share_embeddings share_decoder_embeddings src_seq_length_trunc "
+    "tgt_seq_length_trunc"
 ).split()
 OF_THE_OPTIMIZER = (
     "optim learning_rate learning_rate_decay decay_method start_decay_steps decay_steps "
@@ -277,10 +279,16 @@ def log_resumed_objective(opt: Namespace, before: Namespace) -> None:
 
 
 def queued_batches(batch_queue: Any, semaphore: Any) -> Iterator[Any]:
-    """Yield the batches that a producer process makes."""
+    """Yield the batches that a producer process makes.
+
+    Raises:
+        UserError: as it did.
+    """
     while True:
         batch = batch_queue.get()
         semaphore.release()
+        if isinstance(batch, UserError):
+            raise batch
         yield batch
 
 

@@ -34,7 +34,7 @@ from onmt_lattice.opennmt.sentences import (
     token_index,
     trained_transforms,
 )
-from onmt_lattice.text import is_sentence, read_lines
+from onmt_lattice.text import is_sentence, no_sentence, read_lines
 
 CHANNEL = "encoder.bottleneck.channel."
 LEAST_SENTENCES = 100
@@ -100,7 +100,10 @@ def _sample(
     chosen = np.random.default_rng(options.seed).choice(len(held), count, replace=False)
     kept = {held[i] for i in chosen}
     text = [line if number in kept else "" for number, line in enumerate(lines)]
-    return read_sentences(text, trained_transforms(loaded), token_index(loaded))
+    sentences = read_sentences(text, trained_transforms(loaded), token_index(loaded))
+    if not sentences:
+        raise no_sentence(options.src)
+    return sentences
 
 
 def _fitted(

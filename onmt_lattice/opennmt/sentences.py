@@ -7,14 +7,16 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from onmt.constants import DefaultTokens
 from onmt.transforms import TransformPipe, get_transforms_cls
 from onmt.transforms.tokenize import BPETransform, SentencePieceTransform
 from onmt.utils.parse import ArgumentParser
 
 from onmt_lattice.errors import UserError
 from onmt_lattice.opennmt.checkpoint import FILE_OPTIONS, LoadedAutoencoder, embedded_files
+from onmt_lattice.opennmt.corpora import SPECIAL
 from onmt_lattice.opennmt.transforms import make_transforms
-from onmt_lattice.text import read_lines
+from onmt_lattice.text import no_sentence, read_lines
 
 FILTERS = ("filtertoolong", "filterfeats")  # they drop lines; evaluation scores every line
 
@@ -36,10 +38,26 @@ class Sentence:
     words: int
 
 
-def token_index(loaded: LoadedAutoencoder) -> Mapping[str, int]:
-    """Return the index of every token, which is the same on both sides; any other is unknown."""
-    index: Mapping[str, int] = loaded.fields["tgt"].base_field.vocab.stoi
-    return index
+class TokenIndex(dict[str, int]):
+    """The index of every word of a vocabulary; any other token has that of the unknown one.
+
+    A word that is written like a special token is unknown, as in training.
+
+    Args:
+        tokens: of the vocabulary, by their indices.
+    """
+
+    def __init__(self, tokens: Sequence[str]) -> None:
+        super().__init__((t, i) for i, t in enumerate(tokens) if t not in SPECIAL)
+        self._unknown = tokens.index(DefaultTokens.UNK)
+
+    def __missing__(self, token: str) -> int:
+        return self._unknown
+
+
+def token_index(loaded: LoadedAutoencoder) -> TokenIndex:
+    """Return the index of every token, which is the same on both sides."""
+    return TokenIndex(loaded.fields["tgt"].base_field.vocab.itos)
 
 
 def transform_names(loaded: LoadedAutoencoder) -> list[str]:
@@ -65,26 +83,21 @@ def trained_transforms(loaded: LoadedAutoencoder) -> TransformPipe:
 def read_sentences(
     lines: Sequence[str], pipe: TransformPipe, index: Mapping[str, int], first: int = 0
 ) -> list[Sentence]:
-    """Return the sentences of the ``lines`` that are not empty, with their line numbers.
+    """Return the sentences of the ``lines``, with their line numbers.
+
+    A line of which the transforms leave nothing is an empty one.
 
     Args:
         lines: of the text, some that follow one another.
         pipe: the transforms of the model.
         index: its :func:`token_index`.
         first: line number of the first of them.
-
-    Raises:
-        UserError: if the transforms of ``pipe`` leave nothing of a line.
     """
     sentences = []
     for number, line in enumerate(lines, first):
         words = line.split()
-        if not words:
-            continue
-        tokens = segmented(words, pipe)
-        if not tokens:
-            raise UserError(f"line {number + 1}: nothing is left of it after the transforms")
-        sentences.append(Sentence(number, tokens, [index[t] for t in tokens], len(words)))
+        if tokens := segmented(words, pipe):
+            sentences.append(Sentence(number, tokens, [index[t] for t in tokens], len(words)))
     return sentences
 
 
@@ -106,10 +119,16 @@ class Text:
         self._held: tuple[object, list[Sentence]] | None = None
 
     def sentences(self, loaded: LoadedAutoencoder, pipe: TransformPipe) -> list[Sentence]:
-        """Return the sentences as the model sees them; see :func:`read_sentences`."""
+        """Return the sentences as the model sees them; see :func:`read_sentences`.
+
+        Raises:
+            UserError: if there is none.
+        """
         key = _segmentation(loaded)
         if self._held is None or self._held[0] != key:
             self._held = key, read_sentences(self.lines, pipe, token_index(loaded))
+        if not self._held[1]:
+            raise no_sentence(self.path)
         return self._held[1]
 
 
@@ -126,10 +145,12 @@ def _segmentation(loaded: LoadedAutoencoder) -> object:
 
 def segmented(words: list[str], pipe: TransformPipe) -> list[str]:
     """Return the tokens that ``pipe`` makes of the ``words`` of a line, if it leaves any."""
+    if not words:
+        return []
     example: dict[str, Any] = {"src": words, "tgt": list(words)}
     example["src_original"] = example["tgt_original"] = words
     transformed = pipe.apply(example, is_train=False, corpus_name="valid")
-    return [] if transformed is None else transformed["src"]
+    return [] if transformed is None else [token for token in transformed["src"] if token]
 
 
 def undo(pipe: TransformPipe, line: str) -> str:

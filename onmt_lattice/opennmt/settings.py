@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from argparse import Namespace
 from typing import Any
 
@@ -85,6 +86,30 @@ def check_single_path(opt: Namespace) -> None:
             raise UserError(f"-{name} {value}: must be {required} here, as {why}")
     if opt.rnn_type == "SRU":
         raise UserError("-rnn_type SRU: expected GRU or LSTM, which run on every device")
+
+
+def check_plain(opt: Namespace) -> None:
+    """Refuse options that are not made of plain values, which is all that a checkpoint holds.
+
+    Raises:
+        UserError: naming the option.
+    """
+    for name, value in vars(opt).items():
+        if not _is_plain(sorted(value, key=str) if isinstance(value, set) else value):
+            raise UserError(
+                f"-{name} {str(value)[:200]}: expected text, numbers, and lists or dictionaries of "
+                f"these, as a checkpoint keeps nothing else"
+            )
+
+
+def _is_plain(value: object) -> bool:
+    if isinstance(value, dict):
+        return all(isinstance(name, str) and _is_plain(part) for name, part in value.items())
+    if isinstance(value, list | tuple):
+        return all(map(_is_plain, value))
+    if isinstance(value, float):
+        return math.isfinite(value)
+    return isinstance(value, str | None) or (isinstance(value, int) and abs(value) < 2**63)
 
 
 def check_shapes(opt: Namespace) -> None:

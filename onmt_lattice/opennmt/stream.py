@@ -26,19 +26,15 @@ from collections.abc import Iterable, Iterator
 from itertools import islice
 from typing import Any
 
-from onmt.inputters.corpus import (
-    DatasetAdapter,
-    ParallelCorpusIterator,
-    build_corpora_iters,
-    get_corpora,
-)
+from onmt.inputters.corpus import DatasetAdapter, get_corpora
 from onmt.inputters.dynamic_iterator import DynamicDatasetIter
-from onmt.transforms import make_transforms
+from onmt.transforms import TransformPipe, make_transforms
 from onmt.utils.logging import logger
 from torchtext.data import Batch
 
 from onmt_lattice.errors import UserError
 from onmt_lattice.opennmt.checkpoint import host_random_state, set_random_state
+from onmt_lattice.opennmt.corpora import CorpusIterator, skip_empty
 from onmt_lattice.text import decoded_lines, is_sentence
 
 Position = dict[str, Any]
@@ -53,11 +49,11 @@ class Text:
         stock: OpenNMT-py's iterator over the corpus, once.
     """
 
-    def __init__(self, stock: ParallelCorpusIterator) -> None:
+    def __init__(self, stock: CorpusIterator) -> None:
         self.name, self.path, self.transform = stock.cid, stock.corpus.src, stock.transform
         self.stride, self.offset = stock.stride, stock.offset
         self.empty = stock.skip_empty_level
-        self._passes, self._lines, self._begin, self._last = 1, 0, 0, b""
+        self.passes, self._lines, self._begin, self._last = 1, 0, 0, b""
 
     def place(self) -> dict[str, int]:
         """Return which pass this is, the lines read in it, and what is known of the last of them.
@@ -65,7 +61,7 @@ class Text:
         That is the byte where it begins and its CRC-32, with the bytes of the file.
         """
         return {
-            "pass": self._passes,
+            "pass": self.passes,
             "lines": self._lines,
             "begin": self._begin,
             "check": zlib.crc32(self._last),
@@ -79,7 +75,7 @@ class Text:
             last = file.readline() if place["lines"] else b""
         if (zlib.crc32(last), os.path.getsize(self.path)) != (place["check"], place["size"]):
             return False
-        self._passes, self._lines = place["pass"], place["lines"]
+        self.passes, self._lines = place["pass"], place["lines"]
         self._begin, self._last = place["begin"], last
         return True
 
@@ -97,9 +93,9 @@ class Text:
                 )
             if said := self.transform.stats():
                 logger.info("Transforms of %s:\n%s", self.name, said)
-            self._passes += 1
+            self.passes += 1
             self._lines, self._begin, self._last = 0, 0, b""
-            logger.info("Reading %s for the %d. time", self.name, self._passes)
+            logger.info("Reading %s for the %d. time", self.name, self.passes)
 
     def _pass(self) -> Iterator[Item]:
         with open(self.path, "rb") as file:
@@ -109,7 +105,7 @@ class Text:
                 if number % self.stride != self.offset:
                     continue
                 if not is_sentence(text):
-                    self._skip(number)
+                    skip_empty(self.empty, self.name, number)
                     continue
                 words: dict[str, Any] = {key: text.split() for key in KEYS}
                 yield {**words, "indices": number}, self.transform, self.name
@@ -123,13 +119,6 @@ class Text:
             end += len(line)
             self._lines += 1
             yield line
-
-    def _skip(self, number: int) -> None:
-        said = f"Empty line exists in {self.name}#{number}."
-        if self.empty == "error":
-            raise UserError(said)
-        if self.empty == "warning":
-            logger.warning(said)
 
 
 class Mixture:
@@ -146,6 +135,10 @@ class Mixture:
             "texts": {name: text.place() for name, text in self.texts.items()},
             "turn": self._turn,
         }
+
+    def passes(self) -> list[int]:
+        """Return which pass over each text this is."""
+        return [text.passes for text in self.texts.values()]
 
     def seek(self, position: Position) -> bool:
         """Go to a position; return False if it is one in other texts."""
@@ -200,18 +193,18 @@ class TrainingBatches(DynamicDatasetIter):
         return batches
 
     def _init_datasets(self) -> None:
-        stock = build_corpora_iters(
-            self.corpora,
-            self.transforms,
-            self.corpora_info,
-            skip_empty_level=self.skip_empty_level,
-            stride=self.stride,
-            offset=self.offset,
-        )
-        weights = {name: int(self.corpora_info[name]["weight"]) for name in stock}
+        weights = {name: int(self.corpora_info[name]["weight"]) for name in self.corpora}
         self.dataset_adapter = DatasetAdapter(self.fields, self.is_train)
-        self.mixer = Mixture([Text(corpus) for corpus in stock.values()], weights)
+        self.mixer = Mixture([Text(self._iterator(name)) for name in self.corpora], weights)
         self.init_iterators = True
+
+    def _iterator(self, name: str) -> CorpusIterator:
+        """Return OpenNMT-py's iterator over a corpus, ours in every process that makes batches."""
+        chosen = self.corpora_info[name]["transforms"]
+        pipe = TransformPipe.build_from([self.transforms[transform] for transform in chosen])
+        logger.info("Transforms of %s: %s", name, pipe)
+        level = self.skip_empty_level
+        return CorpusIterator(self.corpora[name], pipe, level, self.stride, self.offset)
 
     def _go_on(self, position: Position, batches: Iterator[Any]) -> None:
         if not self.mixer.seek(position):
@@ -236,7 +229,15 @@ class TrainingBatches(DynamicDatasetIter):
 
     def _bucketing(self) -> Iterator[list[Item]]:
         items = iter(self.mixer)
+        begin = self.mixer.passes()
         while True:
+            if self._taken:
+                begin = self.mixer.passes()
+            elif all(now > then + 1 for now, then in zip(self.mixer.passes(), begin, strict=True)):
+                raise UserError(
+                    f"data: the transforms leave no sentence of {', '.join(self.mixer.texts)}, in "
+                    f"the lines that fall to process {self.offset + 1} of {self.stride}"
+                )
             self._taken = 0
             self._bucket = {
                 **self.mixer.position(),

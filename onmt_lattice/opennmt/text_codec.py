@@ -70,11 +70,11 @@ class TextCodec:
         self.pipe = trained_transforms(loaded)
         self.scorer = Scorer(loaded, 0, batch_size)
         self.fingerprint = model_fingerprint(loaded, self.codec)
-        self._known = frozenset(loaded.fields["src"].base_field.vocab.itos)
+        self._known = token_index(loaded)
 
     def read(self, lines: Sequence[str], first: int = 0) -> list[Sentence]:
         """Return the sentences of ``lines``, of which the first has the number ``first``."""
-        return read_sentences(lines, self.pipe, token_index(self.loaded), first)
+        return read_sentences(lines, self.pipe, self._known, first)
 
     def compress(self, sentences: Sequence[str], seed: int = 0, alone: bool = False) -> bytes:
         """Return the file that ``sentences`` become; see :meth:`compressed`."""
@@ -95,13 +95,14 @@ class TextCodec:
         """Return the file that ``lines`` become, and what it should cost.
 
         Args:
-            lines: without line feeds; one without words stays empty.
+            lines: without line feeds; one without words, or of which the model's transforms leave
+                nothing, stays empty.
             seed: of the dither, from 0 to 2⁶³ − 1.
             alone: whether each line decodes without the others, which costs some seven bytes each.
             progress: whether to show a progress bar.
 
         Raises:
-            UserError: if a line has a line feed in it, or nothing is left of it for the model.
+            UserError: if a line has a line feed in it.
         """
         header = self._header(lines, seed, alone)
         writer, rate, tokens = FileWriter(header), 0.0, Counter[bool]()

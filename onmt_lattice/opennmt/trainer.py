@@ -17,9 +17,9 @@ from torch import Tensor
 from onmt_lattice.codebook import CodebookUsage
 from onmt_lattice.errors import Interrupted
 from onmt_lattice.noise import SentenceNoise
-from onmt_lattice.opennmt.checkpoint import random_state
+from onmt_lattice.opennmt.checkpoint import host_random_state, random_state, set_random_state
 from onmt_lattice.opennmt.devices import products
-from onmt_lattice.opennmt.interruption import StopRequest
+from onmt_lattice.opennmt.interruption import StopNow, StopRequest
 from onmt_lattice.opennmt.model import Autoencoder
 from onmt_lattice.opennmt.patience import fresh_scores, patience_of
 from onmt_lattice.opennmt.processes import gathered, greatest
@@ -38,6 +38,7 @@ class RateTrainer(Trainer):
         unreported: statistics of the steps since the last report.
         carried: sums of the statistics that a resumed run had not reported yet, if there are any.
         best: the least total of NLL and rate of a validation so far, bits a token.
+        begun: the step that this run began at.
         stop: whether training has been asked to stop.
         averaged_every: after how many steps parameters enter their moving average.
     """
@@ -56,6 +57,7 @@ class RateTrainer(Trainer):
         self.unreported = RateStatistics()
         self.carried: dict[str, float] | None = None
         self.best = math.inf
+        self.begun = 0
         self.stop = StopRequest()
         # OpenNMT-py counts from the step that a run was resumed at.
         self.averaged_every: int = self.average_every
@@ -131,12 +133,24 @@ class RateTrainer(Trainer):
         while True:
             self._stop_if_asked()
             self.accum_count = self._accum_count(self.optim.training_step)
-            batches = list(islice(stream, self.accum_count))
+            batches = self._read(stream)
             if not batches:
                 return
             self.batches_taken += len(batches)
             by_tokens = self.norm_method == "tokens"
             yield batches, sum(len(b.real) if by_tokens else b.batch_size for b in batches)
+
+    def _read(self, stream: Iterator[Any]) -> list[Any]:
+        """Return the batches of a step; where a signal comes before them, none has been taken."""
+        position, state = self.data.position, host_random_state()
+        try:
+            with self.stop.while_reading():
+                return list(islice(stream, self.accum_count))
+        except StopNow:
+            self.data.position = position
+            set_random_state(state)
+            self._stop_if_asked()
+            raise
 
     def _stop_if_asked(self) -> None:
         """Save a checkpoint and raise :class:`Interrupted` if a signal has asked to stop."""
@@ -146,7 +160,7 @@ class RateTrainer(Trainer):
             return
         step = self.optim.training_step - 1
         said = f"stopped at step {step} by {signal.Signals(number).name}"
-        if step > 0 and self.model_saver is not None:
+        if step > self.begun and self.model_saver is not None:
             self.model_saver.save(step, moving_average=self.moving_average)
             said += f"; {self.model_saver.last_path} is written, and -resume auto goes on from it"
         raise Interrupted(number, said)

@@ -19,12 +19,18 @@ from onmt_lattice.errors import Interrupted, UserError
 from onmt_lattice.files import check_folder, check_output, checkpoints
 from onmt_lattice.history import read_history
 from onmt_lattice.opennmt import plugin
+from onmt_lattice.opennmt.contents import check_options as check_saved
 from onmt_lattice.opennmt.corpora import check_texts, target_is_source
 from onmt_lattice.opennmt.interruption import PassedOn
 from onmt_lattice.opennmt.options import parse_train
 from onmt_lattice.opennmt.ranges import RANGES
 from onmt_lattice.opennmt.resumption import only_training, settle_start
-from onmt_lattice.opennmt.settings import bottleneck_settings, check_shapes, check_single_path
+from onmt_lattice.opennmt.settings import (
+    bottleneck_settings,
+    check_plain,
+    check_shapes,
+    check_single_path,
+)
 from onmt_lattice.opennmt.transforms import check_tokenizer_options
 from onmt_lattice.opennmt.vocabulary_file import read_vocabulary
 from onmt_lattice.ranges import check_ranges
@@ -105,12 +111,16 @@ def check_options(opt: Namespace) -> None:
         ArgumentParser.validate_train_opts(opt)
         ArgumentParser.update_model_opts(opt)
         ArgumentParser.validate_model_opts(opt)
-        ArgumentParser.validate_prepare_opts(copy.deepcopy(opt))
+        saved = copy.deepcopy(opt)
+        ArgumentParser.validate_prepare_opts(saved)
     except (AssertionError, ValueError, OSError) as error:
         raise UserError(" ".join(str(error).split())) from error
     check_shapes(opt)
     for name, value in bottleneck_settings(opt).items():
         setattr(opt, name, value)  # so that a checkpoint outlives a change of defaults
+        setattr(saved, name, value)
+    check_plain(saved)
+    check_saved(saved)  # what no command would read is not trained
 
 
 def check_optim(opt: Namespace) -> None:

@@ -33,7 +33,7 @@ from onmt_lattice.opennmt.sentences import (
     undo,
 )
 from onmt_lattice.ranges import check_ranges
-from onmt_lattice.text import read_lines
+from onmt_lattice.text import no_sentence, read_lines
 
 
 class Reconstructor(Translator):
@@ -137,6 +137,10 @@ def check_options(opt: Namespace) -> None:
     check_ranges(vars(opt), TRANSLATION)
     if opt.n_best > opt.beam_size:
         raise UserError(f"-n_best {opt.n_best}: expected at most -beam_size, {opt.beam_size}")
+    if opt.min_length > opt.max_length:
+        raise UserError(
+            f"-min_length {opt.min_length}: expected at most -max_length, {opt.max_length}"
+        )
     for name, required in (("data_type", "text"), ("coverage_penalty", "none"), ("int8", False)):
         if getattr(opt, name) != required:
             raise UserError(f"-{name} {getattr(opt, name)}: must be {required} here")
@@ -171,7 +175,8 @@ def search_options(beam_size: int, max_length: int, batch_size: int, gpu: int) -
 def translate(argv: list[str]) -> None:
     """Run ``onmt_lattice translate`` with the words behind the subcommand.
 
-    Empty lines of the source are empty lines of the output.
+    Empty lines of the source, and those of which the transforms leave nothing, are empty lines of
+    the output.
 
     Raises:
         UserError: for any mistake in the options or the source.
@@ -185,6 +190,8 @@ def translate(argv: list[str]) -> None:
     loaded = load_autoencoder(opt.models[0], opt.gpu)
     pipe = trained_transforms(loaded)
     sentences = read_sentences(lines, pipe, token_index(loaded))
+    if not sentences:
+        raise no_sentence(opt.src)
     scorer = Scorer(loaded, opt.seed, ENCODED_AT_ONCE)
     output = [[""] * opt.n_best for _ in lines]
     for start in range(0, len(sentences), opt.shard_size or len(sentences)):

@@ -58,17 +58,17 @@ def encode_file(options: EncodeOptions) -> str:
         UserError: if text or checkpoint cannot be used, or there are no points.
     """
     with _read_twice(options.src) as path:
-        lines, sentences = _counts(path)
+        lines = _count(path)
         vectors = SentenceVectors(
             options.model, options.kind, options.seed, options.batch_size, options.gpu
         )
         shape = lines, vectors.width
-        start = time.perf_counter()
-        write_rows(options.output, shape, vectors.dtype, _encoded(vectors, path, lines))
+        start, empty = time.perf_counter(), list[int]()
+        write_rows(options.output, shape, vectors.dtype, _encoded(vectors, path, lines, empty))
         seconds = time.perf_counter() - start
     return (
         f"{lines} rows of {vectors.width} {vectors.dtype} numbers ({options.kind}), "
-        f"{lines - sentences} of empty lines, {sentences / seconds:.0f} sentences a second"
+        f"{sum(empty)} of empty lines, {(lines - sum(empty)) / seconds:.0f} sentences a second"
     )
 
 
@@ -105,22 +105,25 @@ def _read_twice(path: str) -> Iterator[str]:
             raise UserError(str(error).replace(copy.name, STANDARD)) from error
 
 
-def _counts(path: str) -> tuple[int, int]:
-    """Return the numbers of lines and of sentences of a text."""
-    lines = sentences = 0
+def _count(path: str) -> int:
+    """Return the number of lines of a text, some of which have words."""
+    lines, words = 0, False
     for shard in line_shards(path, SHARD):
         lines += len(shard)
-        sentences += sum(bool(line.split()) for line in shard)
-    if not sentences:
+        words = words or any(line.split() for line in shard)
+    if not words:
         raise no_sentence(path)
-    return lines, sentences
+    return lines
 
 
-def _encoded(vectors: SentenceVectors, path: str, lines: int) -> Iterator[Rows]:
+def _encoded(vectors: SentenceVectors, path: str, lines: int, empty: list[int]) -> Iterator[Rows]:
+    """Yield the rows of a text, some at a time; how many of them are empty goes to ``empty``."""
     first = 0
     with tqdm(total=lines, unit="line", desc="encoding") as bar:
         for shard in line_shards(path, SHARD):
-            yield vectors.encode(shard, first)
+            rows = vectors.encode(shard, first)
+            empty.append(int(vectors.are_empty(rows).sum()))
+            yield rows
             first += len(shard)
             bar.update(len(shard))
 

@@ -121,7 +121,7 @@ class SentenceVectors:
         self.check(rows)
         with np.errstate(over="ignore"):  # what is too large for float32 is refused below
             numbers = rows.astype(self.dtype)
-        empty = (numbers == NO_POINT if self.kind == POINTS else np.isnan(numbers)).all(1)
+        empty = self.are_empty(numbers)
         held = np.flatnonzero(~empty)
         self._check_numbers(numbers[held], held + first)
         lines = [""] * len(rows)
@@ -133,6 +133,10 @@ class SentenceVectors:
             for i, decoded in zip(held.tolist(), best, strict=True):
                 lines[i] = decoded[0]
         return lines
+
+    def are_empty(self, rows: Rows) -> npt.NDArray[np.bool_]:
+        """Return which of ``rows`` ``(N, width)`` are those of empty lines, ``(N,)``."""
+        return np.all(rows == NO_POINT if self.kind == POINTS else np.isnan(rows), axis=1)
 
     def check(self, rows: Rows) -> None:
         """Raise :class:`UserError` unless ``rows`` have this kind's type and width."""

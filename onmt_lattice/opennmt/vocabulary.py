@@ -15,7 +15,7 @@ from onmt.utils.parse import ArgumentParser
 from onmt_lattice.errors import UserError
 from onmt_lattice.files import check_output, write_lines
 from onmt_lattice.opennmt import plugin
-from onmt_lattice.opennmt.corpora import check_texts, target_is_source
+from onmt_lattice.opennmt.corpora import SPECIAL, check_texts, target_is_source
 from onmt_lattice.opennmt.options import build_vocab_parser, train_parser, translate_parser
 from onmt_lattice.opennmt.parsing import parse
 from onmt_lattice.opennmt.ranges import RANGES
@@ -68,7 +68,9 @@ def check_options(opt: Namespace) -> None:
 
 
 def count(opt: Namespace) -> Counter[str]:
-    """Return the count of every token of the training corpora after their transforms.
+    """Return the count of every word of the training corpora after their transforms.
+
+    Words that are written like special tokens are unknown, and not counted.
 
     Target and source are the same lines, so only the source's counts are taken: OpenNMT-py would
     add up both.
@@ -76,7 +78,7 @@ def count(opt: Namespace) -> Counter[str]:
     set_random_seed(opt.seed, False)
     transforms = make_transforms(opt, get_transforms_cls(opt._all_transform), None)
     source, _, _ = count_tokens(opt, transforms, n_sample=opt.n_sample)
-    return source
+    return Counter({token: n for token, n in source.items() if token not in SPECIAL})
 
 
 def corpora(opt: Namespace) -> str:

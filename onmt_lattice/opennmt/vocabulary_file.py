@@ -2,6 +2,12 @@
 
 from __future__ import annotations
 
+from argparse import Namespace
+from typing import Any
+
+from onmt.inputters.fields import build_dynamic_fields
+from onmt.utils.logging import logger
+
 from onmt_lattice.errors import UserError
 from onmt_lattice.text import lines_of
 
@@ -36,6 +42,26 @@ def read_vocabulary(path: str, side: str = "src") -> tuple[list[list[str]] | lis
     if len(next(iter(rows.values()))) == 2:
         return list(rows.values()), True
     return list(rows), False
+
+
+def warn_of_another(opt: Namespace, fields: dict[str, Any]) -> None:
+    """Warn where ``-src_vocab`` gives other tokens than ``fields``, which stay.
+
+    Args:
+        opt: the options, completed.
+        fields: of the checkpoint that training resumes from.
+    """
+    logger.disabled = True  # it would report the vocabulary of which no use is made
+    try:
+        given = build_dynamic_fields(opt)["src"].base_field.vocab.itos
+    finally:
+        logger.disabled = False
+    if given != (kept := fields["src"].base_field.vocab.itos):
+        logger.warning(
+            "-src_vocab %s: its %d tokens are not those of the checkpoint, whose %d stay; "
+            "-update_vocab takes the new ones",
+            *(opt.src_vocab, len(given), len(kept)),
+        )
 
 
 def _is_count(word: str) -> bool:

@@ -79,6 +79,11 @@ def read_vectors(
         if number <= skip_lines or fields == [""] or (number == 1 and len(fields) == 2):
             continue
         total += 1
+        if total == 1 and len(fields) != size + 1 and all(map(_is_number, fields[1:])):
+            raise UserError(
+                f"{option} {path}: its word vectors are of {len(fields) - 1} numbers, the "
+                f"embeddings of {size}; expected -word_vec_size {len(fields) - 1}"
+            )
         word = " ".join(fields[:-size])
         try:
             vector = [float(field) for field in fields[-size:]] if word in words else []
@@ -97,6 +102,13 @@ def read_vectors(
             f"vectors of the text's language, written as its words are"
         )
     return vectors, total
+
+
+def _is_number(field: str) -> bool:
+    try:
+        return math.isfinite(float(field))
+    except ValueError:
+        return False
 
 
 def check_tensor(path: str, option: str, shape: tuple[int, int]) -> None:

@@ -137,9 +137,12 @@ class Segmented(NamedTuple):
 def segment(lines: list[str], model: Path, plain: bool = False) -> Segmented:
     """Segment ``lines``; each comes back as its units parted by spaces, or as it was if ``plain``.
 
+    A line of which nothing is left comes back empty.
+
     Raises:
         UserError: if there is no such model in the file.
     """
     units = list(map(segmenter(model), lines))
-    joined = lines if plain else [" ".join(line) for line in units]
+    shown = lines if plain else map(" ".join, units)
+    joined = [line if found else "" for line, found in zip(shown, units, strict=True)]
     return Segmented(joined, Counter(chain.from_iterable(units)))

@@ -39,7 +39,8 @@ def write_training(
     The text is ``english`` segmented by ``model``, on ``workers`` processes; if ``plain`` it
     stays as it is, for OpenNMT-py to segment as it reads. The vocabulary, a unit, a tab and its
     count to a line and the most frequent first, counts the units of both sides; ``german`` may
-    be empty. ``total`` is how many lines there are, for the progress bar.
+    be empty. Lines of which the model leaves nothing are dropped. ``total`` is how many lines there
+    are, for the progress bar.
     """
     units: Counter[str] = Counter()
     sentences = 0
@@ -47,9 +48,10 @@ def write_training(
     bar = tqdm(total=total, desc="segment", unit=" lines", disable=None)
     with whole_text(files[0]) as stream, bar:
         for done in ordered_map(work, batches(english, BATCH), workers):
-            stream.writelines(f"{line}\n" for line in done.lines)
+            kept = [line for line in done.lines if line]
+            stream.writelines(f"{line}\n" for line in kept)
             units.update(done.units)
-            sentences += len(done.lines)
+            sentences += len(kept)
             bar.update(len(done.lines))
         tokens = units.total()
         for done in ordered_map(work, batches(german, BATCH), workers):
