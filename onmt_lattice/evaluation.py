@@ -156,6 +156,8 @@ class Evaluation:
         rate_difference_bits_sentence: quantized − relaxed rate; by Theorem 1 its mean tends to 0.
         perplexity: 2^(NLL in bits a token); ``token_accuracy``: share of tokens guessed first.
         dim: d, the numbers between the linear maps of the bottleneck; None where not recorded.
+        signal_to_noise: of each of a Gaussian's d numbers, v/σ² − 1: what theory's price of a
+            lattice in its place depends on.
         quantized: what its lattice costs by ``quantize``, if the model comes from there.
         coded: the bits of a file of the text, if it was asked for.
     """
@@ -183,6 +185,7 @@ class Evaluation:
     perplexity: float
     token_accuracy: float
     dim: int | None = None
+    signal_to_noise: list[float] | None = None
     quantized: Quantized | None = None
     codebooks: Codebooks | None = None
     entropy: Entropy | None = None

@@ -138,11 +138,12 @@ def _gaussian_source(gaussian: GaussianChannel, rows: int, seed: int) -> Tensor:
 def _known_noise(
     gaussian: GaussianChannel, channel: LatticeChannel, means: Tensor, y: Tensor
 ) -> Tensor:
-    """Return ``(rows,)``, Σ (y² − x² − 1) σ²/2v at x = (μ − b)/σ, y = x − U.
+    """Return ``(rows,)``, Σ (y² − x² − E U²) σ²/2v at x = (μ − b)/σ, y = x − U.
 
-    Its mean over the dither is 0, and it is most of what the cost varies with it.
+    A control variate: its mean over the dither is 0, and it explains most of the variance.
     """
     back = channel.coordinates(y).double()
     x = ((means - gaussian.center) / gaussian.log_sigma.exp()).double()
+    moments = channel.coordinates(channel.lattice.second_moments.to(x).expand(1, *y.shape[1:]))
     weight = (2 * (gaussian.log_sigma - gaussian.log_prior).double()).exp()
-    return (0.5 * weight * (back.square() - x.square() - 1)).sum(-1)
+    return (0.5 * weight * (back.square() - x.square() - moments)).sum(-1)

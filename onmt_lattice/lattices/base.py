@@ -87,6 +87,14 @@ class Lattice(ABC):
         return self.nsm * self.volume ** (2 / self.dim)
 
     @property
+    def second_moments(self) -> Tensor:
+        """``(n,)`` float64, E U_i² of each coordinate of U uniform on the Voronoi cell.
+
+        All alike where the symmetries of the lattice mix all coordinates.
+        """
+        return torch.full((self.dim,), self.second_moment, dtype=torch.float64)
+
+    @property
     def space_filling_loss(self) -> float:
         """½ log2(2πe G), in bits a dimension: what it costs, at fine resolution, over the ball."""
         return space_filling_loss(self.nsm)

@@ -33,6 +33,7 @@ from onmt_lattice.lattices.trellis import LOG_SUM, MAX, Semiring, TrellisLattice
 
 NEVER = -1e30  # log weight of a path that is not allowed: finite, so that gradients are
 NUMBERS_AT_ONCE = 2**24  # metrics of the trellis that are kept at a time
+MEASURED_COORDINATES = 4_000_000  # of dithers that the coordinates' second moments are measured on
 NUMBERS_ON_GPUS = 2**27, 2**22  # the same there, and coordinates, whose classes are weighed eagerly
 
 
@@ -50,6 +51,15 @@ def triton_runs_on(device: torch.device) -> bool:
         and find_spec("triton") is not None
         and any(map(shutil.which, (os.environ.get("CC", "gcc"), "clang")))
     )
+
+
+@cache
+def _unit_second_moments(states: int, n: int) -> Tensor:
+    """Return ``(n,)``, the second moments at scale 1, measured on dithers of a seed."""
+    generator = torch.Generator().manual_seed(0)
+    shape = (MEASURED_COORDINATES // n,)
+    dithers = ConvolutionalLattice(states, n).sample_dither(shape, generator, torch.float64)
+    return dithers.square_().mean(0)
 
 
 @register_lattice("conv", "conv64-96")
@@ -102,6 +112,11 @@ class ConvolutionalLattice(TrellisLattice):
     def second_moment(self) -> float:
         """E‖U‖²/n, the second moment a dimension of U uniform on the Voronoi cell."""
         return self.nsm * self.encoder.q * self.scale**2
+
+    @property
+    def second_moments(self) -> Tensor:
+        """See :attr:`Lattice.second_moments`: the ends differ; a simulation, always the same."""
+        return _unit_second_moments(self.encoder.states, self.dim) * self.scale**2
 
     @property
     def place_order(self) -> tuple[int, ...]:

@@ -35,6 +35,11 @@ class ProductLattice(Lattice):
         """Volume V of a Voronoi cell."""
         return (self.factor.volume * self.scale**self.factor.dim) ** self.copies
 
+    @property
+    def second_moments(self) -> Tensor:
+        """See :attr:`Lattice.second_moments`."""
+        return self.factor.second_moments.repeat(self.copies) * self.scale**2
+
     def dither(self, uniforms: Tensor) -> Tensor:
         """See :meth:`Lattice.dither`."""
         self._check(uniforms)

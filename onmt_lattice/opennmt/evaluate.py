@@ -12,6 +12,7 @@ from typing import NamedTuple
 from sacrebleu.metrics import BLEU, CHRF
 
 from onmt_lattice.bitstream import TextFile
+from onmt_lattice.bottlenecks import Bottleneck, GaussianBottleneck
 from onmt_lattice.codebook import Codebooks, CodebookUsage
 from onmt_lattice.coded import Coded
 from onmt_lattice.errors import UserError
@@ -129,12 +130,21 @@ def evaluate(
         perplexity=2**nll.token,
         token_accuracy=float(scores.correct.sum()) / tokens,
         dim=loaded.model.encoder.bottleneck.dim,
+        signal_to_noise=_signal_to_noise(loaded.model.encoder.bottleneck),
         quantized=loaded.quantized,
         codebooks=_codebooks(loaded, scores),
         entropy=_entropy(source_of(tuple(lines[s.index] for s in sentences)), loaded, scores),
         reconstruction=reconstruction,
         coded=coded,
     )
+
+
+def _signal_to_noise(bottleneck: Bottleneck) -> list[float] | None:
+    if not isinstance(bottleneck, GaussianBottleneck):
+        return None
+    channel = bottleneck.channel
+    ratios: list[float] = (2 * (channel.log_prior - channel.log_sigma)).double().expm1().tolist()
+    return ratios
 
 
 def _coded(loaded: LoadedAutoencoder, lines: list[str], options: EvaluateOptions) -> Coded:
