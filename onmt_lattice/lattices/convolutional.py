@@ -66,8 +66,8 @@ def _unit_second_moments(states: int, n: int) -> Tensor:
 class ConvolutionalLattice(TrellisLattice):
     """The lattice of the code with ``states`` states in n dimensions, n even and at least 4ν.
 
-    The kissing number and the covering radius are not known. G is a simulation: middle + edges/n,
-    within 0.3 % for each n; see :mod:`~onmt_lattice.lattices.generators`.
+    The kissing number and the covering radius are not known. G is a simulation, within 0.3 % for
+    each n; see :mod:`~onmt_lattice.lattices.generators`.
     """
 
     most = 4096
@@ -83,7 +83,7 @@ class ConvolutionalLattice(TrellisLattice):
             )
         self.name, self.dim = f"conv{states}-{n}", n
         self.encoder = Encoder(code.q, code.taps, n // 2)
-        self.nsm = code.middle + code.edges / n
+        self.nsm = code.nsm(n)
         self.chunk = max(8, NUMBERS_AT_ONCE // (states * n))
 
     # ---- what the lattice is -----------------------------------------------------------------
