@@ -11,6 +11,7 @@ import torch
 from enumeration import points_within
 
 from onmt_lattice.lattices import Lattice, lattice_names, make_lattice
+from onmt_lattice.lattices.base import FARTHEST
 
 FAMILY_MEMBERS = ["A1", "A4", "A7", "A1*", "A2*", "A5*", "D2", "D3", "D5", "D16", "D2*", "D3*"]
 CONVOLUTIONAL = ["conv4-8", "conv8-12", "conv9-8"]  # as large as enumeration bears
@@ -124,6 +125,22 @@ def test_scaled_refuses(lattice: Lattice, factor: float) -> None:
 def test_nearest_point_is_in_the_lattice(lattice: Lattice, rng: torch.Generator) -> None:
     x = uniform(lattice, affordable(lattice, 20_000), rng)
     assert lattice.contains(lattice.nearest_point(x)).all()
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("factor", [1.0, 0.7389])
+def test_the_farthest_points_are_points(
+    lattice: Lattice, rng: torch.Generator, dtype: torch.dtype, factor: float
+) -> None:
+    lattice = lattice.scaled(factor)
+    x = 2 * torch.rand(500, lattice.dim, generator=rng, dtype=torch.float64) - 1
+    x = (0.999 * factor * FARTHEST[dtype] * x).to(dtype)
+    points = lattice.nearest_point(x)
+    assert not points.isnan().any() and lattice.contains(points).all()
+    assert lattice.contains(lattice.point(lattice.coordinates(points))).all()
+    if lattice.covering_radius is not None:
+        rounding = 0.05 * factor * math.sqrt(lattice.dim)
+        assert (x.double() - points).norm(dim=1).max() < lattice.covering_radius + rounding
 
 
 def test_no_point_is_nearer(lattice: Lattice, rng: torch.Generator) -> None:

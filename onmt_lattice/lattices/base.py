@@ -29,6 +29,7 @@ Array = npt.NDArray[np.floating[Any]]
 # array of the same shape and dtype to the nearest points, to NaN where there is none.
 Kernel = Callable[[Array, float, float, Array], None]
 
+FARTHEST = {torch.float32: 2.0**18, torch.float64: 2.0**40}  # scales from 0, of what is decoded
 ATOL = 1e-4  # scales that a point may be off
 SMALLEST = 1e-18  # scale, whose square float32 still holds
 
@@ -138,8 +139,9 @@ class Lattice(ABC):
         Exact up to rounding of the input's dtype; ties go to one of the nearest points, the same
         one every time. Carries no gradient, which would be zero almost everywhere. Points of a
         dtype narrower than float32, which could not hold them, come back in float32. Where ``x``
-        is not finite, or further out than its dtype can tell one point from the next (2²² scales
-        in float32, 2⁵¹ in float64), every coordinate is NaN, which is no point.
+        is not finite, or more than 2¹⁸ scales from 0 in float32 or 2⁴⁰ in float64, every coordinate
+        is NaN, which is no point: further out not every lattice's coordinates could be told from
+        its points, as its dtype has them.
 
         Raises:
             ValueError: if the last dimension of ``x`` is not ``dim``, or its numbers are complex.
@@ -153,10 +155,10 @@ class Lattice(ABC):
         for part, into in zip(parts, points.view(-1, self.dim).split(chunk), strict=True):
             part = part.to(dtype).contiguous()
             if kernel is not None:
-                kernel(part.numpy(), self.scale, _farthest(dtype), into.numpy())
+                kernel(part.numpy(), self.scale, FARTHEST[dtype], into.numpy())
             else:
                 part = part / self.scale
-                far = ~(part.abs().amax(1, keepdim=True) <= _farthest(dtype))
+                far = ~(part.abs().amax(1, keepdim=True) <= FARTHEST[dtype])
                 into.copy_(self._nearest(part).mul_(self.scale).masked_fill_(far, math.nan))
         return points
 
@@ -201,7 +203,7 @@ class Lattice(ABC):
     def point(self, coordinates: Tensor) -> Tensor:
         """Return the lattice points (float64) of integer ``coordinates`` ``(..., n)``."""
         self._check(coordinates)
-        return coordinates.double() @ self.basis.to(coordinates.device)
+        return coordinates.double() @ self.unit_basis.to(coordinates.device) * self.scale
 
     def contains(self, x: Tensor, atol: float = ATOL) -> Tensor:
         """Return for each of ``x`` ``(..., n)`` whether it is in Λ.
@@ -328,11 +330,6 @@ class Lattice(ABC):
 def space_filling_loss(nsm: float) -> float:
     """Return ½ log2(2πe G), in bits a dimension: what a lattice of that G costs over the ball."""
     return 0.5 * math.log2(2 * math.pi * math.e * nsm)
-
-
-def _farthest(dtype: torch.dtype) -> float:
-    """Return how many scales from 0 a number of ``dtype`` still knows halves."""
-    return 0.5 / torch.finfo(dtype).eps
 
 
 def _decodable(x: Tensor) -> Tensor:

@@ -119,6 +119,23 @@ class CodeLattice(TrellisLattice):
 
         return decode
 
+    @cached_property
+    def _integers(self) -> tuple[Tensor, Tensor]:
+        """The basis of the integer vectors, and its inverse: ``period`` times that is integer."""
+        basis = (self.unit_basis / self.unit).round()
+        return basis, (torch.linalg.inv(basis) * self.period).round() / self.period
+
+    def _coordinates(self, x: Tensor) -> Tensor:
+        """See :meth:`Lattice.coordinates`; exact, as integers are."""
+        integers = (x.double() / (self.unit * self.scale)).round()
+        return (integers @ self._integers[1].to(x.device)).round().long()
+
+    def point(self, coordinates: Tensor) -> Tensor:
+        """See :meth:`Lattice.point`; exact, as integers are."""
+        self._check(coordinates)
+        integers = coordinates.double() @ self._integers[0].to(coordinates.device)
+        return integers * (self.unit * self.scale)
+
     def _nearest(self, x: Tensor) -> Tensor:
         blocks = x.split(_block_size(self.decode_block, x))
         return torch.cat([self._decode(block.T.contiguous()).T for block in blocks])

@@ -45,6 +45,14 @@ class ProductLattice(Lattice):
         self._check(uniforms)
         return self.factor.dither(self._blocks(uniforms)).flatten(-2) * self.scale
 
+    def _coordinates(self, x: Tensor) -> Tensor:
+        return self.factor._coordinates(self._blocks(x.double() / self.scale)).flatten(-2)
+
+    def point(self, coordinates: Tensor) -> Tensor:
+        """See :meth:`Lattice.point`."""
+        self._check(coordinates)
+        return self.factor.point(self._blocks(coordinates)).flatten(-2) * self.scale
+
     def _nearest(self, x: Tensor) -> Tensor:
         return self.factor.nearest_point(self._blocks(x)).flatten(-2)
 
