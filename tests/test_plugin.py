@@ -60,6 +60,7 @@ def stock(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
             (onmt.utils.loss, "build_loss_compute", plugin._stock_build_loss),
             (onmt.utils.distributed, "all_gather_list", plugin._stock_gather),
             (onmt.inputters.corpus, "ParallelCorpus", plugin.TextCorpus.__base__),
+            (onmt.inputters.corpus, "ParallelCorpusIterator", plugin.CorpusIterator.__base__),
             (onmt.inputters.inputter, "_read_vocab_file", plugin._stock_read_vocabulary),
             (onmt.bin.train, "_init_train", plugin._stock_init_train),
             (onmt.utils, "Statistics", onmt.utils.statistics.Statistics),
