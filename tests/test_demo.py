@@ -55,7 +55,7 @@ def test_it_leaves_figure_table_and_report(
     measured, theory = a2.over.rate / 96, a2.evaluation.quantized.theory_bits / 96
     (line,) = re.findall(r"^lattice A2  .* ±.*$", shown, flags=re.M)
     assert f"{measured:.3f} ±" in line and line.endswith(f"{theory:.3f}")
-    assert "H = 4.543 bits a word" in shown and "\ninput " in shown
+    assert "H = 4.543 bits per word" in shown and "\ninput " in shown
     for name in ("figure3.png", "report.html"):
         assert (tmp_path / "runs" / name).exists()
 

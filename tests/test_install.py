@@ -93,6 +93,6 @@ def test_the_demo_in_an_empty_folder(scripts: Path, tmp_path: Path) -> None:
     short = tmp_path.parent / "short.yaml"
     short.write_text(yaml.safe_dump(sweep), encoding="utf-8")
     shown = done(scripts / "onmt_lattice", "demo", "-config", short, cwd=tmp_path)
-    assert "H = 4.543 bits a word" in shown
+    assert "H = 4.543 bits per word" in shown
     assert [path.name for path in tmp_path.iterdir()] == ["runs"]
     assert (tmp_path / "runs/demo/figure3.png").is_file()

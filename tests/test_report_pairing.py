@@ -140,6 +140,12 @@ def test_the_gap_closed_is_what_is_saved_of_zs_cost() -> None:
     for row in rows(sweep(0.01), "E8"):
         assert row.closed is not None
         assert row.closed.seeds == pytest.approx({1: 40.0, 2: 100 * (1 - 0.4 / 0.6)})
+        z = next(r for r in rows(sweep(0.01), "Z") if r.place == row.place)
+        assert row.equal is not None and z.equal is not None
+        for seed, error in row.closed.errors.items():
+            ratio = row.equal.seeds[seed] / z.equal.seeds[seed]
+            both = math.hypot(row.equal.errors[seed], ratio * z.equal.errors[seed])
+            assert error == pytest.approx(100 * both / z.equal.seeds[seed]) and error > 0
     without = sweep()
     without = replace(without, runs=[r for r in without.runs if r.curve != "Z"])
     assert all(row.closed is None and row.equal is not None for row in rows(without, "E8"))

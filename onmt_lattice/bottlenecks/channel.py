@@ -96,7 +96,7 @@ class GaussianChannel(Channel):
     """N ~ N(0, I), the stand-in for a perfect lattice of high dimension.
 
     The rate is KL(N(μ, σ²) ‖ N(b, v)), what a dithered lattice would cost in the limit of infinite
-    dimension; nothing discrete is sent (paper, section 4).
+    dimension; nothing discrete is sent (paper, section 3).
     """
 
     def __init__(self, dim: int, prior: str = LEARNED) -> None:

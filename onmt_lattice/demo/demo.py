@@ -68,8 +68,8 @@ def summary(results: Results, folder: Path) -> str:
     known = next((e.entropy for _, e in last if e.entropy is not None), None)
     if known is not None:
         rows.append(
-            f"H = {known.bits_word:.3f} bits a word: no total can be less, nor could the NLL be "
-            f"without the representation."
+            f"H = {known.bits_word:.3f} bits per word: over many texts no total can be less on "
+            f"average, nor could the NLL be without the representation."
         )
     return "\n".join(rows)
 

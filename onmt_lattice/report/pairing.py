@@ -87,7 +87,8 @@ class Paired:
         theory: what it is more on a Gaussian source, mean, bits a dimension; ``of_theory``:
             ``over_dimension`` in percent of it. None where training went on.
         equal: what the lattice costs more at the NLL that it has, bits a word.
-        closed: how much of what Z costs at equal NLL it saves, percent.
+        closed: how much of what Z costs at equal NLL it saves, percent; its error takes those of
+            the two costs as independent, where what they share would make it smaller.
     """
 
     curve: str
@@ -102,7 +103,7 @@ class Paired:
     of_theory: Estimate | None
     nll_change: Estimate | None
     equal: Estimate | None
-    closed: Spread | None
+    closed: Estimate | None
 
 
 class Pair(NamedTuple):
@@ -215,6 +216,7 @@ def _row(results: Results, pairs: Sequence[Pair]) -> Paired:
     words = {p.seed: p.a_word for p in pairs}
     nlls = {p.seed: (p.over.nll, math.sqrt(p.over.nll_variance)) for p in pairs}
     equal = {p.seed: p.equal for p in pairs if p.equal is not None}
+    closed = {p.seed: share for p in pairs if (share := _closed(results, p)) is not None}
     return Paired(
         curve=first.run.curve,
         kind=results.kind(first.run.curve),
@@ -228,7 +230,7 @@ def _row(results: Results, pairs: Sequence[Pair]) -> Paired:
         of_theory=_estimate(rates, {s: 100 / bits for s, bits in theory.items()}),
         nll_change=_estimate(nlls, words),
         equal=_estimate(equal, dict.fromkeys(equal, 1.0)),
-        closed=Spread.of((p.seed, _closed(results, p)) for p in pairs),
+        closed=_estimate(closed, dict.fromkeys(closed, 100.0)),
     )
 
 
@@ -246,12 +248,18 @@ def _estimate(values: dict[int, tuple[float, float]], times: dict[int, float]) -
     return Estimate({s: v for s, (v, _) in kept.items()}, {s: e for s, (_, e) in kept.items()})
 
 
-def _closed(results: Results, pair: Pair) -> float | None:
-    """Return the share of Z's cost at equal NLL that a lattice saves in the same model."""
+def _closed(results: Results, pair: Pair) -> tuple[float, float] | None:
+    """Return the share of Z's cost at equal NLL that a lattice saves in the same model.
+
+    With it comes its standard error.
+    """
     made = pair.mark.run.quantizing
     assert made is not None
     cubic = _mark_of(results, replace(made, lattice=CUBIC), pair.mark.point.step)
     z = None if cubic is None else _pair(results, cubic)
     if made.lattice == CUBIC or z is None or z.equal is None or pair.equal is None:
         return None
-    return 100 * (1 - pair.equal[0] / z.equal[0]) if z.equal[0] > 0 else None
+    (cost, error), (cost_z, error_z) = pair.equal, z.equal
+    if cost_z <= 0:
+        return None
+    return 1 - cost / cost_z, math.hypot(error, cost / cost_z * error_z) / cost_z

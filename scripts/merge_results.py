@@ -1,0 +1,43 @@
+"""Put the runs of several sweeps, such as of other seeds, into one results.json, and draw it."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+from pathlib import Path
+
+from onmt_lattice.errors import UserError
+from onmt_lattice.report.drawing import write
+from onmt_lattice.report.results import Results
+
+
+def merged(paths: list[Path]) -> Results:
+    """Return the runs of all ``paths``: of two of one name the later, if it has been evaluated.
+
+    Sentences of the text are not kept.
+    """
+    every = [Results.read(path) for path in paths]
+    if len({results.reference for results in every}) > 1:
+        raise UserError(
+            "the results' reference curves differ: expected sweeps of one configuration"
+        )
+    runs, curves = {}, {}
+    for results in every:
+        curves |= results.curves
+        runs |= {run.name: run for run in results.runs if run.points or run.name not in runs}
+    points = {
+        name: [dataclasses.replace(p, decoded=None) for p in r.points] for name, r in runs.items()
+    }
+    order = list(curves)
+    kept = [dataclasses.replace(run, points=points[name]) for name, run in runs.items()]
+    kept.sort(key=lambda run: (run.seed, order.index(run.curve)))
+    return dataclasses.replace(every[0], curves=curves, inputs=[], runs=kept)
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("results", type=Path, nargs="+", help="results.json of each sweep")
+    parser.add_argument("-output", type=Path, required=True, help="folder to draw into")
+    args = parser.parse_args()
+    args.output.mkdir(parents=True, exist_ok=True)
+    write(merged(args.results), args.output)
