@@ -370,6 +370,16 @@ def test_what_ends_one_of_two_processes_is_told_in_a_line(
     assert not children()
 
 
+def test_a_port_that_is_taken(corpus: Corpus, tmp_path: Path, mistake: Mistake) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        config = two_processes(
+            corpus, tmp_path / "a.yaml", master_port=port, save_model=str(tmp_path / "m")
+        )
+        assert f"-master_port {port}: cannot be listened on" in mistake("train", "-config", config)
+    assert not children()
+
+
 # ---- subwords ------------------------------------------------------------------------------------
 
 

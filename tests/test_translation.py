@@ -65,6 +65,13 @@ def test_the_seed_draws_the_dither(translate: Translate) -> None:
     assert translate("ste_scalar", "-seed", 0) == translate("ste_scalar", "-seed", 1)
 
 
+def test_the_seed_draws_the_samples(translate: Translate) -> None:
+    """Whether it is 0 or another."""
+    words = ("-random_sampling_topk", 20, "-max_length", 20)
+    drawn = [translate("ste_scalar", *words, "-seed", seed) for seed in (0, 0, 1, 1)]
+    assert drawn[0] == drawn[1] != drawn[2] == drawn[3]
+
+
 def test_the_n_best_follow_one_another(translate: Translate, corpus: Corpus) -> None:
     best = translate("gaussian", "-beam_size", 4)
     four = translate("gaussian", "-beam_size", 4, "-n_best", 4)

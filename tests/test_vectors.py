@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
+import threading
 from collections.abc import Callable
 from pathlib import Path
 
@@ -102,6 +104,22 @@ def test_standard_input_and_output(trained: Trained, corpus: Corpus, tmp_path: P
     assert refused.returncode == 2 and b"error: -src -: no sentence in it" in refused.stderr
     refused = piped("decode", "-input", array.read_bytes()[:-1])
     assert refused.returncode == 2 and b"error: -input -: no array in it" in refused.stderr
+
+
+def test_a_named_pipe(
+    trained: Trained, corpus: Corpus, tmp_path: Path, mistake: Callable[..., str]
+) -> None:
+    model, pipe = trained("gaussian"), tmp_path / "pipe"
+    encoded(model, corpus.test, tmp_path / "file.npy")
+    os.mkfifo(pipe)
+    for text in (corpus.test.read_bytes(), b"\n"):
+        threading.Thread(target=pipe.write_bytes, args=(text,), daemon=True).start()
+        if text.strip():
+            encoded(model, pipe, tmp_path / "pipe.npy")
+        else:
+            words = ("encode", "-model", model, "-src", pipe, "-output", tmp_path / "x.npy")
+            assert f"-src {pipe}: no sentence in it" in mistake(*words)
+    assert (tmp_path / "pipe.npy").read_bytes() == (tmp_path / "file.npy").read_bytes()
 
 
 def test_points_are_of_their_seed_and_line(

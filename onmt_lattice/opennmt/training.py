@@ -7,6 +7,7 @@ import importlib.util
 import os
 import re
 import signal
+import socket
 from argparse import Namespace
 
 import onmt.bin.train
@@ -52,6 +53,7 @@ def train(argv: list[str]) -> None:
         if opt.world_size == 1:
             onmt.bin.train.train(opt)
         else:
+            check_port(opt)
             _train_in_several(opt)
 
 
@@ -140,6 +142,24 @@ def check_optim(opt: Namespace) -> None:
             "-model_dtype fp16: half precision needs a GPU; choose bf16 on a CPU that has it, or "
             "fp32"
         )
+
+
+def check_port(opt: Namespace) -> None:
+    """Refuse a ``-master_port`` at which the first of several processes cannot wait for the others.
+
+    Raises:
+        UserError: if it is taken, or reserved.
+    """
+    if 0 not in opt.gpu_ranks:
+        return
+    try:
+        socket.create_server(("", opt.master_port)).close()
+    except OSError as error:
+        raise UserError(
+            f"-master_port {opt.master_port}: cannot be listened on "
+            f"({os.strerror(error.errno or 0)}); choose another port, that "
+            f"no other training has"
+        ) from error
 
 
 def check_devices(opt: Namespace) -> None:

@@ -118,6 +118,7 @@ def _search(
             loaded.model, loaded.fields, opt, loaded.opt, scorer, out, report_score=False
         )
         translator.outputs = outputs
+        torch.manual_seed(opt.seed)  # of sampling; to OpenNMT-py a seed of 0 is none
         source = [" ".join(sentence.tokens).encode() for sentence in sentences]
         translator.translate(src=source, batch_size=opt.batch_size, batch_type=opt.batch_type)
         return out.getvalue().split("\n")[:-1]

@@ -8,7 +8,8 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
+from pathlib import Path
 
 from tqdm import tqdm
 
@@ -52,7 +53,8 @@ class DecodeOptions:
 def encode_file(options: EncodeOptions) -> str:
     """Write the rows of a text as a .npy file, and return what was written in a sentence.
 
-    The text is read twice, as an array's file begins with its shape, and some lines at a time.
+    The text is read twice, as an array's file begins with its shape, and some lines at a time; of
+    standard input, or another pipe, a temporary copy is.
 
     Raises:
         UserError: if text or checkpoint cannot be used, or there are no points.
@@ -92,17 +94,18 @@ def decode_file(options: DecodeOptions) -> str:
 
 @contextmanager
 def _read_twice(path: str) -> Iterator[str]:
-    """Yield ``path``, or for standard input that of a copy, which is removed after the body."""
-    if path != STANDARD:
+    """Yield ``path``, or that of a copy of what can be read once, removed after the body."""
+    if path != STANDARD and not (Path(path).is_fifo() or Path(path).is_char_device()):
         yield path
         return
     with tempfile.NamedTemporaryFile() as copy:
-        shutil.copyfileobj(sys.stdin.buffer, copy)
+        with nullcontext(sys.stdin.buffer) if path == STANDARD else open(path, "rb") as once:
+            shutil.copyfileobj(once, copy)
         copy.flush()
         try:
             yield copy.name
         except UserError as error:
-            raise UserError(str(error).replace(copy.name, STANDARD)) from error
+            raise UserError(str(error).replace(copy.name, path)) from error
 
 
 def _count(path: str) -> int:
