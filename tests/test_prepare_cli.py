@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import time
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -73,10 +74,11 @@ def test_a_killed_script_goes_on_where_it_was(tmp_path: Path) -> None:
 
 def test_ctrl_c_says_how_to_go_on(tmp_path: Path) -> None:
     with miniature.serving(miniature.archives(), answers={"de-en.tgz": [503] * 9}) as server:
-        running = script("-output", tmp_path / "out", "-mirror", server.url)
-        while not server.asked and running.poll() is None:
-            time.sleep(0.02)
-        time.sleep(0.1)
+        heard = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)  # a shell may ignore it
+        words = ("-output", tmp_path / "out", "-mirror", server.url)
+        running = script(*words, preexec_fn=heard)
+        assert running.stderr is not None
+        assert any("trying again" in line for line in running.stderr)  # and waits a second or more
         running.send_signal(signal.SIGINT)
         _, err = running.communicate()
     assert running.returncode == 130
