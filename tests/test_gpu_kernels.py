@@ -105,7 +105,7 @@ def test_sums_and_gradients_are_those_of_the_eager_fold(states: int, n: int) -> 
 
 
 @pytest.mark.parametrize("states, n", MEMBERS)
-@pytest.mark.parametrize("width", [-2.0, 0.0, 2.0])
+@pytest.mark.parametrize("width", [-2.0, 2.0])
 def test_float32_is_as_exact_as_the_eager_fold(states: int, n: int, width: float) -> None:
     """Errors of both are mostly those of the classes' weights, which are the same."""
     lattice = ConvolutionalLattice(states, n)
@@ -120,9 +120,9 @@ def test_float32_is_as_exact_as_the_eager_fold(states: int, n: int, width: float
 
 def test_scales_of_all_sizes_in_one_point() -> None:
     """Narrow ones weigh a class by e^-1000 and less."""
-    lattice = ConvolutionalLattice(16, 32)
+    lattice = ConvolutionalLattice(16, 20)
     y, _ = points_and_scales(lattice, 2)
-    log_s = torch.linspace(-6, 2, 32, dtype=torch.float64)
+    log_s = torch.linspace(-6, 2, 20, dtype=torch.float64)
     for scales in (log_s, log_s.flip(0)):
         for got, expected in zip(
             summed(lattice, y, scales), folded(lattice, y, scales), strict=True
@@ -154,7 +154,7 @@ def test_a_value_needs_no_gradient_and_scales_may_be_shared() -> None:
 
 def test_points_are_taken_in_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
     lattice = ConvolutionalLattice(4, 8)
-    y, log_s = points_and_scales(lattice, 20)
+    y, log_s = points_and_scales(lattice, 11)  # in chunks of 8
     whole = nearest(lattice, y), summed(lattice, y, log_s)
     monkeypatch.setattr(convolutional, "NUMBERS_ON_GPUS", (1, 1))
     assert torch.equal(nearest(lattice, y), whole[0])

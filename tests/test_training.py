@@ -331,7 +331,7 @@ def test_two_processes_that_are_resumed_are_the_same_two(corpus: Corpus, tmp_pat
         base = tmp_path / name
         for step in stops:
             words = ("-save_model", base, "-log_json", f"{base}.jsonl", "-train_steps", step)
-            train(config, *words, "-resume", "auto")
+            train(config, *words, "-resume", "auto", "-master_port", free_port())
     assert_same_end(tmp_path / "whole", tmp_path / "parts", 13)
     first = load(tmp_path / "whole_step_13.pt")["onmt_lattice"]
     (other,) = first["others"]
