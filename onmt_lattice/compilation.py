@@ -2,23 +2,92 @@
 
 from __future__ import annotations
 
+import os
+import sys
+import tempfile
 from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numba import njit
+from numba.core import config
+from numba.core.caching import FunctionCache
+
+from onmt_lattice.errors import UserError
+
+_warned = False
+
+
+class OptionalCache(FunctionCache):
+    """numba's cache of compiled kernels, which saves time and without which commands run too.
+
+    Damaged entries, as a power failure leaves them, are dropped and written anew. Where nothing can
+    be written (a full disk) kernels are compiled every time, with one warning a process.
+    """
+
+    def load_overload(self, sig: Any, target_context: Any) -> Any:
+        """Return a kernel from the cache, or None if there is none that can be read."""
+        try:
+            return super().load_overload(sig, target_context)
+        except Exception as error:  # whatever unpickling or LLVM makes of damaged bytes
+            _warn(f"is damaged ({type(error).__name__}); kernels are compiled again")
+            with suppress(OSError):  # then the kernel is compiled every time
+                self.flush()
+            return None
+
+    def save_overload(self, sig: Any, data: Any) -> None:
+        """Write a kernel to the cache if there is room for it."""
+        try:
+            super().save_overload(sig, data)
+        except OSError as error:
+            _warn(f"cannot be written ({error.strerror}); kernels are compiled at every start")
 
 
 def compiled(function: Callable[..., Any]) -> Callable[..., Any]:
     """Compile ``function`` at its first call; keep the result on disk where that is possible.
 
     The interpreter's lock is released. Floating-point operations are neither reordered nor fused.
+    The cache is beside the source, or numba's own for this user, or in a folder of this user's
+    among the temporary ones; ``NUMBA_CACHE_DIR`` names another.
+
+    Raises:
+        UserError: if numba was told not to compile, as kernels are no Python.
     """
+    if config.DISABLE_JIT:  # type: ignore[attr-defined]
+        raise UserError("NUMBA_DISABLE_JIT is set: kernels have to be compiled; unset it")
+    kernel: Any = njit(nogil=True, error_model="numpy")(function)
     try:
-        kernel: Callable[..., Any] = njit(nogil=True, error_model="numpy", cache=True)(function)
+        kernel._cache = OptionalCache(kernel.py_func)
     except RuntimeError:  # numba found no folder that it may write to
-        kernel = njit(nogil=True, error_model="numpy")(function)
+        if (folder := _temporary_folder()) is not None:
+            config.CACHE_DIR = str(folder)  # type: ignore[attr-defined]
+            kernel._cache = OptionalCache(kernel.py_func)
     return kernel
+
+
+def _temporary_folder() -> Path | None:
+    """Return a folder for kernels that is this user's alone, or None if there is none."""
+    user = os.getuid() if hasattr(os, "getuid") else os.environ.get("USERNAME", "user")
+    folder = Path(tempfile.gettempdir(), f"onmt_lattice-{user}")
+    try:
+        folder.mkdir(mode=0o700, exist_ok=True)
+        status = folder.lstat()
+    except OSError as error:
+        _warn(f"has no folder ({error.strerror}); kernels are compiled at every start")
+        return None
+    if hasattr(os, "getuid") and (status.st_uid != user or status.st_mode & 0o077):
+        _warn(f"has no folder ({folder} is open to others); kernels are compiled at every start")
+        return None
+    return folder
+
+
+def _warn(what: str) -> None:
+    global _warned
+    if not _warned:
+        print(f"warning: the cache of compiled kernels {what}", file=sys.stderr)
+    _warned = True
 
 
 @compiled

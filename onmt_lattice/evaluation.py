@@ -264,6 +264,11 @@ class Evaluation:
         return rows
 
 
+def perplexity(bits: float) -> float:
+    """Return 2^``bits``, infinite where that is more than a float holds (from 1,024 bits)."""
+    return 2.0**bits if bits < 1024 else math.inf
+
+
 def _row(name: str, bits: Bits) -> str:
     return f"{name:<22}{bits.token:>10.4f}{bits.word:>10.4f}{bits.sentence:>12.3f}"
 

@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
+import glob
 import hashlib
 import json
 import os
 import re
+import shutil
 import sys
 import tempfile
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, BinaryIO
 
 from onmt_lattice.errors import UserError
+
+try:
+    import fcntl
+except ImportError:  # not on Windows, where parts of killed processes stay
+    fcntl = None  # type: ignore[assignment]
 
 STANDARD = "-"  # standard input or output
 _BLOCK = 1 << 20  # bytes
@@ -26,16 +33,22 @@ def whole_file(path: str | os.PathLike[str]) -> Iterator[Path]:
     On any exception, an interrupt included, the temporary file is removed and whatever stood at
     ``path`` before still stands there. The directory is made when missing. File and directory are
     on the disk when this returns, so that a power failure leaves one or the other, whole. Errors of
-    the disk name ``path``.
+    the disk name ``path``. A symbolic link stays, and the file that it names is written; for ``-``
+    the bytes go to standard output at the end. Parts that killed processes have left of the same
+    file are removed.
     """
-    target = Path(path)
+    if os.fspath(path) == STANDARD:
+        with tempfile.TemporaryDirectory() as folder:
+            part = Path(folder, "output")
+            yield part
+            with part.open("rb") as file:
+                shutil.copyfileobj(file, standard_output())
+            standard_output().flush()
+        return
+    target = Path(os.path.realpath(path))
     target.parent.mkdir(parents=True, exist_ok=True)
     with named_errors(target):
-        handle, name = tempfile.mkstemp(
-            dir=target.parent, prefix=f".{target.name}.", suffix=f".part{target.suffix}"
-        )
-    os.close(handle)
-    part = Path(name)
+        handle, part = _new_part(target)
     try:
         with named_errors(target):
             yield part
@@ -47,6 +60,33 @@ def whole_file(path: str | os.PathLike[str]) -> Iterator[Path]:
             _sync(target.parent)
     finally:
         part.unlink(missing_ok=True)
+        os.close(handle)
+
+
+def _new_part(target: Path) -> tuple[int, Path]:
+    """Return a new part of ``target``, with the descriptor whose lock says that it is in use."""
+    end = f".part{target.suffix}"
+    for old in target.parent.glob(f".{glob.escape(target.name)}.????????{end}"):
+        with suppress(OSError), old.open("rb") as file:
+            if _lock(file.fileno()):
+                old.unlink()
+    while True:
+        handle, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.", suffix=end)
+        _lock(handle)
+        if os.path.exists(name):  # another process may have taken it for a dead one's before
+            return handle, Path(name)
+        os.close(handle)
+
+
+def _lock(descriptor: int) -> bool:
+    """Return whether this process now holds the lock of a file, until it closes or dies."""
+    if fcntl is None:
+        return False
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:  # held by another, or a file system without locks
+        return False
+    return True
 
 
 @contextmanager
@@ -92,19 +132,20 @@ def can_write(folder: str | os.PathLike[str]) -> None:
 def check_output(path: str | os.PathLike[str], option: str) -> None:
     """Refuse a ``path`` at which no file can be written, before the work whose result it is for.
 
-    Nothing is left there by the check. Standard output, ``-``, is always taken.
+    Nothing is left there by the check. Standard output, ``-``, is taken if it is open.
 
     Raises:
         UserError: if there is something else than a file, or nothing can be written beside it.
     """
     name = os.fspath(path)
     if name == STANDARD:
+        standard_output()
         return
     if os.path.isdir(name) or not os.path.basename(name):
         raise UserError(f"{option} {name}: is a folder; expected the path of a file")
     if os.path.exists(name) and not os.path.isfile(name):
         raise UserError(f"{option} {name}: is no ordinary file, which could be replaced")
-    _check_place(Path(name).parent, f"{option} {name}")
+    _check_place(Path(os.path.realpath(name)).parent, f"{option} {name}")
 
 
 def check_folder(path: str | os.PathLike[str], option: str) -> None:
@@ -152,12 +193,34 @@ def write_lines(path: str | os.PathLike[str], lines: Iterable[str]) -> None:
     write_text(path, "".join(f"{line}\n" for line in lines))
 
 
+def standard_input() -> BinaryIO:
+    """Return standard input as bytes.
+
+    Raises:
+        UserError: if it is closed.
+    """
+    if sys.stdin is None:
+        raise UserError("-: standard input is closed; name a file")
+    return sys.stdin.buffer
+
+
+def standard_output() -> BinaryIO:
+    """Return standard output as bytes.
+
+    Raises:
+        UserError: if it is closed.
+    """
+    if sys.stdout is None:
+        raise UserError("-output -: standard output is closed; name a file")
+    return sys.stdout.buffer
+
+
 @contextmanager
 def output_stream(path: str) -> Iterator[BinaryIO]:
     """Yield what is written to ``path``, whole or not at all, or to standard output for ``-``."""
     if path == STANDARD:
-        yield sys.stdout.buffer
-        sys.stdout.buffer.flush()
+        yield standard_output()
+        standard_output().flush()
         return
     with whole_file(path) as part, part.open("wb") as file:
         yield file
@@ -170,7 +233,7 @@ def read_bytes(path: str, option: str) -> bytes:
         UserError: if it cannot be read.
     """
     try:
-        return sys.stdin.buffer.read() if path == STANDARD else Path(path).read_bytes()
+        return standard_input().read() if path == STANDARD else Path(path).read_bytes()
     except OSError as error:
         raise UserError(f"{option} {path}: cannot be read ({error.strerror})") from error
 

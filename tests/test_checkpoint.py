@@ -481,14 +481,14 @@ def test_a_failure_while_saving_leaves_nothing(
     with monkeypatch.context() as patch:
         patch.setattr(torch, "save", fails)
         assert "no space left" in mistake("train", "-config", config)
-    assert sorted(p.name for p in tmp_path.iterdir()) == ["a.yaml"]
+    assert {p.name for p in tmp_path.iterdir()} == {".m.lock", "a.yaml"}
     assert main(["train", "-config", config]) == 0
     before = (tmp_path / "m_step_2.pt").read_bytes()
     monkeypatch.setattr(torch, "save", fails)
     words = ("-resume", "auto", "-train_steps", "4")
     assert "no space left" in mistake("train", "-config", config, *words)
     assert (tmp_path / "m_step_2.pt").read_bytes() == before
-    assert sorted(p.name for p in tmp_path.iterdir()) == ["a.yaml", "m_step_2.pt"]
+    assert {p.name for p in tmp_path.iterdir()} == {".m.lock", "a.yaml", "m_step_2.pt"}
 
 
 @pytest.mark.parametrize(("keep", "left"), [(-1, (1, 2, 3, 4, 5)), (2, (4, 5)), (1, (5,)), (0, ())])
@@ -501,7 +501,7 @@ def test_keep_checkpoint(corpus: Corpus, tmp_path: Path, keep: int, left: tuple[
         keep_checkpoint=keep,
     )
     assert main(["train", "-config", str(config)]) == 0
-    found = {p.name for p in tmp_path.glob("new/*")}
+    found = {p.name for p in tmp_path.glob("new/m_*")}
     assert found == {f"m_step_{step}.pt" for step in left}
 
 

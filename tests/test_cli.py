@@ -122,7 +122,71 @@ def test_a_file_that_cannot_be_used_is_a_mistake_but_a_bug_is_not(
             main(["evaluate"])
 
 
+@pytest.mark.parametrize(
+    "error", [MemoryError(), RuntimeError("DefaultCPUAllocator: can't allocate memory: 9 bytes")]
+)
+def test_running_out_of_memory_is_one_line(
+    monkeypatch: pytest.MonkeyPatch, mistake: Mistake, error: Exception
+) -> None:
+    def run(_: list[str]) -> None:
+        raise error
+
+    monkeypatch.setattr("onmt_lattice.cli.evaluate.run", run)
+    assert "error: out of memory; a smaller -batch_size" in mistake("evaluate")
+
+
 # ---- in a process of its own ---------------------------------------------------------------------
+
+MOMENTS = "theory -experiments moments -lattices Z -samples 200 -output out"
+
+
+def shell(command: str, folder: Path, **variables: str) -> subprocess.CompletedProcess[str]:
+    words = f"exec {shlex.quote(sys.executable)} -m onmt_lattice {command}"
+    return subprocess.run(
+        ["sh", "-c", words],
+        cwd=folder,
+        env={**os.environ, **variables},
+        text=True,
+        capture_output=True,
+        timeout=300,
+    )
+
+
+def test_characters_that_a_stream_cannot_show_are_replaced(tmp_path: Path) -> None:
+    done = shell(MOMENTS, tmp_path, PYTHONIOENCODING="ascii:strict")
+    assert (done.returncode, done.stderr) == (0, "") and "?" in done.stdout
+    assert (tmp_path / "out" / "moments.txt").is_file()
+
+
+def test_closed_streams_are_no_traceback(tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_text("a b\n")
+    assert shell(f"{MOMENTS} >&- 2>&- <&-", tmp_path).returncode == 0
+    assert (tmp_path / "out" / "moments.txt").is_file()
+    done = shell("inspect - <&-", tmp_path)
+    assert done.returncode == 2 and "standard input is closed" in done.stderr
+    done = shell("compress -model m -src a.txt -output - >&-", tmp_path)
+    assert done.returncode == 2 and "standard output is closed" in done.stderr
+
+
+def test_kernels_that_may_not_be_compiled_are_refused(tmp_path: Path) -> None:
+    done = shell(MOMENTS, tmp_path, NUMBA_DISABLE_JIT="1")
+    assert done.returncode == 2 and "NUMBA_DISABLE_JIT is set" in done.stderr
+    assert done.stderr.count("\n") == 1
+
+
+def test_a_damaged_cache_of_kernels_is_made_again(tmp_path: Path) -> None:
+    cache = tmp_path / "cache"
+    assert shell(MOMENTS, tmp_path, NUMBA_CACHE_DIR=str(cache)).stderr == ""
+    for pattern, size in {"*.nbi": 0, "*.nbc": 100}.items():
+        files = list(cache.rglob(pattern))
+        assert files
+        for file in files:
+            os.truncate(file, size)
+        done = shell(MOMENTS, tmp_path, NUMBA_CACHE_DIR=str(cache))
+        assert done.returncode == 0 and done.stderr.count("\n") == 1
+        assert done.stderr.startswith("warning: the cache of compiled kernels is damaged")
+    assert shell(MOMENTS, tmp_path, NUMBA_CACHE_DIR=str(cache)).stderr == ""
+
 
 SCRIPT = """
 import sys, warnings

@@ -21,6 +21,7 @@ from onmt_lattice.evaluation import (
     Evaluation,
     Mean,
     Reconstruction,
+    perplexity,
 )
 
 PLAIN = Evaluation(
@@ -304,3 +305,11 @@ def test_the_table_says_that_the_law_is_broken() -> None:
 def test_the_table_names_the_beam() -> None:
     beam = Reconstruction(5, 41.5, 63.25, 0.3, "")
     assert "reconstruction (beam of 5): " in dataclasses.replace(PLAIN, reconstruction=beam).table()
+
+
+def test_the_perplexity_of_a_diverged_model_is_infinite_and_is_read_back(tmp_path: Path) -> None:
+    assert perplexity(10.5) == 2**10.5 and perplexity(1024) == perplexity(1e9) == math.inf
+    diverged = dataclasses.replace(PLAIN, perplexity=perplexity(5000))
+    diverged.write(tmp_path / "e.json")
+    assert Evaluation.read(tmp_path / "e.json").perplexity == math.inf
+    assert "perplexity inf" in diverged.table()

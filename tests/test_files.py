@@ -110,6 +110,29 @@ def test_a_body_may_remove_the_part_itself_and_fail(target: Path) -> None:
     assert os.listdir(target.parent) == []
 
 
+def test_a_symbolic_link_stays_and_what_it_names_is_written(target: Path) -> None:
+    link = target.parent / "link.pt"
+    link.symlink_to("deep/" + target.name)
+    for text in ("first", "second"):
+        write_text(link, text)
+        assert link.is_symlink() and (target.parent / "deep" / target.name).read_text() == text
+
+
+def test_parts_of_killed_processes_are_removed_and_no_others(target: Path) -> None:
+    dead = target.parent / f".{target.name}.abcd1234.part.pt"
+    other = target.parent / ".other.pt.abcd1234.part.pt"
+    for part in (dead, other):
+        part.write_text("half")
+    with whole_file(target) as alive:
+        write_text(target, "done")
+        assert alive.exists() and other.exists() and not dead.exists()
+
+
+def test_a_hyphen_is_standard_output(capfdbinary: Any) -> None:
+    write_text("-", "Λ\n")
+    assert capfdbinary.readouterr().out == "Λ\n".encode()
+
+
 WORDS = st.text(st.characters(exclude_characters="\n", exclude_categories=["Cs"]))
 
 

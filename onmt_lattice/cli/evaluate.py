@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -10,7 +11,7 @@ from typing import TYPE_CHECKING
 from onmt_lattice.cli.arguments import Parser, check_numbers
 from onmt_lattice.corpus import english_grammar, ideal_bits
 from onmt_lattice.errors import UserError
-from onmt_lattice.files import check_folder, check_output
+from onmt_lattice.files import STANDARD, check_folder, check_output
 from onmt_lattice.text import FORM
 
 if TYPE_CHECKING:
@@ -34,7 +35,7 @@ def parser() -> Parser:
         "output",
         metavar="PATH",
         help="write the numbers as JSON, for plot: to this file, or for several checkpoints to "
-        "one of the checkpoint's name in this folder",
+        "one of the checkpoint's name in this folder; - is standard output",
     )
     p.option("seed", type=int, default=0, help="seed of the dither and noise (default: 0)")
     p.option("batch_size", type=int, default=64, help="sentences a batch (default: 64)")
@@ -98,16 +99,17 @@ def run(argv: list[str]) -> None:
         scores = _place(args.scores, model, ".tsv", several)
         options = EvaluateOptions(model, reconstruct=text, scores=scores, progress=True, **shared)
         evaluation = evaluate(options, known_source, read)
-        print(evaluation.table())
+        result = _place(output, model, ".json", several)
+        if result is not None:
+            evaluation.write(result)
+        print(evaluation.table(), file=sys.stderr if result == STANDARD else sys.stdout)
+        if result not in (None, STANDARD):
+            print(f"written to {result}")
         if evaluation.entropy is not None and not evaluation.entropy.holds:
             raise UserError(
                 f"{model}: rate + NLL is below the entropy of the source: the accounting is wrong, "
                 "or the model was trained on this very text"
             )
-        result = _place(output, model, ".json", several)
-        if result is not None:
-            evaluation.write(result)
-            print(f"written to {result}")
 
 
 @lru_cache(maxsize=1)  # one text, many checkpoints
@@ -124,7 +126,7 @@ def known_source(lines: tuple[str, ...]) -> KnownSource | None:
 
 def _check(path: str, option: str, models: list[str]) -> None:
     """Refuse a ``path`` at which what there is to write of ``models`` cannot be written."""
-    if len(models) > 1 and os.path.isfile(path):
+    if len(models) > 1 and (os.path.isfile(path) or path == STANDARD):
         raise UserError(f"{option} {path}: expected a folder, for {len(models)} checkpoints")
     if len(models) > 1 or os.path.isdir(path):
         check_folder(path, option)

@@ -82,6 +82,32 @@ def report(command: str, message: str) -> int:
     return 2
 
 
+def _usable_streams() -> None:
+    """Let no character that a stream cannot show be a reason to fail, nor a closed stream.
+
+    A closed standard input or output stays None, and its descriptor goes to no file of a command;
+    what reads or writes data there refuses it.
+    """
+    for name, descriptor in (("stdin", 0), ("stdout", 1), ("stderr", 2)):
+        stream = getattr(sys, name)
+        if stream is not None:
+            if name != "stdin" and hasattr(stream, "reconfigure"):
+                stream.reconfigure(errors="replace")
+            continue
+        try:
+            os.fstat(descriptor)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # takes the lowest descriptor that is free: this one
+        if name == "stderr":  # loggers and progress bars write to it without looking
+            sys.stderr = open(os.devnull, "w", encoding="utf-8")
+
+
+def _out_of_memory(error: Exception) -> bool:
+    """Return whether memory ran out, of this machine or, in torch's words, of a GPU."""
+    kind, words = type(error).__name__, str(error)
+    return kind in ("MemoryError", "OutOfMemoryError") or "can't allocate memory" in words
+
+
 def _forget_output() -> None:
     """Keep what standard output no longer takes from being tried again at the end."""
     with suppress(OSError, ValueError):
@@ -108,6 +134,7 @@ def _stop(number: int, frame: FrameType | None) -> None:
 def main(argv: list[str] | None = None) -> int:
     """Run a command and return its exit status: 0, or 2 for a user's mistake."""
     given = sys.argv[1:] if argv is None else argv
+    _usable_streams()
     words = ["--help" if word == "-help" else word for word in given]
     if not words or words[0] in ("-h", "--help"):
         print(usage())
@@ -123,7 +150,8 @@ def main(argv: list[str] | None = None) -> int:
             raise unknown_name("command", name, COMMANDS)
         with nullcontext() if name in OWN_STOP else _stopped_in_order():
             status = importlib.import_module(f"onmt_lattice.cli.{name}").run(rest)
-        sys.stdout.flush()
+        if sys.stdout is not None:
+            sys.stdout.flush()
     except UserError as error:
         return report(name, str(error))
     except BrokenPipeError:
@@ -136,6 +164,10 @@ def main(argv: list[str] | None = None) -> int:
             _forget_output()
         cure = DISK.get(error.errno or 0, "")
         return report(name, f"{error.filename or 'standard output'}: {error.strerror}{cure}")
+    except (MemoryError, RuntimeError) as error:
+        if not _out_of_memory(error):
+            raise
+        return report(name, "out of memory; a smaller -batch_size or model needs less")
     except Interrupted as interruption:
         print(f"onmt_lattice {name}: {interruption}", file=sys.stderr)
         return interruption.status

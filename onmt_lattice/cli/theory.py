@@ -73,5 +73,5 @@ def run(argv: list[str]) -> None:
         experiment = EXPERIMENTS[name]
         own = tuple(map(make_lattice, experiment.lattices or paper_lattices()))
         result = experiment.run(chosen or own, args.seed, args.samples)
-        print(result.text(), flush=True)
-        print(f"written to {', '.join(map(str, result.write(directory, args.format)))}\n")
+        written = ", ".join(map(str, result.write(directory, args.format)))
+        print(f"{result.text()}\nwritten to {written}\n", flush=True)

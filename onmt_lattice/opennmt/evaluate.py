@@ -16,7 +16,7 @@ from onmt_lattice.bottlenecks import Bottleneck, GaussianBottleneck
 from onmt_lattice.codebook import Codebooks, CodebookUsage
 from onmt_lattice.coded import Coded
 from onmt_lattice.errors import UserError
-from onmt_lattice.evaluation import Bits, Entropy, Evaluation, Mean, Reconstruction
+from onmt_lattice.evaluation import Bits, Entropy, Evaluation, Mean, Reconstruction, perplexity
 from onmt_lattice.files import write_lines
 from onmt_lattice.opennmt import plugin
 from onmt_lattice.opennmt.checkpoint import LoadedAutoencoder, load_autoencoder
@@ -127,7 +127,7 @@ def evaluate(
         total=Bits(nll.token + rate.token, nll.word + rate.word, nll.sentence + rate.sentence),
         relaxed_rate=relaxed,
         rate_difference_bits_sentence=Mean.of(difference.tolist()),
-        perplexity=2**nll.token,
+        perplexity=perplexity(nll.token),
         token_accuracy=float(scores.correct.sum()) / tokens,
         dim=loaded.model.encoder.bottleneck.dim,
         signal_to_noise=_signal_to_noise(loaded.model.encoder.bottleneck),

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import shutil
-import sys
 import tempfile
 import time
 from collections.abc import Iterator
@@ -15,7 +14,7 @@ from tqdm import tqdm
 
 from onmt_lattice.arrays import Rows, open_rows, write_rows
 from onmt_lattice.errors import UserError
-from onmt_lattice.files import STANDARD, output_stream
+from onmt_lattice.files import STANDARD, output_stream, standard_input
 from onmt_lattice.opennmt.vectors import SentenceVectors
 from onmt_lattice.text import line_shards, no_sentence
 
@@ -99,7 +98,7 @@ def _read_twice(path: str) -> Iterator[str]:
         yield path
         return
     with tempfile.NamedTemporaryFile() as copy:
-        with nullcontext(sys.stdin.buffer) if path == STANDARD else open(path, "rb") as once:
+        with nullcontext(standard_input()) if path == STANDARD else open(path, "rb") as once:
             shutil.copyfileobj(once, copy)
         copy.flush()
         try:
