@@ -254,7 +254,8 @@ def test_several_checkpoints_read_a_text_once(
     words = ["evaluate", "-src", str(corpus.test), "-model"]
     assert main([*words, *map(str, models), "-output", str(tmp_path)]) == 0
     results = [Evaluation.read(tmp_path / f"{model.stem}.json") for model in models]
-    assert calls == ["read", *["line"] * results[0].sentences]
+    lines = results[0].sentences + results[0].empty_lines
+    assert calls == ["read", *["line"] * lines]
     alone = tmp_path / "alone.json"
     assert main([*words, str(models[2]), "-output", str(alone)]) == 0
     assert Evaluation.read(alone) == results[2]

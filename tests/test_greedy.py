@@ -36,8 +36,9 @@ def test_the_lines_are_those_of_the_search(
     opt = translation.search_options(1, longest, 30, -1)
     assert translation._is_greedy(opt)
     monkeypatch.setattr(greedy, "AT_ONCE", at_once)
-    found = translation._decode_greedily(loaded, sentences, outputs, opt)
-    assert found == translation._search(loaded, sentences, outputs, opt)
+    with torch.inference_mode():
+        found = translation._decode_greedily(loaded, sentences, outputs, opt)
+        assert found == translation._search(loaded, sentences, outputs, opt)
     assert len(set(found)) > 1 or longest == 1
 
 
