@@ -15,7 +15,6 @@ RUN = [
     # From 2.6 every torch.load reads weights only unless told otherwise, so that no
     # checkpoint can run code; the upper bound is the last line tried.
     "torch>=2.6,<2.14",
-    "safetensors>=0.5,<1",
     "numpy>=1.26",  # the oldest with wheels for every Python here, and tried by make test-oldest
     "numba>=0.60,<0.70",  # kernels ask for tuples whose length the compiler knows
     "pyyaml>=6,<7",  # its loader composes mappings our way
