@@ -72,3 +72,12 @@ def test_what_is_no_results_is_said_so(content: str, message: str, tmp_path: Pat
     with pytest.raises(UserError, match=r"a\.json: ") as error:
         Results.read(tmp_path / "a.json")
     assert message in str(error.value)
+
+
+def test_sweeps_of_two_seeds_are_joined_and_one_with_itself_is_as_it_was() -> None:
+    from merge_results import merged
+
+    wide = Path(__file__).parent.parent / "docs" / "results" / "wide" / "results.json"
+    both = merged([wide, wide])
+    assert both.runs == Results.read(wide).runs
+    assert {run.seed for run in both.runs} == {1, 2}
