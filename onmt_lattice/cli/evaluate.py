@@ -99,13 +99,14 @@ def run(argv: list[str]) -> None:
         scores = _place(args.scores, model, ".tsv", several)
         options = EvaluateOptions(model, reconstruct=text, scores=scores, progress=True, **shared)
         evaluation = evaluate(options, known_source, read)
-        result = _place(output, model, ".json", several)
+        broken = evaluation.entropy is not None and not evaluation.entropy.holds
+        result = None if broken else _place(output, model, ".json", several)
         if result is not None:
             evaluation.write(result)
         print(evaluation.table(), file=sys.stderr if result == STANDARD else sys.stdout)
         if result not in (None, STANDARD):
             print(f"written to {result}")
-        if evaluation.entropy is not None and not evaluation.entropy.holds:
+        if broken:
             raise UserError(
                 f"{model}: rate + NLL is below the entropy of the source: the accounting is wrong, "
                 "or the model was trained on this very text"
