@@ -198,19 +198,17 @@ class Evaluation:
 
     @classmethod
     def read(cls, path: str | os.PathLike[str]) -> Evaluation:
-        """Return the evaluation written at ``path``, or by an earlier version in format 1.
+        """Return the evaluation written at ``path``.
 
         Raises:
-            UserError: if the file is missing or is no evaluation of a format known.
+            UserError: if the file is missing or is not an evaluation of this format.
         """
         values = read_json(path, "the output of evaluate")
         number = values.pop("format", None) if isinstance(values, dict) else None
-        if number not in (1, FORMAT):
+        if number != FORMAT:
             raise UserError(f"{path}: not an evaluation of format {FORMAT}; run evaluate again")
         try:
-            return typing.cast(
-                Evaluation, revive(cls, of_format_1(values) if number == 1 else values)
-            )
+            return typing.cast(Evaluation, revive(cls, values))
         except TypeError as error:
             raise UserError(f"{path}: not an evaluation of format {FORMAT}: {error}") from error
 
@@ -276,14 +274,6 @@ def _row(name: str, bits: Bits) -> str:
 def _mean(mean: Mean) -> str:
     error = "?" if mean.standard_error is None else f"{mean.standard_error:.4f}"
     return f"{mean.mean:.4f} ± {error}"
-
-
-def of_format_1(values: dict[str, Any], dim: int | None = None) -> dict[str, Any]:
-    """Return what format 1 says, in this format.
-
-    It had no ``pays``, which was false of the bottleneck ``none`` alone, and no ``dim``.
-    """
-    return {"pays": values.get("bottleneck") != "none", "dim": dim, **values}
 
 
 def revive(kind: Any, value: Any) -> Any:

@@ -134,22 +134,12 @@ def test_a_truncated_evaluation_is_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "values", [[], 3, None, "text", {}, {"score": 1}, {"format": 0}, {"format": FORMAT + 1}]
+    "values",
+    [[], 3, None, "text", {}, {"score": 1}, {"format": FORMAT - 1}, {"format": FORMAT + 1}],
 )
 def test_a_foreign_or_an_older_format_is_refused(values: Any, tmp_path: Path) -> None:
     message = refusal(written(values, tmp_path))
     assert f"not an evaluation of format {FORMAT}; run evaluate again" in message
-
-
-@pytest.mark.parametrize(("bottleneck", "pays"), [("none", False), ("lattice", True)])
-def test_format_1_said_neither_d_nor_whether_there_is_a_code(
-    bottleneck: str, pays: bool, tmp_path: Path
-) -> None:
-    """It is read by the rule of its time: all but ``none`` has a code, and d is not known."""
-    values = {"format": 1, **dataclasses.asdict(PLAIN), "bottleneck": bottleneck}
-    del values["pays"], values["dim"]
-    read = Evaluation.read(written(values, tmp_path))
-    assert read == dataclasses.replace(PLAIN, bottleneck=bottleneck, pays=pays, dim=None)
 
 
 def damage(path: tuple[str, ...], value: Any) -> dict[str, Any]:

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 import math
 from pathlib import Path
-from typing import Any
 
 import pytest
 from made_up_curves import fixed
@@ -39,32 +37,15 @@ def test_a_diverged_point_survives(tmp_path: Path) -> None:
     assert math.isnan(bits.nll.word) and bits.rate.word == math.inf
 
 
-def of_format_1() -> dict[str, Any]:
-    """Return results as format 1 had them: ``dim`` of the run, nothing of it in evaluations."""
-    runs = [*fixed("E8", 1, [(2.0, 8.0)]), *fixed("none", 1, [(1.0, 0.0)])]
-    values: dict[str, Any] = {"format": 1, **dataclasses.asdict(curves(runs))}
-    for run in values["runs"]:
-        run["dim"] = 48
-        for point in run["points"]:
-            del point["evaluation"]["dim"], point["evaluation"]["pays"]
-    return values
-
-
-def test_format_1_is_read(tmp_path: Path) -> None:
-    (tmp_path / "a.json").write_text(json.dumps(of_format_1(), indent=1), encoding="utf-8")
-    found = [run.points[0].evaluation for run in Results.read(tmp_path / "a.json").runs]
-    assert [(e.dim, e.pays) for e in found] == [(48, True), (48, False)]
-
-
 @pytest.mark.parametrize(
     ("content", "message"),
     [
         ("{", "not JSON; expected the results of a sweep"),
-        ("[]", "format None: expected the results.json of a sweep, format 1 or 2"),
+        ("[]", "format None: expected the results.json of a sweep, format 2"),
         ('{"format": 3}', "format 3: expected"),
         ('{"format": 2}', "damaged results"),
-        ('{"format": 1}', "damaged results"),
-        ('{"format": 1, "runs": [{"points": [{"evaluation": 3}]}]}', "damaged results"),
+        ('{"format": 1}', "format 1: expected"),
+        ('{"format": 2, "runs": [{"points": [{"evaluation": 3}]}]}', "damaged results"),
     ],
 )
 def test_what_is_no_results_is_said_so(content: str, message: str, tmp_path: Path) -> None:

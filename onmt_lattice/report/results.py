@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from onmt_lattice.errors import UserError
-from onmt_lattice.evaluation import NO_LATTICE, Evaluation, of_format_1, revive
+from onmt_lattice.evaluation import NO_LATTICE, Evaluation, revive
 from onmt_lattice.files import read_json, write_text
 
 FORMAT = 2
@@ -189,21 +189,21 @@ class Results:
 
     @classmethod
     def read(cls, path: Path) -> Results:
-        """Return the results written at ``path``, or by an earlier version in format 1.
+        """Return the results written at ``path``.
 
         Raises:
-            UserError: if the file is missing or holds no results of a format known.
+            UserError: if the file is missing or does not hold results of this format.
         """
         values = read_json(path, "the results of a sweep")
         number = values.pop("format", None) if isinstance(values, dict) else None
-        if number not in (1, FORMAT):
+        if number != FORMAT:
             raise UserError(
-                f"{path}: format {number!r}: expected the results.json of a sweep, format 1 or "
-                f"{FORMAT}; draw it with the version that wrote it"
+                f"{path}: format {number!r}: expected the results.json of a sweep, format "
+                f"{FORMAT}; run the sweep again"
             )
         try:
-            return cast(Results, revive(cls, _of_format_1(values) if number == 1 else values))
-        except (TypeError, KeyError, AttributeError) as error:
+            return cast(Results, revive(cls, values))
+        except TypeError as error:
             raise UserError(f"{path}: damaged results of a sweep: {error}") from error
 
 
@@ -212,15 +212,6 @@ def _quantized(options: dict[str, Any]) -> str:
     if "quantize" not in options:
         return ""
     return "gaussian" if options["lattice"] == NO_LATTICE else "lattice"
-
-
-def _of_format_1(values: dict[str, Any]) -> dict[str, Any]:
-    """Return what format 1 says of each run in the evaluations of its points."""
-    for run in values["runs"]:
-        dim = run.pop("dim", None)
-        for point in run["points"]:
-            point["evaluation"] = of_format_1(point["evaluation"], dim)
-    return values
 
 
 def _given(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
