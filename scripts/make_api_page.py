@@ -54,7 +54,9 @@ def _signature(value: object) -> str:
         return ""
     if inspect.isclass(value) and issubclass(value, Exception):
         return "(message)"
-    text = re.sub(r"(: |-> )'([^']*)'", r"\1\2", str(inspect.signature(value)))
+    # Python 3.14 writes names in quotes where older ones write ForwardRef('name').
+    text = re.sub(r"ForwardRef\(('[^']*')\)", r"\1", str(inspect.signature(value)))
+    text = re.sub(r"(: |-> )'([^']*)'", r"\1\2", text)
     return re.sub(r"\((self|cls)(, )?", "(", text).removesuffix(" -> None")
 
 

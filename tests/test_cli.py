@@ -223,8 +223,7 @@ def test_only_the_user_s_own_warnings_are_shown(corpus: Corpus, tmp_path: Path) 
     ]
     done = run("-c", SCRIPT.format(commands=commands))
     assert done.returncode == 0, done.stderr
-    warned = [line for line in done.stderr.splitlines() if "Warning" in line]
-    assert [line.split("Warning: ")[1] for line in warned] == [
+    assert re.findall(r"Warning: (.*)", done.stderr) == [
         "mine, of the future",
         "mine, deprecated",
         "mine, plain",

@@ -44,7 +44,7 @@ class Coder(ABC):
     def bits(self, widths: Integers, values: Integers | None) -> Integers:
         """Code non-negative integers of ``widths`` ``(N,)`` bits as they are, and return them."""
         found = np.zeros(len(widths), dtype=np.int64)
-        for shift in range(0, int(widths.max(initial=0)), PIECE):
+        for shift in range(0, int(np.max(widths, initial=0)), PIECE):
             width = np.clip(widths - shift, 0, PIECE)
             own = width > 0
             sizes = np.left_shift(1, width[own])

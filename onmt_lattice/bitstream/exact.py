@@ -48,15 +48,15 @@ class ExactLinear:
             self.bits -= 1
             if self.bits < FEWEST_BITS:
                 raise UserError(
-                    f"the decoder has weights as large as {abs(weight).max():.3g}: expected a sum "
-                    "of their magnitudes that leaves them 8 bits in exact arithmetic"
+                    f"the decoder has weights as large as {np.max(abs(weight)):.3g}: expected a "
+                    "sum of their magnitudes that leaves them 8 bits in exact arithmetic"
                 )
         self._weight = np.ascontiguousarray(np.rint(weight * 2.0**self.bits).T)
 
     def _fits(self, weight: Floats, bound: float) -> bool:
         norms = np.abs(np.rint(weight * 2.0**self.bits)).astype(np.int64).sum(1)
-        largest = int(norms.max()) * int(bound * 2**UNIT)
-        return largest + int(abs(self._bias).max() * 2**self.bits) < LARGEST
+        largest = int(np.max(norms)) * int(bound * 2**UNIT)
+        return largest + int(np.max(abs(self._bias)) * 2**self.bits) < LARGEST
 
     def __call__(self, x: Floats) -> Floats:
         """Return Wx + b ``(rows, out)`` in steps, of x ``(rows, in)`` in whole steps."""
