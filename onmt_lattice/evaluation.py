@@ -17,6 +17,7 @@ from onmt_lattice.files import read_json, write_json
 
 FORMAT = 2
 LAW_STANDARD_ERRORS = 4.0
+WORD, TOKEN = "word", "token"  # what costs are drawn per
 NO_LATTICE = "none"  # of a quantized model: only the Gaussian\'s prior was fitted
 
 
@@ -25,9 +26,9 @@ class Bits:
     """A cost in bits, by three measures.
 
     Attributes:
-        token: a target token, end of sentence included (the paper's unit).
-        word: a whitespace word of the text.
-        sentence: a sentence.
+        token: per target token: a unit of the vocabulary or the end of a sentence.
+        word: per word of the text, the pieces of each joined.
+        sentence: per sentence.
     """
 
     token: float
@@ -105,10 +106,10 @@ class Quantized:
         lattice: its name, or ``none`` where only the Gaussian's prior was fitted.
         sentences, words: how many sentences that is, and how many words are in them.
         dim: d.
-        gaussian_bits: the rate of the Gaussian, its prior fitted to them, in bits a sentence.
+        gaussian_bits: the rate of the Gaussian, its prior fitted to them, in bits per sentence.
         excess_bits: what the lattice costs more.
         theory_bits: what it costs more on a Gaussian source of the same variances.
-        space_filling_loss: ½ log2(2πe G), bits a dimension.
+        space_filling_loss: ½ log2(2πe G), bits per dimension.
     """
 
     model: str
@@ -129,7 +130,7 @@ class Quantized:
             f"{self.lattice}, over that": self.excess_bits,
             "theory, for a Gaussian source": self.theory_bits,
         }
-        rows = [f"{'bits a':<30}{'sentence':>10}{'word':>9}{'dimension':>11}"]
+        rows = [f"{'bits per':<30}{'sentence':>10}{'word':>9}{'dimension':>11}"]
         rows += [
             f"{name:<30}{bits:>10.3f}{bits / words:>9.4f}{bits / self.dim:>11.4f}"
             for name, bits in costs.items()
@@ -154,10 +155,8 @@ class Evaluation:
         nll, rate, total: of the real, quantized channel.
         relaxed_rate: of the training channel.
         rate_difference_bits_sentence: quantized − relaxed rate; by Theorem 1 its mean tends to 0.
-        perplexity: 2^(NLL in bits a token); ``token_accuracy``: share of tokens guessed first.
+        perplexity: 2^(NLL in bits per token); ``token_accuracy``: share of tokens guessed first.
         dim: d, the numbers between the linear maps of the bottleneck; None where not recorded.
-        signal_to_noise: of each of a Gaussian's d numbers, v/σ² − 1: what theory's price of a
-            lattice in its place depends on.
         quantized: what its lattice costs by ``quantize``, if the model comes from there.
         coded: the bits of a file of the text, if it was asked for.
     """
@@ -185,7 +184,6 @@ class Evaluation:
     perplexity: float
     token_accuracy: float
     dim: int | None = None
-    signal_to_noise: list[float] | None = None
     quantized: Quantized | None = None
     codebooks: Codebooks | None = None
     entropy: Entropy | None = None
@@ -212,23 +210,37 @@ class Evaluation:
         except TypeError as error:
             raise UserError(f"{path}: not an evaluation of format {FORMAT}: {error}") from error
 
+    def per_token(self) -> Evaluation:
+        """Return this evaluation with each token taken for a word, to draw costs per token."""
+        costs = {
+            name: dataclasses.replace(bits, word=bits.token)
+            for name in ("nll", "rate", "total", "relaxed_rate")
+            for bits in [getattr(self, name)]
+        }
+        entropy = self.entropy and dataclasses.replace(
+            self.entropy, bits_word=self.entropy.bits_sentence * self.sentences / self.tokens
+        )
+        return dataclasses.replace(self, words=self.tokens, entropy=entropy, **costs)
+
     def table(self) -> str:
         """Return the numbers as a table for a terminal."""
         rows = [
             f"{self.label} at step {self.step}, lambda {self.rate_weight:.4f}: {self.model}",
             f"{self.text}: {self.sentences} sentences, {self.words} words, {self.tokens} tokens, "
-            f"{self.unknown_tokens} unknown, {self.empty_lines} empty lines left out; "
+            f"{self.unknown_tokens} unknown, {self.empty_lines} empty lines skipped; "
             f"seed {self.seed}",
             "",
-            f"{'bits a':<22}{'token':>10}{'word':>10}{'sentence':>12}",
+            f"{'bits per':<22}{'token':>10}{'word':>10}{'sentence':>12}",
             _row("NLL", self.nll),
             _row("rate (quantized)", self.rate),
             _row("total", self.total),
             _row("rate (relaxed)", self.relaxed_rate),
             *([] if self.coded is None else [_row("coded, all of a file", self._coded_bits())]),
+            "token: a unit of the vocabulary or the end of a sentence",
+            "word: a word of the text, its pieces (@@, ▁, ￭) joined",
             "",
             "quantized - relaxed rate: "
-            f"{_mean(self.rate_difference_bits_sentence)} bits a sentence",
+            f"{_mean(self.rate_difference_bits_sentence)} bits per sentence",
             f"perplexity {self.perplexity:.3f}, token accuracy {100 * self.token_accuracy:.2f} %",
         ]
         return "\n".join([*rows, *self._optional_rows()])
@@ -248,9 +260,9 @@ class Evaluation:
             e = self.entropy
             verdict = "holds" if e.holds else "BROKEN: the accounting is wrong"
             rows.append(
-                f"entropy of the source: {e.bits_sentence:.3f} bits a sentence, "
-                f"{e.bits_word:.3f} a word; rate + NLL exceeds it by "
-                f"{_mean(e.excess_bits_sentence)} bits a sentence: the law {verdict}"
+                f"entropy of the source: {e.bits_sentence:.3f} bits per sentence, "
+                f"{e.bits_word:.3f} per word; rate + NLL exceeds it by "
+                f"{_mean(e.excess_bits_sentence)} bits per sentence: the law {verdict}"
             )
         if self.reconstruction is not None:
             r = self.reconstruction

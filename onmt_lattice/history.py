@@ -27,7 +27,7 @@ def read_history(path: str | os.PathLike[str]) -> list[Entry]:
     ``step``            training steps done
     ``seconds``         spent training so far, interruptions left out
     ``tokens_per_second``  target tokens, since the last report or in this validation
-    ``nll``, ``rate``, ``total``  bits a target token, end of sentence included; in a validation
+    ``nll``, ``rate``, ``total``  bits per target token, end of sentence included; in a validation
                         those of the real, quantized channel
     ``accuracy``        share of target tokens that were the decoder's first guess
     ``rate_weight``     λ

@@ -17,7 +17,7 @@ class SentenceCost(NamedTuple):
 
     Attributes:
         line: its number in the text, from 1.
-        words: whitespace words in it.
+        words: how many it has, the pieces of each joined.
         nll, rate: bits.
     """
 

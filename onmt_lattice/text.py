@@ -7,6 +7,7 @@ program has packed, or that holds NUL bytes, is refused, as is one of another en
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterable, Iterator
 from itertools import islice
 
@@ -14,6 +15,7 @@ from onmt_lattice.errors import UserError
 
 LONGEST_LINE = 2**13  # characters; what is longer is no sentence, and takes a model minutes
 FORM = f"UTF-8, a sentence a line, of at most {LONGEST_LINE:,} characters"  # for help
+_JOINS = re.compile("@@ | ?￭ ?")
 _MARK = b"\xef\xbb\xbf"  # the byte-order mark of UTF-8
 _BEGINNINGS = {
     b"\x1f\x8b": "packed by gzip; gunzip unpacks it",
@@ -111,6 +113,26 @@ def read_lines(
 def is_sentence(line: str) -> bool:
     """Return whether there are words in ``line``, and no more characters than a model takes."""
     return len(line) <= LONGEST_LINE and not line.isspace() and line != ""
+
+
+def joined(line: str) -> str:
+    """Return the words of ``line`` with a space between them, the pieces of each joined.
+
+    Pieces are told by the marks of subword-nmt (``@@`` behind all but the last), sentencepiece
+    (``▁`` before the first) and OpenNMT's tokenizer (``￭`` where two touch, or ``▁``); a line
+    without these is made of whole words. So costs per word do not depend on how a text was cut.
+    """
+    pieces = line.split()
+    if any(piece.startswith("▁") for piece in pieces):
+        words = "".join(pieces).replace("▁", " ").split()
+    else:
+        words = _JOINS.sub("", f"{' '.join(pieces)} ").split()
+    return " ".join(words or pieces)  # marks alone are words too
+
+
+def word_count(line: str) -> int:
+    """Return how many words :func:`joined` leaves of ``line``."""
+    return len(joined(line).split())
 
 
 def no_sentence(path: str | os.PathLike[str], option: str = "-src") -> UserError:

@@ -24,7 +24,7 @@ convolved_gaussian too), to bytes and back:
 
   encode, decode  millions of coordinates a second of processor time, the dither's generation
                   included; best of three
-  ideal           bits a coordinate under the code, of the points that were coded
+  ideal           bits per coordinate under the code, of the points that were coded
   excess          of all bytes over the ideal, in per cent
 
 An outlier costs less than the code says: where the scale is small, the excess may be negative.

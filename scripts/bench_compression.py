@@ -74,7 +74,7 @@ class Table:
 
     def __init__(self, data: bytes) -> None:
         self.words, self.characters = len(data.split()), len(data.decode())
-        print(f"{'':<34}{'bytes':>10}{'bits a character':>18}{'bits a word':>13}")
+        print(f"{'':<34}{'bytes':>10}{'bits per character':>18}{'bits per word':>13}")
         self.row("the text", len(data))
 
     def row(self, name: str, size: float) -> None:

@@ -1,7 +1,7 @@
 """A lattice in a variational autoencoder that has nothing to do with text.
 
 Trains a small Gaussian VAE on pictures of one bright bar, puts E8 in the place of its noise, and
-prints bits a picture: NLL and rate with either noise. `python scripts/quantize_vae.py`
+prints bits per picture: NLL and rate with either noise. `python scripts/quantize_vae.py`
 """
 
 import math

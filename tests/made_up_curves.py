@@ -1,4 +1,4 @@
-"""Sweeps whose curves are given point by point, in bits a word."""
+"""Sweeps whose curves are given point by point, in bits per word."""
 
 from __future__ import annotations
 

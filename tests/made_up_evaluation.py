@@ -1,4 +1,4 @@
-"""Evaluations of numbers that are given, in bits a word."""
+"""Evaluations of numbers that are given, in bits per word."""
 
 from __future__ import annotations
 

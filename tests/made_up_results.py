@@ -27,7 +27,7 @@ INPUTS = [
     'the sign says <b>fish & "chips"</b> only',
     "",
 ]
-# Bits a word above the Gaussian, by curve.
+# Bits per word above the Gaussian, by curve.
 CURVES: dict[str, tuple[float, dict[str, Any]]] = {
     "gaussian": (0.0, {"bottleneck": "gaussian"}),
     "Z": (0.5, {"bottleneck": "lattice", "lattice": "Z"}),

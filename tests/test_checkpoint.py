@@ -338,7 +338,7 @@ def test_fuzzed_checkpoints(trained: Trained, script: Callable[..., list[str]]) 
 
 # ---- of earlier formats --------------------------------------------------------------------------
 
-FORMAT_1 = {  # bits a sentence of NLL, rate and relaxed rate, as the version that wrote them said
+FORMAT_1 = {  # bits per sentence of NLL, rate and relaxed rate, as the version that wrote them said
     "gaussian": (78.74874236936664, 13.215020944521175, 13.215020944521175),
     "lattice_E8": (79.67607588496104, 9.870135451656441, 9.9691858333986),
 }

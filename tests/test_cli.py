@@ -63,9 +63,9 @@ def test_help_shows_units_and_an_example(
     assert f"onmt_lattice {command}" in shown
     units = {
         "build_vocab": "'<token>\\t<count>' a line",
-        "train": "in bits a target token",
+        "train": "in bits per target token",
         "translate": "Lengths are in tokens, scores in nats",
-        "evaluate": "in bits: a target token",
+        "evaluate": "in bits: per target token",
         "encode": "a row of an array in NumPy's .npy format",
         "decode": "A row of NaN, or of -2^63 in points, becomes an empty line",
     }

@@ -1,23 +1,31 @@
-"""The paper's setting, in configs/paper, is read strictly and builds the model of each curve."""
+"""The paper's setting, in configs/paper: it is read strictly, and Figure 3 comes of it."""
 
 from __future__ import annotations
 
+import os
 import shutil
+import subprocess
+import sys
 from pathlib import Path
+from typing import Any
 
+import miniature
 import pytest
 import torch
 import yaml
 from onmt.inputters.fields import build_dynamic_fields
 from onmt.model_builder import build_model
 
+from onmt_lattice.cli import main
 from onmt_lattice.opennmt import plugin
 from onmt_lattice.opennmt.options import train_parser
 from onmt_lattice.opennmt.parsing import parse
 from onmt_lattice.opennmt.training import check_options
+from onmt_lattice.report.results import Results
 
-CONFIGS = Path(__file__).parent.parent / "configs"
-LATTICES = {"Z", "A2", "E8", "BW16", "Leech"}
+TOP = Path(__file__).parent.parent
+CONFIGS = TOP / "configs"
+LATTICES = {"Z", "E8", "Leech", "conv256", "conv2187"}
 CURVES = yaml.safe_load((CONFIGS / "paper/sweep.yaml").read_text(encoding="utf-8"))["curves"]
 
 
@@ -38,7 +46,10 @@ def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return top
 
 
-@pytest.mark.parametrize("curve", CURVES)
+TRAINED = [name for name, options in CURVES.items() if "quantize" not in options]
+
+
+@pytest.mark.parametrize("curve", TRAINED)
 def test_a_curve_of_the_paper_builds(curve: str, checkout: Path) -> None:
     words = ["-config", str(checkout / "configs/paper/common.yaml"), "-gpu_ranks"]  # on the CPU
     words += [word for name, value in CURVES[curve].items() for word in (f"-{name}", str(value))]
@@ -55,9 +66,10 @@ def test_a_curve_of_the_paper_builds(curve: str, checkout: Path) -> None:
 
 
 def test_the_paper_has_every_kind_of_curve() -> None:
-    options = [curve.items() for curve in CURVES.values()]
-    assert {o["lattice"] for o in CURVES.values() if "lattice" in o} == LATTICES
-    assert len({tuple(sorted(o)) for o in options}) == len(options)
+    quantized = [curve for name, curve in CURVES.items() if name not in TRAINED]
+    assert {curve["lattice"] for curve in quantized} == LATTICES
+    assert {CURVES[curve["quantize"]]["prior"] for curve in quantized} == {"unit"}
+    assert len({tuple(sorted(curve.items())) for curve in CURVES.values()}) == len(CURVES)
 
 
 def test_the_papers_setting() -> None:
@@ -78,3 +90,45 @@ def test_the_papers_setting() -> None:
         "rate_weight_midpoint": 100_000,
     }
     assert {key: common[key] for key in expected} == expected
+
+
+# ---- in miniature -------------------------------------------------------------------------------
+
+SMALL = {"layers": 1, "rnn_size": 24, "word_vec_size": 16, "train_steps": 20, "batch_size": 8}
+SMALL |= {"save_checkpoint_steps": 10, "valid_steps": 20, "rate_weight_midpoint": 10}
+SHOWN = ("gaussian", "lattice Leech", "ste_scalar M=2")
+
+
+def smaller(path: Path, **changes: Any) -> None:
+    content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    path.write_text(yaml.safe_dump(content | changes, sort_keys=False), encoding="utf-8")
+
+
+def test_figure_3_from_nothing(tmp_path: Path) -> None:
+    """From archives on a server to figure, table and report: a few curves of small models."""
+    top = tmp_path / "checkout"
+    shutil.copytree(CONFIGS, top / "configs")
+    shutil.copytree(TOP / "scripts", top / "scripts")
+    with miniature.serving(miniature.archives()) as server:
+        words = ["-mirror", server.url, "-output", str(top / "data/wmt16"), "-merges", "40"]
+        assert main(["prepare", "wmt16", *words, "-workers", "1"]) == 0
+    smaller(top / "configs/paper/common.yaml", **SMALL)
+    curves = {name: CURVES[name] for name in SHOWN}
+    smaller(top / "configs/paper/sweep.yaml", curves=curves, evaluate_every=10)
+    command = [sys.executable, top / "scripts/reproduce_figure3", "paper", "-gpus", "none"]
+    environment = os.environ | {"PYTHONPATH": str(TOP)}
+    done = subprocess.run(command, cwd=top, env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    made = top / "runs/paper"
+    assert {"figure3.png", "table.txt", "report.html"} <= {path.name for path in made.iterdir()}
+    results = Results.read(made / "results.json")
+    points = [(run.curve, p.step) for run in results.runs for p in run.points]
+    assert sorted(points) == sorted(
+        (name, step) for name in (*SHOWN, "gaussian, refitted") for step in (10, 20)
+    )
+    lines = (top / "data/wmt16/newstest2014.en").read_text(encoding="utf-8").split("\n")
+    pieces = [piece for line in lines for piece in line.split()]
+    words_of_text = sum(not piece.endswith("@@") for piece in pieces)
+    assert words_of_text < len(pieces)
+    assert {p.evaluation.words for run in results.runs for p in run.points} == {words_of_text}
+    assert {p.evaluation.tokens for run in results.runs for p in run.points} == {len(pieces) + 5}

@@ -248,9 +248,9 @@ def test_the_table_says_what_was_measured_on_what() -> None:
     first, second, blank, head, *_ = PLAIN.table().splitlines()
     assert first == "lattice E8 at step 300, lambda 0.2500: runs/gaussian_step_300.pt"
     assert second == (
-        "valid.en: 10 sentences, 80 words, 100 tokens, 3 unknown, 2 empty lines left out; seed 7"
+        "valid.en: 10 sentences, 80 words, 100 tokens, 3 unknown, 2 empty lines skipped; seed 7"
     )
-    assert blank == "" and head.split() == ["bits", "a", "token", "word", "sentence"]
+    assert blank == "" and head.split() == ["bits", "per", "token", "word", "sentence"]
 
 
 def test_the_table_has_each_cost_in_every_unit() -> None:
@@ -263,14 +263,14 @@ def test_the_table_has_each_cost_in_every_unit() -> None:
 
 def test_the_table_gives_errors_and_units() -> None:
     table = PLAIN.table()
-    assert "quantized - relaxed rate: -1.2500 ± 0.7500 bits a sentence" in table
+    assert "quantized - relaxed rate: -1.2500 ± 0.7500 bits per sentence" in table
     assert "perplexity 2.828, token accuracy 62.50 %" in table
     assert "codebooks" not in table and "entropy" not in table and "reconstruction" not in table
 
 
 def test_the_table_of_a_single_sentence_has_no_error_bar() -> None:
     one = dataclasses.replace(PLAIN, rate_difference_bits_sentence=Mean.of([2.5]))
-    assert "2.5000 ± ? bits a sentence" in one.table()
+    assert "2.5000 ± ? bits per sentence" in one.table()
 
 
 def test_the_table_of_everything() -> None:
@@ -279,8 +279,8 @@ def test_the_table_of_everything() -> None:
         "codebooks: perplexity 3.50 of 4 (lowest 1.25), 6.2 % of the entries unused"
     )
     assert entropy == (
-        "entropy of the source: 30.000 bits a sentence, 3.750 a word; rate + NLL exceeds it by "
-        "5.0000 ± 0.5000 bits a sentence: the law holds"
+        "entropy of the source: 30.000 bits per sentence, 3.750 per word; rate + NLL exceeds it by "
+        "5.0000 ± 0.5000 bits per sentence: the law holds"
     )
     assert reconstruction == "reconstruction (greedy): BLEU 41.50, chrF 63.25, 30.00 % exact"
 

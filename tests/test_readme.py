@@ -54,7 +54,7 @@ def test_the_commands_on_ones_own_text(
     decoded = (tmp_path / "decoded.txt").read_text(encoding="utf-8").splitlines()
     between = (tmp_path / "between.txt").read_text(encoding="utf-8").splitlines()
     assert len(between) == 5 and [between[0], between[-1]] == decoded[:2]
-    assert "bits a" in capfd.readouterr().out
+    assert "bits per" in capfd.readouterr().out
     found: dict[str, list[str]] = {}
     exec(compression.replace("500000", "20"), found)
     assert len(found["sentences"]) == 2

@@ -25,7 +25,7 @@ from onmt_lattice.report.curves import Spread
 from onmt_lattice.report.results import Results, RunResult
 
 GRID = [(2.0, 8.0), (2.5, 4.0), (3.5, 1.0)]
-EXTRA = {1: 0.5, 2: 0.75, 3: 0.1}  # bits a word of each seed of Z over the Gaussian
+EXTRA = {1: 0.5, 2: 0.75, 3: 0.1}  # bits per word of each seed of Z over the Gaussian
 
 
 def shifted(extra: float) -> list[tuple[float, float]]:
@@ -162,10 +162,10 @@ def test_what_is_missing_is_named_and_units_are_given(results: Results) -> None:
     assert "1 of 23 runs failed: Z_0.9_seed1." in shown
     assert "1 of 23 runs waiting: later." in shown
     first = comparison_table(results).text()
-    assert "1 of 23 runs failed" in first and "bits a word" in first
-    assert "no confidence interval" in first and "1/2 log2(2 pi e G) bits a dimension" in first
+    assert "1 of 23 runs failed" in first and "bits per word" in first
+    assert "no confidence interval" in first and "1/2 log2(2 pi e G) bits per dimension" in first
     assert "annealed" not in first  # which there is none of
-    assert max(map(len, shown.splitlines())) < 170
+    assert max(map(len, shown.splitlines())) < 180
 
 
 def test_names_survive_the_wrapping_of_notes() -> None:

@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 from made_up_results import sweep
 
+from onmt_lattice.evaluation import TOKEN
+from onmt_lattice.report.curves import Mark
 from onmt_lattice.report.drawing import FIGURES, REPORT, RESULTS, TABLE, redraw, write
 from onmt_lattice.report.results import Results
 
@@ -48,3 +50,18 @@ def test_drawing_needs_neither_opennmt_nor_the_sweep(tmp_path: Path) -> None:
     done = subprocess.run(words, capture_output=True, text=True, check=True)
     assert done.stdout.splitlines()[-1] == "[]"
     assert (tmp_path / REPORT).exists()
+
+
+def test_costs_per_token_are_drawn_of_the_same_results(tmp_path: Path) -> None:
+    results = sweep()
+    write(results, tmp_path, TOKEN)
+    write(results, tmp_path / "word")
+    assert (tmp_path / RESULTS).read_bytes() == (tmp_path / "word" / RESULTS).read_bytes()
+    for name in (TABLE, REPORT, "figure3.svg"):
+        assert "bits per word" not in (tmp_path / name).read_text("utf-8"), name
+    assert "bits per token" in (tmp_path / TABLE).read_text("utf-8")
+    for run, again in zip(results.runs, results.per_token().runs, strict=True):
+        for point, drawn in zip(run.points, again.points, strict=True):
+            e, mark = point.evaluation, Mark(again, drawn)
+            assert (mark.nll, mark.rate) == (e.nll.token, e.rate.token)
+            assert drawn.evaluation.total.word == e.total.token

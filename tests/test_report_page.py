@@ -79,7 +79,7 @@ def test_every_point_says_its_values(found: HtmlPage) -> None:
     assert len(points) == 48
     for (name, step), (run, point) in points.items():
         title = found.titles[f"rate-nll-point-{name}-{step}"]
-        assert title == hover(run, point)
+        assert title == hover(run, point, "word")
     marks = [Mark(run, point) for run in decoded(sweep()).runs for point in run.points]
     for mark in marks:
         for gid in point_gids(mark):
@@ -91,17 +91,18 @@ def test_every_point_says_its_values(found: HtmlPage) -> None:
 def test_values_of_a_point() -> None:
     run = fixed("Z", 0.1, 2)
     bits = run.points[0].evaluation
-    assert hover(run, run.points[0]).splitlines() == [
+    assert hover(run, run.points[0], "word").splitlines() == [
         "Z, fixed λ, rate_weight 0.1, seed 2",
         "step 400, λ 0.1",
-        f"NLL {bits.nll.word:.3f} + rate {bits.rate.word:.3f} = {bits.total.word:.3f} bits a word",
+        f"NLL {bits.nll.word:.3f} + rate {bits.rate.word:.3f} = {bits.total.word:.3f} bits "
+        "per word",
         "BLEU 40.0",
     ]
     plain = annealed("gaussian", 1)
-    assert hover(plain, plain.points[0]).splitlines()[:2] == [
+    assert hover(plain, plain.points[0], "word").splitlines()[:2] == [
         *("gaussian, annealed λ, seed 1", "step 100, λ 0.1"),
     ]
-    assert "BLEU" not in hover(plain, plain.points[0])
+    assert "BLEU" not in hover(plain, plain.points[0], "word")
 
 
 def test_bytes_of_a_point_and_what_comes_back() -> None:

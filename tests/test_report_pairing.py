@@ -33,7 +33,7 @@ from onmt_lattice.sentence_scores import SentenceCost
 SENTENCES, WORDS, DIM = 100, 1000, 24
 WEIGHTS = (0.1, 0.2, 0.4)
 SLOPE = -1.5  # of log rate against NLL: the Gaussian's rate is 4 exp(SLOPE (NLL - 2))
-COSTS = {"Z": 5.0, "E8": 3.0, "conv64": 1.0}  # bits a sentence over the Gaussian
+COSTS = {"Z": 5.0, "E8": 3.0, "conv64": 1.0}  # bits per sentence over the Gaussian
 THEORY = 0.95  # of these
 CURVES = {
     "gaussian": {"bottleneck": "gaussian"},

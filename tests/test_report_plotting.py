@@ -76,8 +76,8 @@ def test_a_run_is_joined_in_the_order_of_its_steps(
     ]
     expected = [[[e.nll.word, e.rate.word] for e in run] for run in runs]
     assert sorted(joined) == sorted(expected)
-    assert "NLL" in axes.get_xlabel() and "bits a word" in axes.get_xlabel()
-    assert "rate" in axes.get_ylabel() and "bits a word" in axes.get_ylabel()
+    assert "NLL" in axes.get_xlabel() and "bits per word" in axes.get_xlabel()
+    assert "rate" in axes.get_ylabel() and "bits per word" in axes.get_ylabel()
 
 
 def test_a_curve_looks_as_in_the_figure_of_its_sweep(

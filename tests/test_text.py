@@ -19,7 +19,15 @@ from hypothesis import strategies as st
 from onmt_lattice.cli import main
 from onmt_lattice.errors import UserError
 from onmt_lattice.files import write_lines
-from onmt_lattice.text import LONGEST_LINE, is_sentence, line_shards, lines_of, read_lines
+from onmt_lattice.text import (
+    LONGEST_LINE,
+    is_sentence,
+    joined,
+    line_shards,
+    lines_of,
+    read_lines,
+    word_count,
+)
 
 Mistake = Callable[..., str]
 Trained = Callable[[str], Path]
@@ -185,3 +193,27 @@ def test_a_byte_order_mark_changes_nothing(
         results.append(result)
     assert results[0] == results[1]
     assert MARK.encode() not in results[1][0]
+
+
+CUT = {  # the pieces of a text of words, each a list of its pieces
+    "subword-nmt": lambda words: " ".join("@@ ".join(pieces) for pieces in words),
+    "sentencepiece": lambda words: " ".join("▁" + " ".join(pieces) for pieces in words),
+    "spacer": lambda words: " ▁".join(" ".join(pieces) for pieces in words),
+    "joiner": lambda words: " ".join(" ￭".join(pieces) for pieces in words),
+    "joiner alone": lambda words: " ".join(" ￭ ".join(pieces) for pieces in words),
+}
+PIECES = st.lists(st.text("abé本.", min_size=1), min_size=1)
+
+
+@pytest.mark.parametrize("cut", CUT.values(), ids=CUT)
+@given(words=st.lists(PIECES, min_size=2))
+def test_words_are_the_same_however_they_are_cut(
+    cut: Callable[[list[list[str]]], str], words: list[list[str]]
+) -> None:
+    whole = ["".join(pieces) for pieces in words]
+    assert joined(cut(words)) == " ".join(whole) == joined(" ".join(whole))
+    assert word_count(cut(words)) == len(words)
+
+
+def test_marks_without_a_word_are_words() -> None:
+    assert [word_count(line) for line in ("▁", "￭ ￭", "@@ @@", " ", "")] == [1, 2, 2, 0, 0]

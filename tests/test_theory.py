@@ -183,7 +183,7 @@ def test_the_bottlenecks_two_rates_agree(name: str) -> None:
     assert squares[0].mean().item() == pytest.approx(1, abs=0.02)  # the maps are orthogonal
 
 
-# What a Gaussian source costs, in bits a dimension
+# What a Gaussian source costs, in bits per dimension
 
 
 def gaussian_rate(name: str, log2_snr: float, scales: list[float]) -> float:

@@ -65,7 +65,7 @@ class Header:
         mode: what of the text is in it.
         block_bits: b; a block has 2^b lines.
         seed: of the dither.
-        lines, words, characters: of the text; words are separated by white space, characters are
+        lines, words, characters: of the text; words are those of ``text.joined``, characters are
             Unicode's, a line's end among them.
     """
 
@@ -173,11 +173,11 @@ class TextFile:
             f"model {h.fingerprint.hex()}, {h.mode.name.lower()}, seed {h.seed}, {together}",
             f"{h.lines} lines, {h.words} words, {h.characters} characters: {len(self._data)} bytes",
             "",
-            f"{'':<12}{'bits':>12}{'a word':>10}{'a character':>13}",
+            f"{'':<12}{'bits':>12}{'per word':>10}{'per character':>15}",
         ]
         for name, bits in {**parts, "in all": sum(parts.values())}.items():
             each = [bits / count if count else 0.0 for count in (h.words, h.characters)]
-            rows.append(f"{name:<12}{bits:>12}{each[0]:>10.3f}{each[1]:>13.4f}")
+            rows.append(f"{name:<12}{bits:>12}{each[0]:>10.3f}{each[1]:>15.4f}")
         return "\n".join(rows)
 
     def _sections(self, number: int) -> Iterator[tuple[int, int, int]]:

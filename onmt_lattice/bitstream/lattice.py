@@ -10,7 +10,7 @@ that sum to 2²⁴, which the coder takes as they are. Another machine's encoder
 floating-point numbers, choose another point; that is another message, and decodes as well.
 
 **What it costs.** On top of −log₂ P under the code: below 0.01 % from the grids and tables, up to
-2⁻¹⁹ bits a coordinate as each symbol keeps a chance, a byte or two a stream, and
+2⁻¹⁹ bits per coordinate as each symbol keeps a chance, a byte or two a stream, and
 the block around it (:mod:`~onmt_lattice.bitstream.container`). A coordinate further than seven
 places from where it is expected takes 24 bits, six, and its own: an outlier is no error.
 """

@@ -16,8 +16,8 @@ def parser() -> Parser:
         prog="onmt_lattice demo",
         description="On the embedded corpus, whose entropy is known: train small Gaussian models, "
         "put one lattice after another in place of their noise, train straight-through quantizers "
-        "beside them, evaluate all (NLL and rate in bits a word), and draw rate against NLL. Takes "
-        "some minutes on 2 cores; can be interrupted, and goes on when run again.",
+        "beside them, evaluate all (NLL and rate in bits per word), and draw rate against NLL. "
+        "Takes some minutes on 2 cores; can be interrupted, and goes on when run again.",
         epilog="example: onmt_lattice demo -jobs 2",
     )
     p.option("output", type=Path, default=Path("runs/demo"), help="folder (default: runs/demo)")

@@ -23,9 +23,10 @@ def parser() -> Parser:
     p = Parser(
         prog="onmt_lattice evaluate",
         description="Measure rate and NLL of a checkpoint on a text, one sentence a line, "
-        "segmented into words as its training text. All costs are in bits: a target token (end "
-        "of sentence included), a whitespace word, a sentence. The rate is the length of the "
-        "codeword of the real, quantized representation.",
+        "segmented into words as its training text. All costs are in bits: per target token (a "
+        "unit of the vocabulary, or the end of a sentence), per word of the text (pieces of words, "
+        "marked by @@, ▁ or ￭, are joined before they are counted) and per sentence. The rate is "
+        "the length of the codeword of the real, quantized representation.",
         epilog="example: onmt_lattice evaluate -src runs/demo/text/test.en -reconstruct pred.txt "
         "-model runs/demo/gaussian_0.2_seed1/model_step_2000.pt -output gaussian.json",
     )

@@ -57,7 +57,7 @@ def usage() -> str:
     return (
         "usage: onmt_lattice COMMAND [options]\n\n"
         "Text autoencoders whose sentence representation is paid for in bits.\n"
-        "Rates and NLL are in bits: a token, a whitespace word or a sentence.\n\n"
+        "Rates and NLL are in bits: per token, per word of the text, per sentence.\n\n"
         f"commands:\n{commands}\n\n"
         "'onmt_lattice COMMAND --help' describes a command.\n"
         "example: onmt_lattice demo"

@@ -10,7 +10,7 @@ def parser() -> Parser:
     """Return the parser of this command."""
     p = Parser(
         prog="onmt_lattice plot",
-        description="Draw rate against NLL, both in bits a whitespace word, from the JSON files "
+        description="Draw rate against NLL, both in bits per word of the text, from the JSON files "
         "that evaluate writes: a colour and marker for each bottleneck, the points of one run "
         "joined, and the entropy of the source where it is known.",
         epilog="example: onmt_lattice plot results/*.json -o rate_nll.png",
@@ -24,6 +24,12 @@ def parser() -> Parser:
         metavar="FILE",
         help="figure to write: .png, .svg or .pdf (default: rate_nll.png)",
     )
+    p.option(
+        "per",
+        choices=["word", "token"],
+        default="word",
+        help="what the bits are counted per (default: word)",
+    )
     return p
 
 
@@ -36,5 +42,5 @@ def run(argv: list[str]) -> None:
 
     check_format(args.output)
     check_output(args.output, "-output")
-    plot([Evaluation.read(path) for path in args.results], args.output)
+    plot([Evaluation.read(path) for path in args.results], args.output, args.per)
     print(f"written to {args.output}")

@@ -15,8 +15,8 @@ def parser() -> Parser:
         prog="onmt_lattice quantize",
         description="Put a lattice in place of the Gaussian noise of a trained model, without "
         "training: the noise becomes the lattice's dither, and its code is fitted to sentences of "
-        "the training text. What it costs over the Gaussian is printed in bits a sentence, a "
-        "whitespace word and a dimension.",
+        "the training text. What it costs over the Gaussian is printed in bits per "
+        "sentence, per word and per dimension.",
         epilog="example: onmt_lattice quantize -model runs/my/model_step_500000.pt -lattice Leech "
         "-src train.txt -output runs/my/leech_step_500000.pt",
     )

@@ -24,7 +24,7 @@ def parser() -> Parser:
     p = Parser(
         prog="onmt_lattice sweep",
         description="Train and evaluate the grid of models that a YAML file describes, and draw "
-        "Figure 3 of the paper, rate against NLL in bits a word, with table and report. Can be "
+        "Figure 3 of the paper, rate against NLL in bits per word, with table and report. Can be "
         "interrupted, and goes on when run again. Leaves in -output: results.json, figure3.png, "
         ".svg and .pdf, table.txt, report.html, manifest.json (the state of every run) and a "
         "folder for each run.",
@@ -88,6 +88,12 @@ def parser() -> Parser:
         metavar="FILE",
         help="train nothing: draw figure, table and report of this results.json into -output",
     )
+    p.option(
+        "per",
+        choices=["word", "token"],
+        default="word",
+        help="what figure, table and report count bits per (default: word)",
+    )
     return p
 
 
@@ -110,7 +116,7 @@ def run(argv: list[str]) -> int:
     if results is not None:
         from onmt_lattice.report.drawing import redraw
 
-        return _end(redraw(results, args.output), args.output)
+        return _end(redraw(results, args.output, args.per), args.output)
 
     from onmt_lattice.sweep import sweep
 

@@ -60,7 +60,8 @@ def summary(results: Results, folder: Path) -> str:
     for name, e in last:
         by_weight.setdefault(round(e.rate_weight, 3), []).append(_row(name, e))
     rows = [
-        f"{'bits a word':<20}{'lambda':>8}{'NLL':>8}{'rate':>8}{'total':>8}{'BLEU':>8}{'exact':>8}",
+        f"{'bits per word':<20}"
+        + "".join(f"{name:>8}" for name in ("lambda", "NLL", "rate", "total", "BLEU", "exact")),
         "\n\n".join("\n".join(by_weight[weight]) for weight in sorted(by_weight)),
         f"\nAgainst the next sentence instead of their own, decoded lines reach BLEU "
         f"{shifted_bleu(results, folder):.1f}.",
@@ -78,7 +79,7 @@ def prices(results: Results) -> str:
     """Return what each lattice costs over the Gaussian it was put in, beside theory's price."""
     rows = paired(results)
     places = {row.place: row.place.replace("rate_weight", "lambda") for row in rows}
-    head = f"{'bits a dimension over the Gaussian':<36}"
+    head = f"{'bits per dimension over the Gaussian':<36}"
     lines = [
         head + "".join(f"{name:>26}" for name in places.values()),
         f"{'':<36}" + f"{'measured':>17}{'theory':>9}" * len(places),

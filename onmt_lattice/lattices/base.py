@@ -97,7 +97,7 @@ class Lattice(ABC):
 
     @property
     def space_filling_loss(self) -> float:
-        """½ log2(2πe G), in bits a dimension: what it costs, at fine resolution, over the ball."""
+        """½ log2(2πe G), bits per dimension: what it costs, at fine resolution, over the ball."""
         return space_filling_loss(self.nsm)
 
     @property
@@ -328,7 +328,7 @@ class Lattice(ABC):
 
 
 def space_filling_loss(nsm: float) -> float:
-    """Return ½ log2(2πe G), in bits a dimension: what a lattice of that G costs over the ball."""
+    """Return ½ log2(2πe G), in bits per dimension: what a lattice of that G costs over the ball."""
     return 0.5 * math.log2(2 * math.pi * math.e * nsm)
 
 

@@ -12,7 +12,6 @@ from typing import NamedTuple
 from sacrebleu.metrics import BLEU, CHRF
 
 from onmt_lattice.bitstream import TextFile
-from onmt_lattice.bottlenecks import Bottleneck, GaussianBottleneck
 from onmt_lattice.codebook import Codebooks, CodebookUsage
 from onmt_lattice.coded import Coded
 from onmt_lattice.errors import UserError
@@ -27,6 +26,7 @@ from onmt_lattice.opennmt.settings import bottleneck_label, bottleneck_settings
 from onmt_lattice.opennmt.text_codec import TextCodec
 from onmt_lattice.opennmt.translation import reconstruct, search_options
 from onmt_lattice.sentence_scores import SentenceCost, write_costs
+from onmt_lattice.text import joined
 
 BITS_PER_NAT = 1 / math.log(2)
 
@@ -130,21 +130,12 @@ def evaluate(
         perplexity=perplexity(nll.token),
         token_accuracy=float(scores.correct.sum()) / tokens,
         dim=loaded.model.encoder.bottleneck.dim,
-        signal_to_noise=_signal_to_noise(loaded.model.encoder.bottleneck),
         quantized=loaded.quantized,
         codebooks=_codebooks(loaded, scores),
         entropy=_entropy(source_of(tuple(lines[s.index] for s in sentences)), loaded, scores),
         reconstruction=reconstruction,
         coded=coded,
     )
-
-
-def _signal_to_noise(bottleneck: Bottleneck) -> list[float] | None:
-    if not isinstance(bottleneck, GaussianBottleneck):
-        return None
-    channel = bottleneck.channel
-    ratios: list[float] = (2 * (channel.log_prior - channel.log_sigma)).double().expm1().tolist()
-    return ratios
 
 
 def _coded(loaded: LoadedAutoencoder, lines: list[str], options: EvaluateOptions) -> Coded:
@@ -202,8 +193,9 @@ def _reconstruction(
     assert options.reconstruct is not None
     decoded = dict(zip((sentence.index for sentence in sentences), outputs, strict=True))
     write_lines(options.reconstruct, (decoded.get(i, "") for i in range(len(lines))))
-    inputs = [" ".join(lines[sentence.index].split()) for sentence in sentences]
-    # The text is tokenised already and goes as it is, so that the score depends on nothing else.
+    inputs = [joined(lines[sentence.index]) for sentence in sentences]
+    outputs = list(map(joined, outputs))
+    # Words are compared as they are, so that the score depends on nothing else.
     bleu, chrf = BLEU(tokenize="none", force=True), CHRF()
     return Reconstruction(
         beam_size=options.beam_size,

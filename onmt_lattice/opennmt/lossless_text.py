@@ -15,6 +15,7 @@ from onmt_lattice.errors import UserError
 from onmt_lattice.opennmt.sentences import Sentence, token_index
 from onmt_lattice.opennmt.text_codec import TOGETHER, TextCodec, load_codec
 from onmt_lattice.opennmt.token_model import Pipeline, token_model, vocabulary
+from onmt_lattice.text import word_count
 
 CHECKSUM = 4  # bytes
 REQUIRED = {Section.POINTS, Section.TOKENS, Section.ESCAPES, Section.TEXT}
@@ -106,7 +107,7 @@ class LosslessText:
             return b"", np.zeros((0, 0))
         known = token_index(self.codec.loaded)
         sentences = [
-            Sentence(index, line.tokens, [known[t] for t in line.tokens], len(line.content.split()))
+            Sentence(index, line.tokens, [known[t] for t in line.tokens], 0)
             for index, line in zip(indices, lines, strict=True)
         ]
         key = DitherKey(seed, tuple(indices))
@@ -121,7 +122,7 @@ class LosslessText:
             block_bits=TOGETHER,
             seed=seed,
             lines=lines,
-            words=len(text.split()),
+            words=sum(map(word_count, text.split("\n"))),
             characters=len(text),
         )
 

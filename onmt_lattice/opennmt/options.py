@@ -122,7 +122,7 @@ def train_parser() -> StrictParser:
     parser = StrictParser(
         prog="onmt_lattice train",
         description="Train a sentence autoencoder through a bottleneck. NLL, rate and their total "
-        "are reported in bits a target token, end of sentence included.",
+        "are reported in bits per target token, end of sentence included.",
         epilog="example: onmt_lattice train -config my.yaml -bottleneck gaussian "
         "-save_model runs/gaussian/model",
     )

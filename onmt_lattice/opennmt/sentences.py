@@ -16,7 +16,7 @@ from onmt_lattice.errors import UserError
 from onmt_lattice.opennmt.checkpoint import FILE_OPTIONS, LoadedAutoencoder, embedded_files
 from onmt_lattice.opennmt.corpora import SPECIAL
 from onmt_lattice.opennmt.transforms import make_transforms
-from onmt_lattice.text import no_sentence, read_lines
+from onmt_lattice.text import no_sentence, read_lines, word_count
 
 FILTERS = ("filtertoolong", "filterfeats")  # they drop lines; evaluation scores every line
 
@@ -29,7 +29,7 @@ class Sentence:
         index: its line number from 0, which decides its dither.
         tokens: what the model sees, after the transforms it was trained with.
         ids: their indices in its vocabulary.
-        words: whitespace words of the line.
+        words: how many words the line has, its pieces joined.
     """
 
     index: int
@@ -95,9 +95,8 @@ def read_sentences(
     """
     sentences = []
     for number, line in enumerate(lines, first):
-        words = line.split()
-        if tokens := segmented(words, pipe):
-            sentences.append(Sentence(number, tokens, [index[t] for t in tokens], len(words)))
+        if tokens := segmented(line.split(), pipe):
+            sentences.append(Sentence(number, tokens, [index[t] for t in tokens], word_count(line)))
     return sentences
 
 

@@ -110,11 +110,11 @@ class RateStatistics(Statistics):
         return 100 * self.n_correct / self.n_words if self.n_words else math.nan
 
     def nll_bits(self) -> float:
-        """Return the decoder's NLL in bits a target token (end of sentence included)."""
+        """Return the decoder's NLL in bits per target token (end of sentence included)."""
         return self.xent() / NATS_PER_BIT
 
     def rate_bits(self) -> float:
-        """Return the rate in bits a target token."""
+        """Return the rate in bits per target token."""
         return self.rate_nats / self.n_words / NATS_PER_BIT if self.n_words else math.nan
 
     def scalars(self) -> dict[str, float]:
@@ -123,7 +123,7 @@ class RateStatistics(Statistics):
         return {"nll_bits": nll, "rate_bits": rate, "lambda": self.rate_weight, "total": nll + rate}
 
     def describe(self) -> str:
-        """Return NLL, rate, λ and their total as one phrase; bits a token."""
+        """Return NLL, rate, λ and their total as one phrase; bits per token."""
         return (
             f"nll: {self.nll_bits():6.3f} rate: {self.rate_bits():6.3f} "
             f"total: {self.nll_bits() + self.rate_bits():6.3f} bits/tok; "

@@ -25,6 +25,7 @@ from onmt_lattice.opennmt.sentences import (
     trained_transforms,
 )
 from onmt_lattice.opennmt.translation import reconstruct, search_options
+from onmt_lattice.text import word_count
 
 TOGETHER = 12  # log2 of the lines that share a block
 
@@ -187,7 +188,7 @@ class TextCodec:
             block_bits=0 if alone else TOGETHER,
             seed=seed,
             lines=len(lines),
-            words=sum(len(line.split()) for line in lines),
+            words=sum(map(word_count, lines)),
             characters=sum(len(line) + 1 for line in lines),
         )
 

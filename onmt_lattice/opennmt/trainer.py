@@ -37,7 +37,7 @@ class RateTrainer(Trainer):
         precision: of the products of matrices in a step; see :func:`~.devices.products`.
         unreported: statistics of the steps since the last report.
         carried: sums of the statistics that a resumed run had not reported yet, if there are any.
-        best: the least total of NLL and rate of a validation so far, bits a token.
+        best: the least total of NLL and rate of a validation so far, bits per token.
         begun: the step that this run began at.
         stop: whether training has been asked to stop.
         averaged_every: after how many steps parameters enter their moving average.
@@ -119,7 +119,7 @@ class RateTrainer(Trainer):
         guessing = math.log2(self.model.generator[0].out_features)
         if stats.nll_bits() > 2 * guessing:
             logger.warning(
-                "Step %d: an NLL of %.3g bits a token, where guessing takes %.1f: training "
+                "Step %d: an NLL of %.3g bits per token, where guessing takes %.1f: training "
                 "diverges; a smaller -learning_rate may help",
                 *(step, stats.nll_bits(), guessing),
             )

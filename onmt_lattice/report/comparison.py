@@ -30,8 +30,8 @@ COMPARISON_COLUMNS = {
     "reading": Column("reading"),
     "nll": Column("at NLL", ".2f"),
     "rate": Column("rate", ".2f"),
-    "over": Column("bits a word over", "+.2f"),
-    "over_dimension": Column("bits a dimension", "+.3f"),
+    "over": Column("bits per {per} over", "+.2f"),
+    "over_dimension": Column("bits per dimension", "+.3f"),
     "loss": Column("loss", ".3f"),
     "share": Column("share (%)", ".0f"),
 }
@@ -46,6 +46,7 @@ POINT_COLUMNS = {
     "total": Column("total", ".2f"),
     "over": Column("over", "+.2f"),
     "perplexity": Column("codebook", ".1f"),
+    "unused": Column("unused (%)", ".1f"),
     "bleu": Column("BLEU", ".1f"),
     "exact": Column("exact (%)", ".1f"),
 }
@@ -79,9 +80,9 @@ class Comparison:
     Attributes:
         curve: its name; ``reading``: ``fixed`` or ``annealed``; ``kind``: of a lattice curve.
         nll: the level, or of a curve that is a single point its own NLL.
-        rate: of the curve there; ``over``: that less the reference's. Bits a word, of each seed.
-        over_dimension: of a lattice ``over`` in bits a dimension of the d between the linear maps.
-        loss: ½ log2(2πe G) of the lattice, in bits a dimension.
+        rate: of the curve there; ``over``: that less the reference's. Bits per word, of each seed.
+        over_dimension: of a lattice ``over`` in bits per dimension, of the d between the maps.
+        loss: ½ log2(2πe G) of the lattice, in bits per dimension.
         share: ``over_dimension`` in percent of ``loss``.
     """
 
@@ -166,8 +167,8 @@ def comparison_table(results: Results) -> Table:
     ]
     if any(row.loss is not None for row in rows):
         notes.append(
-            "loss: the space-filling loss of the lattice, 1/2 log2(2 pi e G) bits a dimension. "
-            "share: bits a dimension in percent of it. Less than 100 means that not all of the d "
+            "loss: the space-filling loss of the lattice, 1/2 log2(2 pi e G) bits per dimension. "
+            "share: bits per dimension in percent of it. Less than 100 means that not all of the d "
             "dimensions are at work; more, that something else than the shape of the cell costs "
             "bits, such as having only d numbers, the prior, or training."
         )
@@ -179,7 +180,8 @@ def comparison_table(results: Results) -> Table:
     notes += [*_uncompared(results), *_collapsed_note(results)]
     notes += [f"{missing.summary}; named below the points." for missing in shortfall(results)]
     title = f"cost over {reference} at equal NLL, {Path(results.text).name}"
-    columns = with_kind(COMPARISON_COLUMNS, bool(kinds(results)))
+    shown = with_kind(COMPARISON_COLUMNS, bool(kinds(results)))
+    columns = {k: c._replace(heading=c.heading.format(per=results.per)) for k, c in shown.items()}
     return Table(title, columns, rows, tuple(notes))
 
 
@@ -206,7 +208,8 @@ def _collapsed_note(results: Results) -> list[str]:
     if not count:
         return []
     return [
-        f"The curve of {results.reference} goes without its points below {COLLAPSED} bits a word "
+        f"The curve of {results.reference} goes without its points below {COLLAPSED} bits per "
+        f"{results.per} "
         f"or without a finite NLL: {count}."
     ]
 
@@ -222,8 +225,9 @@ class Place:
         curve: its name; ``reading``: ``fixed`` or ``annealed``; ``place``: the options that vary,
             or the step.
         rate_weight: λ at the step; ``seeds``: how many there are.
-        nll, rate, total: bits a word; ``over``: of these what the rate is over the reference.
-        perplexity: of the codebooks; ``bleu``: 0 to 100; ``exact``: percent of the sentences.
+        nll, rate, total: bits per word; ``over``: of these what the rate is over the reference.
+        perplexity: of the codebooks; ``unused``: percent of their entries that no sentence uses;
+        ``bleu``: 0 to 100; ``exact``: percent of the sentences.
     """
 
     curve: str
@@ -236,6 +240,7 @@ class Place:
     total: Spread | None
     over: Spread | None
     perplexity: Spread | None
+    unused: Spread | None
     bleu: Spread | None
     exact: Spread | None
 
@@ -248,9 +253,9 @@ def point_table(results: Results) -> Table:
             over = {} if curve == results.reference else _over(results, curve, reading)
             rows += [_place(marks, over) for marks in by_place(results, curve, reading)]
     notes = [
-        "NLL, rate and total in bits a word: mean over seeds [lowest, highest]. over: rate less "
-        f"that of {results.reference} at the same NLL, where its curve has it. codebook: "
-        "perplexity of the codebooks.",
+        f"NLL, rate and total in bits per {results.per}: mean over seeds [lowest, highest]. over: "
+        f"rate less that of {results.reference} at the same NLL, where its curve has it. codebook: "
+        "perplexity of the codebooks; unused: their entries that no sentence of the text uses.",
         *(f"{missing.summary}: {', '.join(missing.names)}." for missing in shortfall(results)),
     ]
     return Table(f"points, {Path(results.text).name}", POINT_COLUMNS, rows, tuple(notes))
@@ -285,6 +290,7 @@ def _place(marks: Sequence[Mark], over: dict[tuple[str, int], float | None]) -> 
         total=spread(lambda mark: mark.point.evaluation.total.word),
         over=spread(lambda mark: over.get((mark.run.name, mark.point.step))),
         perplexity=spread(lambda mark: _part(mark.point.evaluation.codebooks, "perplexity")),
+        unused=spread(lambda mark: _part(mark.point.evaluation.codebooks, "unused", 100)),
         bleu=spread(lambda mark: _part(mark.point.evaluation.reconstruction, "bleu")),
         exact=spread(lambda mark: _part(mark.point.evaluation.reconstruction, "exact", 100)),
     )

@@ -1,6 +1,6 @@
 """The curves of a sweep: their points by seed and by place, and numbers with a spread over seeds.
 
-NLL and rate are in bits a word throughout.
+NLL and rate are in bits per word throughout, or per token of results that were restated so.
 """
 
 from __future__ import annotations

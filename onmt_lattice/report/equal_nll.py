@@ -10,8 +10,8 @@ from typing import NamedTuple
 from onmt_lattice.report.curves import Mark, by_seed
 from onmt_lattice.report.results import Results
 
-COLLAPSED = 0.01  # bits a word: less carries nothing, and its logarithm pulls towards -inf
-STEPS = (1.0, 0.5, 0.25, 0.1, 0.05, 0.02, 0.01)  # between levels of NLL, in bits a word
+COLLAPSED = 0.01  # bits per word: less carries nothing, and its logarithm pulls towards -inf
+STEPS = (1.0, 0.5, 0.25, 0.1, 0.05, 0.02, 0.01)  # between levels of NLL, in bits per word
 LEVELS = 5  # at least so many steps from one end of the reference to the other
 
 Curve = list[tuple[float, float]]  # (NLL, rate), sorted by the NLL
@@ -66,7 +66,7 @@ class Cost(NamedTuple):
     """What a curve of one seed costs at an NLL.
 
     Attributes:
-        seed: of the training; ``nll``, ``rate``: of the curve, in bits a word.
+        seed: of the training; ``nll``, ``rate``: of the curve, in bits per word.
         over: ``rate`` less the rate of the reference of that seed at the same NLL.
     """
 

@@ -54,7 +54,7 @@ def draw(results: Results, path: str | os.PathLike[str]) -> None:
 
 
 def figure(results: Results) -> Figure:
-    """Return the figure: NLL across and rate up, both in bits a word.
+    """Return the figure: NLL across and rate up, both in bits per ``results.per``.
 
     A curve has one colour and marker, those of one lattice the same colour; its points at fixed λ
     are filled and joined by solid lines, or by those of its kind where there are several, those of
@@ -77,7 +77,7 @@ def figure(results: Results) -> Figure:
     for name, style in looks.items():
         for reading in READINGS:
             draw_curve(axes, results, name, reading, style, RATE_NLL)
-    label_axes(axes, [mark.point.evaluation for mark in marks])
+    label_axes(axes, [mark.point.evaluation for mark in marks], results.per)
     handles = legend(results, looks)
     drawn.legend(handles=handles, loc="outside right upper", frameon=False, fontsize=9)
     notes = fill(" ".join(_notes(axes, results, marks)), NOTE_WIDTH, break_on_hyphens=False)

@@ -28,7 +28,7 @@ from onmt_lattice.report.trajectories import gids, of_curve, trajectories
 from onmt_lattice.tables import Cell, Table, show
 
 FIGURE = (
-    "Rate against NLL in bits a word, a point for every evaluated checkpoint; the numbers are in "
+    "Rate against NLL in bits per {}, a point for every evaluated checkpoint; the numbers are in "
     "the tables below."
 )
 BYTES = (
@@ -56,6 +56,7 @@ def page(results: Results) -> str:
     return _template().render(
         title=f"Rate against NLL on {Path(results.text).name}",
         facts=_facts(results),
+        per=results.per,
         failed=[run for run in results.runs if statuses[run.name] == FAILED],
         unfinished=[run for run in results.runs if statuses[run.name] not in (FAILED, FINISHED)],
         figure=_figure(results),
@@ -107,9 +108,12 @@ def _facts(results: Results) -> dict[str, str]:
 
 def _figure(results: Results) -> Markup | None:
     titles = {
-        Mark(run, point).gid: hover(run, point) for run in results.runs for point in run.points
+        Mark(run, point).gid: hover(run, point, results.per)
+        for run in results.runs
+        for point in run.points
     }
-    return Markup(inline_svg(figure(results), "rate-nll", FIGURE, titles)) if titles else None
+    caption = FIGURE.format(results.per)
+    return Markup(inline_svg(figure(results), "rate-nll", caption, titles)) if titles else None
 
 
 def _bytes(results: Results) -> dict[str, Any] | None:
@@ -122,12 +126,12 @@ def _bytes(results: Results) -> dict[str, Any] | None:
     return {"figure": Markup(drawn), "table": _table(rate_distortion_table(results))}
 
 
-def hover(run: RunResult, point: Point) -> str:
+def hover(run: RunResult, point: Point, per: str) -> str:
     """Return what a point of the figure says of itself."""
     e = point.evaluation
     lines = [
         *_which(run, point),
-        f"NLL {e.nll.word:.3f} + rate {e.rate.word:.3f} = {e.total.word:.3f} bits a word",
+        f"NLL {e.nll.word:.3f} + rate {e.rate.word:.3f} = {e.total.word:.3f} bits per {per}",
     ]
     if e.reconstruction is not None:
         lines.append(f"BLEU {e.reconstruction.bleu:.1f}")
@@ -208,7 +212,7 @@ def _courses(results: Results) -> Markup | None:
 
 def _course(run: RunResult) -> str:
     step, weight, nll, rate = run.history[-1]
-    last = f"step {step:.0f}: λ {weight:.4g}, NLL {nll:.3f}, rate {rate:.3f} bits a token"
+    last = f"step {step:.0f}: λ {weight:.4g}, NLL {nll:.3f}, rate {rate:.3f} bits per token"
     return f"{run.curve}, {_way(run)}, seed {run.seed}\n{last}"
 
 

@@ -14,7 +14,7 @@ PAIRED_COLUMNS = {
     "place": Column("point"),
     "nll": Column("at NLL", ".2f"),
     "over": Column("rate over", "+.3f"),
-    "over_dimension": Column("a dimension", "+.4f"),
+    "over_dimension": Column("per dimension", "+.4f"),
     "theory": Column("theory", ".4f"),
     "of_theory": Column("of theory (%)", ".1f"),
     "nll_change": Column("NLL over", "+.3f"),
@@ -28,11 +28,11 @@ def paired_table(results: Results) -> Table:
     notes = (
         "Each lattice against the Gaussian model it was put into, that model's prior refitted to "
         "the same sentences as the lattice's code: same training, same seed, same sentences. rate "
-        "over and NLL over: the lattice's less the Gaussian's, in bits a word; a dimension: the "
-        "first in bits a dimension. theory: what the lattice costs over the Gaussian on a Gaussian "
-        "source of the model's own signal-to-noise ratios, in bits a dimension.",
-        "at equal NLL: the rate over the Gaussian's at the NLL that the lattice has, in bits a "
-        "word. The Gaussian's rate there is its own times exp(slope x change of NLL), the slope "
+        "over and NLL over: the lattice's less the Gaussian's, in bits per {per}; per dimension: "
+        "the first in bits per dimension. theory: what the lattice costs over the Gaussian on a "
+        "Gaussian source of the model's own signal-to-noise ratios, in bits per dimension.",
+        "at equal NLL: the rate over the Gaussian's at the NLL that the lattice has, in bits per "
+        "{per}. The Gaussian's rate there is its own times exp(slope x change of NLL), the slope "
         "being that of the logarithm of its rate against NLL at this point of its curve over "
         "lambda, of the same seed: by the parabola through the points on both sides, at an end by "
         "the chord. gap closed: what is saved of the cost of Z in the same model, both at equal "
@@ -47,7 +47,8 @@ def paired_table(results: Results) -> Table:
     tuned = any(row.kind == TUNED for row in rows)
     title = f"what a lattice costs in a trained Gaussian model, {Path(results.text).name}"
     columns = with_kind(PAIRED_COLUMNS, tuned)
-    return Table(title, columns, rows, notes if tuned else notes[:-1])
+    shown = notes if tuned else notes[:-1]
+    return Table(title, columns, rows, tuple(note.format(per=results.per) for note in shown))
 
 
 def with_kind(columns: dict[str, Column], several: bool) -> dict[str, Column]:

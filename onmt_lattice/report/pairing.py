@@ -81,12 +81,14 @@ class Paired:
     Attributes:
         curve: its name; ``kind``: quantized, or tuned; ``reading``; ``place``: the options that
             vary, or the step.
-        nll: of the Gaussian, mean over seeds, bits a word; ``nll_change``: the lattice's less that.
+        nll: of the Gaussian, mean over seeds, bits per word; ``nll_change``: of the lattice
+            less that.
         rate: the Gaussian's, its prior refitted, as well.
-        over: what the lattice's rate is more, bits a word; ``over_dimension``: bits a dimension.
-        theory: what it is more on a Gaussian source, mean, bits a dimension; ``of_theory``:
+        over: what the lattice's rate is more, bits per word; ``over_dimension``: per
+            dimension.
+        theory: what it is more on a Gaussian source, mean, bits per dimension; ``of_theory``:
             ``over_dimension`` in percent of it. None where training went on.
-        equal: what the lattice costs more at the NLL that it has, bits a word.
+        equal: what the lattice costs more at the NLL that it has, bits per word.
         closed: how much of what Z costs at equal NLL it saves, percent; its error takes those of
             the two costs as independent, where what they share would make it smaller.
     """
@@ -113,7 +115,7 @@ class Pair(NamedTuple):
     mark: Mark
     fair: Mark
     over: Difference
-    slope: float | None  # of log rate against NLL along the Gaussian's curve, 1/(bits a word)
+    slope: float | None  # of log rate against NLL along the Gaussian's curve, 1/(bits per word)
 
     @property
     def a_word(self) -> float:
@@ -123,7 +125,7 @@ class Pair(NamedTuple):
 
     @property
     def equal(self) -> tuple[float, float] | None:
-        """Cost at equal NLL and its standard error, bits a word."""
+        """Cost at equal NLL and its standard error, bits per word."""
         if self.slope is None:
             return None
         change = self.over.nll * self.a_word
@@ -235,7 +237,7 @@ def _row(results: Results, pairs: Sequence[Pair]) -> Paired:
 
 
 def _theory(pairs: Sequence[Pair]) -> dict[int, float]:
-    """Return what the lattice costs on a Gaussian source, bits a sentence, by seed."""
+    """Return what the lattice costs on a Gaussian source, bits per sentence, by seed."""
     found = {pair.seed: pair.mark.point.evaluation.quantized for pair in pairs}
     return {seed: q.theory_bits for seed, q in found.items() if q is not None and q.theory_bits > 0}
 

@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from onmt_lattice.errors import UserError
-from onmt_lattice.evaluation import Evaluation
+from onmt_lattice.evaluation import TOKEN, WORD, Evaluation
 from onmt_lattice.files import whole_file
 from onmt_lattice.report.results import ANNEALED, FIXED
 from onmt_lattice.report.style import FAMILIES, Style, styles
@@ -22,12 +22,13 @@ FORMATS = (".png", ".svg", ".pdf")
 SIZE = (8.0, 5.4)  # inches
 
 
-def plot(evaluations: Sequence[Evaluation], path: str | os.PathLike[str]) -> None:
+def plot(evaluations: Sequence[Evaluation], path: str | os.PathLike[str], per: str = WORD) -> None:
     """Draw ``evaluations`` to a PNG, SVG or PDF file, written whole or not at all.
 
     A curve is all that has one label; those of a family, and so their colours, are in the order in
     which they are given. The checkpoints of one run are joined by dashes in the order of their
     steps; a run of which there is one checkpoint is a point by itself, filled as at fixed λ.
+    Costs are ``per`` word or token.
 
     Raises:
         UserError: for another kind of file, if there is nothing to draw, or a number that is not
@@ -36,10 +37,12 @@ def plot(evaluations: Sequence[Evaluation], path: str | os.PathLike[str]) -> Non
     check_format(path)
     if not evaluations:
         raise UserError("nothing to plot: expected at least one evaluation")
+    if per == TOKEN:
+        evaluations = [e.per_token() for e in evaluations]
     for e in evaluations:
         if not (math.isfinite(e.nll.word) and math.isfinite(e.rate.word)):
             raise UserError(
-                f"{e.model} on {e.text}: NLL {e.nll.word} and rate {e.rate.word} bits a word; "
+                f"{e.model} on {e.text}: NLL {e.nll.word} and rate {e.rate.word} bits per {per}; "
                 f"expected finite numbers; leave that evaluation out"
             )
     figure, axes = new_figure()
@@ -53,7 +56,7 @@ def plot(evaluations: Sequence[Evaluation], path: str | os.PathLike[str]) -> Non
             axes.plot(nll, rate, **looks[label].line(reading))
             axes.plot(nll, rate, **looks[label].points(reading), zorder=3)
         handles.append(handle(label, looks[label], FIXED if FIXED in readings else ANNEALED))
-    label_axes(axes, evaluations)
+    label_axes(axes, evaluations, per)
     figure.legend(handles=handles, loc="outside right upper", frameon=False, fontsize=9)
     save(figure, path)
 
@@ -84,11 +87,11 @@ def handle(label: str, style: Style, reading: str) -> Line2D:
     return Line2D([], [], **style.both(reading), label=label)
 
 
-def label_axes(axes: Any, evaluations: Sequence[Evaluation]) -> None:
+def label_axes(axes: Any, evaluations: Sequence[Evaluation], per: str) -> None:
     """Say what runs across and up, and on which text; draw the entropy of its source if known."""
     texts = sorted({Path(e.text).name for e in evaluations})
-    axes.set_xlabel("NLL (bits a word)")
-    axes.set_ylabel("rate (bits a word)")
+    axes.set_xlabel(f"NLL (bits per {per})")
+    axes.set_ylabel(f"rate (bits per {per})")
     axes.set_title(f"Rate against NLL on {', '.join(texts)}; lower left is better", fontsize=10)
     axes.grid(color="0.9", linewidth=0.6)
     for entropy in {e.entropy.bits_word for e in evaluations if e.entropy is not None}:

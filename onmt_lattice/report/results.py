@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, cast
 
 from onmt_lattice.errors import UserError
-from onmt_lattice.evaluation import NO_LATTICE, Evaluation, revive
+from onmt_lattice.evaluation import NO_LATTICE, TOKEN, WORD, Evaluation, revive
 from onmt_lattice.files import read_json, write_text
 
 FORMAT = 2
@@ -66,7 +66,7 @@ class Difference:
     """What a checkpoint costs more than the fair one, on the same sentences.
 
     Attributes:
-        rate, nll: the difference, a mean over sentences, in bits a sentence.
+        rate, nll: the difference, a mean over sentences, in bits per sentence.
         rate_variance, nll_variance, covariance: of these means.
     """
 
@@ -106,7 +106,7 @@ class RunResult:
         command: the command line that trains it.
         record: its status, attempts, time and error.
         points: its evaluated checkpoints, by step.
-        history: step, λ, NLL and rate (bits a token) as training reported them.
+        history: step, λ, NLL and rate (bits per token) as training reported them.
         quantizing: what it quantizes, None where it was trained from scratch.
     """
 
@@ -143,6 +143,7 @@ class Results:
         versions: of everything that bears on the numbers.
         inputs: the first sentences of the text.
         runs: all of them, failed and unfinished ones too.
+        per: what costs are drawn per, ``word`` or ``token``; of results on disk always ``word``.
     """
 
     config: str
@@ -152,6 +153,16 @@ class Results:
     versions: dict[str, str]
     inputs: list[str]
     runs: list[RunResult]
+    per: str = WORD
+
+    def per_token(self) -> Results:
+        """Return these results with each token taken for a word, to draw costs per token."""
+
+        def points(run: RunResult) -> list[Point]:
+            return [replace(p, evaluation=p.evaluation.per_token()) for p in run.points]
+
+        runs = [replace(run, points=points(run)) for run in self.runs]
+        return replace(self, runs=runs, per=TOKEN)
 
     def bottlenecks(self) -> dict[str, str]:
         """Return the name of each curve's bottleneck; empty where nothing says."""
@@ -183,6 +194,7 @@ class Results:
     def write(self, path: Path) -> None:
         """Write as JSON, whole or not at all: a line a run, numbers of ``DIGITS`` digits."""
         values = _rounded(dataclasses.asdict(self, dict_factory=_given))
+        del values["per"]
         runs = ",\n".join(map(_line, values.pop("runs")))
         head = _line({"format": FORMAT, **values}).removesuffix("}")
         write_text(path, f'{head},"runs":[\n{runs}\n]}}\n')

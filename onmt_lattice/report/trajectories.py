@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from onmt_lattice.report.results import Results, RunResult
 from onmt_lattice.report.style import Style, curve_styles
 
-QUANTITIES = ("λ", "NLL (bits a token)", "rate (bits a token)")
+QUANTITIES = ("λ", "NLL (bits per token)", "rate (bits per token)")
 WIDTH, ROW_HEIGHT, MARGIN = 7.5, 1.2, 0.7  # inches
 MOST_REPORTS = 200  # of one run that are drawn: evenly spaced, the last one too
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from onmt_lattice.environment import cores
+from onmt_lattice.evaluation import WORD
 from onmt_lattice.locks import only_user
 from onmt_lattice.opennmt.vocabulary import build_vocab
 from onmt_lattice.report.drawing import write
@@ -39,6 +40,7 @@ class SweepOptions:
     retry_failed: bool = False
     cluster: str | None = None
     cluster_options: list[str] | None = None
+    per: str = WORD
 
 
 def sweep(options: SweepOptions) -> Results:
@@ -60,7 +62,7 @@ def sweep(options: SweepOptions) -> Results:
         with Progress(plan.runs, manifest) as progress:
             bring_to_end(plan.runs, workers(plan, options, manifest), manifest, progress)
         results = collect(plan, manifest)
-        write(results, plan.folder)
+        write(results, plan.folder, options.per)
     return results
 
 
@@ -74,7 +76,7 @@ def draw_now(options: SweepOptions) -> Results:
     for run in plan.runs:
         run.check()
     results = collect(plan, Manifest(plan.folder, plan.runs, _settings(plan)))
-    write(results, plan.folder)
+    write(results, plan.folder, options.per)
     return results
 
 

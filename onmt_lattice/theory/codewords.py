@@ -21,7 +21,7 @@ BATCH = 1024
 def codeword_bits(
     code: str, lattice: Lattice, log_s: Tensor | float, y: Tensor, generator: torch.Generator
 ) -> Tensor:
-    """Return ``(N,)`` −log2 P(Ẑ = z | U = u) / n at y = z − u, in bits a dimension.
+    """Return ``(N,)`` −log2 P(Ẑ = z | U = u) / n at y = z − u, in bits per dimension.
 
     Args:
         code: name of the code.

@@ -47,7 +47,7 @@ COLUMNS = {
 
 
 class Row(NamedTuple):
-    """What is left between a lattice and the Gaussian channel; rates in bits a dimension."""
+    """What is left between a lattice and the Gaussian channel; rates in bits per dimension."""
 
     lattice: str
     loss: float
@@ -117,12 +117,12 @@ def draw(rows: list[Row]) -> Figure:
     ends = (0, 1.08 * max(row.loss for row in rows))
     _draw_excess(excess, rows)
     excess.plot(ends, ends, color="black", linewidth=0.8, label="equal")
-    excess.set(ylabel="rate over ½ log₂(1 + SNR), bits a dimension")
+    excess.set(ylabel="rate over ½ log₂(1 + SNR), bits per dimension")
     excess.legend()
     _draw_kurtosis(kurtosis, rows)
     kurtosis.set(ylabel="−excess kurtosis of U's coordinates")
     for axes in (excess, kurtosis):
-        axes.set(xlim=ends, ylim=(0, None), xlabel="½ log₂(2πe G), bits a dimension")
+        axes.set(xlim=ends, ylim=(0, None), xlabel="½ log₂(2πe G), bits per dimension")
     return figure
 
 
@@ -166,12 +166,12 @@ def measure(settings: Settings) -> Outcome:
         COLUMNS,
         rows,
         (
-            "½ log2(2πe G): the divergence of U from N(0, 1), bits a dimension. Excess kurtosis "
+            "½ log2(2πe G): the divergence of U from N(0, 1), bits per dimension. Excess kurtosis "
             "and Kolmogorov-Smirnov distance: of single coordinates,",
             "0 for a normal law. σ² of coordinates: the largest over the least second moment. |ρ|: "
             f"of coordinates at most {NEAR} apart, beside what normal",
             "numbers, as many, have by chance. SNR: rate over ½ log2(1 + SNR) on a Gaussian "
-            "source, bits a dimension, by the best single prior scale.",
+            "source, bits per dimension, by the best single prior scale.",
         ),
     )
     return Outcome(table, draw(rows))

@@ -41,7 +41,7 @@ COLUMNS = {
 
 
 class Point(NamedTuple):
-    """A point of the plot; rates in bits a dimension."""
+    """A point of the plot; rates in bits per dimension."""
 
     lattice: str
     code: str
@@ -54,7 +54,7 @@ class Point(NamedTuple):
 
 
 def shannon_bits(snr: float) -> float:
-    """Return ½ log2(1 + SNR), which is R(D) at D = σ²/(1 + SNR), in bits a dimension."""
+    """Return ½ log2(1 + SNR), which is R(D) at D = σ²/(1 + SNR), in bits per dimension."""
     return 0.5 * math.log2(1 + snr)
 
 
@@ -93,7 +93,7 @@ def best_log_scale(lattice: Lattice, snr: float, generator: torch.Generator) -> 
 def quantized_rate(
     lattice: Lattice, snr: float, blocks: int, generator: torch.Generator
 ) -> Estimate:
-    """Return the rate of the discrete Gaussian of the best scale, in bits a dimension."""
+    """Return the rate of the discrete Gaussian of the best scale, in bits per dimension."""
     log_s = best_log_scale(lattice, snr, generator)
     x, u = source_and_dither(lattice, snr, blocks, generator)
     y = lattice.nearest_point(x + u) - u
@@ -173,7 +173,7 @@ def _draw_series(rate: Any, excess: Any, mine: list[Point], number: int) -> None
 
 
 def _label(rate: Any, excess: Any) -> None:
-    rate.set(xlabel=SNR_LABEL, ylabel="rate (bits a dimension)")
+    rate.set(xlabel=SNR_LABEL, ylabel="rate (bits per dimension)")
     rate.set(ylim=(0, None), xlim=(min(SNRS_DB) - 1, max(SNRS_DB) + 1))
     top = rate.secondary_xaxis("top")
     top.set_xticks(
@@ -181,7 +181,7 @@ def _label(rate: Any, excess: Any) -> None:
     )
     top.set_xlabel("distortion D/σ² = 1/(1 + SNR)")
     excess.set(xlabel=SNR_LABEL)
-    excess.set(ylabel="rate over Shannon (bits a dimension)", ylim=(0, None))
+    excess.set(ylabel="rate over Shannon (bits per dimension)", ylim=(0, None))
     excess.set(xlim=(min(SNRS_DB) - 1, max(SNRS_DB) + 4.5))
     excess.set_title(
         "dashed: theory's bound for the ideal code, ½ log₂(2πe G)\nbars: ± 2 standard errors"
@@ -198,7 +198,7 @@ def measure(settings: Settings) -> Outcome:
         for point in points(lattice, snr_db, settings)
     ]
     table = Table(
-        "entropy-coded dithered quantization of a Gaussian source, bits a dimension",
+        "entropy-coded dithered quantization of a Gaussian source, bits per dimension",
         COLUMNS,
         found,
         (

@@ -29,7 +29,7 @@ COLUMNS = {
 
 
 class Row(NamedTuple):
-    """Both sides of Theorem 1 in bits a dimension; their difference is taken X by X."""
+    """Both sides of Theorem 1 in bits per dimension; their difference is taken X by X."""
 
     lattice: str
     code: str

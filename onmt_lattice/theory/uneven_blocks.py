@@ -36,7 +36,7 @@ COLUMNS = {
 
 
 class Row(NamedTuple):
-    """Rates over Σ ½ log2(1 + SNR), bits a dimension."""
+    """Rates over Σ ½ log2(1 + SNR), bits per dimension."""
 
     lattice: str
     loss: float
@@ -58,7 +58,7 @@ def placed(lattice: Lattice) -> Tensor:
 
 
 def excess(lattice: Lattice, snrs: Tensor, count: int, settings: Settings) -> Tensor:
-    """Return ``(count,)``, bits a dimension over the Gaussian channel's, on independent sources.
+    """Return ``(count,)``, bits per dimension over the Gaussian channel's, on independent sources.
 
     The prior scales are s² = SNR + c, with the c that suits other sources best.
     """
@@ -105,7 +105,7 @@ def _row(lattice: Lattice, settings: Settings) -> Row:
 def measure(settings: Settings) -> Outcome:
     """Compare sorted with mixed coordinates on every lattice."""
     table = Table(
-        "the price of uneven blocks: bits a dimension over the Gaussian channel",
+        "the price of uneven blocks: bits per dimension over the Gaussian channel",
         COLUMNS,
         [_row(lattice, settings) for lattice in settings.lattices],
         (
