@@ -17,6 +17,7 @@ from onmt.inputters.fields import build_dynamic_fields
 from onmt.model_builder import build_model
 
 from onmt_lattice.cli import main
+from onmt_lattice.corpus import SPLITS, corpus_text
 from onmt_lattice.opennmt import plugin
 from onmt_lattice.opennmt.options import train_parser
 from onmt_lattice.opennmt.parsing import parse
@@ -90,6 +91,24 @@ def test_the_papers_setting() -> None:
         "rate_weight_midpoint": 100_000,
     }
     assert {key: common[key] for key in expected} == expected
+
+
+# ---- quick start --------------------------------------------------------------------------------
+
+
+def test_the_quick_start_is_the_embedded_corpus() -> None:
+    for split in SPLITS:
+        text = (TOP / f"data/quickstart/{split}.en").read_text(encoding="utf-8")
+        assert corpus_text(split).startswith(text) and text.endswith("\n")
+
+
+def test_the_quick_start_trains(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    shutil.copytree(TOP / "data/quickstart", tmp_path / "data/quickstart")
+    monkeypatch.chdir(tmp_path)
+    words = ["-config", str(CONFIGS / "quickstart.yaml")]
+    assert main(["build_vocab", *words]) == 0
+    assert main(["train", *words, "-train_steps", "2", "-valid_steps", "2"]) == 0
+    assert list(tmp_path.glob("runs/quickstart/model_step_2.*"))
 
 
 # ---- in miniature -------------------------------------------------------------------------------

@@ -370,7 +370,7 @@ def test_required_checksums_are_enforced(
 def test_archives_that_are_not_wmt16s_fail_the_checksums_of_the_documentation(
     options: Options,
 ) -> None:
-    published = Path(__file__).resolve().parent.parent / "docs" / "wmt16.sha256"
+    published = Path(__file__).resolve().parent.parent / "data" / "wmt16.sha256"
     with pytest.raises(UserError, match=r"commoncrawl\.tgz: SHA-256 is .* -checksums has c7a74e"):
         prepare(replace(options, checksums=published))
 
