@@ -3,6 +3,8 @@ import time
 import pytest
 import torch
 
+from onmt_lattice.bottlenecks.lattice import lattice_for
+from onmt_lattice.cli.lattices import table
 from onmt_lattice.errors import UserError
 from onmt_lattice.lattices import (
     Lattice,
@@ -11,6 +13,7 @@ from onmt_lattice.lattices import (
     make_lattice,
     takes_any_dim,
 )
+from onmt_lattice.lattices.generators import GENERATORS
 
 
 @pytest.mark.parametrize(
@@ -132,3 +135,23 @@ def test_dimensions_that_do_not_fit(name: str, dim: int) -> None:
 def test_which_names_leave_the_dimension_open() -> None:
     assert [name for name in ("D", "conv4", "A*") if takes_any_dim(name)] == ["D", "conv4", "A*"]
     assert not any(takes_any_dim(name) for name in ("Z", "D4", "E8", "conv4-8", "conv4-8^2"))
+
+
+@pytest.mark.parametrize(("dim", "possible"), [(96, 89.0), (480, 96.9)])
+def test_the_list_of_lattices(dim: int, possible: float) -> None:
+    listed = table(dim)
+    rows = {row.lattice: row for row in listed.rows}
+    assert {make_lattice(name).name for name in lattice_names() if "conv" not in name} < rows.keys()
+    assert {f"conv{states}" for states in GENERATORS} < rows.keys()
+    losses = [row.loss for row in listed.rows]
+    assert losses == sorted(losses, reverse=True)
+    for name, row in rows.items():
+        assert row.loss == lattice_for(name, row.dim).space_filling_loss
+        assert row.saved < possible
+    assert f"{dim} dimensions {possible} % is possible" in listed.text()
+    assert rows["conv27"].edges == 27 * 3 // 2 and rows["Z"].edges is None
+
+
+def test_lattices_without_so_many_dimensions_are_not_listed() -> None:
+    names = {row.lattice for row in table(12).rows}
+    assert "conv8" in names and "conv512" not in names and "Leech" in names

@@ -26,6 +26,7 @@ COMMANDS = {
     "encode": "write every sentence's vector or lattice point to an array",
     "decode": "turn such vectors or points back to text",
     "quantize": "put a lattice in place of a trained model's Gaussian noise",
+    "lattices": "list the lattices, and what each costs",
     "evaluate": "measure rate and NLL of a checkpoint on a text",
     "sweep": "train and evaluate a grid of models: Figure 3 with table and report",
     "plot": "draw rate against NLL from evaluations",

@@ -124,7 +124,8 @@ def _parsed(name: str, params: dict[str, Any]) -> tuple[str, dict[str, Any]]:
         key = "" if spelt.keys() & params.keys() else key
         params = {**spelt, **params}
     if key not in _CLASSES:
-        raise LatticeNameError(str(unknown_name("lattice", name, lattice_names())))
+        unknown = unknown_name("lattice", name, lattice_names())
+        raise LatticeNameError(f"{unknown}; 'onmt_lattice lattices' lists them all")
     return key, params
 
 

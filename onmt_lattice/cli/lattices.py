@@ -1,0 +1,89 @@
+"""``onmt_lattice lattices``."""
+
+from __future__ import annotations
+
+import math
+from contextlib import suppress
+from typing import NamedTuple
+
+from onmt_lattice.cli.arguments import Parser
+from onmt_lattice.errors import UserError
+from onmt_lattice.ranges import SIZE, check_ranges
+from onmt_lattice.tables import Column, Table
+
+COLUMNS = {
+    "lattice": Column("lattice"),
+    "dim": Column("dimensions"),
+    "loss": Column("loss"),
+    "saved": Column("saved (%)", ".1f"),
+    "states": Column("states"),
+    "edges": Column("edges"),
+}
+
+
+class Row(NamedTuple):
+    """A lattice, and what it costs; see the notes of the table."""
+
+    lattice: str
+    dim: int
+    loss: float
+    saved: float
+    states: int | None = None
+    edges: int | None = None
+
+
+def parser() -> Parser:
+    """Return the parser of this command."""
+    p = Parser(
+        prog="onmt_lattice lattices",
+        description="List the lattices, the cheapest in bits last: what each costs over a perfect "
+        "one, and how much work its nearest point is. Any of these names is one for -lattice.",
+        epilog="example: onmt_lattice lattices -dim 96",
+    )
+    p.option(
+        "dim",
+        type=int,
+        default=480,
+        metavar="N",
+        help="dimensions of the convolutional ones, which have any even number (default: 480)",
+    )
+    return p
+
+
+def run(argv: list[str]) -> None:
+    """Print the table."""
+    args = parser().parse_args(argv)
+    check_ranges(vars(args), {"dim": SIZE})
+    print(table(args.dim).text())
+
+
+def table(dim: int) -> Table:
+    """Return a row for each lattice, the convolutional ones of ``dim`` dimensions that have it."""
+    from onmt_lattice.lattices import lattice_names, make_lattice
+    from onmt_lattice.lattices.base import space_filling_loss
+    from onmt_lattice.lattices.convolutional import ConvolutionalLattice
+    from onmt_lattice.lattices.generators import GENERATORS
+
+    lattices = [make_lattice(name) for name in lattice_names() if not name.startswith("conv")]
+    for states in GENERATORS:
+        with suppress(UserError):
+            lattices.append(make_lattice(f"conv{states}", n=dim))
+    cubic = make_lattice("Z").space_filling_loss
+    rows = []
+    for lattice in lattices:
+        name, loss = lattice.name.partition("-")[0], lattice.space_filling_loss
+        row = Row(name, lattice.dim, loss, 100 * (1 - loss / cubic))
+        if isinstance(lattice, ConvolutionalLattice):
+            states, q = lattice.encoder.states, lattice.encoder.q
+            row = row._replace(states=states, edges=states * q // 2)
+        rows.append(row)
+    ball = math.exp(2 / dim * math.lgamma(dim / 2 + 1)) / ((dim + 2) * math.pi)  # its G
+    possible = 100 * (1 - space_filling_loss(ball) / cubic)
+    notes = (
+        "loss: the space-filling loss 1/2 log2(2 pi e G), bits per dimension: what a lattice costs",
+        "over Gaussian noise at high signal-to-noise ratio. saved: share of Z's loss; in",
+        f"{dim} dimensions {possible:.1f} % is possible. edges: of the trellis, per dimension; the",
+        "time of a nearest point grows with them.",
+    )
+    rows.sort(key=lambda row: -row.loss)
+    return Table("lattices", COLUMNS, rows, notes)
