@@ -12,6 +12,7 @@ import random
 import runpy
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -35,6 +36,9 @@ BOTTLENECKS: dict[str, dict[str, Any]] = {
     "ste_scalar": {"bottleneck": "ste_scalar", "levels": 3},
     "ste_vector": {"bottleneck": "ste_vector", "levels": 4},
 }
+NEEDS_PYONMTTOK = pytest.mark.skipif(
+    find_spec("pyonmttok") is None, reason="pyonmttok has no wheels for Python 3.13 and later"
+)
 MODEL = {
     **{"rnn_size": 32, "word_vec_size": 16, "layers": 1, "param_init": 0.3},
     **{"batch_size": 32, "learning_rate": 0.02},

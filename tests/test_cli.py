@@ -199,13 +199,14 @@ warnings.warn("mine, plain")
 """
 
 
-def run(*words: str) -> subprocess.CompletedProcess[str]:
+def run(*words: str, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
     environment = {k: v for k, v in os.environ.items() if k != "PYTHONWARNINGS"}
     return subprocess.run(
         [sys.executable, *words],
         capture_output=True,
         text=True,
         timeout=300,
+        cwd=cwd,
         env={**environment, "OMP_NUM_THREADS": "1"},
     )
 
@@ -244,6 +245,30 @@ def test_the_module_is_the_command_and_help_is_quick(tmp_path: Path) -> None:
         "sys.exit(any(name in sys.modules for name in ('torch', 'onmt')))",
     )
     assert imported.returncode == 0
+
+
+def test_every_command_that_needs_opennmt_reports_that_it_is_missing(tmp_path: Path) -> None:
+    (tmp_path / "any").touch()
+    model, text, output = ["-model", "any"], ["-src", "any"], ["-output", "out"]
+    commands = [
+        *(["train"], ["build_vocab"], ["translate"], ["demo"], ["evaluate", *model, *text]),
+        *([name, *model, *text, *output] for name in ("compress", "encode")),
+        *(["decode", *model, "-input", "any", *output], ["sweep", "-config", "any", *output]),
+        ["quantize", *model, *text, *output, "-lattice", "Z"],
+    ]
+    code = f"""
+import sys
+from onmt_lattice.cli import main
+sys.modules["onmt"] = None  # as if it were not installed
+print([main(words) for words in {commands}])
+"""
+    done = run("-c", code, cwd=tmp_path)
+    assert done.stdout == f"{[2] * len(commands)}\n"
+    said = "OpenNMT-py is not installed: expected version 2.3.0, from pip install --no-deps "
+    assert done.stderr.splitlines() == [
+        f"onmt_lattice {words[0]}: error: {said}OpenNMT-py==2.3.0" for words in commands
+    ]
+    assert [path.name for path in tmp_path.iterdir()] == ["any"]
 
 
 def test_a_worker_that_is_ended_prints_no_traceback() -> None:

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import re
+import shutil
+import subprocess
+import sys
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
 import setuptools  # noqa: F401  brings distutils where Python no longer does
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
+from packaging.version import Version
 
 ROOT = Path(__file__).parent.parent
 LINES = [
@@ -16,7 +21,7 @@ LINES = [
     for line in (ROOT / "requirements.lock").read_text(encoding="utf-8").splitlines()
     if not line.startswith("#")
 ]
-PYTHONS = ("3.10.0", "3.11.9", "3.12.0", "3.12.12")
+PYTHONS = ("3.10.0", "3.11.9", "3.12.0", "3.13.0", "3.14.8")
 
 
 def asked() -> list[Requirement]:
@@ -63,3 +68,23 @@ def test_of_what_gpus_need_it_has_triton_alone() -> None:
     assert triton.marker is not None
     assert triton.marker.evaluate(environment("3.12.0"))
     assert not triton.marker.evaluate({**environment("3.12.0"), "sys_platform": "darwin"})
+
+
+@pytest.mark.skipif(find_spec("uv") is None, reason="uv is not installed")
+def test_uv_plans_the_package_and_opennmt_on_every_python(tmp_path: Path) -> None:
+    for name in ("pyproject.toml", "setup.py", "README.md"):
+        shutil.copy(ROOT / name, tmp_path)
+    command = [sys.executable, "-m", "uv", "export", "--quiet", "--no-hashes", "--no-header"]
+    run = subprocess.run(
+        [*command, "--no-annotate"], cwd=tmp_path, capture_output=True, text=True, timeout=300
+    )
+    if "Failed to fetch" in run.stderr:
+        pytest.skip("uv does not reach a package index")
+    assert run.returncode == 0, run.stderr
+    package, *lines = run.stdout.splitlines()
+    assert package == "-e ."
+    for python in PYTHONS:
+        planned = [Requirement(line) for line in lines]
+        here = {r.name for r in planned if not r.marker or r.marker.evaluate(environment(python))}
+        assert {"opennmt-py", "torch", "numba"} <= here
+        assert ("pyonmttok" in here) == (Version(python) < Version("3.13"))

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from conftest import Corpus
+from conftest import NEEDS_PYONMTTOK, Corpus
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from onmt.transforms import TransformPipe
@@ -148,7 +148,13 @@ def subword_model(kind: str, corpus: Corpus, prefix: Path) -> Path:
 
 
 TOKENIZER = {"joiner_annotate": True, "case_markup": True, "mode": "aggressive"}
-PIPELINES = [["bpe"], ["sentencepiece"], ["onmt_tokenize"], ["prefix", "filtertoolong"], []]
+PIPELINES = [
+    ["bpe"],
+    ["sentencepiece"],
+    pytest.param(["onmt_tokenize"], marks=NEEDS_PYONMTTOK),
+    ["prefix", "filtertoolong"],
+    [],
+]
 
 
 Segmented = tuple[LoadedAutoencoder, Pipeline, Vocabulary]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from argparse import Namespace
 from collections.abc import Callable
 from pathlib import Path
@@ -9,7 +10,7 @@ from typing import Any
 
 import onmt.transforms
 import pytest
-from conftest import Corpus
+from conftest import NEEDS_PYONMTTOK, Corpus
 
 from onmt_lattice.errors import UserError
 from onmt_lattice.opennmt.transforms import make_transforms
@@ -36,7 +37,9 @@ MISTAKES: dict[str, tuple[str, dict[str, str], str]] = {
 @pytest.mark.parametrize(
     ("command", "case"),
     [
-        (command, case)
+        pytest.param(
+            command, case, marks=NEEDS_PYONMTTOK if case in ("no mode", "no option") else ()
+        )
         for command in ("train", "build_vocab")
         for case in MISTAKES
         if command == "train" or case != "defaults"  # which need a vocabulary
@@ -78,3 +81,20 @@ def test_what_is_no_mistake_is_built_as_by_opennmt(tmp_path: Path) -> None:
     opt.src_subword_model = str(tmp_path / "none")
     with pytest.raises(UserError, match=r"transform bpe of -src_subword_model \S*none: .*No such"):
         make_transforms(opt, classes, None)
+
+
+@pytest.mark.parametrize("command", ["train", "build_vocab"])
+def test_a_missing_pyonmttok(
+    corpus: Corpus,
+    tmp_path: Path,
+    mistake: Mistake,
+    monkeypatch: pytest.MonkeyPatch,
+    command: str,
+) -> None:
+    monkeypatch.setitem(sys.modules, "pyonmttok", None)
+    config = corpus.yaml(
+        *(tmp_path / "a.yaml",), transforms=["onmt_tokenize"], save_model=str(tmp_path / "m"),
+        src_vocab=str(corpus.vocabulary if command == "train" else tmp_path / "vocab.txt"),
+    )  # fmt: skip
+    assert "expected pyonmttok, which has no wheels" in mistake(command, "-config", config)
+    assert not list(tmp_path.glob("m_step*")) and not (tmp_path / "vocab.txt").exists()

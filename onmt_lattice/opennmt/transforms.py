@@ -19,6 +19,10 @@ SUBWORD_MODELS = {
     "bpe": "; expected codes as 'subword-nmt learn-bpe' writes them",
     "sentencepiece": "; expected a .model as sentencepiece writes it",
 }
+NO_TOKENIZER = (
+    "; expected pyonmttok, which has no wheels for Python 3.13 and later: use an older Python, or "
+    "tokenize the text beforehand"
+)
 MISTAKES = (
     AssertionError,
     ImportError,
@@ -45,9 +49,11 @@ def make_transforms(
                 built |= _stock_make_transforms(opt, {name: cls}, fields)
             except MISTAKES as error:
                 why = said.getvalue() if isinstance(error, SystemExit) else str(error)
+                missing = isinstance(error, ImportError) and error.name == "pyonmttok"
+                cure = NO_TOKENIZER if missing else SUBWORD_MODELS.get(name, "")
                 raise UserError(
                     f"transform {name}{_given(opt, cls)}: cannot be built: "
-                    f"{' '.join(why.split())}{SUBWORD_MODELS.get(name, '')}"
+                    f"{' '.join(why.split())}{cure}"
                 ) from error
     return built
 
