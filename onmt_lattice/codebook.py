@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-import torch
-from torch import Tensor
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 @dataclass(frozen=True)
@@ -44,6 +45,8 @@ class CodebookUsage:
 
     def summary(self, entries: int) -> Codebooks:
         """Return the use of codebooks of M = ``entries`` each."""
+        import torch  # not needed to read what was counted
+
         symbols = torch.cat(self.symbols)  # (sentences, N)
         counts = torch.stack([(symbols == k).sum(0) for k in range(entries)]).double()  # (M, N)
         share = counts / len(symbols)

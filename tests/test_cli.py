@@ -12,6 +12,8 @@ from pathlib import Path
 
 import pytest
 from conftest import Corpus
+from golden_files import GOLDEN
+from made_up_evaluation import made_up_evaluation
 
 from onmt_lattice import __version__
 from onmt_lattice.cli import main
@@ -231,20 +233,39 @@ def test_only_the_user_s_own_warnings_are_shown(corpus: Corpus, tmp_path: Path) 
     ]
 
 
-def test_the_module_is_the_command_and_help_is_quick(tmp_path: Path) -> None:
+def test_the_module_is_the_command() -> None:
     shown = run("-m", "onmt_lattice", "--help")
     assert (shown.returncode, shown.stderr) == (0, "")
     assert shown.stdout == usage() + "\n"
     refused = run("-m", "onmt_lattice", "evaluat")
     assert refused.returncode == 2
     assert refused.stderr.startswith("onmt_lattice evaluat: error: unknown command 'evaluat'; did")
-    # Neither torch nor OpenNMT-py is needed to say so.
-    imported = run(
-        "-c",
-        "import sys, onmt_lattice.cli as c; c.main(['--help']); c.main(['evaluat']);"
-        "sys.exit(any(name in sys.modules for name in ('torch', 'onmt')))",
-    )
-    assert imported.returncode == 0
+
+
+START = """
+import sys
+from onmt_lattice.cli import main
+for words in {quick!r}:
+    try:
+        assert main(words) == 0, words
+    except SystemExit as end:  # of --help
+        assert end.code == 0, words
+    print(words, {heavy!r} & sys.modules.keys(), file=sys.stderr)
+assert main({plot!r}) == 0
+print("plot", {{"torch", "onmt"}} & sys.modules.keys(), file=sys.stderr)
+"""
+HEAVY = {"torch", "onmt", "numpy", "numba", "matplotlib", "requests"}
+
+
+def test_what_needs_no_model_starts_without_torch(tmp_path: Path) -> None:
+    made_up_evaluation("gaussian", 1, 1.0, 2.0, 10, 50).write(tmp_path / "a.json")
+    quick = [["--help"], ["inspect", str(GOLDEN / "lattice_conv16.olz")]]
+    quick += [["prepare", text, "--help"] for text in ("wmt16", "newstest2014")]
+    quick += [[c, "--help"] for c in COMMANDS if c not in ("build_vocab", "train", "translate")]
+    plot = ["plot", str(tmp_path / "a.json"), "-o", str(tmp_path / "a.png")]
+    done = run("-c", START.format(quick=quick, heavy=HEAVY, plot=plot))
+    assert done.returncode == 0, done.stderr
+    assert done.stderr.splitlines() == [f"{words} set()" for words in (*quick, "plot")]
 
 
 def test_every_command_that_needs_opennmt_reports_that_it_is_missing(tmp_path: Path) -> None:

@@ -120,6 +120,10 @@ def test_mistakes_are_told_before_anything_is_written(
     few.write_text("a dog\n" * 20)
     for words, message in (
         (("-lattice", "E9", "-src", corpus.train), "unknown lattice 'E9'"),
+        (
+            ("-lattice", "E8", "-src", corpus.train, "-lattice_code", "gaussian"),
+            "unknown lattice code 'gaussian'; did you mean 'discrete_gaussian'?",
+        ),
         (("-lattice", "E8", "-src", few), "20 sentences; expected at least 100"),
         (("-lattice", "E8", "-src", tmp_path / "no.en"), "no.en: cannot be read"),
         (("-lattice", "E8", "-src", corpus.train, "-seed", "-1"), "-seed -1: expected at least 0"),

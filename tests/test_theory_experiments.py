@@ -16,8 +16,9 @@ import torch
 from onmt_lattice.cli.main import main
 from onmt_lattice.lattices import Lattice, lattice_names, make_lattice
 from onmt_lattice.lattices.base import space_filling_loss
+from onmt_lattice.lattices.generators import GENERATORS
 from onmt_lattice.tables import show
-from onmt_lattice.theory import EXPERIMENTS, Estimate, Settings, estimate, paper_lattices
+from onmt_lattice.theory import EXPERIMENTS, PAPER_LATTICES, Estimate, Settings, estimate
 from onmt_lattice.theory.cells import cell_corners, farthest, planar_lattices, planar_points
 from onmt_lattice.theory.codewords import codeword_bits, golden_section
 from onmt_lattice.theory.crypto_lemma import compare, critical_value, kolmogorov_smirnov
@@ -102,11 +103,11 @@ def test_estimates_are_shown_to_two_digits_of_their_error(value: Estimate, text:
 # ---- the experiments ----------------------------------------------------------------------------
 
 
-def test_the_lattices_are_those_of_the_paper_that_there_are() -> None:
-    names = paper_lattices()
-    assert set(names) == {"Z", "A2", "D4", "E8", "BW16", "Leech"} & set(lattice_names())
-    dims = [make_lattice(name).dim for name in names]
+def test_lattices_come_by_dimension_and_every_generator_is_measured() -> None:
+    dims = [make_lattice(name).dim for name in PAPER_LATTICES]
     assert dims == sorted(dims)
+    convolutional = [f"conv{states}-480" for states in GENERATORS]
+    assert EXPERIMENTS["moments"].lattices == (*PAPER_LATTICES, *convolutional)
 
 
 @pytest.mark.parametrize("title", planar_lattices())
@@ -154,7 +155,7 @@ def test_the_critical_value_keeps_its_level(rng: torch.Generator) -> None:
     assert passed <= 7  # 2 expected at most
 
 
-@pytest.mark.parametrize("name", paper_lattices())
+@pytest.mark.parametrize("name", PAPER_LATTICES)
 def test_the_crypto_lemma_holds_and_its_control_does_not(name: str) -> None:
     for row in rows("crypto", [name], 1500):
         # 1.2 times what one table in a hundred passes, one in about 5,000 passes.
@@ -172,7 +173,7 @@ def test_the_crypto_lemma_needs_the_cell(rng: torch.Generator) -> None:
     assert row.statistic > row.critical
 
 
-@pytest.mark.parametrize("name", paper_lattices())
+@pytest.mark.parametrize("name", PAPER_LATTICES)
 def test_both_sides_of_theorem_1_agree(name: str) -> None:
     for row in rows("theorem1", [name], 100):
         assert abs(row.apart) < FAR, row
@@ -416,7 +417,12 @@ def test_a_file_in_the_place_of_the_folder(
 
 
 def test_theory_does_without_opennmt() -> None:
-    code = "import sys, onmt_lattice.cli.theory; print([m for m in sys.modules if m == 'onmt'])"
+    code = (
+        "import sys, importlib\nfrom onmt_lattice.theory import EXPERIMENTS\n"
+        "for e in EXPERIMENTS.values():\n"
+        "    importlib.import_module(f'onmt_lattice.theory.{e.module}')\n"
+        "print([m for m in sys.modules if m == 'onmt'])"
+    )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout == "[]\n"
 

@@ -1,7 +1,8 @@
 """Lattice points and symbols of quantizers to bytes and back, exactly, on any machine."""
 
-from onmt_lattice.bitstream.categorical import CategoricalCodec
-from onmt_lattice.bitstream.dither import DitherKey
+from importlib import import_module
+from typing import TYPE_CHECKING
+
 from onmt_lattice.bitstream.errors import (
     AlteredBitstream,
     BitstreamError,
@@ -13,8 +14,12 @@ from onmt_lattice.bitstream.errors import (
     WrongText,
 )
 from onmt_lattice.bitstream.file import TextFile
-from onmt_lattice.bitstream.lattice import LatticeCodec
-from onmt_lattice.bitstream.representation import RepresentationCodec, representation_codec
+
+if TYPE_CHECKING:
+    from onmt_lattice.bitstream.categorical import CategoricalCodec
+    from onmt_lattice.bitstream.dither import DitherKey
+    from onmt_lattice.bitstream.lattice import LatticeCodec
+    from onmt_lattice.bitstream.representation import RepresentationCodec, representation_codec
 
 __all__ = [
     "AlteredBitstream",
@@ -32,3 +37,17 @@ __all__ = [
     "WrongText",
     "representation_codec",
 ]
+
+_MODULES = {  # of names that need torch, imported at their first use
+    "CategoricalCodec": "categorical",
+    "DitherKey": "dither",
+    "LatticeCodec": "lattice",
+    "RepresentationCodec": "representation",
+    "representation_codec": "representation",
+}
+
+
+def __getattr__(name: str) -> object:
+    if name not in _MODULES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_MODULES[name]}"), name)

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from onmt_lattice.cli.arguments import Parser
 from onmt_lattice.environment import cores
 from onmt_lattice.errors import UserError
 from onmt_lattice.files import check_folder, check_output
-from onmt_lattice.prepare import newstest, wmt16
-from onmt_lattice.prepare.manifest import Manifest
-from onmt_lattice.prepare.options import Options
-from onmt_lattice.prepare.subword import MODEL_FILES
+from onmt_lattice.prepare.options import MODEL_FILES, Options
+from onmt_lattice.prepare.sources import FULL_NEWSTEST2014, TESTS
+
+if TYPE_CHECKING:
+    from onmt_lattice.prepare.manifest import Manifest
 
 
 def parser() -> Parser:
@@ -128,7 +130,9 @@ def _add_newstest2014(p: Parser) -> None:
         metavar="FILE",
         help="segment with these BPE merges (bpe.codes), or this sentencepiece model (*.model)",
     )
-    p.option("from", dest="given", type=Path, metavar="DIR", help=f"use DIR/{newstest.ARCHIVE}")
+    p.option(
+        "from", dest="given", type=Path, metavar="DIR", help=f"use DIR/{FULL_NEWSTEST2014.archive}"
+    )
 
 
 def run(argv: list[str]) -> None:
@@ -144,9 +148,15 @@ def run(argv: list[str]) -> None:
     if text == "wmt16":
         _check(args)
         check_folder(args.output, "-output")
+
+        from onmt_lattice.prepare import wmt16
+
         print(_summary(wmt16.prepare(Options(**vars(args)))))
     else:
         check_output(args.output, "-output")
+
+        from onmt_lattice.prepare import newstest
+
         facts = newstest.prepare(args.output, args.given, args.subword_model)
         print(f"{args.output}: {facts['sentences']:,} sentences, {facts['units']:,} tokens")
 
@@ -170,7 +180,7 @@ def _check(args: argparse.Namespace) -> None:
 def _summary(manifest: Manifest) -> str:
     """Return what is there, and what of it this run has made."""
     lines = []
-    for name in ("train", "valid", *wmt16.TESTS):
+    for name in ("train", "valid", *TESTS):
         facts = manifest.facts(name) or {}
         path = manifest.folder / f"{name}.en"
         lines.append(f"{path}: {facts['sentences']:,} sentences, {facts['units']:,} units")

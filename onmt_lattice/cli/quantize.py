@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from onmt_lattice.bottlenecks.lattice import AUTO
 from onmt_lattice.cli.arguments import NUMBERS, Parser
-from onmt_lattice.codes import code_names
+from onmt_lattice.errors import unknown_name
 from onmt_lattice.files import check_output
 from onmt_lattice.ranges import Range, check_ranges
 
@@ -31,9 +30,10 @@ def parser() -> Parser:
     p.option("output", required=True, metavar="FILE", help="the checkpoint to write")
     p.option(
         "lattice_code",
-        default=AUTO,
-        choices=[AUTO, *code_names()],
-        help=f"the code on its points, as for train (default: {AUTO})",
+        default="auto",
+        metavar="NAME",
+        help="the code on its points, as for train: convolved_gaussian, discrete_gaussian or auto "
+        "(default: auto)",
     )
     p.option(
         "fit_sentences",
@@ -51,9 +51,14 @@ def run(argv: list[str]) -> None:
     args = parser().parse_args(argv)
     check_output(args.output, "-output")
 
+    from onmt_lattice.bottlenecks.lattice import AUTO
+    from onmt_lattice.codes import code_names
     from onmt_lattice.opennmt.quantize import LEAST_SENTENCES, QuantizeOptions, quantize
 
     check_ranges(vars(args), {**NUMBERS, "fit_sentences": Range(LEAST_SENTENCES)})
+    codes = [AUTO, *code_names()]
+    if args.lattice_code not in codes:
+        raise unknown_name("lattice code", args.lattice_code, codes)
     made = quantize(QuantizeOptions(**vars(args)))
     print(
         f"{args.lattice} in {args.model}, fitted to {made.sentences} sentences of {args.src} "

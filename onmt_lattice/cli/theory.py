@@ -7,9 +7,8 @@ from pathlib import Path
 from onmt_lattice.cli.arguments import Parser
 from onmt_lattice.errors import unknown_name
 from onmt_lattice.files import check_folder
-from onmt_lattice.lattices import make_lattice
 from onmt_lattice.ranges import SEED, Range, check_ranges
-from onmt_lattice.theory.catalogue import EXPERIMENTS, paper_lattices
+from onmt_lattice.theory.catalogue import EXPERIMENTS, PAPER_LATTICES
 from onmt_lattice.theory.experiments import FORMATS
 
 LEAST_SAMPLES = 100
@@ -39,7 +38,7 @@ def parser() -> Parser:
         nargs="+",
         metavar="NAME",
         help=f"lattices to run them on; figures 1 and 2 have their own "
-        f"(default: {' '.join(paper_lattices())}; of {', '.join(wider)} convolutional ones too)",
+        f"(default: {' '.join(PAPER_LATTICES)}; of {', '.join(wider)} convolutional ones too)",
     )
     own = ", ".join(f"{e.name} {e.samples} {e.unit}" for e in EXPERIMENTS.values() if e.samples)
     p.option(
@@ -66,12 +65,15 @@ def run(argv: list[str]) -> None:
         if name not in EXPERIMENTS:
             raise unknown_name("experiment", name, EXPERIMENTS)
     check_ranges(vars(args), {"samples": Range(LEAST_SAMPLES, 2**31 - 1), "seed": SEED})
+
+    from onmt_lattice.lattices import make_lattice
+
     chosen = tuple(make_lattice(name) for name in dict.fromkeys(args.lattices or []))
     directory = Path(args.output)
     check_folder(directory, "-output")
     for name in dict.fromkeys(args.experiments):
         experiment = EXPERIMENTS[name]
-        own = tuple(map(make_lattice, experiment.lattices or paper_lattices()))
+        own = tuple(map(make_lattice, experiment.lattices or PAPER_LATTICES))
         result = experiment.run(chosen or own, args.seed, args.samples)
         written = ", ".join(map(str, result.write(directory, args.format)))
         print(f"{result.text()}\nwritten to {written}\n", flush=True)

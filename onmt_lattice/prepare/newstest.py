@@ -11,14 +11,13 @@ from onmt_lattice.files import write_lines
 from onmt_lattice.prepare.archive import read_lines, survey
 from onmt_lattice.prepare.manifest import Facts
 from onmt_lattice.prepare.sgm import decode_entities
-from onmt_lattice.prepare.sources import TESTS
+from onmt_lattice.prepare.sources import FULL_NEWSTEST2014
 from onmt_lattice.prepare.subword import kind_of, segment
 from onmt_lattice.prepare.texts import read_text
 from onmt_lattice.prepare.tokenise import tokeniser
 
 TEST_SET, PAIR = "wmt14/full", "de-en"
-ARCHIVE = "test-full.tgz"
-MEMBER = "test-full/newstest2014-deen-ref.en.sgm"
+ARCHIVE, MEMBER, SENTENCES = FULL_NEWSTEST2014
 
 
 def prepare(output: Path, given: Path | None = None, model: Path | None = None) -> Facts:
@@ -33,11 +32,10 @@ def prepare(output: Path, given: Path | None = None, model: Path | None = None) 
             published, or the file of the ``model`` holds none.
     """
     sentences = list(_from_archive(given / ARCHIVE) if given else _from_sacrebleu())
-    expected = TESTS["newstest2014"].sentences
-    if len(sentences) != expected:
+    if len(sentences) != SENTENCES:
         source = given / ARCHIVE if given else _cache()
         raise UserError(
-            f"newstest2014 from {source} has {len(sentences):,} sentences and not {expected:,}; "
+            f"newstest2014 from {source} has {len(sentences):,} sentences and not {SENTENCES:,}; "
             "delete that and run again"
         )
     if model is None or kind_of(model) == "bpe":

@@ -6,6 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+MODEL_FILES = {"bpe": "bpe.codes", "sentencepiece": "sentencepiece.model"}
+"""The kinds of subword model, and the name of each one's file."""
+
 
 @dataclass(frozen=True)
 class Options:
@@ -13,7 +16,7 @@ class Options:
 
     output: Path
     subword: str = "bpe"
-    """The kind of subword model, "bpe" or "sentencepiece"."""
+    """The kind of subword model, of MODEL_FILES."""
     merges: int = 32_000
     """Merges of BPE, or pieces of sentencepiece."""
     joint_bpe: bool = False

@@ -53,6 +53,9 @@ TESTS = {
 }
 """The test texts: the English side of German-English, by name."""
 
+FULL_NEWSTEST2014 = Text("test-full.tgz", "test-full/newstest2014-deen-ref.en.sgm", 3003)
+"""newstest2014 where sacrebleu finds it: in an archive of that year's test sets."""
+
 
 def members(archive: str) -> list[str]:
     """Return the members of ``archive`` that a preparation reads."""

@@ -22,9 +22,6 @@ from onmt_lattice.files import whole_file, write_text
 Segmenter = Callable[[str], list[str]]
 """From a line to its subword units."""
 
-MODEL_FILES = {"bpe": "bpe.codes", "sentencepiece": "sentencepiece.model"}
-"""The kinds of model, and the name of each one's file."""
-
 PIECES_SAMPLE = 1_000_000
 """Sentences that sentencepiece learns from at most: the first ones of the shuffled text."""
 

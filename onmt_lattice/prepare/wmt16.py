@@ -18,9 +18,9 @@ import yaml
 from onmt_lattice.prepare.archive import read_lines
 from onmt_lattice.prepare.collection import Collection
 from onmt_lattice.prepare.manifest import Facts, Manifest, Step, key, sole_user, write_changed
-from onmt_lattice.prepare.options import Options
+from onmt_lattice.prepare.options import MODEL_FILES, Options
 from onmt_lattice.prepare.sources import ARCHIVES, TESTS, VALIDATION, Text, members
-from onmt_lattice.prepare.subword import MODEL_FILES, learn_bpe, learn_pieces
+from onmt_lattice.prepare.subword import learn_bpe, learn_pieces
 from onmt_lattice.prepare.texts import in_order, read_text, shuffled, write_text, write_training
 from onmt_lattice.prepare.tokens import Tokens, report
 

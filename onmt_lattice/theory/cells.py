@@ -14,7 +14,7 @@ from matplotlib.patches import Circle
 from onmt_lattice.lattices import Lattice, make_lattice
 from onmt_lattice.report.style import COLOURS
 from onmt_lattice.tables import Column, Table
-from onmt_lattice.theory.experiments import Experiment, Outcome, Settings
+from onmt_lattice.theory.experiments import Outcome, Settings
 from onmt_lattice.theory.second_moments import CUBE
 
 HALF_WIDTH = 2.2  # of the part of the plane that is drawn
@@ -159,6 +159,3 @@ def measure(settings: Settings) -> Outcome:
         ),
     )
     return Outcome(table, draw())
-
-
-FIGURE1 = Experiment("figure1", "cubic and hexagonal lattice: cells and covering", 0, "", measure)

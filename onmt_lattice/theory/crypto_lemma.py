@@ -15,7 +15,7 @@ from torch import Tensor
 from onmt_lattice.lattices import Lattice
 from onmt_lattice.tables import Column, Table
 from onmt_lattice.theory.estimates import Estimate, estimate
-from onmt_lattice.theory.experiments import Experiment, Outcome, Settings
+from onmt_lattice.theory.experiments import Outcome, Settings
 
 SIGNIFICANCE = 0.01  # of the whole table: that any KS distance in it passes its critical value
 
@@ -124,12 +124,3 @@ def measure(settings: Settings) -> Outcome:
         ),
     )
     return Outcome(table)
-
-
-CRYPTO = Experiment(
-    "crypto",
-    "the Crypto-Lemma: Z − U against X − U given X",
-    20_000,
-    "points a lattice and X",
-    measure,
-)

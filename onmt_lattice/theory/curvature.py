@@ -16,7 +16,7 @@ from torch.autograd.functional import hessian
 from onmt_lattice.lattices import Lattice
 from onmt_lattice.tables import Column, Table
 from onmt_lattice.theory.estimates import Estimate, estimate
-from onmt_lattice.theory.experiments import Experiment, Outcome, Settings
+from onmt_lattice.theory.experiments import Outcome, Settings
 
 Smooth = Callable[[Tensor], Tensor]  # (..., n) to (...)
 
@@ -95,8 +95,3 @@ def measure(settings: Settings) -> Outcome:
         ),
     )
     return Outcome(table)
-
-
-LEMMA2 = Experiment(
-    "lemma2", "Lemma 2: the curvature that dither pays for", 50_000, "points a lattice", measure
-)

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import math
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-import torch
-from torch import Tensor
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 class Estimate(NamedTuple):
@@ -48,6 +48,8 @@ def estimate(values: Tensor, controls: Tensor | None = None) -> Estimate:
             them is taken out, by least squares: the expectation stays (up to O(1/N), as the
             coefficients are fitted to the same samples) and the standard error falls.
     """
+    import torch
+
     values = values.double()
     if controls is not None:
         controls = controls.double()

@@ -1,21 +1,22 @@
-"""What an experiment is: a name, what it shows, and a function that measures it."""
+"""What an experiment is: a name, what it shows, and the module that measures it."""
 
 from __future__ import annotations
 
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
-from typing import Any
-
-import matplotlib
-import torch
-from matplotlib.figure import Figure
+from typing import TYPE_CHECKING, Any
 
 from onmt_lattice.files import write_json, write_text
-from onmt_lattice.lattices import Lattice
-from onmt_lattice.report.plotting import save
 from onmt_lattice.tables import Table
+
+if TYPE_CHECKING:
+    import torch
+    from matplotlib.figure import Figure
+
+    from onmt_lattice.lattices import Lattice
 
 FORMATS = ("png", "svg")
 LARGEST_BATCH = 65_536
@@ -45,6 +46,8 @@ class Settings:
 
     def generator(self, *labels: str) -> torch.Generator:
         """Return a generator of its own for each ``labels``: no experiment disturbs another."""
+        import torch
+
         key = "/".join([str(self.seed), *labels])
         return torch.Generator().manual_seed(zlib.crc32(key.encode()))
 
@@ -80,7 +83,7 @@ class Experiment:
         summary: what it shows, in a few words.
         samples: how many it draws for each lattice unless told otherwise; 0 if it draws none.
         unit: what a sample is.
-        measure: does it.
+        module: of :mod:`onmt_lattice.theory`, whose ``measure`` does it; imported when it runs.
         lattices: names of those it is made on unless told otherwise; if none, the paper's six.
     """
 
@@ -88,17 +91,20 @@ class Experiment:
     summary: str
     samples: int
     unit: str
-    measure: Callable[[Settings], Outcome]
+    module: str
     lattices: tuple[str, ...] = ()
 
     def run(
         self, lattices: tuple[Lattice, ...], seed: int = 0, samples: int | None = None
     ) -> Result:
         """Return the outcome for ``lattices``, at any scale, with where it came from."""
+        import matplotlib
+
+        measure = import_module(f"onmt_lattice.theory.{self.module}").measure
         unit = tuple(lattice.with_second_moment(1.0) for lattice in lattices)
         settings = Settings(unit, self.samples if samples is None else samples, seed)
         with matplotlib.rc_context(STYLE):
-            return Result(self, settings, self.measure(settings))
+            return Result(self, settings, measure(settings))
 
 
 @dataclass(frozen=True)
@@ -119,6 +125,8 @@ class Result:
 
     def json(self) -> dict[str, Any]:
         """Return the table and the settings for ``json.dump``."""
+        import torch
+
         return {
             "experiment": self.experiment.name,
             "samples": self.settings.samples if self.experiment.samples else 0,
@@ -135,6 +143,11 @@ class Result:
         write_json(paths[1], self.json(), indent=1)
         if self.outcome.figure is None:
             return paths[:2]
+
+        import matplotlib
+
+        from onmt_lattice.report.plotting import save
+
         with matplotlib.rc_context(STYLE):
             save(self.outcome.figure, paths[2])
         return paths

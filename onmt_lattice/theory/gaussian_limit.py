@@ -19,15 +19,10 @@ from onmt_lattice.lattices.generators import GENERATORS
 from onmt_lattice.report.style import COLOURS, MARKERS
 from onmt_lattice.tables import Column, Table
 from onmt_lattice.theory.estimates import Estimate, estimate
-from onmt_lattice.theory.experiments import Experiment, Outcome, Settings, points_of_blocks
+from onmt_lattice.theory.experiments import Outcome, Settings, points_of_blocks
 from onmt_lattice.theory.rate_distortion import quantized_rate, shannon_bits
 
 SNRS = {"tenth": 0.1, "half": 0.5, "one": 1.0, "ten": 10.0, "hundred": 100.0}
-LATTICES = (
-    "Z A2 D4 E8 BW16 Leech conv4-48 conv4-96 conv4-480 conv16-48 conv16-96 conv16-480 conv64-48 "
-    "conv64-96 conv64-480 conv256-96 conv256-480 conv1024-480 conv9-480 conv81-480 conv729-480 "
-    "conv2187-480 conv25-480 conv625-480"
-).split()
 NEAR = 16  # coordinates apart: beyond, those of a trellis hardly know of each other
 
 COLUMNS = {
@@ -175,13 +170,3 @@ def measure(settings: Settings) -> Outcome:
         ),
     )
     return Outcome(table, draw(rows))
-
-
-GAUSSIAN_LIMIT = Experiment(
-    "gaussianlimit",
-    "how fast lattices approach the Gaussian channel",
-    4_000,
-    "blocks of 48 coordinates a lattice and SNR",
-    measure,
-    tuple(LATTICES),
-)

@@ -21,7 +21,7 @@ from onmt_lattice.report.style import COLOURS, MARKERS
 from onmt_lattice.tables import Column, Table
 from onmt_lattice.theory.codewords import codeword_bits, golden_section
 from onmt_lattice.theory.estimates import Estimate, estimate
-from onmt_lattice.theory.experiments import Experiment, Outcome, Settings, points_of_blocks
+from onmt_lattice.theory.experiments import Outcome, Settings, points_of_blocks
 
 SNRS_DB = (-10, -5, 0, 5, 10, 15, 20)
 PILOT = 250  # blocks that choose the prior's scale, none of which is coded after
@@ -211,12 +211,3 @@ def measure(settings: Settings) -> Outcome:
         ),
     )
     return Outcome(table, draw(found))
-
-
-RATE_DISTORTION = Experiment(
-    "ratedistortion",
-    "rate against distortion on a Gaussian source",
-    4_000,
-    "blocks of 48 coordinates a lattice and SNR",
-    measure,
-)

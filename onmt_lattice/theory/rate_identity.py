@@ -16,7 +16,7 @@ from onmt_lattice.lattices import Lattice
 from onmt_lattice.tables import Column, Table
 from onmt_lattice.theory.codewords import codeword_bits
 from onmt_lattice.theory.estimates import Estimate, estimate
-from onmt_lattice.theory.experiments import Experiment, Outcome, Settings, points_of_blocks
+from onmt_lattice.theory.experiments import Outcome, Settings, points_of_blocks
 
 COLUMNS = {
     "lattice": Column("lattice"),
@@ -88,12 +88,3 @@ def measure(settings: Settings) -> Outcome:
         ),
     )
     return Outcome(table)
-
-
-THEOREM1 = Experiment(
-    "theorem1",
-    "Theorem 1: the codeword's length and the training rate",
-    2_000,
-    "blocks of 48 coordinates a lattice and code",
-    measure,
-)

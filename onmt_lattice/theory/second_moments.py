@@ -9,10 +9,9 @@ import torch
 
 from onmt_lattice.lattices import Lattice
 from onmt_lattice.lattices.base import space_filling_loss
-from onmt_lattice.lattices.generators import GENERATORS
 from onmt_lattice.tables import Column, Table
 from onmt_lattice.theory.estimates import Estimate, estimate
-from onmt_lattice.theory.experiments import Experiment, Outcome, Settings, batches
+from onmt_lattice.theory.experiments import Outcome, Settings, batches
 
 CUBE = 1 / 12
 CUBE_LOSS = space_filling_loss(CUBE)
@@ -93,13 +92,3 @@ def measure(settings: Settings) -> Outcome:
         ),
     )
     return Outcome(table)
-
-
-MOMENTS = Experiment(
-    "moments",
-    "G(Λ), and the share of the way from Z to the limit",
-    1_000_000,
-    "points a lattice",
-    measure,
-    tuple(f"Z A2 D4 E8 BW16 Leech {' '.join(f'conv{s}-480' for s in GENERATORS)}".split()),
-)

@@ -15,7 +15,7 @@ from onmt_lattice.report.style import COLOURS
 from onmt_lattice.tables import Column, Table
 from onmt_lattice.theory.codewords import codeword_bits
 from onmt_lattice.theory.estimates import Estimate, estimate
-from onmt_lattice.theory.experiments import Experiment, Outcome, Settings
+from onmt_lattice.theory.experiments import Outcome, Settings
 
 LATTICE, CODE = "E8", "discrete_gaussian"
 LOG_S = math.log(2) / 2  # of the variance of Y
@@ -149,8 +149,3 @@ def measure(settings: Settings) -> Outcome:
         ("Each system has an X and a U of its own.",),
     )
     return Outcome(table, draw())
-
-
-FIGURE2 = Experiment(
-    "figure2", "the two systems: inference and training", 20_000, "points a system", measure
-)

@@ -18,13 +18,12 @@ from onmt_lattice.noise import StreamNoise
 from onmt_lattice.tables import Column, Table
 from onmt_lattice.theory.codewords import golden_section
 from onmt_lattice.theory.estimates import Estimate, estimate
-from onmt_lattice.theory.experiments import Experiment, Outcome, Settings
+from onmt_lattice.theory.experiments import Outcome, Settings
 from onmt_lattice.theory.rate_distortion import MATCHED
 
 DIM = 96  # coordinates of a source: a multiple of every lattice's dimension
 LEAST, MOST = 0.1, 100.0  # their SNR, evenly spaced in decibels
 PILOT = 100
-LATTICES = "Z A2 D4 E8 BW16 Leech conv16-96 conv64-96 conv256-96".split()
 
 COLUMNS = {
     "lattice": Column("lattice"),
@@ -116,13 +115,3 @@ def measure(settings: Settings) -> Outcome:
         ),
     )
     return Outcome(table)
-
-
-UNEVEN_BLOCKS = Experiment(
-    "unevenblocks",
-    "the price of blocks that mix strong and weak coordinates",
-    2_000,
-    "sources of 96 coordinates a lattice and order",
-    measure,
-    tuple(LATTICES),
-)
