@@ -18,9 +18,10 @@ RUN = [
     "tensorboard>=2.3",
     "ConfigArgParse>=1.7,<2",  # OpenNMT-py's parser, whose actions are changed
     # From 2.6 every torch.load reads weights only unless told otherwise, so that no
-    # checkpoint can run code.
+    # file of word vectors can run code.
     "torch>=2.6,<3",
     "numpy>=1.26",  # the oldest with wheels for every Python here, and tried by make test-oldest
+    "safetensors>=0.5,<1",  # checkpoints; its header is read
     "numba>=0.60,<0.70",  # kernels ask for tuples whose length the compiler knows
     "pyyaml>=6,<7",  # its loader composes mappings our way
     "sentencepiece",

@@ -23,6 +23,7 @@ except ImportError:  # not on Windows, where parts of killed processes stay
     fcntl = None  # type: ignore[assignment]
 
 STANDARD = "-"  # standard input or output
+CHECKPOINT = ".safetensors"  # the suffix of checkpoints
 _BLOCK = 1 << 20  # bytes
 
 
@@ -174,11 +175,16 @@ def _check_place(folder: Path, told: str) -> None:
         ) from error
 
 
+def checkpoint_path(base: str | os.PathLike[str], step: int) -> Path:
+    """Return where training saves the checkpoint of a ``step`` under a ``base`` path."""
+    return Path(f"{os.fspath(base)}_step_{step}{CHECKPOINT}")
+
+
 def checkpoints(base: str | os.PathLike[str]) -> dict[int, Path]:
     """Return the checkpoints that training has saved under a ``base`` path, by step, in order."""
     target = Path(base)
-    name = re.compile(rf"{re.escape(target.name)}_step_(\d+)\.pt")
-    matches = ((name.fullmatch(path.name), path) for path in target.parent.glob("*.pt"))
+    name = re.compile(rf"{re.escape(target.name)}_step_(\d+){re.escape(CHECKPOINT)}")
+    matches = ((name.fullmatch(path.name), path) for path in target.parent.glob(f"*{CHECKPOINT}"))
     return dict(sorted((int(match[1]), path) for match, path in matches if match))
 
 

@@ -31,7 +31,7 @@ GREEDY = ("-beam_size", "1", "-max_length", "50")
 
 
 def train(folder: Path, args: argparse.Namespace) -> None:
-    """Train ``model_step_N.pt``, and write the same weights as a model of stock OpenNMT-py."""
+    """Train a model, and write the same weights as a model of stock OpenNMT-py."""
     dim = str(args.dim)
     words = (
         *(
@@ -50,7 +50,7 @@ def train(folder: Path, args: argparse.Namespace) -> None:
 
     from onmt_lattice.opennmt.checkpoint import load_checkpoint
 
-    checkpoint = load_checkpoint(folder / f"model_step_{args.steps}.pt")
+    checkpoint = load_checkpoint(folder / f"model_step_{args.steps}.safetensors")
     checkpoint["opt"].encoder_type, checkpoint["opt"].brnn = "brnn", True
     stock = {name: checkpoint[name] for name in ("model", "generator", "vocab", "opt")}
     torch.save({**stock, "optim": None}, folder / "stock.pt")
@@ -93,7 +93,7 @@ def main() -> None:
         text, stock, ours = (
             folder / "text",
             folder / "stock.pt",
-            folder / f"model_step_{args.steps}.pt",
+            folder / f"model_step_{args.steps}.safetensors",
         )
         translated = ("-model", stock, "-src", text, "-output", folder / "stock.txt")
         evaluated = ("evaluate", "-model", ours, "-src", text)

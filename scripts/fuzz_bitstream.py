@@ -38,7 +38,7 @@ LATTICES = [
 ENTRIES = [2, 16, 300]
 KEY = DitherKey(5, (0, 1, 7))
 GOLDEN = Path(__file__).parent.parent / "tests" / "golden"
-MODELS = [str(GOLDEN / name) for name in ("lattice_conv16.pt", "ste_vector.pt")]
+MODELS = [str(GOLDEN / name) for name in ("lattice_conv16.safetensors", "ste_vector.safetensors")]
 FORGED = 0.1
 Rng = np.random.Generator
 

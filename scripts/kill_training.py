@@ -14,6 +14,7 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
+from hashlib import sha256
 from itertools import cycle
 from pathlib import Path
 from typing import Any
@@ -155,15 +156,18 @@ def check(holds: bool, said: str) -> None:
 def state(run: Path) -> State:
     """Return all that a run has left, in plain values that do not depend on clock and place."""
     from onmt_lattice.opennmt.checkpoint import load_checkpoint
-    from onmt_lattice.opennmt.digest import digest
+    from onmt_lattice.opennmt.checkpoint.file import read_file
 
     left: State = {}
     logging.disable(logging.INFO)  # that one is loaded
-    for path in sorted(run.glob("m*.pt")):
-        checkpoint = load_checkpoint(path)  # which checks the digest
-        checkpoint.pop("opt")
-        checkpoint["onmt_lattice"].pop("digest")
-        left[path.name] = {part: digest(value) for part, value in checkpoint.items()}
+    for path in sorted(run.glob("m*.safetensors")):
+        load_checkpoint(path)  # which checks it
+        tensors, values = read_file(path)
+        del values["options"]
+        hashes = {
+            k: sha256(t.flatten().view(torch.uint8).numpy()).hexdigest() for k, t in tensors.items()
+        }
+        left[path.name] = {**hashes, **values}
     logging.disable(logging.NOTSET)
     history = read_history(run / "history.jsonl") if (run / "history.jsonl").exists() else []
     left["history"] = [{k: v for k, v in e.items() if k not in OF_A_RUN} for e in history]

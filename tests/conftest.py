@@ -133,7 +133,7 @@ def trained(corpus: Corpus) -> Callable[[str], Path]:
             options = {"bottleneck_dim": None, **BOTTLENECKS[name], "save_model": str(base)}
             config = corpus.yaml(base.with_suffix(".yaml"), **options)
             assert main(["train", "-config", str(config), "-log_file", f"{base}.log"]) == 0
-            made[name] = Path(f"{base}_step_{SCHEDULE['train_steps']}.pt")
+            made[name] = Path(f"{base}_step_{SCHEDULE['train_steps']}.safetensors")
         return made[name]
 
     return checkpoint

@@ -24,7 +24,7 @@ from onmt_lattice.cli.main import quiet_opennmt
 GOLDEN = Path(__file__).parent / "golden"
 NOTES = GOLDEN / "points.json"
 TEXT = GOLDEN / "text.en"
-MODELS = ("lattice_conv16", "ste_vector", "format1_lattice_E8")
+MODELS = ("lattice_conv16", "ste_vector", "lattice_E8")
 RAW = TEXT.read_bytes() + b"\n\xff\xfe no text\r\nno end"
 SEED = 5
 
@@ -33,7 +33,7 @@ def points(model: str) -> str:
     """Return a digest of the integers that the file of ``model`` holds for each of its lines."""
     from onmt_lattice.opennmt.text_codec import load_codec
 
-    codec = load_codec(str(GOLDEN / f"{model}.pt"))
+    codec = load_codec(str(GOLDEN / f"{model}.safetensors"))
     file, found = codec.opened((GOLDEN / f"{model}.olz").read_bytes()), hashlib.sha256()
     for number in range(file.header.blocks):
         sections, span = file.block(number), file.header.span(number)
@@ -49,7 +49,7 @@ def text(model: str) -> bytes:
     """Return the bytes that the lossless file of ``model`` holds."""
     from onmt_lattice.opennmt.lossless_text import load_lossless
 
-    lossless = load_lossless(str(GOLDEN / f"{model}.pt"))
+    lossless = load_lossless(str(GOLDEN / f"{model}.safetensors"))
     return lossless.decompress((GOLDEN / f"{model}_lossless.olz").read_bytes())
 
 
@@ -70,7 +70,7 @@ def write() -> None:
 
     notes = json.loads(NOTES.read_text()) if NOTES.exists() else {}
     for model in MODELS:
-        lossless = load_lossless(str(GOLDEN / f"{model}.pt"))
+        lossless = load_lossless(str(GOLDEN / f"{model}.safetensors"))
         whole = GOLDEN / f"{model}_lossless.olz"
         if not whole.exists():
             whole.write_bytes(lossless.compress(RAW, SEED))

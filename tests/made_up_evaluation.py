@@ -16,7 +16,7 @@ def made_up_evaluation(
         return Bits(word * words / (words + sentences), word, word * words / sentences)
 
     values: dict[str, Any] = {
-        "model": f"model_step_{step}.pt",
+        "model": f"model_step_{step}.safetensors",
         "run": "model",
         "step": step,
         "rate_weight": 0.5,

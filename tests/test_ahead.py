@@ -43,7 +43,7 @@ def test_a_run_with_batches_made_ahead_goes_on_to_the_same_end(
     config = corpus.yaml(tmp_path / "a.yaml", **options, dropout=[0.2], layers=2, accum_count=[2])
     whole, parts = tmp_path / "whole", tmp_path / "parts"
     train(config, "-save_model", whole, "-log_json", f"{whole}.jsonl")
-    for end in ("_step_4.pt", ".jsonl"):
+    for end in ("_step_4.safetensors", ".jsonl"):
         shutil.copy(f"{whole}{end}", f"{parts}{end}")
     train(config, "-save_model", parts, "-log_json", f"{parts}.jsonl", "-resume", "auto")
     assert_same_end(whole, parts, 11)

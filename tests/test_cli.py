@@ -79,9 +79,9 @@ def test_help_shows_units_and_an_example(
     for option in example[2::2]:
         assert re.search(rf"(^|[ ,]){option}\b", shown, flags=re.MULTILINE), option
     for value in example[3::2]:
-        if value.startswith("runs/demo/") and not value.endswith(".pt"):
+        if value.startswith("runs/demo/") and not value.endswith(".safetensors"):
             assert Path(value).is_file()
-        if value.endswith(".pt"):
+        if value.endswith(".safetensors"):
             assert Path(value) in [model for run in demo.runs for model in run.evaluated().values()]
 
 
@@ -217,10 +217,10 @@ def test_only_the_user_s_own_warnings_are_shown(corpus: Corpus, tmp_path: Path) 
     config = corpus.yaml(
         tmp_path / "a.yaml", save_model=str(tmp_path / "m"), train_steps=2, valid_steps=2
     )
-    model = ["-model", str(tmp_path / "m_step_2.pt"), "-src", str(corpus.test)]
+    model = ["-model", str(tmp_path / "m_step_2.safetensors"), "-src", str(corpus.test)]
     commands = [
         ["train", "-config", str(config)],
-        ["train", "-config", str(config), "-train_from", str(tmp_path / "m_step_2.pt")],
+        ["train", "-config", str(config), "-train_from", str(tmp_path / "m_step_2.safetensors")],
         ["evaluate", *model, "-reconstruct", str(tmp_path / "r")],
         ["translate", *model, "-output", str(tmp_path / "t")],
     ]

@@ -65,7 +65,7 @@ def test_numbers_hang_together(
     assert (e.dim, e.pays) == (bottleneck.dim, bottleneck.pays)
     assert (e.seed, e.step) == (3, 60)
     assert e.rate_weight == pytest.approx(1 / (1 + math.exp(5 * 0.4)))  # logistic, at 60 of 100
-    assert e.run.endswith(f"/{name}") and e.model.endswith(f"/{name}_step_60.pt")
+    assert e.run.endswith(f"/{name}") and e.model.endswith(f"/{name}_step_60.safetensors")
     assert (e.codebooks is not None) == name.startswith("ste")
     if e.codebooks is not None:
         assert 1 <= e.codebooks.lowest_perplexity <= e.codebooks.perplexity <= e.codebooks.entries
@@ -333,7 +333,7 @@ def test_all_checkpoints_are_looked_at_before_the_first_is_evaluated(
     other = tmp_path / "other" / model.name
     given = ("evaluate", "-src", corpus.test, "-output", tmp_path / "out", "-model", model, other)
     assert f"-output: {model} and {other} have one name" in mistake(*given)
-    missing = other.with_name("missing.pt")
+    missing = other.with_name("missing.safetensors")
     assert f"checkpoint {missing}: no such file" in mistake(*given[:-1], missing)
     assert not (tmp_path / "out").exists() or not list((tmp_path / "out").iterdir())
 

@@ -25,7 +25,7 @@ from onmt_lattice.evaluation import (
 )
 
 PLAIN = Evaluation(
-    model="runs/gaussian_step_300.pt",
+    model="runs/gaussian_step_300.safetensors",
     run="runs/gaussian",
     step=300,
     rate_weight=0.25,
@@ -246,7 +246,7 @@ def test_the_law_holds_down_to_four_standard_errors(
 
 def test_the_table_says_what_was_measured_on_what() -> None:
     first, second, blank, head, *_ = PLAIN.table().splitlines()
-    assert first == "lattice E8 at step 300, lambda 0.2500: runs/gaussian_step_300.pt"
+    assert first == "lattice E8 at step 300, lambda 0.2500: runs/gaussian_step_300.safetensors"
     assert second == (
         "valid.en: 10 sentences, 80 words, 100 tokens, 3 unknown, 2 empty lines skipped; seed 7"
     )

@@ -24,7 +24,7 @@ from onmt_lattice.files import (
 
 @pytest.fixture
 def target(tmp_path: Path) -> Path:
-    return tmp_path / "model.pt"
+    return tmp_path / "model.safetensors"
 
 
 def test_the_file_appears_when_the_body_is_done(target: Path) -> None:
@@ -38,7 +38,7 @@ def test_the_file_appears_when_the_body_is_done(target: Path) -> None:
 def test_the_part_lies_beside_the_target_hidden_and_with_its_suffix(target: Path) -> None:
     with whole_file(target) as part:
         assert part.parent == target.parent  # so that the rename stays on one file system
-        assert part.name.startswith(".") and part.suffix == ".pt"
+        assert part.name.startswith(".") and part.suffix == ".safetensors"
 
 
 def test_what_stood_there_is_replaced(target: Path) -> None:
@@ -111,7 +111,7 @@ def test_a_body_may_remove_the_part_itself_and_fail(target: Path) -> None:
 
 
 def test_a_symbolic_link_stays_and_what_it_names_is_written(target: Path) -> None:
-    link = target.parent / "link.pt"
+    link = target.parent / "link.safetensors"
     link.symlink_to("deep/" + target.name)
     for text in ("first", "second"):
         write_text(link, text)
@@ -119,8 +119,8 @@ def test_a_symbolic_link_stays_and_what_it_names_is_written(target: Path) -> Non
 
 
 def test_parts_of_killed_processes_are_removed_and_no_others(target: Path) -> None:
-    dead = target.parent / f".{target.name}.abcd1234.part.pt"
-    other = target.parent / ".other.pt.abcd1234.part.pt"
+    dead = target.parent / f".{target.name}.abcd1234.part.safetensors"
+    other = target.parent / ".other.safetensors.abcd1234.part.safetensors"
     for part in (dead, other):
         part.write_text("half")
     with whole_file(target) as alive:

@@ -26,7 +26,7 @@ def test_a_frozen_file_holds_the_points_it_held(model: str) -> None:
 def test_a_frozen_file_decodes_to_its_text(model: str, tmp_path: object) -> None:
     """The network's last digits are each machine's own: a line may now and then be another."""
     output = f"{tmp_path}/text.out"
-    words = ["-model", GOLDEN / f"{model}.pt", "-input", GOLDEN / f"{model}.olz"]
+    words = ["-model", GOLDEN / f"{model}.safetensors", "-input", GOLDEN / f"{model}.olz"]
     assert main(["decompress", *map(str, words), "-output", output]) == 0
     with open(output, encoding="utf-8") as file:
         lines = file.read().splitlines()

@@ -38,7 +38,7 @@ def test_defaults_are_those_of_an_autoencoder(corpus: Corpus) -> None:
         ("rate_weight_midpoint", 0, "-rate_weight_midpoint 0: expected at least 1"),
         ("bottleneck_dim", -1, "-bottleneck_dim -1: expected 0"),
         ("rnn_size", 33, "-enc_rnn_size 33: expected an even number"),
-        ("train_from", "nothing.pt", "-train_from nothing.pt: no such file"),
+        ("train_from", "nothing.safetensors", "-train_from nothing.safetensors: no such file"),
         ("src_vocab", "nothing.txt", "-src_vocab nothing.txt: no such file; 'onmt_lattice build"),
         ("world_size", 2, "-world_size 2: expected the ranks"),
         ("share_decoder_embeddings", True, "as large as the decoder's state, got 16 and 32"),

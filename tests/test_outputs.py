@@ -74,7 +74,7 @@ def no_work(monkeypatch: pytest.MonkeyPatch) -> None:
         raise AssertionError("a model was built or loaded before the output was looked at")
 
     monkeypatch.setattr("onmt.model_builder.build_base_model", worked)
-    monkeypatch.setattr("torch.load", worked)
+    monkeypatch.setattr("onmt_lattice.opennmt.checkpoint.loading.read_file", worked)
 
 
 def test_a_place_that_takes_no_file(
@@ -251,7 +251,7 @@ def test_training_warns_of_a_disk_without_room(
         told = float(
             re.findall(r"2 checkpoints of ([\d.]+) MB", log.read_text(encoding="utf-8"))[0]
         )
-        assert 0.5 < told * 1e6 / (tmp_path / "m_step_2.pt").stat().st_size < 1
+        assert 0.5 < told * 1e6 / (tmp_path / "m_step_2.safetensors").stat().st_size < 1
 
 
 @pytest.mark.parametrize(

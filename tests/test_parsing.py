@@ -205,7 +205,7 @@ def test_one_file_serves_build_vocab_and_train(
     )
     assert main(["build_vocab", "-config", str(config)]) == 0
     assert main(["train", "-config", str(config)]) == 0
-    assert (tmp_path / "model_step_1.pt").is_file()
+    assert (tmp_path / "model_step_1.safetensors").is_file()
 
 
 def test_a_saved_configuration_can_be_read(corpus: Corpus, tmp_path: Path) -> None:

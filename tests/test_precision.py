@@ -76,9 +76,9 @@ def test_models_trained_in_bfloat16_are_evaluated_as_any_others(
 ) -> None:
     config = corpus.yaml(tmp_path / "a.yaml", save_model=str(tmp_path / "m"), train_steps=2)
     train(config, "-model_dtype", "bf16")
-    checkpoint = load(tmp_path / "m_step_2.pt")
+    checkpoint = load(tmp_path / "m_step_2.safetensors")
     assert {value.dtype for value in checkpoint["model"].values()} == {torch.float32}
-    assert not load_autoencoder(tmp_path / "m_step_2.pt").model.bf16
+    assert not load_autoencoder(tmp_path / "m_step_2.safetensors").model.bf16
     log = tmp_path / "log"
     train(config, "-train_steps", 3, "-resume", "auto", "-log_file", log)
     assert "-model_dtype: the checkpoint had bf16; going on with fp32" in log.read_text()

@@ -12,6 +12,7 @@ import torch
 from conftest import Corpus
 
 from onmt_lattice.cli import main
+from onmt_lattice.opennmt.checkpoint import load_checkpoint
 
 Mistake = Callable[..., str]
 Trained = Callable[[str], Path]
@@ -33,14 +34,14 @@ def evaluated(model: Path, corpus: Corpus, output: Path) -> dict[str, Any]:
 @pytest.fixture(scope="session")
 def e8(trained: Trained, corpus: Corpus) -> Path:
     """A Gaussian model with E8 in it."""
-    return quantize(trained("gaussian"), "E8", corpus, corpus.folder / "e8_step_60.pt")
+    return quantize(trained("gaussian"), "E8", corpus, corpus.folder / "e8_step_60.safetensors")
 
 
 def test_it_costs_what_it_says_and_decodes_as_well(
     trained: Trained, corpus: Corpus, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    before = quantize(trained("gaussian"), "none", corpus, tmp_path / "gaussian_step_60.pt")
-    after = quantize(trained("gaussian"), "Z", corpus, tmp_path / "z_step_60.pt")
+    before = quantize(trained("gaussian"), "none", corpus, tmp_path / "g_step_60.safetensors")
+    after = quantize(trained("gaussian"), "Z", corpus, tmp_path / "z_step_60.safetensors")
     gaussian, z = (evaluated(path, corpus, path.with_suffix(".json")) for path in (before, after))
     said = z["quantized"]
     cost = z["rate"]["sentence"] - gaussian["rate"]["sentence"]
@@ -55,7 +56,7 @@ def test_it_costs_what_it_says_and_decodes_as_well(
 def test_fitting_the_prior_alone_lowers_the_rate_and_leaves_the_nll(
     trained: Trained, corpus: Corpus, tmp_path: Path
 ) -> None:
-    fitted = quantize(trained("gaussian"), "none", corpus, tmp_path / "fitted_step_60.pt")
+    fitted = quantize(trained("gaussian"), "none", corpus, tmp_path / "fitted_step_60.safetensors")
     before = evaluated(trained("gaussian"), corpus, tmp_path / "before.json")
     after = evaluated(fitted, corpus, tmp_path / "after.json")
     assert after["rate"]["sentence"] < before["rate"]["sentence"]
@@ -65,9 +66,10 @@ def test_fitting_the_prior_alone_lowers_the_rate_and_leaves_the_nll(
 def test_the_same_seed_gives_the_same_model(
     trained: Trained, corpus: Corpus, tmp_path: Path, e8: Path
 ) -> None:
-    again = quantize(trained("gaussian"), "E8", corpus, tmp_path / "again.pt")
-    other = quantize(trained("gaussian"), "E8", corpus, tmp_path / "other.pt", "-seed", "1")
-    first, second, third = (torch.load(p, weights_only=False)["model"] for p in (e8, again, other))
+    again, other = (tmp_path / f"{name}.safetensors" for name in ("again", "other"))
+    quantize(trained("gaussian"), "E8", corpus, again)
+    quantize(trained("gaussian"), "E8", corpus, other, "-seed", "1")
+    first, second, third = (load_checkpoint(p)["model"] for p in (e8, again, other))
     assert all(torch.equal(first[key], second[key]) for key in first)
     assert any(not torch.equal(first[key], third[key]) for key in first)
 
@@ -89,15 +91,16 @@ def test_training_goes_on_from_it_as_from_the_gaussian(
         tmp_path / "g.yaml", prior=prior, save_model=str(tmp_path / "g"), **changes
     )
     assert main(["train", "-config", str(config)]) == 0
-    model = quantize(tmp_path / "g_step_30.pt", "E8", corpus, tmp_path / "e8_step_30.pt")
-    before = torch.load(model, weights_only=False)
+    gaussian, model = (tmp_path / f"{name}_step_30.safetensors" for name in ("g", "e8"))
+    quantize(gaussian, "E8", corpus, model)
+    before = load_checkpoint(model)
     changes |= {"bottleneck": "lattice", "lattice": "E8", "train_steps": 40}
     config = corpus.yaml(tmp_path / "e.yaml", save_model=str(tmp_path / "e8"), **changes)
     assert main(["train", "-config", str(config), "-train_from", str(model)]) == 0
-    after = torch.load(tmp_path / "e8_step_40.pt", weights_only=False)
+    after = load_checkpoint(tmp_path / "e8_step_40.safetensors")
     steps = after["optim"]["optimizer"]["state"]
-    fresh = [place for place, state in steps.items() if float(state["step"]) < 40]
-    assert len(fresh) == 1  # the padded prior alone has no history
+    fresh = [name for name, state in steps.items() if float(state["step"]) < 40]
+    assert fresh == ["encoder.bottleneck.channel.log_prior"]  # it alone is padded
     for key in ("encoder.bottleneck.channel.log_prior", "decoder.rnn.bias_ih_l0"):
         assert not torch.equal(before["model"][key], after["model"][key])
 
@@ -106,11 +109,11 @@ def test_training_goes_on_from_it_as_from_the_gaussian(
 def test_what_has_no_gaussian_noise_is_refused(
     trained: Trained, corpus: Corpus, tmp_path: Path, mistake: Mistake, name: str
 ) -> None:
-    words = ("-lattice", "E8", "-src", corpus.train, "-output", tmp_path / "out.pt")
+    words = ("-lattice", "E8", "-src", corpus.train, "-output", tmp_path / "out.safetensors")
     said = mistake("quantize", "-model", trained(name), *words)
     kind = name.split("_z")[0]
     assert f"its bottleneck is {kind}; expected a model trained with -bottleneck gaussian" in said
-    assert not (tmp_path / "out.pt").exists()
+    assert not (tmp_path / "out.safetensors").exists()
 
 
 def test_mistakes_are_told_before_anything_is_written(
@@ -132,6 +135,6 @@ def test_mistakes_are_told_before_anything_is_written(
             "-fit_sentences 5: expected at least 100",
         ),
     ):
-        model = ("-model", trained("gaussian"), "-output", tmp_path / "out.pt")
+        model = ("-model", trained("gaussian"), "-output", tmp_path / "out.safetensors")
         assert message in mistake("quantize", *model, *words)
-    assert not (tmp_path / "out.pt").exists()
+    assert not (tmp_path / "out.safetensors").exists()

@@ -69,7 +69,7 @@ def rate_at(nll: float) -> float:
 def point(weight: float, nll: float, rate: float, lattice: str, seed: int) -> Point:
     cost = COSTS.get(lattice)
     settings = {"lattice": lattice} if cost else {}
-    said = Quantized("g.pt", lattice, 1500, 15000, DIM, 40.0, cost or 0, (cost or 0) * THEORY, 0.1)
+    said = Quantized("g", lattice, 1500, 15000, DIM, 40.0, cost or 0, (cost or 0) * THEORY, 0.1)
     e = made_up_evaluation(
         lattice, 400, nll, rate, SENTENCES, WORDS,
         dim=DIM, rate_weight=weight, quantized=said, settings=settings,

@@ -21,7 +21,7 @@ GRID = [(2.0, 8.0), (2.5, 4.0), (3.5, 1.0)]
 
 
 def evaluation(label: str, run: str, step: int, nll: float, rate: float) -> Evaluation:
-    model = f"{run}_step_{step}.pt"
+    model = f"{run}_step_{step}.safetensors"
     return made_up_evaluation(label, step, nll, rate, 10, 100, model=model, run=run)
 
 
@@ -143,6 +143,6 @@ def test_nothing_to_plot(tmp_path: Path) -> None:
 def test_a_number_that_is_not_finite_is_not_drawn(tmp_path: Path, number: float) -> None:
     for nll, rate in ((number, 1.0), (1.0, number)):
         broken = evaluation("lattice Z", "run", 5, nll, rate)
-        with pytest.raises(UserError, match=r"run_step_5.pt on .*expected finite numbers"):
+        with pytest.raises(UserError, match=r"run_step_5.safetensors on .*expected finite numbers"):
             plotting.plot([broken], tmp_path / "x.svg")
     assert not list(tmp_path.iterdir())

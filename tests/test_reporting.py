@@ -43,8 +43,8 @@ def test_a_killed_and_resumed_run_has_the_history_of_one_that_went_through(
     train(config, *save, "-train_steps", 13, "-save_checkpoint_steps", 7)
     with parts.open("a", encoding="utf-8") as file:
         file.write('{"event": "train", "step": 14, "sec')
-    (tmp_path / "parts_step_13.pt").unlink()
-    train(config, *save, "-train_from", tmp_path / "parts_step_7.pt")
+    (tmp_path / "parts_step_13.safetensors").unlink()
+    train(config, *save, "-train_from", tmp_path / "parts_step_7.safetensors")
     assert timeless(parts) == timeless(whole)
     seconds = [entry["seconds"] for entry in read_history(parts)]
     assert seconds == sorted(seconds) and all(

@@ -46,7 +46,7 @@ def made(corpus: Corpus, folder: Path, extra: list[str], *words: str, **changes:
     assert main(["build_vocab", "-config", str(config)]) == 0
     assert main(["train", "-config", str(config), *words]) == 0
     history = [json.loads(line) for line in (folder / "log").read_text().splitlines()]
-    return Made(folder, folder / "m_step_2.pt", text, lines, history)
+    return Made(folder, folder / "m_step_2.safetensors", text, lines, history)
 
 
 @pytest.fixture(scope="module")

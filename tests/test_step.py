@@ -213,11 +213,11 @@ def test_a_device_leaves_the_same_steps_out(
         else:
             said = mistake("train", "-config", config, *words).replace(str(base), "")
             assert "step 23: for 20 steps in a row the gradient was not finite" in said
-            assert said.endswith("the last good one is _step_3.pt")
+            assert said.endswith("the last good one is _step_3.safetensors")
         told = re.findall(r"Step (\d+): the gradient is not finite, and the step", log.read_text())
         assert [int(step) for step in told] == sorted(broken)[:20]
         kept = ("model", "generator", "optim", "onmt_lattice")
-        written = {p.name: {k: load(p)[k] for k in kept} for p in base.parent.glob("*.pt")}
+        written = {p.name: {k: load(p)[k] for k in kept} for p in base.parent.glob("*.safetensors")}
         ends.append([written, repr(timeless(tmp_path / f"{name}.jsonl")), said])
         request.getfixturevalue("as_on_a_device")
     assert_equal(*ends)

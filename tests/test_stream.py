@@ -22,7 +22,7 @@ from onmt_lattice.errors import UserError
 from onmt_lattice.opennmt import options, parsing, plugin, training
 from onmt_lattice.opennmt.ahead import made_ahead
 from onmt_lattice.opennmt.checkpoint import OUR_KEY, random_state
-from onmt_lattice.opennmt.process import resumed
+from onmt_lattice.opennmt.process import position_of, resumed
 from onmt_lattice.opennmt.stream import Follower, Text, training_batches
 
 Make = Callable[..., "Ingredients"]
@@ -77,8 +77,8 @@ def checkpoints_of(stream: Any, count: int) -> Iterator[tuple[list[torch.Tensor]
     for taken, batch in enumerate(islice(follower, count), 1):
         seen = content(batch)
         position = pickle.loads(pickle.dumps(follower.position))
-        ours = {"random_state": random_state(), "position": position, "batches_taken": taken}
-        yield seen, {OUR_KEY: ours}
+        process = {"random_state": random_state(), "position": position}
+        yield seen, {OUR_KEY: {"processes": [process], "batches_taken": taken}}
 
 
 SETTINGS: dict[str, dict[str, Any]] = {
@@ -113,15 +113,15 @@ def test_batches_are_opennmt_s_and_the_same_from_any_position(
     for src, _, tgt, _ in expected:
         words = tgt[1:].where(tgt[1:] != made.fields["tgt"].base_field.vocab.stoi["</s>"], 1)
         assert torch.equal(words[:-1], src)  # noise is the same in both, 1 is padding
-    assert any(p["pass"] > 1 for p in runs[-1][1][OUR_KEY]["position"]["texts"].values())
+    assert any(p["pass"] > 1 for p in position_of(runs[-1][1], 0)["texts"].values())
     for taken in range(1, BATCHES - 5, 3):
         checkpoint = runs[taken - 1][1]
-        again = training_batches(*made, stride, offset, checkpoint[OUR_KEY]["position"])
+        again = training_batches(*made, stride, offset, position_of(checkpoint, 0))
         set_random_seed(1000 + taken, False)
         follower = Follower(resumed(again, checkpoint, 0))
         for number, batch in enumerate(islice(follower, 5), taken):
             assert same(content(batch), expected[number]), (taken, number)
-            want, got = runs[number][1][OUR_KEY]["position"], follower.position
+            want, got = position_of(runs[number][1], 0), follower.position
             assert got is not None and got["taken"] == want["taken"]
             assert (got["texts"], got["turn"]) == (want["texts"], want["turn"])
 
@@ -151,7 +151,7 @@ def test_going_on_reads_no_more_than_a_bucket(make: Make, monkeypatch: pytest.Mo
             yield line
 
     monkeypatch.setattr(Text, "_tracked", counted)
-    position = checkpoint[OUR_KEY]["position"]
+    position = position_of(checkpoint, 0)
     next(resumed(training_batches(*made, position=position), checkpoint, 0))
     assert made.opt.bucket_size <= len([line for line in read if line.strip()]) <= 26
 
@@ -162,7 +162,7 @@ def test_a_checkpoint_without_a_position_has_its_batches_read_again(
     made = make()
     runs = list(checkpoints_of(training_batches(*made), 30))
     checkpoint = runs[19][1]
-    del checkpoint[OUR_KEY]["position"]
+    checkpoint[OUR_KEY]["processes"][0]["position"] = None
     batches = resumed(training_batches(*made), checkpoint, 0)
     assert all(same(content(next(batches)), seen) for seen, _ in runs[20:])
     assert "the 20 batches before it are read again" in log()
@@ -174,7 +174,7 @@ def test_a_text_that_has_changed_is_read_from_its_first_line(
 ) -> None:
     made = make()
     (*_, (_, checkpoint)) = checkpoints_of(training_batches(*made), 20)
-    position = checkpoint[OUR_KEY]["position"]
+    position = position_of(checkpoint, 0)
     begin = position["texts"]["many"]["begin"]
     path = tmp_path / "many"
     text = path.read_bytes()
@@ -200,7 +200,7 @@ def test_another_number_of_processes_goes_on_at_the_same_line(
 ) -> None:
     made = make()
     (*_, (_, checkpoint)) = checkpoints_of(training_batches(*made), 20)
-    position = checkpoint[OUR_KEY]["position"]
+    position = position_of(checkpoint, 0)
     made.opt.world_size = 2
     for offset in (0, 1):
         follower = Follower(training_batches(*made, 2, offset, position))

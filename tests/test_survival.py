@@ -21,6 +21,7 @@ from conftest import Corpus
 from test_training import assert_equal, assert_same_end, load, train
 
 from onmt_lattice.cli import main
+from onmt_lattice.files import checkpoints
 from onmt_lattice.history import read_history
 from onmt_lattice.opennmt.checkpoint import write_checkpoint
 from onmt_lattice.opennmt.resumption import only_training
@@ -54,7 +55,7 @@ def test_a_run_that_is_stopped_goes_on_to_the_same_end(
     train(config, "-save_model", whole, "-log_json", f"{whole}.jsonl")
     words = ("-save_model", parts, "-log_json", f"{parts}.jsonl", "-resume", "auto")
     process = start(config, *words, "-train_steps", 100_000)
-    wait_for(tmp_path / "parts_step_10.pt", process)
+    wait_for(tmp_path / "parts_step_10.safetensors", process)
     process.send_signal(number)
     said = process.communicate()[0].decode()
     if number == signal.SIGKILL:
@@ -64,7 +65,7 @@ def test_a_run_that_is_stopped_goes_on_to_the_same_end(
         assert re.search(
             rf"stopped at step \d+ by {number.name}; \S+ is written, and -resume", said
         )
-    for path in list(tmp_path.glob("parts_step_*.pt"))[1:]:
+    for path in list(tmp_path.glob("parts_step_*.safetensors"))[1:]:
         if int(path.stem.split("_")[-1]) > 30:  # it was faster than the signal
             path.unlink()
     train(config, *words)
@@ -117,22 +118,22 @@ def test_runs_of_any_options_go_on_to_the_same_end(
         assert main(["build_vocab", "-config", str(config)]) == 0
     whole, parts = tmp_path / "whole", tmp_path / "parts"
     train(config, "-save_model", whole, "-log_json", f"{whole}.jsonl")
-    for end in ("_step_3.pt", ".jsonl"):
+    for end in ("_step_3.safetensors", ".jsonl"):
         shutil.copy(f"{whole}{end}", f"{parts}{end}")
     train(config, "-save_model", parts, "-log_json", f"{parts}.jsonl", "-resume", "auto")
     assert_same_end(whole, parts, 7)
 
 
-def test_checkpoints_from_before_positions_were_kept_go_on_to_the_same_end(
+def test_checkpoints_without_a_position_go_on_to_the_same_end(
     corpus: Corpus, tmp_path: Path
 ) -> None:
     changes = {"train_steps": 7, "save_checkpoint_steps": 3, "bucket_size": 70}
     config = corpus.yaml(tmp_path / "a.yaml", **changes)
     whole, parts, log = (tmp_path / name for name in ("whole", "parts", "log"))
     train(config, "-save_model", whole, "-log_json", f"{whole}.jsonl")
-    old = load(tmp_path / "whole_step_3.pt")
-    del old["onmt_lattice"]["position"]
-    write_checkpoint(tmp_path / "parts_step_3.pt", old)
+    old = load(tmp_path / "whole_step_3.safetensors")
+    old["onmt_lattice"]["processes"][0]["position"] = None
+    write_checkpoint(tmp_path / "parts_step_3.safetensors", old)
     words = ("-save_model", parts, "-log_json", f"{parts}.jsonl", "-resume", "auto")
     train(config, *words, "-log_file", log)
     assert "the 3 batches before it are read again" in log.read_text()
@@ -148,10 +149,10 @@ def test_patience_goes_on(corpus: Corpus, tmp_path: Path) -> None:
     train(config, "-train_steps", 2)
     train(config, "-resume", "auto", "-log_file", log)
     assert "Going on behind line" in log.read_text()
-    assert {p.name for p in tmp_path.glob("m_s*")} == {f"m_step_{step}.pt" for step in range(1, 5)}
+    assert list(checkpoints(tmp_path / "m")) == [1, 2, 3, 4]
     train(config, "-resume", "auto", "-log_file", log)
     assert "Step 4: stopped by -early_stopping, nothing left to train" in log.read_text()
-    assert not (tmp_path / "m_step_5.pt").exists()
+    assert not (tmp_path / "m_step_5.safetensors").exists()
 
 
 def test_a_run_does_not_start_where_there_are_checkpoints(
@@ -160,18 +161,17 @@ def test_a_run_does_not_start_where_there_are_checkpoints(
     config = corpus.yaml(tmp_path / "a.yaml", save_model=str(tmp_path / "m"), train_steps=2)
     train(config)
     said = mistake("train", "-config", config)
-    assert f"holds checkpoints beyond step 0 already, up to {tmp_path}/m_step_2.pt" in said
+    assert f"holds checkpoints beyond step 0 already, up to {tmp_path}/m_step_2.safetensors" in said
     assert "-resume auto goes on from it" in said
     train(config, "-resume", "auto", "-train_steps", 4)
-    assert "beyond step 2" in mistake(
-        "train", "-config", config, "-train_from", tmp_path / "m_step_2.pt", "-train_steps", 6
-    )
+    words = ("-train_from", tmp_path / "m_step_2.safetensors", "-train_steps", 6)
+    assert "beyond step 2" in mistake("train", "-config", config, *words)
 
 
 def test_one_training_at_a_time_writes_checkpoints_of_a_name(
     corpus: Corpus, tmp_path: Path, mistake: Mistake, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    base, part = tmp_path / "m", tmp_path / ".m_step_2.pt.abcdefgh.part.pt"
+    base, part = tmp_path / "m", tmp_path / ".m_step_2.safetensors.abcdefgh.part.safetensors"
     config = corpus.yaml(tmp_path / "a.yaml", save_model=str(base), train_steps=2)
     part.touch()
     with only_training(str(base)):
@@ -189,7 +189,7 @@ def test_one_training_at_a_time_writes_checkpoints_of_a_name(
     log = tmp_path / "log"
     train(config, "-log_file", log)
     assert f"WARNING] -save_model {base}: cannot be locked" in log.read_text()
-    assert (tmp_path / "m_step_2.pt").exists() and not part.exists()
+    assert (tmp_path / "m_step_2.safetensors").exists() and not part.exists()
 
 
 def test_a_damaged_checkpoint_falls_back_to_the_one_before(
@@ -198,15 +198,16 @@ def test_a_damaged_checkpoint_falls_back_to_the_one_before(
     options = {"save_model": str(tmp_path / "m"), "train_steps": 4, "save_checkpoint_steps": 2}
     config = corpus.yaml(tmp_path / "a.yaml", **options, log_file=str(tmp_path / "log"))
     train(config)
-    whole = load(tmp_path / "m_step_4.pt")
-    damaged = tmp_path / "m_step_4.pt"
+    whole = load(tmp_path / "m_step_4.safetensors")
+    damaged = tmp_path / "m_step_4.safetensors"
     damaged.write_bytes(damaged.read_bytes()[:10_000])
-    (tmp_path / ".m_step_4.pt.abcdefgh.part.pt").write_bytes(bytes(100))  # of a killed run
+    part = tmp_path / f".{damaged.name}.abcdefgh.part.safetensors"  # of a killed run
+    part.write_bytes(bytes(100))
     train(config, "-resume", "auto")
-    assert "m_step_4.pt: not a checkpoint, or damaged; looking" in (tmp_path / "log").read_text()
+    assert f"{damaged}: damaged: its contents do not agree" in (tmp_path / "log").read_text()
     assert_equal(load(damaged)["model"], whole["model"])
     assert not list(tmp_path.glob(".m*.part*"))
-    for path in tmp_path.glob("m_step_*.pt"):
+    for path in tmp_path.glob("m_step_*.safetensors"):
         path.write_bytes(b"garbage")
     assert "none of the 2 checkpoints" in mistake("train", "-config", config, "-resume", "auto")
 
@@ -218,13 +219,12 @@ def test_a_checkpoint_under_the_name_of_another_step_is_passed_over(
     options = {"save_model": str(tmp_path / "m"), "train_steps": 2, "save_checkpoint_steps": 2}
     config = corpus.yaml(tmp_path / "a.yaml", **options, log_file=str(tmp_path / "log"))
     train(config)
-    shutil.copy(tmp_path / "m_step_2.pt", tmp_path / "m_step_9999.pt")
+    shutil.copy(tmp_path / "m_step_2.safetensors", tmp_path / "m_step_9999.safetensors")
     train(config, "-resume", "auto", "-train_steps", 4)
     train(config, "-resume", "auto", "-train_steps", 6)
-    assert "m_step_9999.pt: is of step 2, not of 9999; looking" in (tmp_path / "log").read_text()
-    assert (
-        "Loading checkpoint from " + str(tmp_path / "m_step_4.pt") in (tmp_path / "log").read_text()
-    )
+    log = (tmp_path / "log").read_text()
+    assert "m_step_9999.safetensors: is of step 2, not of 9999; looking" in log
+    assert f"Loading checkpoint from {tmp_path}/m_step_4.safetensors" in log
 
 
 def test_what_a_resumed_run_does_not_take_from_the_command_line_is_told(
@@ -264,7 +264,7 @@ def test_a_seed_that_is_drawn_is_told_and_kept(corpus: Corpus, tmp_path: Path) -
     train(config, "-save_model", whole, "-log_json", f"{whole}.jsonl", "-seed", seed)
     assert_same_end(whole, parts, 30)
     train(config, "-save_model", again, "-train_steps", 10)
-    assert load(tmp_path / "again_step_10.pt")["opt"].seed != seed
+    assert load(tmp_path / "again_step_10.safetensors")["opt"].seed != seed
 
 
 def test_places_where_nothing_can_be_written(
@@ -285,17 +285,18 @@ def test_a_disk_that_fills_up(
 ) -> None:
     options = {**STEPS, "valid_steps": 30, "save_model": str(tmp_path / "m")}
     config = corpus.yaml(tmp_path / "a.yaml", **options)
-    saved = torch.save
+    write = Path.open
 
-    def full(checkpoint: Any, path: Path) -> None:
-        if checkpoint["onmt_lattice"]["step"] > 10:
+    def full(path: Path, mode: str = "r", **options: Any) -> Any:
+        if mode == "wb" and path.name.startswith(".m_step_20"):
             raise OSError(28, "No space left on device", str(path))
-        saved(checkpoint, path)
+        return write(path, mode, **options)
 
-    monkeypatch.setattr(torch, "save", full)
+    monkeypatch.setattr(Path, "open", full)
     said = mistake("train", "-config", config)
-    assert f"checkpoint {tmp_path}/m_step_20.pt: cannot be written (" in said
-    assert "No space left" in said and f"the last good one is {tmp_path}/m_step_10.pt" in said
+    assert f"checkpoint {tmp_path}/m_step_20.safetensors: cannot be written (" in said
+    assert "No space left" in said
+    assert f"the last good one is {tmp_path}/m_step_10.safetensors" in said
     assert not list(tmp_path.glob(".m*.part*"))
 
 
@@ -316,11 +317,11 @@ def test_steps_without_a_finite_gradient_are_left_out_and_too_many_stop(
     train(config)
     log = (tmp_path / "log").read_text()
     assert "Step 4: the gradient is not finite, and the step is left out (2 so far)" in log
-    assert load(tmp_path / "m_step_30.pt")["optim"]["training_step"] == 31
+    assert load(tmp_path / "m_step_30.safetensors")["optim"]["training_step"] == 31
     broken |= set(range(15, 100))
     said = mistake("train", "-config", config, "-save_model", tmp_path / "n", "-train_steps", 60)
     assert "step 34: for 20 steps in a row the gradient was not finite" in said
-    assert f"the last good one is {tmp_path}/n_step_10.pt" in said
+    assert f"the last good one is {tmp_path}/n_step_10.safetensors" in said
 
 
 def test_no_checkpoint_holds_what_is_not_finite(
@@ -330,7 +331,7 @@ def test_no_checkpoint_holds_what_is_not_finite(
     config = corpus.yaml(tmp_path / "a.yaml", **options, save_model=str(tmp_path / "m"))
     said = mistake("train", "-config", config, "-log_file", tmp_path / "log")
     assert "not finite" in said and "-learning_rate" in said and "there is none yet" in said
-    assert not list(tmp_path.glob("*.pt"))
+    assert not list(tmp_path.glob("*.safetensors"))
 
 
 def test_a_loss_that_explodes_is_told(corpus: Corpus, tmp_path: Path) -> None:
@@ -348,13 +349,14 @@ def test_the_best_checkpoint_is_kept_and_old_ones_are_counted(
     words = ("-log_json", tmp_path / "h.jsonl")
     train(config, *words, "-train_steps", 10)
     train(config, *words, "-resume", "auto")
-    left = {"m_step_20.pt", "m_step_30.pt", "m_best.pt"}
-    assert {p.name for p in tmp_path.glob("*.pt")} == left
-    (tmp_path / "m_step_10.pt").write_bytes(b"as if the run had been killed before it removed it")
+    left = {"m_step_20.safetensors", "m_step_30.safetensors", "m_best.safetensors"}
+    assert {p.name for p in tmp_path.glob("*.safetensors")} == left
+    # As if the run had been killed before it removed it.
+    (tmp_path / "m_step_10.safetensors").write_bytes(b"x")
     train(config, *words, "-resume", "auto")
-    assert {p.name for p in tmp_path.glob("*.pt")} == left
+    assert {p.name for p in tmp_path.glob("*.safetensors")} == left
     totals = {e["step"]: e["total"] for e in read_history(words[1]) if e["event"] == "valid"}
-    best = load(tmp_path / "m_best.pt")["onmt_lattice"]
+    best = load(tmp_path / "m_best.safetensors")["onmt_lattice"]
     assert best["step"] == min(totals, key=lambda step: totals[step])
     assert best["best"] == min(totals.values())
 
@@ -373,7 +375,7 @@ def test_data_read_in_other_buckets_leave_a_checkpoint_that_can_be_read(
     train(config, *words, "-train_steps", 2, "-bucket_size", 4)
     train(config, *words, "-train_steps", 12, "-bucket_size", 100)
     train(config, *words, "-train_steps", 14, "-bucket_size", 4)
-    assert load(tmp_path / "m_step_14.pt")["onmt_lattice"]["step"] == 14
+    assert load(tmp_path / "m_step_14.safetensors")["onmt_lattice"]["step"] == 14
 
 
 def test_another_vocabulary_is_warned_about(corpus: Corpus, tmp_path: Path) -> None:
@@ -411,7 +413,7 @@ def test_a_signal_is_heeded_while_data_are_read(
         patch.setattr(TrainingBatches, "__iter__", stuck)
         words = ["-config", config, "-save_model", parts]
         assert main(["train", *map(str, words)]) == 128 + signal.SIGTERM
-    assert (tmp_path / f"parts_step_{3 // accum}.pt").exists()
+    assert (tmp_path / f"parts_step_{3 // accum}.safetensors").exists()
     train(config, "-save_model", parts, "-resume", "auto")
-    one, other = (load(Path(f"{base}_step_6.pt")) for base in (whole, parts))
+    one, other = (load(Path(f"{base}_step_6.safetensors")) for base in (whole, parts))
     assert_equal(one["model"], other["model"])

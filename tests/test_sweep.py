@@ -107,13 +107,13 @@ def test_killed_in_the_middle_and_run_again_it_comes_to_the_same(
     folder = place / how.name
     sweep = subprocess.Popen([*PROGRAM, *words(place, how.name)], stderr=subprocess.PIPE)
     deadline = time.monotonic() + 300
-    while not any(folder.glob("*/model_step_10.pt")):
+    while not any(folder.glob("*/model_step_10.safetensors")):
         assert sweep.poll() is None and time.monotonic() < deadline
         time.sleep(0.01)
     sweep.send_signal(how)
     sweep.wait()
     names = [run.name for run in Results.read(swept / "results.json").runs]
-    assert not all((folder / name / "model_step_40.pt").exists() for name in names)
+    assert not all((folder / name / "model_step_40.safetensors").exists() for name in names)
     assert main(words(place, how.name)) == 0
     whole, resumed = ((path / "table.txt").read_text("utf-8") for path in (swept, folder))
     assert resumed == whole
@@ -158,20 +158,16 @@ def test_a_damaged_last_checkpoint_is_made_again(
     run = place / "damaged" / "gaussian_0.1_seed1"
     shutil.copytree(swept / run.name, run)
     shutil.copy(swept / "vocab.txt", place / "damaged" / "vocab.txt")
-    last = run / "model_step_40.pt"
+    last = run / "model_step_40.safetensors"
     whole, result = last.read_bytes(), (run / "model_step_40.json").read_bytes()
     last.write_bytes(whole[: len(whole) // 2])
     (run / "model_step_40.json").unlink()
 
     assert main(argv) == 1  # its evaluation fails, and is told
-    assert f"{last}: not a checkpoint, or damaged" in (run / "train.log").read_text(
-        encoding="utf-8"
-    )
+    assert f"{last}: damaged: its contents" in (run / "train.log").read_text(encoding="utf-8")
     capfd.readouterr()
     assert main([*argv, "-retry_failed"]) == 0
-    assert (
-        f"run {run.name}: checkpoint {last}: not a checkpoint, or damaged" in capfd.readouterr().err
-    )
+    assert f"run {run.name}: checkpoint {last}: damaged: its contents" in capfd.readouterr().err
     assert load_checkpoint(last)["onmt_lattice"]["step"] == 40
     again = (run / "model_step_40.json").read_bytes()
     assert again.replace(b"/damaged/", b"/whole/") == result.replace(b"/damaged/", b"/whole/")

@@ -23,7 +23,7 @@ from onmt_lattice.sweep.cluster import ClusterWorkers, cluster_options, cluster_
 from onmt_lattice.sweep.manifest import Manifest
 from onmt_lattice.sweep.run import Run
 
-TRAINED = "touch $F/model_step_3.pt"
+TRAINED = "touch $F/model_step_3.safetensors"
 EVALUATED = "touch $F/model_step_3.json $F/model_step_3.txt"
 
 

@@ -73,12 +73,12 @@ def test_killed_in_the_middle_and_run_again_it_comes_to_the_same(place: Path, sw
     folder = place / "killed"
     sweep = subprocess.Popen([*PROGRAM, *words(place, "killed")], stderr=subprocess.PIPE)
     deadline = time.monotonic() + 300
-    while not any(folder.glob("*refitted*/model_step_20.pt")):
+    while not any(folder.glob("*refitted*/model_step_20.safetensors")):
         assert sweep.poll() is None and time.monotonic() < deadline
         time.sleep(0.01)
     sweep.send_signal(signal.SIGKILL)
     sweep.wait()
-    assert not (folder / NAMES[-1] / "model_step_30.pt").exists()
+    assert not (folder / NAMES[-1] / "model_step_30.safetensors").exists()
     assert main(words(place, "killed")) == 0
     for name in ("table.txt", "figure3.svg"):
         assert (folder / name).read_text("utf-8") == (swept / name).read_text("utf-8")

@@ -89,8 +89,8 @@ def test_commands_quantize_every_checkpoint_then_evaluate(tmp_path: Path, text: 
     *quantizing, plain, decoded = run.commands_left()
     source, folder = run.waits_for.folder, run.folder
     assert [" ".join(words) for words in quantizing] == [
-        f"onmt_lattice quantize -model {source}/model_step_{step}.pt -lattice Z "
-        f"-src {text}/train.en -output {folder}/model_step_{step}.pt -seed 0"
+        f"onmt_lattice quantize -model {source}/model_step_{step}.safetensors -lattice Z "
+        f"-src {text}/train.en -output {folder}/model_step_{step}.safetensors -seed 0"
         for step in (10, 20, 30, 40)
     ]
     assert ["-scores", str(folder)] == plain[plain.index("-scores") :][:2]
@@ -103,7 +103,7 @@ def test_commands_train_on_from_the_quantized_checkpoint(tmp_path: Path, text: P
     curves = {"gaussian": GAUSSIAN, "tuned": {**TUNED, "lattice_code": "discrete_gaussian"}}
     run = quantized(plan_of(tmp_path, curves))["tuned_0.1_seed1"]
     quantizing, training, _ = run.commands_left(("-gpu_ranks", "0"))
-    start = f"{run.folder}/model_step_20.pt"
+    start = f"{run.folder}/model_step_20.safetensors"
     assert start in quantizing and quantizing[-2:] == ["-gpu", "0"]
     assert training[:4] == ["onmt_lattice", "train", "-config", str(run.waits_for.config)]
     code = ["-lattice_code", "discrete_gaussian"]

@@ -30,15 +30,15 @@ def touch(run: Run, *names: str) -> None:
 
 def test_checkpoints_are_found_in_order_of_steps(tmp_path: Path) -> None:
     run = run_in(tmp_path)
-    touch(run, "model_step_100.pt", "model_step_20.pt", "model_step_3.pt", "model_step_x.pt")
-    touch(run, ".model_step_999.pt.abc.part.pt")  # a write that was cut off
+    touch(run, *(f"model_step_{step}.safetensors" for step in (100, 20, 3, "x")))
+    touch(run, ".model_step_999.safetensors.abc.part.safetensors")  # a write that was cut off
     assert list(run.checkpoints()) == [3, 20, 100]
     assert run.trained
 
 
 def test_training_goes_on_from_the_last_checkpoint(tmp_path: Path) -> None:
     run = run_in(tmp_path)
-    touch(run, "model_step_5.pt", "model_step_10.pt")
+    touch(run, "model_step_5.safetensors", "model_step_10.safetensors")
     words = run.command(("-gpu_ranks", "0")) or []
     assert words[5:8] == ["train", "-config", str(run.config)]
     assert words[8:] == ["-gpu_ranks", "0", "-resume", "auto"]
@@ -48,12 +48,12 @@ def test_training_goes_on_from_the_last_checkpoint(tmp_path: Path) -> None:
 def test_a_fixed_run_is_judged_by_its_last_checkpoint(tmp_path: Path) -> None:
     run = run_in(tmp_path)
     assert list(run.evaluated()) == list(run.decoded()) == [20]
-    touch(run, "model_step_5.pt", "model_step_20.pt")
+    touch(run, "model_step_5.safetensors", "model_step_20.safetensors")
     (command,) = run.commands()
     folder = str(run.folder)
     assert command[5:] == [
         *("evaluate", "-src", "test.en", "-output", folder, "-reconstruct", folder),
-        *("-model", f"{folder}/model_step_20.pt"),
+        *("-model", f"{folder}/model_step_20.safetensors"),
     ]
     touch(run, "model_step_20.json", "model_step_20.txt")
     assert run.command() is None and run.finished
@@ -76,7 +76,7 @@ def test_what_has_a_code_is_compressed_as_it_is_evaluated(
 ) -> None:
     """A point that was evaluated before the bytes of files were taken is not evaluated again."""
     run = run_in(tmp_path, ANNEALED, **options)
-    touch(run, *(f"model_step_{step}.pt" for step in (5, 10, 15, 20)))
+    touch(run, *(f"model_step_{step}.safetensors" for step in (5, 10, 15, 20)))
     assert [("-coded" in words) for words in run.evaluate_commands()] == [coded, coded]
     touch(run, *(f"model_step_{n}.{e}" for n in (5, 10, 15, 20) for e in ("json", "txt")))
     assert run.finished
@@ -86,13 +86,13 @@ def test_every_checkpoint_of_an_annealed_run_is_a_point(tmp_path: Path) -> None:
     run = run_in(tmp_path, ANNEALED, train_steps=22)
     assert list(run.evaluated()) == [5, 10, 15, 20, 22]
     assert list(run.decoded()) == [10, 15, 22]  # three, evenly spaced, the last among them
-    touch(run, *(f"model_step_{step}.pt" for step in (5, 10, 15, 20, 22)))
+    touch(run, *(f"model_step_{step}.safetensors" for step in (5, 10, 15, 20, 22)))
     plain, decoded = run.evaluate_commands()
-    models = [Path(word).name for word in plain if word.endswith(".pt")]
-    assert models == ["model_step_5.pt", "model_step_20.pt"]
+    models = [Path(word).name for word in plain if word.endswith(".safetensors")]
+    assert models == ["model_step_5.safetensors", "model_step_20.safetensors"]
     assert "-reconstruct" in decoded and "-reconstruct" not in plain
     touch(run, "model_step_5.json")
-    assert f"{run.folder}/model_step_5.pt" not in (run.command() or [])
+    assert f"{run.folder}/model_step_5.safetensors" not in (run.command() or [])
 
 
 def test_evaluate_every_thins_the_checkpoints_out(tmp_path: Path) -> None:
@@ -109,12 +109,12 @@ def test_commands_stop_where_one_has_changed_nothing(tmp_path: Path) -> None:
 
 def test_the_commands_left_are_as_typed_by_hand(tmp_path: Path) -> None:
     run = run_in(tmp_path)
-    touch(run, "model_step_5.pt")
+    touch(run, "model_step_5.safetensors")
     training, evaluation = run.commands_left(("-gpu_ranks", "0"))
     assert training == [*run.train_command(), "-gpu_ranks", "0", "-resume", "auto"]
     assert evaluation[:2] == ["onmt_lattice", "evaluate"] and evaluation[-2:] == ["-gpu", "0"]
     assert "-gpu" not in run.commands_left()[1]
-    touch(run, "model_step_20.pt", "model_step_20.json", "model_step_20.txt")
+    touch(run, "model_step_20.safetensors", "model_step_20.json", "model_step_20.txt")
     assert run.commands_left() == []
 
 
@@ -146,19 +146,19 @@ def test_options_that_cannot_be_read_are_said_to_be_damaged(tmp_path: Path, cont
 
 def test_evaluations_of_another_text_or_training_are_removed(tmp_path: Path) -> None:
     run = run_in(tmp_path)
-    touch(run, "model_step_20.pt", "model_step_5.txt", "model_step_20.txt", "model_step_10.json")
+    touch(run, *(f"model_step_{end}" for end in ("20.safetensors", "5.txt", "20.txt", "10.json")))
     (run.folder / "model_step_20.json").write_text('{"text": "test.en"}', encoding="utf-8")
     run.claim()
     left = {path.name for path in run.folder.glob("model_step_*")}
-    assert left == {"model_step_20.pt", "model_step_20.json", "model_step_20.txt"}
+    assert left == {"model_step_20.safetensors", "model_step_20.json", "model_step_20.txt"}
     assert run.finished
     other = dataclasses.replace(run, test=Path("other.en"))
     other.check()
     assert other.finished
     other.claim()
-    assert [path.name for path in run.folder.glob("model_step_*")] == ["model_step_20.pt"]
+    assert [path.name for path in run.folder.glob("model_step_*")] == ["model_step_20.safetensors"]
     (run.folder / "model_step_20.json").write_text('{"text": "test.en"}', encoding="utf-8")
-    (run.folder / "model_step_20.pt").unlink()
+    (run.folder / "model_step_20.safetensors").unlink()
     run.claim()
     assert [path.name for path in run.folder.glob("model_step_*")] == []
 
@@ -177,7 +177,7 @@ def test_a_run_may_move_to_another_folder(tmp_path: Path) -> None:
 def test_the_last_report_gives_the_step(tmp_path: Path) -> None:
     run = run_in(tmp_path)
     assert run.step() == 0
-    touch(run, "model_step_5.pt")
+    touch(run, "model_step_5.safetensors")
     assert run.step() == 5
     history = History(run.history, 0)
     for step in range(50, 5000, 50):

@@ -22,7 +22,7 @@ from onmt_lattice.sweep.scheduler import bring_to_end
 class Scripted(Run):
     """A run whose commands are given: ``train`` first, then ``evaluate``."""
 
-    train = "touch model_step_20.pt"
+    train = "touch model_step_20.safetensors"
     evaluate = "touch model_step_20.json model_step_20.txt"
 
     def command(self, devices: tuple[str, ...] = ()) -> list[str] | None:
@@ -71,11 +71,11 @@ def swept(folder: Path, runs: list[Run], jobs: int = 2, retry: bool = False) -> 
 
 def test_every_command_of_every_run_is_run(tmp_path: Path) -> None:
     runs = [made(tmp_path, Scripted, name) for name in "abcde"]
-    (runs[0].folder / "model_step_20.pt").write_bytes(b"kept")
+    (runs[0].folder / "model_step_20.safetensors").write_bytes(b"kept")
     manifest = swept(tmp_path, runs)
     assert all(run.finished for run in runs)
     assert {manifest[run].status for run in runs} == {FINISHED}
-    assert (runs[0].folder / "model_step_20.pt").read_bytes() == b"kept"
+    assert (runs[0].folder / "model_step_20.safetensors").read_bytes() == b"kept"
     again = swept(tmp_path, runs)
     assert [again[run].attempts for run in runs] == [1] * 5
 

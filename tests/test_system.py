@@ -50,7 +50,7 @@ def test_it_learns_within_the_law(name: str, vocabulary: Path, tmp_path: Path) -
     words += ["-rate_weight", "0.1", "-bottleneck", *BOTTLENECKS[name]]
     assert main(["train", *words]) == 0
     result = tmp_path / "result.json"
-    model = str(tmp_path / f"model_step_{STEPS}.pt")
+    model = str(tmp_path / f"model_step_{STEPS}.safetensors")
     evaluate = ["evaluate", "-model", model, "-src", str(text / "test.en"), "-output", str(result)]
     assert main(evaluate) == 0
     e = Evaluation.read(result)

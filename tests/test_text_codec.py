@@ -136,11 +136,11 @@ def test_another_model_is_told(z: TextCodec, trained: Trained, corpus: Corpus) -
 def test_the_same_model_has_the_same_fingerprint_wherever_it_lies(
     z: TextCodec, trained: Trained, tmp_path: Path
 ) -> None:
-    (tmp_path / "moved.pt").write_bytes(trained("lattice_z").read_bytes())
-    moved = load_codec(str(tmp_path / "moved.pt"))
+    (tmp_path / "moved.safetensors").write_bytes(trained("lattice_z").read_bytes())
+    moved = load_codec(str(tmp_path / "moved.safetensors"))
     moved.compress(["zyzzyva quagga"])  # unknown words leave no trace
     assert moved.fingerprint == z.fingerprint
-    assert load_codec(str(tmp_path / "moved.pt")).fingerprint == z.fingerprint
+    assert load_codec(str(tmp_path / "moved.safetensors")).fingerprint == z.fingerprint
 
 
 def test_damaged_files_end_in_their_exception(z: TextCodec, corpus: Corpus) -> None:
@@ -243,7 +243,7 @@ def test_what_a_quantized_model_compresses(
     trained: Trained, corpus: Corpus, tmp_path: Path
 ) -> None:
     for lattice in ("E8", "conv16"):
-        model = quantize(trained("gaussian"), lattice, corpus, tmp_path / f"{lattice}.pt")
+        model = quantize(trained("gaussian"), lattice, corpus, tmp_path / f"{lattice}.safetensors")
         codec = load_codec(str(model))
         made = codec.compressed(lines_of(200, 4))
         ideal = made.rate_nats / math.log(2)

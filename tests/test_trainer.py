@@ -12,6 +12,8 @@ import torch
 from conftest import BOTTLENECKS, SCHEDULE, Corpus, batch_of, lines_of
 
 from onmt_lattice.cli import main
+from onmt_lattice.opennmt.checkpoint import load_checkpoint
+from onmt_lattice.opennmt.checkpoint.contents import named_tensors
 from onmt_lattice.opennmt.schedules import RateWeight
 
 Build = Callable[..., Any]
@@ -19,11 +21,7 @@ LINES = lines_of(800, 1)[:40]
 
 
 def weights(path: Path) -> dict[str, Any]:
-    checkpoint = torch.load(path, weights_only=False)
-    return {
-        **checkpoint["model"],
-        **{f"generator.{k}": v for k, v in checkpoint["generator"].items()},
-    }
+    return dict(named_tensors(load_checkpoint(path)))
 
 
 def assert_equal(a: dict[str, Any], b: dict[str, Any]) -> None:
@@ -46,7 +44,7 @@ def test_training_is_the_same_with_and_without_validation(
         options = {"bottleneck_dim": None, **BOTTLENECKS[name], "save_model": str(base)}
         config = corpus.yaml(tmp_path / f"{run}.yaml", **options, train_steps=6, **changes)
         assert main(["train", "-config", str(config)]) == 0
-        ends.append(weights(tmp_path / f"{run}_step_6.pt"))
+        ends.append(weights(tmp_path / f"{run}_step_6.safetensors"))
     assert_equal(ends[0], ends[1])
     assert_equal(ends[0], ends[2])
 

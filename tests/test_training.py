@@ -22,6 +22,7 @@ from onmt_lattice.cli import main
 from onmt_lattice.evaluation import Evaluation
 from onmt_lattice.files import checkpoints
 from onmt_lattice.history import read_history
+from onmt_lattice.opennmt.checkpoint import load_checkpoint as load
 from onmt_lattice.opennmt.checkpoint import write_checkpoint
 from onmt_lattice.opennmt.schedules import RateWeight
 
@@ -29,15 +30,11 @@ Trained = Callable[[str], Path]
 Mistake = Callable[..., str]
 
 
-def load(path: Path) -> dict[str, Any]:
-    return torch.load(path, weights_only=False)
-
-
 def assert_equal(a: Any, b: Any, where: str = "") -> None:
     """Assert that two nests of dictionaries, lists, tensors and plain values are bit-equal."""
     if isinstance(a, dict):
         assert a.keys() == b.keys(), where
-        for key in a.keys() - {"digest"}:  # which is of the paths among the options too
+        for key in a:
             assert_equal(a[key], b[key], f"{where}.{key}")
     elif isinstance(a, list | tuple):
         assert len(a) == len(b), where
@@ -78,8 +75,8 @@ def test_a_resumed_run_is_the_same_run(
     whole, parts = tmp_path / "whole", tmp_path / "parts"
     train(config, "-save_model", whole)
     train(config, "-save_model", parts, "-train_steps", 10)
-    train(config, "-save_model", parts, "-train_from", f"{parts}_step_10.pt")
-    once, twice = (load(Path(f"{base}_step_20.pt")) for base in (whole, parts))
+    train(config, "-save_model", parts, "-train_from", f"{parts}_step_10.safetensors")
+    once, twice = (load(Path(f"{base}_step_20.safetensors")) for base in (whole, parts))
     for part in ("model", "generator", "optim", "onmt_lattice"):
         assert_equal(once[part], twice[part], part)
     assert once["optim"]["training_step"] == 21
@@ -102,7 +99,7 @@ def test_learning_rate_and_lambda_go_on(corpus: Corpus, tmp_path: Path) -> None:
         learning_rate_decay=0.5,
     )
     lines = []
-    for words in (("-train_steps", 3), ("-train_from", tmp_path / "m_step_3.pt")):
+    for words in (("-train_steps", 3), ("-train_from", tmp_path / "m_step_3.safetensors")):
         log = tmp_path / f"{len(lines)}.log"
         train(config, *words, "-log_file", log)
         lines += re.findall(r"Step (\d+)/.*lambda: +([\d.]+); lr: ([\d.]+)", log_of(log))
@@ -117,26 +114,26 @@ def test_learning_rate_and_lambda_go_on(corpus: Corpus, tmp_path: Path) -> None:
 def test_a_finished_run_does_nothing(corpus: Corpus, tmp_path: Path) -> None:
     config = corpus.yaml(tmp_path / "a.yaml", save_model=str(tmp_path / "m"), train_steps=3)
     train(config)
-    before = (tmp_path / "m_step_3.pt").read_bytes()
+    before = (tmp_path / "m_step_3.safetensors").read_bytes()
     for steps in (3, 2):
         log = tmp_path / f"{steps}.log"
-        train(
-            config, "-train_from", tmp_path / "m_step_3.pt", "-train_steps", steps, "-log_file", log
-        )
+        words = ("-train_steps", steps, "-log_file", log)
+        train(config, "-train_from", tmp_path / "m_step_3.safetensors", *words)
         assert f"Step 3 of {steps}: nothing left to train" in log_of(log)
-    assert [p.name for p in tmp_path.glob("*.pt")] == ["m_step_3.pt"]
-    assert (tmp_path / "m_step_3.pt").read_bytes() == before
+    assert [p.name for p in tmp_path.glob("*.safetensors")] == ["m_step_3.safetensors"]
+    assert (tmp_path / "m_step_3.safetensors").read_bytes() == before
 
 
 def test_another_objective_is_warned_about(corpus: Corpus, tmp_path: Path) -> None:
     config = corpus.yaml(tmp_path / "a.yaml", save_model=str(tmp_path / "m"), train_steps=2)
     train(config)
     log = tmp_path / "resumed.log"
-    resumed = ("-train_from", tmp_path / "m_step_2.pt", "-train_steps", 4, "-log_file", log)
+    resumed = ("-train_from", tmp_path / "m_step_2.safetensors", "-train_steps", 4)
+    resumed += ("-log_file", log)
     train(config, *resumed)
     assert "WARNING" not in log_of(log)
     log.unlink()
-    (tmp_path / "m_step_4.pt").unlink()
+    (tmp_path / "m_step_4.safetensors").unlink()
     changes = ("-rate_weight", 2.0, "-rate_weight_schedule", "constant")
     train(config, *resumed, *changes, "-report_every", 1)
     said = log_of(log)
@@ -167,8 +164,8 @@ def test_a_vocabulary_can_be_changed_on_the_way(corpus: Corpus, tmp_path: Path) 
     vocabulary = tmp_path / "vocab.txt"
     vocabulary.write_text(corpus.vocabulary.read_text() + "zyzzyva\t1\n")
     words = ("-update_vocab", "-reset_optim", "states", "-src_vocab", vocabulary)
-    train(config, "-train_from", tmp_path / "m_step_2.pt", "-train_steps", 3, *words)
-    before, after = (load(tmp_path / f"m_step_{step}.pt") for step in (2, 3))
+    train(config, "-train_from", tmp_path / "m_step_2.safetensors", "-train_steps", 3, *words)
+    before, after = (load(tmp_path / f"m_step_{step}.safetensors") for step in (2, 3))
     assert len(after["generator"]["0.bias"]) > len(before["generator"]["0.bias"])
     key = "encoder.bottleneck.map_in.weight"
     torch.testing.assert_close(after["model"][key], before["model"][key], rtol=0, atol=0.05)
@@ -260,7 +257,7 @@ def test_two_processes_are_one_with_their_batches_together(corpus: Corpus, tmp_p
         **{"optim": "sgd", "learning_rate": 0.5, "max_grad_norm": 0.0, "normalization": "tokens"},
         **{"report_every": 1, "valid_steps": 3},
     }
-    start = tmp_path / "start_step_1.pt"
+    start = tmp_path / "start_step_1.safetensors"
     one = corpus.yaml(tmp_path / "one.yaml", **settings, batch_size=16, bucket_size=16)
     train(one, "-save_model", tmp_path / "start", "-train_steps", 1)
     checkpoint = load(start)
@@ -283,7 +280,7 @@ def test_two_processes_are_one_with_their_batches_together(corpus: Corpus, tmp_p
     assert log_of(log).count("Step 5/5") == 1 and log_of(log).count("Validation quantized") == 1
 
     # Were the processes' parameters apart, their gradients would be, too, and the next steps'.
-    expected, found = (load(tmp_path / f"{name}_step_5.pt") for name in ("one", "two"))
+    expected, found = (load(tmp_path / f"{name}_step_5.safetensors") for name in ("one", "two"))
     for part in ("model", "generator"):
         for key, value in expected[part].items():
             torch.testing.assert_close(found[part][key], value, rtol=1e-4, atol=1e-5)
@@ -312,7 +309,7 @@ def two_processes(corpus: Corpus, path: Path, **changes: Any) -> Path:
 
 def assert_same_end(one: Path, other: Path, step: int) -> None:
     """Assert that two runs have ended alike, bit for bit, and have told the same of it."""
-    once, twice = (load(Path(f"{base}_step_{step}.pt")) for base in (one, other))
+    once, twice = (load(Path(f"{base}_step_{step}.safetensors")) for base in (one, other))
     for part in ("model", "generator", "optim", "onmt_lattice"):
         assert_equal(once[part], twice[part], part)
     assert timeless(one.with_suffix(".jsonl")) == timeless(other.with_suffix(".jsonl"))
@@ -333,8 +330,7 @@ def test_two_processes_that_are_resumed_are_the_same_two(corpus: Corpus, tmp_pat
             words = ("-save_model", base, "-log_json", f"{base}.jsonl", "-train_steps", step)
             train(config, *words, "-resume", "auto", "-master_port", free_port())
     assert_same_end(tmp_path / "whole", tmp_path / "parts", 13)
-    first = load(tmp_path / "whole_step_13.pt")["onmt_lattice"]
-    (other,) = first["others"]
+    first, other = load(tmp_path / "whole_step_13.safetensors")["onmt_lattice"]["processes"]
     assert not torch.equal(other["random_state"]["torch"], first["random_state"]["torch"])
     assert other["position"]["stride"] == 2
 
@@ -346,7 +342,7 @@ def test_two_processes_are_stopped_together_and_go_on(corpus: Corpus, tmp_path: 
     words = ("-config", config, "-save_model", parts, "-log_json", f"{parts}.jsonl")
 
     def stop() -> None:
-        while not (tmp_path / "parts_step_2.pt").exists():
+        while not (tmp_path / "parts_step_2.safetensors").exists():
             time.sleep(0.01)
         os.kill(os.getpid(), signal.SIGTERM)
 
@@ -410,16 +406,17 @@ def test_a_subword_model_travels_in_the_checkpoint(
     # Resumed with the model at another place, the run still takes it along.
     moved = (tmp_path / "pieces.model").rename(tmp_path / "moved.model")
     more = ("-src_subword_model", moved, "-save_model", tmp_path / "1", "-train_steps", 31)
-    train(config, "-train_from", tmp_path / "1_step_30.pt", *more)
-    before, after = (load(tmp_path / f"1_step_{n}.pt")["onmt_lattice"]["files"] for n in (30, 31))
+    train(config, "-train_from", tmp_path / "1_step_30.safetensors", *more)
+    paths = (tmp_path / f"1_step_{step}.safetensors" for step in (30, 31))
+    before, after = (load(path)["onmt_lattice"]["files"] for path in paths)
     assert_equal(before, after)
     assert set(after) == {"src_subword_model", "tgt_subword_model"}
     moved.unlink()
-    said = mistake("train", "-config", config, "-train_from", tmp_path / "0_step_30.pt")
+    said = mistake("train", "-config", config, "-train_from", tmp_path / "0_step_30.safetensors")
     assert "-src_subword_model" in said and "no such file" in said
     for number in range(2):
         words = [
-            *("-model", tmp_path / f"{number}_step_30.pt", "-src", corpus.test),
+            *("-model", tmp_path / f"{number}_step_30.safetensors", "-src", corpus.test),
             *("-output", tmp_path / f"{number}.json"),
         ]
         decoded = tmp_path / f"{number}.txt"

@@ -159,7 +159,7 @@ def test_the_model_knows_the_words_and_the_marks(corpus: Corpus, tmp_path: Path)
         tmp_path / "a.yaml", save_model=str(tmp_path / "m"), train_steps=1, src_vocab_size=100
     )
     assert main(["train", "-config", str(config)]) == 0
-    fields = load_checkpoint(tmp_path / "m_step_1.pt")["vocab"]
+    fields = load_checkpoint(tmp_path / "m_step_1.safetensors")["vocab"]
     source, target = (fields[side].base_field.vocab.itos for side in ("src", "tgt"))
     marks = {"<unk>", "<blank>", "<s>", "</s>"}
     most = {token for token, _ in counted(corpus.train).most_common(96)}

@@ -38,7 +38,7 @@ def test_training_begins_with_them(corpus: Corpus, tmp_path: Path, kind: str) ->
     config = corpus.yaml(tmp_path / "a.yaml", save_model=str(tmp_path / "m"), train_steps=1)
     words = ("-both_embeddings", path, "-embeddings_type", kind, "-freeze_word_vecs_enc")
     train(config, *words, "-save_data", tmp_path / "made" / "data")
-    saved = load(tmp_path / "m_step_1.pt")
+    saved = load(tmp_path / "m_step_1.safetensors")
     index = saved["vocab"]["src"].base_field.vocab.stoi["the"]
     weights = saved["model"]["encoder.embeddings.make_embedding.emb_luts.0.weight"]
     assert torch.equal(weights[index], torch.full((16,), 0.5))

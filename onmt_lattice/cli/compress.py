@@ -23,8 +23,8 @@ def parser() -> Parser:
         "original as the model's decoder comes. With -lossless the text's tokens are written as "
         "well, under the decoder's probabilities, and it comes back byte for byte. Any model with "
         "a lattice or straight-through quantizers will do.",
-        epilog="example: onmt_lattice compress -model runs/my/conv64_step_500000.pt -src test.txt "
-        "-output test.olz",
+        epilog="example: onmt_lattice compress -model runs/my/conv64_step_500000.safetensors "
+        "-src test.txt -output test.olz",
     )
     p.option("model", required=True, metavar="FILE", help="checkpoint of train or quantize")
     p.option("src", required=True, metavar="FILE", help=f"text, {FORM}; - is standard input")

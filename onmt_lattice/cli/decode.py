@@ -18,7 +18,7 @@ def parser() -> Parser:
         "these determine the dither; X goes through the bottleneck. A row of NaN, or of -2^63 in "
         "points, becomes an empty line.",
         epilog="example: onmt_lattice decode -input vectors.npy -output text.out "
-        "-model runs/demo/gaussian_0.2_seed1/model_step_2000.pt",
+        "-model runs/demo/gaussian_0.2_seed1/model_step_2000.safetensors",
     )
     p.option("input", required=True, metavar="FILE", help="the array, .npy; - is standard input")
     p.option(

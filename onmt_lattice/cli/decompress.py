@@ -19,7 +19,7 @@ def parser() -> Parser:
         description="Decode a file of compress to text, with the model that it was compressed "
         "with. A file of -lossless gives every byte back. Of another one, an empty line comes "
         "back as one, and every line ends with a line feed.",
-        epilog="example: onmt_lattice decompress -model runs/my/conv64_step_500000.pt "
+        epilog="example: onmt_lattice decompress -model runs/my/conv64_step_500000.safetensors "
         "-input test.olz -output test.out",
     )
     p.option("model", required=True, metavar="FILE", help="the checkpoint given to compress")

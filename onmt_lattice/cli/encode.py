@@ -47,7 +47,7 @@ def parser() -> Parser:
         "otherwise. The rows are in the order of the lines; that of an empty line is NaN, or "
         "-2^63 in points, throughout.",
         epilog="example: onmt_lattice encode -src runs/demo/text/test.en -output vectors.npy "
-        "-model runs/demo/gaussian_0.2_seed1/model_step_2000.pt",
+        "-model runs/demo/gaussian_0.2_seed1/model_step_2000.safetensors",
     )
     p.option(
         "src",

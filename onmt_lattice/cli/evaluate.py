@@ -28,7 +28,7 @@ def parser() -> Parser:
         "marked by @@, ▁ or ￭, are joined before they are counted) and per sentence. The rate is "
         "the length of the codeword of the real, quantized representation.",
         epilog="example: onmt_lattice evaluate -src runs/demo/text/test.en -reconstruct pred.txt "
-        "-model runs/demo/gaussian_0.2_seed1/model_step_2000.pt -output gaussian.json",
+        "-model runs/demo/gaussian_0.2_seed1/model_step_2000.safetensors -output gaussian.json",
     )
     p.option("model", required=True, nargs="+", metavar="FILE", help="checkpoints written by train")
     p.option("src", required=True, metavar="FILE", help=f"text to evaluate on, {FORM}")

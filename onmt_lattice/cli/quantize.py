@@ -16,8 +16,8 @@ def parser() -> Parser:
         "training: the noise becomes the lattice's dither, and its code is fitted to sentences of "
         "the training text. What it costs over the Gaussian is printed in bits per "
         "sentence, per word and per dimension.",
-        epilog="example: onmt_lattice quantize -model runs/my/model_step_500000.pt -lattice Leech "
-        "-src train.txt -output runs/my/leech_step_500000.pt",
+        epilog="example: onmt_lattice quantize -model runs/my/model_step_500000.safetensors "
+        "-lattice Leech -src train.txt -output runs/my/leech_step_500000.safetensors",
     )
     p.option("model", required=True, metavar="FILE", help="trained with -bottleneck gaussian")
     p.option(

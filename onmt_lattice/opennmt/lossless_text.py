@@ -24,7 +24,7 @@ REQUIRED = {Section.POINTS, Section.TOKENS, Section.ESCAPES, Section.TEXT}
 class LosslessText:
     """Compresses text, whatever its bytes are: the points of its lines, and the lines given these.
 
-    >>> lossless = LosslessText(TextCodec(load_autoencoder("model.pt")))  # doctest: +SKIP
+    >>> lossless = LosslessText(TextCodec(load_autoencoder("model.safetensors")))  # doctest: +SKIP
     >>> lossless.decompress(lossless.compress(b"a man rides a horse"))  # doctest: +SKIP
 
     Args:

@@ -20,7 +20,7 @@ name                                            what stands there now, and why
 ``bin.train.batch_producer``                    leaves signals to its parent, hands errors on
 ``bin.train.make_transforms``                   tells what a transform cannot be built from
 ``bin.train.prepare_pretrained_embeddings``     reads words with spaces, tells what is no vector
-``bin.train.load_checkpoint``                   reads checkpoints without running code
+``bin.train.load_checkpoint``                   reads checkpoints of safetensors
 ``bin.train._build_train_iter``                 batches that go on from any place in the texts
 ``utils.distributed.all_gather_list``           needs CUDA; processes on the CPU gather over gloo
 ==============================================  ===================================================
@@ -93,7 +93,7 @@ def init_train(opt: Namespace) -> tuple[dict[str, Any] | None, dict[str, Any], d
 
 
 def load_checkpoint(ckpt_path: str) -> dict[str, Any]:
-    """Read a checkpoint safely, under OpenNMT-py's name for the path."""
+    """Read a checkpoint, under OpenNMT-py's name for the path."""
     return checkpoint.load_checkpoint(ckpt_path)
 
 

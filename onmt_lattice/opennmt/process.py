@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import math
 import os
 from argparse import Namespace
 from collections.abc import Generator, Iterable, Iterator
@@ -28,12 +27,13 @@ from onmt_lattice.opennmt.checkpoint import (
     OUR_KEY,
     CheckpointSaver,
     check_loaded,
+    check_optimizer,
+    check_raw,
+    checkpoint_errors,
     embedded_files,
-    refusing,
+    process_state,
     set_random_state,
-    share_of,
 )
-from onmt_lattice.opennmt.contents import check_optimizer, check_raw
 from onmt_lattice.opennmt.interruption import PatientRequest
 from onmt_lattice.opennmt.model import Autoencoder
 from onmt_lattice.opennmt.options import BF16, TF32
@@ -126,18 +126,13 @@ def build(
     """Return the trainer of this process, its model and optimizer as in ``checkpoint``."""
     model_opt = _get_model_opts(opt, checkpoint=checkpoint)
     if checkpoint is not None:
-        if checkpoint["optim"] is None:
-            raise UserError(
-                f"-train_from {opt.train_from}: written before channels had a learned prior; such "
-                f"a checkpoint can be evaluated, but its training does not go on"
-            )
         check_same_bottleneck(opt, model_opt)
         model_opt.bucket_size = opt.bucket_size  # which bounds the position in the data
     if checkpoint is None:
         model = build_model(model_opt, opt, fields, None)
         model.encoder.bottleneck.reset_parameters()
     else:
-        with refusing(opt.train_from):
+        with checkpoint_errors(opt.train_from):
             model = build_model(model_opt, opt, fields, checkpoint)
             if not opt.update_vocab:
                 check_loaded(model, checkpoint)
@@ -167,9 +162,9 @@ def build(
     if checkpoint is not None:
         trainer.begun = done = checkpoint[OUR_KEY]["step"]
         trainer.batches_taken = checkpoint[OUR_KEY]["batches_taken"]
-        trainer.carried = (share_of(checkpoint, rank) or {}).get("unreported")
-        trainer.best = checkpoint[OUR_KEY].get("best", math.inf)
-        patience = checkpoint[OUR_KEY].get("patience")
+        trainer.carried = (process_state(checkpoint, rank) or {}).get("unreported")
+        trainer.best = checkpoint[OUR_KEY]["best"]
+        patience = checkpoint[OUR_KEY]["patience"]
         if trainer.earlystopper is not None and patience is not None:
             set_patience(trainer.earlystopper, patience)
         trainer.resume_average(checkpoint[OUR_KEY].get("raw"))
@@ -306,8 +301,8 @@ def position_of(checkpoint: dict[str, Any] | None, rank: int) -> Position | None
     """
     if checkpoint is None:
         return None
-    share = share_of(checkpoint, rank) or share_of(checkpoint, 0) or {}
-    return share.get("position")
+    state = process_state(checkpoint, rank) or process_state(checkpoint, 0) or {}
+    return state.get("position")
 
 
 def resumed(
@@ -322,6 +317,6 @@ def resumed(
     if checkpoint is not None:
         if position_of(checkpoint, rank) is None:
             batches = behind(batches, checkpoint[OUR_KEY]["batches_taken"])
-        if (share := share_of(checkpoint, rank)) is not None:
-            set_random_state(share["random_state"])
+        if (state := process_state(checkpoint, rank)) is not None:
+            set_random_state(state["random_state"])
     yield from batches

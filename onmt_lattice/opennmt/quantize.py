@@ -23,10 +23,10 @@ from onmt_lattice.opennmt.checkpoint import (
     OUR_KEY,
     LoadedAutoencoder,
     build_autoencoder,
-    forget_unknown,
     load_checkpoint,
     write_checkpoint,
 )
+from onmt_lattice.opennmt.reporting import trainable
 from onmt_lattice.opennmt.scoring import Scorer
 from onmt_lattice.opennmt.sentences import (
     Sentence,
@@ -147,7 +147,6 @@ def _write(
     after = build_autoencoder(options.output, checkpoint).model  # it loads, or is not written
     checkpoint["optim"]["optimizer"] = _moved(checkpoint["optim"]["optimizer"], before, after)
     checkpoint[OUR_KEY]["quantized"] = dataclasses.asdict(made)
-    forget_unknown(checkpoint["vocab"])
     write_checkpoint(options.output, checkpoint)
 
 
@@ -161,16 +160,16 @@ def _options(opt: Namespace, options: QuantizeOptions) -> Namespace:
 
 
 def _moved(held: dict[str, Any], before: nn.Module, after: nn.Module) -> dict[str, Any]:
-    """Return the optimizer's state ``held`` for the parameters of ``after``, by their names.
+    """Return the optimizer's state ``held`` for the parameters of ``after``.
 
     A parameter that is new, or of another shape, starts without a history.
     """
-    old, new = (dict(model.named_parameters()) for model in (before, after))
-    places = {name: place for place, name in enumerate(old)}
+    shapes = {name: parameter.shape for name, parameter in before.named_parameters()}
+    names = trainable(after)
     state = {
-        place: held["state"][places[name]]
-        for place, (name, parameter) in enumerate(new.items())
-        if name in old and old[name].shape == parameter.shape and places[name] in held["state"]
+        name: held["state"][name]
+        for name in names
+        if name in held["state"] and shapes[name] == after.get_parameter(name).shape
     }
     (group,) = held["param_groups"]
-    return {"state": state, "param_groups": [{**group, "params": list(range(len(new)))}]}
+    return {"state": state, "param_groups": [{**group, "params": names}]}

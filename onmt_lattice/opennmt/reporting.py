@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 from argparse import Namespace
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
@@ -23,6 +23,22 @@ MOST_SKIPPED = 20  # steps in a row
 MOST_UNSEEN = 1000  # steps
 
 
+def trainable(model: nn.Module) -> list[str]:
+    """Return the names of the parameters that an optimizer has, in its order."""
+    return [name for name, p in model.named_parameters() if p.requires_grad]
+
+
+def renamed(state: dict[str, Any], names: Mapping[Any, Any]) -> dict[str, Any]:
+    """Return the state of a torch optimizer with other ``names`` for its parameters."""
+    groups = state["param_groups"]
+    return {
+        "state": {
+            names[p]: state["state"][p] for g in groups for p in g["params"] if p in state["state"]
+        },
+        "param_groups": [{**g, "params": [names[p] for p in g["params"]]} for g in groups],
+    }
+
+
 class NormOptimizer(Optimizer):
     """OpenNMT-py's optimizer, which leaves out steps whose gradient is not finite.
 
@@ -31,12 +47,16 @@ class NormOptimizer(Optimizer):
     kernel leaves the step out, which is told when the norms are looked at, at the latest after
     ``MOST_UNSEEN`` steps. The other optimizers, and half precision, wait for the device.
 
+    Its state goes by the names of parameters, which torch numbers.
+
     Attributes:
+        names: of the parameters, by their numbers.
         skipped: steps left out so far, as far as they have been looked at.
         last_good: says which checkpoint was the last that was written.
     """
 
     _max_grad_norm: float
+    names: list[str]
     skipped = 0
     _in_row = 0
     _last_norm = float("nan")
@@ -51,13 +71,26 @@ class NormOptimizer(Optimizer):
         cls, model: nn.Module, opt: Namespace, checkpoint: dict[str, Any] | None = None
     ) -> NormOptimizer:
         """Build the optimizer as OpenNMT-py does; Adam takes its step in one pass."""
+        names = trainable(model)
+        if checkpoint is not None:
+            optim = dict(checkpoint["optim"])
+            if opt.reset_optim in ("none", "keep_states"):
+                numbers = {name: number for number, name in enumerate(names)}
+                optim["optimizer"] = renamed(optim["optimizer"], numbers)
+            checkpoint = {**checkpoint, "optim": optim}
         built: NormOptimizer = super().from_opt(model, opt, checkpoint)
+        built.names = names
         adam = built._optimizer
         if type(adam) is torch.optim.Adam:
             for group in adam.param_groups:
                 group["fused"] = True
             adam.load_state_dict(adam.state_dict())  # its counters go where this needs them
         return built
+
+    def state_dict(self) -> dict[str, Any]:
+        """See :meth:`Optimizer.state_dict`."""
+        state = super().state_dict()
+        return {**state, "optimizer": renamed(state["optimizer"], dict(enumerate(self.names)))}
 
     @property
     def grad_norm(self) -> float:

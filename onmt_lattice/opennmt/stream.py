@@ -306,10 +306,13 @@ def training_batches(
 
 
 def behind(batches: Iterator[Any], count: int) -> Iterator[Any]:
-    """Return ``batches`` behind the first ``count``, which are made again, saying so."""
+    """Return ``batches`` behind the first ``count``, which are made again, with a warning.
+
+    It is for runs on several machines, of whose batches none carries a position.
+    """
     logger.warning(
-        "The checkpoint does not say where in the texts it was written: the %d batches before it "
-        "are read again; the next checkpoint will say it",
+        "The checkpoint has no position in the texts, as those of several machines: the %d batches "
+        "before it are read again",
         count,
     )
     tenth = max(1, count // 10)

@@ -50,7 +50,7 @@ class TextCodec:
 
     Only the representation is kept: what comes back is what the decoder makes of it.
 
-    >>> codec = TextCodec(load_autoencoder("model.pt"))  # doctest: +SKIP
+    >>> codec = TextCodec(load_autoencoder("model.safetensors"))  # doctest: +SKIP
     >>> codec.decompress(codec.compress(["a man rides a horse", ""]))  # doctest: +SKIP
 
     Args:

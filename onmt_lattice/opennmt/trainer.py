@@ -96,15 +96,15 @@ class RateTrainer(Trainer):
         with products(self.precision):
             super()._gradient_accumulation(true_batches, normalization, total_stats, report_stats)
 
-    def resume_average(self, raw: list[Tensor] | None) -> None:
+    def resume_average(self, raw: dict[str, Tensor] | None) -> None:
         """Go on with the ``raw`` parameters of a checkpoint whose model is their moving average."""
         if raw is None:
             return
-        parameters = list(self.model.parameters())
+        parameters = dict(self.model.named_parameters())
         if self.average_decay > 0:
-            self.moving_average = [p.detach().float().clone() for p in parameters]
-        for parameter, value in zip(parameters, raw, strict=True):
-            parameter.data.copy_(value)
+            self.moving_average = [p.detach().float().clone() for p in parameters.values()]
+        for name, parameter in parameters.items():
+            parameter.data.copy_(raw[name])
 
     def _maybe_report_training(self, *args: Any) -> RateStatistics:
         step, *_, stats = args

@@ -20,7 +20,7 @@ from onmt_lattice.errors import Interrupted, UserError
 from onmt_lattice.files import check_folder, check_output, checkpoints
 from onmt_lattice.history import read_history
 from onmt_lattice.opennmt import plugin
-from onmt_lattice.opennmt.contents import check_options as check_saved
+from onmt_lattice.opennmt.checkpoint import check_options as check_saved
 from onmt_lattice.opennmt.corpora import check_texts, target_is_source
 from onmt_lattice.opennmt.interruption import PassedOn
 from onmt_lattice.opennmt.options import parse_train
@@ -136,6 +136,11 @@ def check_optim(opt: Namespace) -> None:
         raise UserError(
             "-optim fusedadam: needs NVIDIA's apex, built with its fused_adam_cuda; choose adam, "
             "which takes its step in one pass too"
+        )
+    if opt.optim == "fusedadam" and opt.model_dtype == "fp16":
+        raise UserError(
+            "-optim fusedadam: in half precision apex keeps a state that no checkpoint has; choose "
+            "adam"
         )
     if opt.model_dtype == "fp16" and not (opt.gpu_ranks and torch.cuda.is_available()):
         raise UserError(

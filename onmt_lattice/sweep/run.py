@@ -14,7 +14,7 @@ import yaml
 from onmt_lattice.bottlenecks import has_code
 from onmt_lattice.environment import python
 from onmt_lattice.errors import UserError
-from onmt_lattice.files import checkpoints, read_json, write_text
+from onmt_lattice.files import checkpoint_path, checkpoints, read_json, write_text
 from onmt_lattice.report.results import FIXED
 
 PLACES = ("save_model", "src_vocab", "log_json")  # a sweep may move to another folder
@@ -30,8 +30,9 @@ PROGRAM = (*python(), "-m", "onmt_lattice")
 class Run:
     """One training run: its place in the grid, its options and its folder.
 
-    The folder holds ``config.yaml``, ``model_step_N.pt``, the evaluation ``model_step_N.json`` and
-    reconstruction ``model_step_N.txt`` of checkpoints, ``history.jsonl`` and ``train.log``.
+    The folder holds ``config.yaml``, checkpoints ``model_step_N.safetensors``, their evaluations
+    ``model_step_N.json`` and reconstructions ``model_step_N.txt``, ``history.jsonl`` and
+    ``train.log``.
 
     Attributes:
         curve: name of the curve it belongs to.
@@ -99,7 +100,7 @@ class Run:
 
     def checkpoint(self, step: int) -> Path:
         """Return where the checkpoint of ``step`` is, or will be."""
-        return self.folder / f"model_step_{step}.pt"
+        return checkpoint_path(self.folder / "model", step)
 
     @property
     def trained(self) -> bool:

@@ -1,0 +1,154 @@
+"""Loading checkpoints, and the models in them."""
+
+from __future__ import annotations
+
+import argparse
+import atexit
+import contextlib
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import onmt.model_builder
+import torch
+from onmt.utils.logging import logger
+from onmt.utils.parse import ArgumentParser
+from torch import Tensor
+
+from onmt_lattice import __version__
+from onmt_lattice.errors import UserError
+from onmt_lattice.evaluation import Quantized
+from onmt_lattice.opennmt.checkpoint.checks import check_options, check_ours, check_vocabulary
+from onmt_lattice.opennmt.checkpoint.contents import (
+    FORMAT,
+    OUR_KEY,
+    fits,
+    make_fields,
+    named_tensors,
+    unpack,
+)
+from onmt_lattice.opennmt.checkpoint.file import read_file
+from onmt_lattice.opennmt.checkpoint.tensor_checks import check_names, check_numbers, check_tensors
+from onmt_lattice.opennmt.model import Autoencoder
+
+
+def load_checkpoint(path: str | os.PathLike[str]) -> dict[str, Any]:
+    """Return the checkpoint at ``path``, on the CPU, with everything in it that a model needs.
+
+    Raises:
+        UserError: if the file is missing, is damaged, or was not written by this package.
+    """
+    if not os.path.isfile(path):
+        raise UserError(f"checkpoint {path}: no such file")
+    logger.info("Loading checkpoint from %s", path)
+    tensors, values = read_file(path)
+    with checkpoint_errors(path):
+        if fits(values.get("format"), int) and values["format"] > FORMAT:
+            raise UserError(
+                f"written by onmt_lattice {str(values.get('version'))[:40]} in a newer format; "
+                f"this is {__version__}, update it"
+            )
+        checkpoint = unpack(tensors, values)
+        opt = check_options(checkpoint["opt"])
+        check_ours(checkpoint[OUR_KEY], opt.bucket_size)
+        check_vocabulary(checkpoint["vocab"])
+        checkpoint["vocab"] = make_fields(opt, checkpoint["vocab"])
+        check_numbers(checkpoint)
+        check_tensors(opt, checkpoint)
+    return checkpoint
+
+
+@contextlib.contextmanager
+def checkpoint_errors(path: str | os.PathLike[str]) -> Iterator[None]:
+    """Raise the :class:`UserError` of the checkpoint at ``path`` for what the body finds wrong."""
+    try:
+        yield
+    except (UserError, RuntimeError) as error:  # torch's, of weights that do not fit
+        raise UserError(f"checkpoint {path}: refused: {error}") from error
+
+
+def check_loaded(model: Autoencoder, checkpoint: dict[str, Any]) -> None:
+    """Raise :class:`UserError` unless model and checkpoint have the same keys.
+
+    OpenNMT-py loads with ``strict=False``, which would leave a missing parameter at random.
+    """
+    check_names(set(model.state_dict()), {name for name, _ in named_tensors(checkpoint)})
+
+
+def process_state(checkpoint: dict[str, Any], rank: int) -> dict[str, Any] | None:
+    """Return what a checkpoint holds of one process alone; None if it had fewer of them.
+
+    See :mod:`~onmt_lattice.opennmt.checkpoint.contents`.
+    """
+    processes: list[dict[str, Any]] = checkpoint[OUR_KEY]["processes"]
+    return processes[rank] if rank < len(processes) else None
+
+
+class LoadedAutoencoder(NamedTuple):
+    """A model ready to evaluate.
+
+    Attributes:
+        model: the autoencoder, in evaluation mode.
+        fields: OpenNMT-py's fields, with the vocabulary.
+        opt: the options it was trained with.
+        step: training steps done.
+        rate_weight: λ at that step.
+        quantized: what quantizing it cost, where its channel was fitted after training.
+    """
+
+    model: Autoencoder
+    fields: dict[str, Any]
+    opt: argparse.Namespace
+    step: int
+    rate_weight: float
+    quantized: Quantized | None = None
+
+
+def load_autoencoder(path: str | os.PathLike[str], gpu: int = -1) -> LoadedAutoencoder:
+    """Return the model of the checkpoint at ``path``, on ``gpu`` or, below 0, on the CPU.
+
+    Raises:
+        UserError: as :func:`load_checkpoint`, or if weights are missing or of another shape.
+    """
+    return build_autoencoder(path, load_checkpoint(path), gpu)
+
+
+def build_autoencoder(
+    path: str | os.PathLike[str], checkpoint: dict[str, Any], gpu: int = -1
+) -> LoadedAutoencoder:
+    """Return the model of the ``checkpoint`` that was read from ``path``.
+
+    Raises:
+        UserError: as :func:`load_autoencoder`.
+    """
+    if gpu >= torch.cuda.device_count():
+        raise UserError(f"-gpu {gpu}: no such CUDA device was found; leave it out to use the CPU")
+    opt = ArgumentParser.ckpt_model_opts(checkpoint["opt"])
+    ArgumentParser.update_model_opts(opt)
+    ArgumentParser.validate_model_opts(opt)
+    opt.update_vocab = False
+    fields = checkpoint["vocab"]
+    with checkpoint_errors(path):
+        model = onmt.model_builder.build_base_model(opt, fields, gpu >= 0, checkpoint, gpu)
+        check_loaded(model, checkpoint)
+    model.eval()
+    ours = checkpoint[OUR_KEY]
+    unpack_files(opt, ours["files"])
+    step, weight = ours["step"], ours["rate_weight"]
+    quantized = Quantized(**ours["quantized"]) if "quantized" in ours else None
+    return LoadedAutoencoder(model, fields, opt, step, weight, quantized)
+
+
+def unpack_files(opt: argparse.Namespace, files: dict[str, Tensor]) -> None:
+    """Point ``opt`` at copies of the embedded ``files``, removed when the process ends."""
+    if not files:
+        return
+    folder = tempfile.mkdtemp(prefix="onmt_lattice_")
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    for name, content in files.items():
+        path = Path(folder, name)
+        path.write_bytes(content.numpy().tobytes())
+        setattr(opt, name, str(path))

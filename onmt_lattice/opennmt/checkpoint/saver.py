@@ -1,0 +1,142 @@
+"""Saving checkpoints while training goes on."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Callable
+from typing import Any
+
+from onmt.models.model_saver import ModelSaver
+from onmt.utils.logging import logger
+from torch import Tensor
+
+from onmt_lattice import __version__
+from onmt_lattice.errors import UserError
+from onmt_lattice.files import CHECKPOINT, checkpoint_path
+from onmt_lattice.opennmt.checkpoint.contents import (
+    FORMAT,
+    GENERATOR,
+    OUR_KEY,
+    aliases,
+    pack,
+    random_state,
+)
+from onmt_lattice.opennmt.checkpoint.file import write_file
+from onmt_lattice.opennmt.checkpoint.tensor_checks import not_finite
+from onmt_lattice.opennmt.processes import gathered, rank
+
+
+def write_checkpoint(path: str | os.PathLike[str], checkpoint: dict[str, Any]) -> None:
+    """Write ``checkpoint``, whole or not at all, with a digest of all that is in it."""
+    write_file(path, *pack(checkpoint))
+
+
+class CheckpointSaver(ModelSaver):
+    """OpenNMT-py's saver, writing each file aside and renaming it when whole.
+
+    Every process has one and saves when the others do; the first of them writes the file.
+
+    Attributes:
+        progress: returns what a resumed run needs beside model and optimizer.
+        share: returns what it needs of this process alone; see :mod:`~.checkpoint.contents`.
+        files: the files that the transforms of this run read; see :func:`embedded_files`.
+        last_path: of the last checkpoint written or resumed from.
+    """
+
+    progress: Callable[[], dict[str, Any]] = staticmethod(dict)
+    share: Callable[[], dict[str, Any]] = staticmethod(lambda: {"random_state": random_state()})
+    files: dict[str, Tensor]
+    last_path = ""
+    last_saved_step: int | None
+
+    @property
+    def last(self) -> str:
+        """Say which checkpoint was the last that this run has written."""
+        return f"the last good one is {self.last_path}" if self.last_path else "there is none yet"
+
+    def count(self, paths: list[str]) -> None:
+        """Count the newest of ``paths``, written before, among those to keep."""
+        if self.keep_checkpoint > 0:
+            self.checkpoint_queue.extend(paths)
+
+    def save(self, step: int, moving_average: list[Tensor] | None = None) -> None:
+        """Write the checkpoint of a step: its parameters, or their average and both.
+
+        None is written in the middle of steps that had to be left out.
+        """
+        if self.keep_checkpoint == 0 or step == self.last_saved_step:
+            return
+        if self.optim.skipped_in_row:
+            logger.warning("Step %d: no checkpoint, as its gradient was not finite", step)
+            return
+        path = str(checkpoint_path(self.base_path, step))
+        logger.info("Saving checkpoint %s", path)
+        self._write(path, step, moving_average)
+        self.last_saved_step, self.last_path = step, path
+        if self.keep_checkpoint > 0 and path not in self.checkpoint_queue:
+            if len(self.checkpoint_queue) == self.keep_checkpoint:
+                self._rm_checkpoint(self.checkpoint_queue.popleft())
+            self.checkpoint_queue.append(path)
+
+    def save_best(self, step: int, moving_average: list[Tensor] | None = None) -> None:
+        """Write the checkpoint of a step in place of the best one before it."""
+        if self.keep_checkpoint != 0 and not self.optim.skipped_in_row:
+            self._write(f"{self.base_path}_best{CHECKPOINT}", step, moving_average)
+
+    def _write(self, path: str, step: int, moving_average: list[Tensor] | None) -> None:
+        processes = gathered(self.share())
+        if rank() > 0:
+            return
+        checkpoint = self._contents(step, processes, moving_average)
+        self._require_finite(checkpoint, step)
+        try:
+            write_checkpoint(path, checkpoint)
+        except OSError as error:
+            raise UserError(
+                f"checkpoint {path}: cannot be written ({error}); {self.last}"
+            ) from error
+
+    def _contents(
+        self, step: int, processes: list[dict[str, Any]], moving_average: list[Tensor] | None
+    ) -> dict[str, Any]:
+        """Return the checkpoint; averages stand in for the parameters, which are kept as raw."""
+        state, raw = self.model.state_dict(), {}
+        if moving_average:
+            raw = {"raw": dict(self.model.named_parameters())}
+            tied = aliases(state)
+            state = {**state, **dict(zip(raw["raw"], moving_average, strict=True))}
+            state |= {name: state[first] for name, first in tied.items()}
+        return {
+            "model": {k: v for k, v in state.items() if not k.startswith(GENERATOR)},
+            "generator": {
+                k.removeprefix(GENERATOR): v for k, v in state.items() if k.startswith(GENERATOR)
+            },
+            "vocab": self.fields,
+            "opt": self.model_opt,
+            "optim": self.optim.state_dict(),
+            OUR_KEY: {
+                "format": FORMAT,
+                "version": __version__,
+                "step": step,
+                "files": self.files,
+                **raw,
+                **self.progress(),
+                "processes": processes,
+            },
+        }
+
+    def _require_finite(self, checkpoint: dict[str, Any], step: int) -> None:
+        if broken := not_finite(checkpoint):
+            count = len(checkpoint["model"]) + len(checkpoint["generator"])
+            raise UserError(
+                f"step {step}: {len(broken)} of {count} tensors hold numbers that are not "
+                f"finite, {broken[0]} the first; no checkpoint of it is written, {self.last}; a "
+                f"smaller -learning_rate may help"
+            )
+
+    def _rm_checkpoint(self, name: str) -> None:
+        if rank() > 0:
+            return
+        with contextlib.suppress(FileNotFoundError):
+            os.remove(name)
