@@ -21,7 +21,7 @@ RUN = [
     # file of word vectors can run code.
     "torch>=2.6,<3",
     "numpy>=1.26",  # the oldest with wheels for every Python here, and tried by make test-oldest
-    "safetensors>=0.5,<1",  # checkpoints; its header is read
+    "safetensors>=0.5,<1",  # checkpoints and codecs; its header is read
     "numba>=0.60,<0.70",  # kernels ask for tuples whose length the compiler knows
     "pyyaml>=6,<7",  # its loader composes mappings our way
     "sentencepiece",

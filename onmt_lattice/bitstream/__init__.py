@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from onmt_lattice.bitstream.dither import DitherKey
     from onmt_lattice.bitstream.lattice import LatticeCodec
     from onmt_lattice.bitstream.representation import RepresentationCodec, representation_codec
+    from onmt_lattice.bitstream.vector_codec import VectorCodec, VectorCosts
 
 __all__ = [
     "AlteredBitstream",
@@ -32,6 +33,8 @@ __all__ = [
     "RepresentationCodec",
     "TextFile",
     "TruncatedBitstream",
+    "VectorCodec",
+    "VectorCosts",
     "WrongCode",
     "WrongModel",
     "WrongText",
@@ -43,6 +46,8 @@ _MODULES = {  # of names that need torch, imported at their first use
     "DitherKey": "dither",
     "LatticeCodec": "lattice",
     "RepresentationCodec": "representation",
+    "VectorCodec": "vector_codec",
+    "VectorCosts": "vector_codec",
     "representation_codec": "representation",
 }
 

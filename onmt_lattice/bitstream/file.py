@@ -43,6 +43,13 @@ class Mode(IntEnum):
 
     LOSSY = 0  # its representation
     LOSSLESS = 1  # every byte
+    VECTORS = 2  # no text at all: the representation of vectors
+
+
+UNITS = {  # what the lines, words and characters of a header count
+    **dict.fromkeys((Mode.LOSSY, Mode.LOSSLESS), ("lines", "word", "character")),
+    Mode.VECTORS: ("vectors", "number", "byte as float32"),
+}
 
 
 class Section(IntEnum):
@@ -54,6 +61,7 @@ class Section(IntEnum):
     ESCAPES = 3  # what tokens do not tell
     TEXT = 4  # CRC-32 of the block's lines
     UNENDED = 5  # that the last line has no line feed
+    CODEC = 6  # of a file of vectors, in its first block
 
 
 @dataclass(frozen=True)
@@ -168,16 +176,18 @@ class TextFile:
     def table(self) -> str:
         """Return what the file says of itself and where its bits go, for a terminal."""
         h, parts = self.header, self.bits()
-        together = f"{1 << h.block_bits} lines a block" if h.block_bits else "each line alone"
+        lines, words, characters = UNITS[h.mode]
+        together = f"{1 << h.block_bits} {lines} a block" if h.block_bits else "each line alone"
         rows = [
             f"model {h.fingerprint.hex()}, {h.mode.name.lower()}, seed {h.seed}, {together}",
-            f"{h.lines} lines, {h.words} words, {h.characters} characters: {len(self._data)} bytes",
+            f"{h.lines} {lines}, {h.words} {words}s, {h.characters} {characters}s: "
+            f"{len(self._data)} bytes",
             "",
-            f"{'':<12}{'bits':>12}{'per word':>10}{'per character':>15}",
+            f"{'':<12}{'bits':>12}{f'per {words}':>12}{f'per {characters}':>15}",
         ]
         for name, bits in {**parts, "in all": sum(parts.values())}.items():
             each = [bits / count if count else 0.0 for count in (h.words, h.characters)]
-            rows.append(f"{name:<12}{bits:>12}{each[0]:>10.3f}{each[1]:>15.4f}")
+            rows.append(f"{name:<12}{bits:>12}{each[0]:>12.3f}{each[1]:>15.4f}")
         return "\n".join(rows)
 
     def _sections(self, number: int) -> Iterator[tuple[int, int, int]]:

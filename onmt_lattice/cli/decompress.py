@@ -51,8 +51,12 @@ def run(argv: list[str]) -> None:
     from onmt_lattice.bitstream.file import Mode, TextFile
 
     try:
-        lossless = TextFile(data).header.mode == Mode.LOSSLESS
-        blocks = (_lossless if lossless else _lossy)(args, data)
+        mode = TextFile(data).header.mode
+        if mode == Mode.VECTORS:
+            raise UserError(
+                f"-input {args.input}: a file of vectors; 'onmt_lattice unpack' reads it"
+            )
+        blocks = (_lossless if mode == Mode.LOSSLESS else _lossy)(args, data)
         begin, count = time.monotonic(), 0
         with output_stream(args.output) as stream:
             for block in blocks:

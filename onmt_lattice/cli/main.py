@@ -25,6 +25,8 @@ COMMANDS = {
     "inspect": "say what is in such a file, and where its bits go",
     "encode": "write every sentence's vector or lattice point to an array",
     "decode": "turn such vectors or points back to text",
+    "pack": "compress vectors of any origin",
+    "unpack": "write the vectors of such a file to an array",
     "quantize": "put a lattice in place of a trained model's Gaussian noise",
     "lattices": "list the lattices, and what each costs",
     "evaluate": "measure rate and NLL of a checkpoint on a text",

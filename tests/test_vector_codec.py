@@ -1,0 +1,197 @@
+"""Vectors of any origin: at the rate, error or noise that was asked for, and the same when read."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from onmt_lattice.bitstream import BitstreamError, WrongModel
+from onmt_lattice.bitstream.file import FileWriter, Header, Mode, Section
+from onmt_lattice.bitstream.vector_codec import VectorCodec, rate_distortion_bits, water_level
+from onmt_lattice.cli import main
+from onmt_lattice.errors import UserError
+
+Mistake = Callable[..., str]
+WIDTH, ROWS = 16, 4000
+
+
+@cache
+def vectors(law: str = "normal", seed: int = 0) -> np.ndarray[Any, Any]:
+    """Return correlated vectors far from 0, of sources that differ in size by 100."""
+    rng = np.random.default_rng(seed)
+    mix = np.random.default_rng(7).normal(size=(WIDTH, WIDTH)) * np.geomspace(0.1, 10, WIDTH)
+    source = (
+        rng.normal(size=(ROWS, WIDTH)) if law == "normal" else rng.uniform(-1, 1, (ROWS, WIDTH))
+    )
+    made: np.ndarray[Any, Any] = (source @ mix + 100).astype(np.float32)
+    return made
+
+
+@given(st.lists(st.floats(1e-6, 1e6), min_size=1, max_size=20), st.floats(0.001, 0.999))
+def test_the_water_level_has_the_error_asked_for(variances: list[float], share: float) -> None:
+    v = np.array(variances)
+    level = water_level(v, share * v.mean())
+    assert np.minimum(v, level).mean() == pytest.approx(share * v.mean(), rel=1e-9)
+    assert rate_distortion_bits(v, v.mean()) == 0 < rate_distortion_bits(v, share * v.mean())
+
+
+@pytest.mark.parametrize(("lattice", "bits"), [("Z", 20), ("E8", 60), ("conv16", 60)])
+def test_the_bits_are_those_asked_for(lattice: str, bits: float) -> None:
+    x = vectors()
+    costs = VectorCodec.fit(x, lattice, bits=bits).costs(x)
+    assert costs.coded_bits == pytest.approx(bits, rel=0.01)
+    assert costs.expected_bits == pytest.approx(costs.coded_bits, rel=0.005)
+
+
+@pytest.mark.parametrize("law", ["normal", "uniform"])
+@pytest.mark.parametrize("decorrelate", [True, False])
+def test_the_error_is_that_asked_for(law: str, decorrelate: bool) -> None:
+    x = vectors(law)
+    costs = VectorCodec.fit(x, "E8", mse=0.3, decorrelate=decorrelate).costs(x)
+    assert costs.mse == pytest.approx(0.3, rel=0.02)
+    assert costs.rows == ROWS and costs.width == WIDTH
+    assert f"{costs.coded_bits:.2f} bits per vector" in costs.describe()
+
+
+def test_at_high_rate_the_gap_is_the_lattices_loss() -> None:
+    """Z loses 0.2546 bits per number to a Gaussian source's rate-distortion function, E8 0.1460."""
+    x = vectors().astype(np.float64)
+    for lattice, loss in (("Z", 0.2546), ("E8", 0.1460)):
+        costs = VectorCodec.fit(x, lattice, mse=1e-6).costs(x)
+        gap = (costs.expected_bits - costs.gaussian_bits) / WIDTH
+        assert gap == pytest.approx(loss, abs=0.006)
+
+
+@pytest.mark.parametrize("noise", [0.5, np.linspace(0.1, 2, WIDTH)])
+def test_noise_is_added_and_nothing_else(noise: Any) -> None:
+    x = vectors("uniform").astype(np.float64)
+    codec = VectorCodec.fit(x, "E8", noise=noise)
+    error = codec.decompress(codec.compress(x)) - x
+    np.testing.assert_allclose(error.std(0), np.broadcast_to(noise, WIDTH), rtol=0.05)
+    assert np.abs(error.mean(0) / error.std(0)).max() < 5 / np.sqrt(ROWS)
+    correlation = np.corrcoef(x.T, error.T)[:WIDTH, WIDTH:]
+    assert np.abs(correlation).max() < 5 / np.sqrt(ROWS)
+
+
+def test_vectors_of_another_text_cost_about_as_much() -> None:
+    codec = VectorCodec.fit(vectors(), "conv16", bits=60)
+    assert codec.costs(vectors(seed=1)).coded_bits == pytest.approx(60, rel=0.03)
+
+
+@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
+def test_numbers_without_variance_come_back_for_nothing(dtype: Any) -> None:
+    x = vectors()[:500].astype(dtype)
+    x[:, 3] = 0.25
+    codec = VectorCodec.fit(x, "Z", mse=1.0)
+    assert codec.decompress(codec.compress(x))[:, 3] == pytest.approx(0.25, abs=1e-4)
+
+
+@pytest.fixture(scope="module")
+def codec() -> VectorCodec:
+    return VectorCodec.fit(vectors()[:500], "E8", bits=40)
+
+
+def test_a_codec_that_was_saved_reads_and_writes_the_same(
+    codec: VectorCodec, tmp_path: Path
+) -> None:
+    x = vectors()
+    data = codec.compress(x, seed=3)
+    codec.save(tmp_path / "codec.safetensors")
+    again = VectorCodec.load(tmp_path / "codec.safetensors")
+    assert again.compress(x, seed=3) == data != codec.compress(x, seed=4)
+    np.testing.assert_array_equal(again.decompress(data), codec.decompress(data))
+    assert again.to_bytes() == codec.to_bytes()
+
+
+def test_damaged_files_and_codecs_are_refused(codec: VectorCodec) -> None:
+    data, held = codec.compress(vectors()[:100]), codec.to_bytes()
+    rng = np.random.default_rng(0)
+    for whole, read in ((data, codec.decompress), (held, VectorCodec.from_bytes)):
+        for position in rng.choice(len(whole), 60, replace=False):
+            altered = bytearray(whole)
+            altered[position] ^= 1 << rng.integers(8)
+            with pytest.raises(UserError):
+                read(bytes(altered))
+        with pytest.raises(UserError):
+            read(whole[:-1])
+    with pytest.raises(WrongModel):
+        VectorCodec.fit(vectors()[:500], "E8", bits=41).decompress(data)
+    writer = FileWriter(Header(codec.fingerprint, Mode.VECTORS, 12, 0, 1, WIDTH, 4 * WIDTH))
+    writer.add({Section.EMPTY: b""})
+    with pytest.raises(BitstreamError, match="no points"):
+        codec.decompress(writer.data())
+
+
+BAD = {
+    "vectors of shape (3,)": (np.zeros(3), {"bits": 1}),
+    "vectors of shape (0, 4)": (np.zeros((0, 4)), {"bits": 1}),
+    "vectors of int64": (np.zeros((200, 4), int), {"bits": 1}),
+    "99 vectors: expected at least 100": (np.ones((99, 4)), {"bits": 1}),
+    "300 vectors: expected at least 400 to fit to, or no dec": (np.ones((300, 200)), {"bits": 1}),
+    "vectors that are all the same": (np.ones((200, 4)), {"bits": 1}),
+    "vector 7: a number that is not finite": (np.where(np.arange(800) == 31, np.nan, 1.0), {}),
+    "nothing given: expected one of bits, mse, noise": (vectors(), {}),
+    "bits and mse given: expected one of": (vectors(), {"bits": 1, "mse": 1}),
+    "mse -1: expected a number, above 0": (vectors(), {"mse": -1}),
+    "noise [1.0, 2.0]: expected a number or 16 of them, ab": (vectors(), {"noise": [1.0, 2.0]}),
+    "mse 10000000.0: expected less than": (vectors(), {"mse": 1e7}),
+    "unknown lattice 'E9'": (vectors(), {"mse": 1, "lattice": "E9"}),
+}
+
+
+@pytest.mark.parametrize("message", BAD)
+def test_what_cannot_be_fitted_is_an_error(message: str) -> None:
+    x, words = BAD[message]
+    with pytest.raises(UserError) as error:
+        VectorCodec.fit(
+            *((x.reshape(-1, 4), "Z") if x.ndim == 1 and len(x) > 3 else (x,)),
+            **(words or ({"bits": 1} if x.ndim == 1 else {})),
+        )
+    assert message in str(error.value)
+
+
+def test_the_commands(tmp_path: Path, capfd: pytest.CaptureFixture[str], mistake: Mistake) -> None:
+    x, codec = vectors()[:500], tmp_path / "codec.safetensors"
+    np.save(tmp_path / "x.npy", x)
+    words = ["-input", str(tmp_path / "x.npy"), "-lattice", "E8"]
+    files = {name: str(tmp_path / f"{name}.olz") for name in ("alone", "shared", "again")}
+    assert main(["pack", *words, "-mse", "0.5", "-output", files["alone"]]) == 0
+    for name, asked in (("shared", ["-mse", "0.5"]), ("again", [])):
+        given = [*words, *asked, "-codec", str(codec), "-output", files[name]]
+        assert main(["pack", *given]) == 0
+    assert "500 vectors of 16 numbers: " in capfd.readouterr().err
+    assert Path(files["shared"]).read_bytes() == Path(files["again"]).read_bytes()
+    assert main(["inspect", files["alone"]]) == 0
+    assert re_units(capfd.readouterr().out)
+    outputs = []
+    for name, more in (("alone", []), ("shared", ["-codec", str(codec)])):
+        output = tmp_path / f"{name}.npy"
+        assert main(["unpack", "-input", files[name], "-output", str(output), *more]) == 0
+        outputs.append(np.load(output))
+    np.testing.assert_array_equal(*outputs)
+    assert np.square(outputs[0] - x).mean() == pytest.approx(0.5, rel=0.05)
+    assert "no codec in it" in mistake("unpack", "-input", files["again"], "-output", "y.npy")
+    used = [*words, "-codec", str(codec), "-bits", "3", "-output", files["again"]]
+    assert "was fitted before" in mistake("pack", *used)
+    text = ["-model", "m", "-input", files["alone"], "-output", "y.txt"]
+    assert "a file of vectors; 'onmt_lattice unpack' reads it" in mistake("decompress", *text)
+
+
+def re_units(shown: str) -> bool:
+    return all(part in shown for part in ("500 vectors", "8000 numbers", "per number", "codec"))
+
+
+def test_the_example_of_the_page(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    page = (Path(__file__).parent.parent / "docs/vectors.md").read_text(encoding="utf-8")
+    monkeypatch.chdir(tmp_path)
+    np.save("x.npy", vectors()[:300])
+    names: dict[str, Any] = {}
+    exec(page.split("```python\n")[1].split("```")[0], names)
+    assert np.square(names["x"] - names["y"]).mean() == pytest.approx(0.1, rel=0.05)
