@@ -103,7 +103,8 @@ class TokenCodec:
 
     def _lockstep(self, coder: Coder, values: Floats, padded: Integers | None) -> list[list[int]]:
         found: list[list[int]] = [[] for _ in values]
-        rows, tokens = np.arange(len(values)), np.full(len(values), self.begin)
+        rows = np.arange(len(values))
+        tokens: Integers = np.full(len(values), self.begin)
         state = self.model.start(values)
         for step in range(LONGEST + 1):
             scores = self.model.step(state, tokens)

@@ -70,7 +70,7 @@ class Tree:
         chosen = None if points is None else self._choices(labels, points)
         for step in self.steps:
             edges = int(self.nodes[step[0], 4])
-            values = None if chosen is None else chosen[:, step].reshape(-1)
+            values: Integers | None = None if chosen is None else chosen[:, step].reshape(-1)
             if edges == 1:
                 values = np.zeros(len(labels) * len(step), dtype=np.int64)
             else:

@@ -75,5 +75,5 @@ def circuit(
     recorder = Recorder(period, n)
     ends = weigh(torch.arange(period * n).view(period, n, 1), recorder)
     columns = torch.cat(recorder.columns, 1), torch.cat(ends, 1)
-    (left, right, firsts, orders), last = (v.numpy().astype(np.uint32) for v in columns)
-    return Circuit(left, right, firsts, orders, last)
+    rows, last = (v.numpy().astype(np.uint32) for v in columns)
+    return Circuit(rows[0], rows[1], rows[2], rows[3], last)
