@@ -1,16 +1,29 @@
-"""A registry: one class a name, all of one kind, and the good names for a bad one."""
+"""A registry: one class a name, all of one kind, the good names for a bad one, and extensions."""
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
-from onmt_lattice.bottlenecks import Bottleneck, IdentityBottleneck, register_bottleneck
+from onmt_lattice.bottlenecks import (
+    Bottleneck,
+    BottleneckConfig,
+    IdentityBottleneck,
+    base,
+    bottlenecks,
+    make_bottleneck,
+    option,
+    register_bottleneck,
+)
 from onmt_lattice.codes import DiscreteGaussianCode, LatticeCode, code_names, register_code
 from onmt_lattice.errors import UserError
 from onmt_lattice.lattices import Cubic, Lattice, lattice_names, register_lattice
+from onmt_lattice.noise import StreamNoise
 from onmt_lattice.registry import Registry
 
 
@@ -83,3 +96,127 @@ def test_lattices_codes_and_bottlenecks_are_registered_alike(
     with pytest.raises(TypeError, match=rf"is not a subclass of .*\.{base.__name__}"):
         register(dict)
     assert (lattice_names(), code_names()) == before
+
+
+# ---- bottlenecks of other packages --------------------------------------------------------------
+
+BUILT_IN = bottlenecks()
+
+
+@pytest.fixture
+def registry(monkeypatch: pytest.MonkeyPatch) -> dict[str, type[Bottleneck]]:
+    """Return a copy of the registry, to be changed by one test alone."""
+    copy = dict(base._BOTTLENECKS.classes)
+    monkeypatch.setattr(base._BOTTLENECKS, "classes", copy)
+    return copy
+
+
+@dataclasses.dataclass(frozen=True)
+class Foreign:
+    bottleneck_dim: int = 0
+
+
+class Undecorated(BottleneckConfig):
+    half: int = option(1, "would never be seen")
+
+
+@pytest.mark.parametrize("config", [Foreign, Undecorated, dict])
+def test_a_config_of_another_kind_is_refused(
+    config: type, registry: dict[str, type[Bottleneck]]
+) -> None:
+    wrong = type("Wrong", (IdentityBottleneck,), {"name": "wrong", "Config": config})
+    with pytest.raises(TypeError, match=r"Wrong\.Config must be a dataclass"):
+        register_bottleneck(wrong)
+    assert "wrong" not in registry
+
+
+EXTENSION = """
+import dataclasses, math, torch
+from onmt_lattice.bottlenecks import (
+    Bottleneck, BottleneckConfig, Bottlenecked, option, register_bottleneck
+)
+
+@dataclasses.dataclass(frozen=True)
+class HalvingConfig(BottleneckConfig):
+    divisor: int = option(2, "what X is divided by")
+
+    def __post_init__(self):
+        super().__post_init__()
+        self.require("divisor", self.divisor > 0, "a positive integer")
+
+class Halving(Bottleneck):
+    name = "halving"
+    summary = "a part of X at a bit a number"
+    Config = HalvingConfig
+
+    def __init__(self, input_dim, config):
+        super().__init__(input_dim, config)
+        self.divisor = config.divisor
+
+    def relaxed(self, x, noise):
+        rate = torch.full((len(x),), self.dim * math.log(2), dtype=torch.double)
+        return Bottlenecked(self.map_out(self.map_in(x) / self.divisor), rate, None)
+
+    quantized = relaxed
+
+class Usurper(Halving):
+    name = "gaussian"
+
+@register_bottleneck
+class Both(Halving):
+    name = "both"
+
+number = 3
+"""
+
+
+def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *entries: str) -> None:
+    """Put a package on the path whose entry points are ``entries``."""
+    module = f"extension_{tmp_path.name.replace('-', '_')}"
+    (tmp_path / f"{module}.py").write_text(EXTENSION)
+    info = tmp_path / "extension-1.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: extension\nVersion: 1.0\n")
+    lines = "\n".join(entry.format(module=module) for entry in entries)
+    (info / "entry_points.txt").write_text(f"[{base.ENTRY_POINT_GROUP}]\n{lines}\n")
+    monkeypatch.syspath_prepend(tmp_path)
+
+
+def test_an_installed_package_adds_its_bottleneck(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, registry: dict[str, type[Bottleneck]]
+) -> None:
+    install(tmp_path, monkeypatch, "halving = {module}:Halving", "both = {module}:Both")
+    for _ in range(2):
+        assert bottlenecks().keys() - {"both", "halving"} == BUILT_IN.keys()
+        assert {"both", "halving"} < bottlenecks().keys()
+    third, x = make_bottleneck("halving", 4, divisor=4), torch.ones(2, 4)
+    torch.testing.assert_close(third(x, StreamNoise()).output, x / 4)
+    with pytest.raises(UserError, match="-divisor 0: expected a positive integer"):
+        make_bottleneck("halving", 4, divisor=0)
+    with pytest.raises(UserError, match="did you mean 'halving'"):
+        make_bottleneck("halfing", 4)
+
+
+@pytest.mark.parametrize(
+    ("entry", "why"),
+    [
+        ("gaussian = {module}:Usurper", "'gaussian' is registered already"),
+        ("mine = {module}:Usurper", "'gaussian' is registered already"),
+        ("mine = {module}:Missing", "has no attribute 'Missing'"),
+        ("mine = no_such_module:Mine", "No module named 'no_such_module'"),
+        ("mine = {module}:number", "3 is not a subclass of"),
+    ],
+)
+def test_an_installed_package_that_cannot_be_used_is_named(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    registry: dict[str, type[Bottleneck]],
+    entry: str,
+    why: str,
+) -> None:
+    install(tmp_path, monkeypatch, entry)
+    with pytest.raises(UserError) as error:
+        make_bottleneck("gaussian", 4)
+    name = entry.split(" ")[0]
+    assert f"the installed bottleneck {name!r} (" in str(error.value)
+    assert why in str(error.value) and "mend or uninstall the package" in str(error.value)
