@@ -1,3 +1,5 @@
+"""The coding order: one path of symbols for each class of points, and none for anything else."""
+
 import math
 
 import numpy as np
@@ -5,56 +7,35 @@ import pytest
 import torch
 from torch import Tensor
 
-from onmt_lattice.bitstream.tree import Tree
+from onmt_lattice.bitstream import DitherKey, LatticeCodec
+from onmt_lattice.codes import make_code
 from onmt_lattice.errors import UserError
 from onmt_lattice.lattices import Lattice, make_lattice
 from onmt_lattice.lattices.cubic import Cubic
 from onmt_lattice.lattices.order import group_order
 
 NAMES = [
-    *("Z", "A2", "A5", "A2*", "A3*", "D2", "D4", "D5", "D3*", "E8", "BW16", "Leech"),
+    *("Z", "A2", "A5", "A3*", "D2", "D5", "D3*", "E8", "BW16", "Leech"),
     *("conv4-8", "conv16-16", "conv9-12", "conv25-18"),
 ]
 every_lattice = pytest.mark.parametrize("name", NAMES)
 
 
-def integer_points(lattice: Lattice, count: int) -> np.ndarray:
-    generator = torch.Generator().manual_seed(0)
-    z = lattice.point(torch.randint(-9, 10, (count, lattice.dim), generator=generator))
-    return np.rint(z.numpy() / lattice.coding_order.units).astype(np.int64)
-
-
 @every_lattice
-def test_points_are_integers_that_repeat_with_the_periods(name: str) -> None:
+def test_integers_off_the_lattice_have_no_path(name: str) -> None:
     lattice = make_lattice(name)
-    order = lattice.coding_order
-    z = torch.from_numpy(integer_points(lattice, 50) * order.units)
-    assert lattice.contains(z, atol=1e-9).all()
-    torch.testing.assert_close(lattice.coordinates(z), lattice.coordinates(z + 1e-9))
-    box = torch.diag(torch.from_numpy(order.periods * order.units))
-    assert lattice.contains(box, atol=1e-9).all()
-
-
-@every_lattice
-def test_labels_tell_points_from_other_integers(name: str) -> None:
-    lattice = make_lattice(name)
-    order = lattice.coding_order
-    tree = Tree(order)
-    x = integer_points(lattice, 50)
-    labels = np.zeros((len(x), len(order.labels)), dtype=np.int64)
-    tree._choices(labels, x)
-    assert (labels[:, -1] == 0).all() and (labels < order.labels).all()
-    if lattice.dim == 1:
-        return
-    rng = np.random.default_rng(0)
-    moved = x + rng.integers(-1, 2, x.shape)
-    inside = lattice.contains(torch.from_numpy(moved * order.units)).tolist()
-    for point, is_one in zip(moved, inside, strict=True):
-        if is_one:
-            tree._choices(labels[:1], point[None])
+    codec = LatticeCodec(make_code("discrete_gaussian", lattice), torch.zeros(1, lattice.dim))
+    generator, one = torch.Generator().manual_seed(0), DitherKey(0, (0,))
+    shape = 30, lattice.dim
+    z = lattice.point(torch.randint(-9, 10, shape, generator=generator))
+    units = torch.from_numpy(lattice.coding_order.units)
+    moved = (z / units).round() + torch.randint(-1, 2, shape, generator=generator)
+    for point, inside in zip(moved * units, lattice.contains(moved * units).tolist(), strict=True):
+        if inside:
+            codec.encode(point[None, None], one)
         else:
             with pytest.raises(UserError, match="expected a point of the lattice"):
-                tree._choices(labels[:1], point[None])
+                codec.encode(point[None, None], one)
 
 
 @every_lattice
@@ -70,23 +51,8 @@ def test_the_number_of_paths_is_that_of_cosets(name: str) -> None:
         both = paths[node.left][choices.left] * paths[node.right][choices.right]
         paths.append(both.sum(1))
     box = np.log(order.periods * order.units).sum()
+    assert lattice.contains(torch.diag(torch.from_numpy(order.periods * order.units))).all()
     assert math.log(paths[-1][0]) == pytest.approx(box - lattice.log_volume, abs=1e-9)
-
-
-@every_lattice
-def test_each_step_knows_the_labels_it_is_given(name: str) -> None:
-    order = make_lattice(name).coding_order
-    known = {order.first_node + len(order.nodes) - 1} if order.nodes else set()
-    for step in order.steps:
-        assert len({order.nodes[i].choices.left.shape[1] for i in step}) == 1
-        assert all(order.first_node + i in known for i in step)
-        known |= {child for i in step for child in (order.nodes[i].left, order.nodes[i].right)}
-    assert known >= set(range(order.dim)) or order.dim == 1
-
-
-def test_scaling_leaves_the_order_as_it_is() -> None:
-    lattice = make_lattice("E8")
-    assert lattice.scaled(3.0).coding_order.units.tolist() == lattice.coding_order.units.tolist()
 
 
 def test_units_that_do_not_fit_are_refused() -> None:

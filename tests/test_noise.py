@@ -29,6 +29,10 @@ def draw(noise: SentenceNoise, size: int) -> torch.Tensor:
     return torch.cat([noise.uniform(like, 5), noise.normal(like, 4), noise.uniform(like, 1)], 1)
 
 
+def generator(seed: int) -> torch.Generator:
+    return torch.Generator().manual_seed(seed)
+
+
 class Fixed:
     """A stream that always returns one value."""
 
@@ -48,7 +52,7 @@ def noise_of(value: float) -> SentenceNoise:
 # A sentence's noise
 
 
-@settings(derandomize=True, deadline=None, max_examples=40)
+@settings(derandomize=True, deadline=None, max_examples=25)
 @given(seed=SEEDS, indices=st.lists(INDICES, min_size=1, max_size=6, unique=True), data=st.data())
 def test_the_noise_of_a_sentence_is_the_same_in_every_batch(
     seed: int, indices: list[int], data: st.DataObject
@@ -58,13 +62,7 @@ def test_the_noise_of_a_sentence_is_the_same_in_every_batch(
     shuffled = draw(SentenceNoise(seed, [indices[i] for i in other_order]), len(indices))
     assert torch.equal(shuffled, together[other_order])
     for row, index in enumerate(indices):
-        assert torch.equal(draw(SentenceNoise(seed, [index]), 1)[0], together[row])
-
-
-def test_indices_may_be_a_tensor() -> None:
-    indices = [5, 0, 17]
-    expected = draw(SentenceNoise(3, indices), 3)
-    assert torch.equal(draw(SentenceNoise(3, torch.tensor(indices)), 3), expected)
+        assert torch.equal(draw(SentenceNoise(seed, torch.tensor([index])), 1)[0], together[row])
 
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16, torch.float32])
@@ -87,14 +85,11 @@ def test_the_global_generator_neither_matters_nor_moves() -> None:
     state = torch.get_rng_state()
     first = draw(SentenceNoise(0, [2]), 1)
     assert torch.equal(torch.get_rng_state(), state)
-    torch.manual_seed(2)
-    assert torch.equal(draw(SentenceNoise(0, [2]), 1), first)
-
-
-def test_successive_draws_go_on_along_the_stream() -> None:
-    noise = SentenceNoise(0, [2])
+    noise = SentenceNoise(0, [2])  # whose draws follow one another along the stream
     parts = torch.cat([noise.uniform(batch(1), 3), noise.uniform(batch(1), 4)], 1)
     assert torch.equal(parts, SentenceNoise(0, [2]).uniform(batch(1), 7))
+    torch.manual_seed(2)
+    assert torch.equal(draw(SentenceNoise(0, [2]), 1), first)
 
 
 def test_the_streams_of_neighbouring_indices_and_seeds_are_uncorrelated() -> None:
@@ -148,28 +143,11 @@ def test_normals_are_as_deep_on_either_side() -> None:
 # Errors, and the stream of training
 
 
-@pytest.mark.parametrize("seed", [-1, 2**64])
-def test_a_seed_that_is_no_64_bit_natural_number_is_refused(seed: int) -> None:
-    with pytest.raises(ValueError, match=rf"seed {seed}: expected an integer in \[0, 2⁶⁴\)"):
-        SentenceNoise(seed, [0])
-
-
 def test_a_batch_of_another_size_is_refused() -> None:
     noise = SentenceNoise(0, [0, 1])
     for draw_one in (noise.uniform, noise.normal):
         with pytest.raises(ValueError, match="2 sentences was asked for a batch of 3"):
             draw_one(batch(3), 2)
-
-
-@pytest.mark.parametrize("dtype", [torch.float32, F64])
-def test_stream_noise_comes_from_its_generator_alone(dtype: torch.dtype) -> None:
-    like = batch(4, dtype)
-    for name in ("uniform", "normal"):
-        first = getattr(StreamNoise(torch.Generator().manual_seed(3)), name)(like, 6)
-        torch.rand(1)
-        again = getattr(StreamNoise(torch.Generator().manual_seed(3)), name)(like, 6)
-        assert first.shape == (4, 6) and first.dtype == dtype
-        assert torch.equal(first, again)
 
 
 @pytest.mark.parametrize(
@@ -181,17 +159,20 @@ def test_a_key_is_two_integers(seed: Any, index: Any) -> None:
             made()
 
 
-def test_stream_noise_without_a_generator_uses_the_global_one() -> None:
-    draws = []
-    for _ in range(2):
-        torch.manual_seed(9)
-        noise = StreamNoise()
-        draws.append(torch.cat([noise.uniform(batch(2), 3), noise.normal(batch(2), 3)]))
-    assert torch.equal(*draws)
+@pytest.mark.parametrize("dtype", [torch.float32, F64])
+def test_stream_noise_comes_from_its_generator_or_the_global_one(dtype: torch.dtype) -> None:
+    like = batch(4, dtype)
+    for name in ("uniform", "normal"):
+        draws = [getattr(StreamNoise(generator(3)), name)(like, 6) for _ in range(2)]
+        torch.manual_seed(3)
+        draws.append(getattr(StreamNoise(), name)(like, 6))
+        for drawn in draws:
+            assert drawn.shape == (4, 6) and drawn.dtype == dtype
+            assert torch.equal(drawn, draws[0])
 
 
 def test_stream_noise_has_the_law_it_claims() -> None:
-    noise = StreamNoise(torch.Generator().manual_seed(0))
+    noise = StreamNoise(generator(0))
     u, x = noise.uniform(batch(1), 100_000), noise.normal(batch(1), 100_000)
     assert 0 <= u.min() and u.max() < 1
     assert u.mean().item() == pytest.approx(1 / 2, abs=0.004)

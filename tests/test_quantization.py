@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import math
+from functools import cache
 
 import pytest
 import torch
 from torch import Tensor
 
 from onmt_lattice.bottlenecks import LatticeChannel
-from onmt_lattice.bottlenecks.quantization import _known_noise, fit_gaussian, quantize_gaussian
+from onmt_lattice.bottlenecks.quantization import (
+    Quantization,
+    _known_noise,
+    fit_gaussian,
+    quantize_gaussian,
+)
 from onmt_lattice.errors import UserError
-from onmt_lattice.lattices import lattice_names, make_lattice
+from onmt_lattice.lattices import make_lattice
 from onmt_lattice.noise import SentenceNoise
 
 F64 = torch.float64
@@ -31,6 +37,12 @@ def model(d: int = D, snr: float | None = None) -> tuple[Tensor, Tensor]:
     return normal(d, seed=3) + normal(ROWS, d) * ratios.sqrt() * sigma, sigma
 
 
+@cache
+def fitted_to_model(lattice: str) -> Quantization:
+    """Return the quantization of :func:`model`; who changes its channel, changes it back."""
+    return quantize_gaussian(*model(), lattice)
+
+
 def noise(seed: int, rows: int = ROWS) -> SentenceNoise:
     return SentenceNoise(seed, list(range(rows)))
 
@@ -47,7 +59,7 @@ def test_the_cost_is_the_space_filling_loss_where_all_coordinates_are_informativ
 
 @pytest.mark.parametrize("lattice", NAMES)
 def test_a_gaussian_model_pays_what_theory_says_and_less_than_the_loss(lattice: str) -> None:
-    fitted = quantize_gaussian(*model(), lattice)
+    fitted = fitted_to_model(lattice)
     loss = make_lattice(lattice).space_filling_loss * D * math.log(2)
     assert 0.5 * loss < fitted.theory_nats < loss
     assert fitted.excess_nats == pytest.approx(fitted.theory_nats, rel=0.1)
@@ -55,8 +67,8 @@ def test_a_gaussian_model_pays_what_theory_says_and_less_than_the_loss(lattice: 
 
 @pytest.mark.parametrize("lattice", NAMES)
 def test_codewords_cost_what_the_quantization_says(lattice: str) -> None:
-    means, sigma = model()
-    fitted = quantize_gaussian(means, sigma, lattice)
+    means, _ = model()
+    fitted = fitted_to_model(lattice)
     rates = [fitted.channel.quantized(means, noise(s)).rate_nats.detach() for s in range(1, 6)]
     got = torch.stack(rates).mean(0)
     expected = fitted.gaussian_nats + fitted.excess_nats
@@ -64,7 +76,7 @@ def test_codewords_cost_what_the_quantization_says(lattice: str) -> None:
     assert got.mean().item() == pytest.approx(expected, abs=4 * error)
 
 
-@pytest.mark.parametrize("lattice", [*lattice_names(), "conv16-24", "conv27-24", "conv64-24"])
+@pytest.mark.parametrize("lattice", ["Z", "A2", "E8", "conv16-24", "conv27-24"])
 def test_the_control_variate_has_mean_0(lattice: str) -> None:
     d, rows = 24 if "24" in lattice else make_lattice(lattice).dim, 4000
     sigma = torch.ones(d, dtype=F64)
@@ -83,7 +95,7 @@ def test_the_control_variate_has_mean_0(lattice: str) -> None:
 @pytest.mark.parametrize("lattice", NAMES)
 def test_what_the_decoder_gets_has_the_gaussians_mean_and_variance(lattice: str) -> None:
     means, sigma = model()
-    channel = quantize_gaussian(means, sigma, lattice).channel
+    channel = fitted_to_model(lattice).channel
     errors = torch.cat(
         [channel.quantized(means, noise(s)).value.detach() - means for s in range(1, 6)]
     )
@@ -108,8 +120,8 @@ def test_the_gaussians_prior_is_the_best_for_the_data() -> None:
 
 @pytest.mark.parametrize("lattice", NAMES)
 def test_the_prior_scales_are_the_best_for_the_data(lattice: str) -> None:
-    means, sigma = model()
-    channel = quantize_gaussian(means, sigma, lattice).channel
+    means, _ = model()
+    channel = fitted_to_model(lattice).channel
     assert isinstance(channel, LatticeChannel)
     y = channel.dithered(means, noise(0)).detach()
     best = channel.rate_nats(y, noise(0)).mean().item()

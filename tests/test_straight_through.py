@@ -10,7 +10,6 @@ from torch import Tensor
 
 from onmt_lattice.bottlenecks import ScalarBottleneck, VectorBottleneck, make_bottleneck
 from onmt_lattice.bottlenecks.straight_through import (
-    LLOYD_ITERATIONS,
     RESTART_BATCHES,
     StraightThroughBottleneck,
     chosen_entry,
@@ -86,16 +85,6 @@ def test_a_new_code_is_uniform() -> None:
     assert bottleneck.entries.shape == (4, 4, 2) and bottleneck.alphabet == 4
     rate = bottleneck(torch.randn(3, M, generator=generator()), NOISE).rate_nats
     assert rate.tolist() == pytest.approx([4 * math.log(4)] * 3)
-
-
-@pytest.mark.parametrize(("name", "options"), KINDS)
-def test_training_and_evaluation_use_the_same_channel(name: str, options: dict[str, int]) -> None:
-    bottleneck = made(name, options)
-    x = normal(7, M)
-    relaxed = bottleneck(x, NOISE)
-    quantized = bottleneck.eval()(x, NOISE)
-    for a, b in zip(relaxed, quantized, strict=True):
-        assert a is not None and b is not None and torch.equal(a, b)
 
 
 # Gradients
@@ -181,8 +170,7 @@ def test_few_levels_come_near_the_best_scalar_quantizer_of_a_normal(
     torch.testing.assert_close(entries, expected, rtol=0, atol=0.06)
 
 
-@pytest.mark.parametrize("count", [2, 3, 8])
-@pytest.mark.parametrize("dim", [1, 2, 4])
+@pytest.mark.parametrize(("count", "dim"), [(2, 4), (3, 1), (8, 2)])
 def test_fitted_entries_are_nearly_the_means_of_their_cells(count: int, dim: int) -> None:
     x = normal(2000, 3, dim)
     entries = fit_entries(x, count)
@@ -196,30 +184,18 @@ def test_fitted_entries_are_nearly_the_means_of_their_cells(count: int, dim: int
     assert (distortion(x, entries) < distortion(x, sample)).all()
 
 
-def test_a_fixed_point_stays() -> None:
-    entries = torch.tensor([-1.0, 2.0], dtype=F64).view(1, 2, 1)
-    x = torch.tensor([-1.5, -0.5, 1.5, 2.5], dtype=F64).view(4, 1, 1)
-    torch.testing.assert_close(fit_entries(x, 2), entries)
-    assert LLOYD_ITERATIONS > 1
-
-
 def test_every_quantizer_is_fitted_to_its_own_data() -> None:
     x = normal(300, 4, 2) * torch.tensor([1.0, 10.0, 0.1, 3.0], dtype=F64)[:, None]
     alone = torch.cat([fit_entries(x[:, j : j + 1], 3) for j in range(4)])
     torch.testing.assert_close(fit_entries(x, 3), alone)
 
 
-@pytest.mark.parametrize("sample", [1, 2, 5])
+@pytest.mark.parametrize("sample", [1, 5])
 def test_a_sample_smaller_than_the_codebook_is_fitted_exactly(sample: int) -> None:
-    x = normal(sample, 2, 2)
-    entries = fit_entries(x, 6)
-    assert entries.isfinite().all()
-    assert (distortion(x, entries) < 1e-20).all()
-
-
-def test_equal_vectors_leave_finite_entries() -> None:
-    x = torch.ones(10, 2, 2, dtype=F64)
-    assert torch.equal(fit_entries(x, 4), torch.ones(2, 4, 2, dtype=F64))
+    for x in (normal(sample, 2, 2), torch.ones(sample, 2, 2, dtype=F64)):
+        entries = fit_entries(x, 6)
+        assert entries.isfinite().all()
+        assert (distortion(x, entries) < 1e-20).all()
 
 
 # Following the encoder
@@ -284,18 +260,6 @@ def test_after_the_first_batches_nothing_restarts(name: str, options: dict[str, 
     for key, value in bottleneck.state_dict().items():
         expected = before[key] if key != "batches" else torch.tensor(RESTART_BATCHES)
         assert torch.equal(value, expected), key
-
-
-@pytest.mark.parametrize("batches", [0, 5])
-@pytest.mark.parametrize(("name", "options"), KINDS)
-def test_evaluation_never_moves_an_entry(name: str, options: dict[str, int], batches: int) -> None:
-    bottleneck = made(name, options).eval()
-    bottleneck.batches.fill_(batches)
-    before = {key: value.clone() for key, value in bottleneck.state_dict().items()}
-    for channel in (bottleneck, bottleneck.relaxed, bottleneck.quantized):
-        channel(1e3 + normal(9, M), NOISE)
-    for key, value in bottleneck.state_dict().items():
-        assert torch.equal(value, before[key]), key
 
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16, torch.float32, F64])

@@ -49,7 +49,7 @@ def test_float32_agrees_with_float64(s: float) -> None:
     torch.testing.assert_close(value, expected, rtol=1e-6, atol=3e-7)
 
 
-@pytest.mark.parametrize("s", SCALES)
+@pytest.mark.parametrize("s", SCALES[::3])
 def test_gradients_are_those_of_the_exact_sum(s: float) -> None:
     log_s = math.log(s)
     for place in PLACES[:-2]:
