@@ -35,29 +35,30 @@ def prepare(*words: object) -> None:
     run(list(map(str, words)))
 
 
-def test_the_script_downloads_prepares_and_then_has_nothing_to_do(tmp_path: Path) -> None:
+def test_the_script_downloads_prepares_and_then_has_nothing_to_do(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     with miniature.serving(miniature.archives(), break_after={"dev.tgz": 200}) as server:
-        words = ("-output", tmp_path / "out", "-mirror", server.url, "-merges", 40)
+        words = ["-output", tmp_path / "out", "-mirror", server.url, "-merges", 40]
         first = script(*words, "-workers", 2)
         out, err = first.communicate()
         assert first.returncode == 0, err
         assert "train.en: 120 sentences" in out
-        assert re.search(r"tokenised europarl-v7: 40 pairs, .* pairs/s", err)
+        assert re.search(r"tokens/europarl-v7: 40 pairs, .* pairs/s", err)
         assert re.search(r"dev.tgz: connection failed .*trying again in 1 s", err)
         assert "newstest2014: 5 sentences where" in err
-        again = script(*words)
-        assert "nothing to do" in again.communicate()[0]
-        assert again.returncode == 0
+    prepare("wmt16", *words)
+    assert "nothing to do: all was up to date" in capsys.readouterr().out
 
 
-def test_a_killed_script_goes_on_where_it_was(tmp_path: Path) -> None:
+def test_a_killed_script_resumes_where_it_was(tmp_path: Path) -> None:
     given = miniature.write(tmp_path / "archives", miniature.archives(miniature.members(300)))
-    out, words = tmp_path / "out", ("-from", given, *SMALL, "-output")
-    assert script(*words, tmp_path / "whole").wait() == 0
+    out, words = tmp_path / "out", ["-from", given, *SMALL, "-output"]
+    prepare("wmt16", *words, tmp_path / "whole")
     outputs = ["train.en", "valid.en", "newstest2014.en", "bpe.codes", "vocab.txt"]
     whole = {name: (tmp_path / "whole" / name).read_bytes() for name in outputs}
     killed = 0
-    for sign in ("work/.*.part*", "work/*.en", "bpe.codes", "train.en"):
+    for sign in ("work/.*.part*", "work/*.en", "bpe.codes"):
         running = script(*words, out)
         while running.poll() is None and not any(out.glob(sign)):
             time.sleep(0.001)
@@ -66,13 +67,13 @@ def test_a_killed_script_goes_on_where_it_was(tmp_path: Path) -> None:
         running.communicate()
         there = {name: (out / name).read_bytes() for name in outputs if (out / name).exists()}
         assert there.items() <= whole.items()
-    assert killed >= 3
-    assert script(*words, out).wait() == 0
+    assert killed >= 2
+    prepare("wmt16", *words, out)
     assert {name: (out / name).read_bytes() for name in outputs} == whole
     assert not list(out.rglob(".*.part*"))
 
 
-def test_ctrl_c_says_how_to_go_on(tmp_path: Path) -> None:
+def test_ctrl_c_says_how_to_resume(tmp_path: Path) -> None:
     with miniature.serving(miniature.archives(), answers={"de-en.tgz": [503] * 9}) as server:
         heard = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)  # a shell may ignore it
         words = ("-output", tmp_path / "out", "-mirror", server.url)
@@ -104,7 +105,7 @@ def test_a_mistake_is_one_line_and_status_2(
         (["-merges", "0"], "-merges 0: expected at least 1"),
         (["-workers", "two"], "invalid int value: 'two'"),
         (["-seed", "-1"], "-seed -1: expected at least 0"),
-        (["-seed", "4294967296"], "-seed 4294967296: expected less than 2^32"),
+        (["-seed", "4294967296"], "-seed 4294967296: expected at least 0 and at most 4294967295"),
         (["-mirror", "ftp://x"], "-mirror ftp://x: expected an address, http"),
         (["-subword", "wordpiece"], "invalid choice: 'wordpiece'"),
         (["-checksums", "none.txt"], "-checksums none.txt: cannot be read"),

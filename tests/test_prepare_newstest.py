@@ -43,11 +43,22 @@ def sacrebleus(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[mini
         yield server
 
 
-def test_the_tokens_of_an_archive(tmp_path: Path, given: Path) -> None:
+def lines(path: Path) -> list[str]:
+    return path.read_text().splitlines()
+
+
+def test_an_archive_gives_tokens_and_a_model_segments_them(tmp_path: Path, given: Path) -> None:
     facts = newstest.prepare(tmp_path / "out.en", given)
-    lines = (tmp_path / "out.en").read_text().splitlines()
-    assert lines[0] == "R &amp; D isn &apos;t over ."
-    assert facts == {"sentences": 3003, "units": sum(len(line.split()) for line in lines)}
+    tokens = lines(tmp_path / "out.en")
+    assert tokens[0] == "R &amp; D isn &apos;t over ."
+    assert facts == {"sentences": 3003, "units": sum(len(line.split()) for line in tokens)}
+    learn_bpe(SENTENCES, 20, tmp_path / "bpe.codes")
+    newstest.prepare(tmp_path / "units.en", given, tmp_path / "bpe.codes")
+    assert lines(tmp_path / "units.en") == segment(tokens, tmp_path / "bpe.codes") != tokens
+    learn_pieces(SENTENCES, 60, tmp_path / "x.model")
+    newstest.prepare(tmp_path / "pieces.en", given, tmp_path / "x.model")
+    first = lines(tmp_path / "pieces.en")[0]
+    assert first.replace(" ", "").replace("▁", " ").strip() == "R&D isn't over."
 
 
 def test_sacrebleu_gives_the_same_and_downloads_once(
@@ -58,22 +69,6 @@ def test_sacrebleu_gives_the_same_and_downloads_once(
         newstest.prepare(tmp_path / name)
         assert (tmp_path / name).read_text() == (tmp_path / "archive.en").read_text()
     assert len(sacrebleus.asked) == 1
-
-
-def test_a_model_segments(tmp_path: Path, given: Path) -> None:
-    learn_bpe(SENTENCES, 20, tmp_path / "bpe.codes")
-    newstest.prepare(tmp_path / "tokens.en", given)
-    newstest.prepare(tmp_path / "units.en", given, tmp_path / "bpe.codes")
-    tokens = (tmp_path / "tokens.en").read_text().splitlines()
-    units = (tmp_path / "units.en").read_text().splitlines()
-    assert units == segment(tokens, tmp_path / "bpe.codes").lines != tokens
-
-
-def test_a_sentencepiece_model_segments_plain_sentences(tmp_path: Path, given: Path) -> None:
-    learn_pieces(SENTENCES, 60, tmp_path / "x.model")
-    newstest.prepare(tmp_path / "units.en", given, tmp_path / "x.model")
-    first = (tmp_path / "units.en").read_text().splitlines()[0]
-    assert first.replace(" ", "").replace("▁", " ").strip() == "R&D isn't over."
 
 
 def test_another_number_of_sentences_is_refused(tmp_path: Path) -> None:

@@ -11,58 +11,61 @@ from typing import NoReturn
 import pytest
 
 from onmt_lattice.errors import UserError
-from onmt_lattice.prepare.parallel import batches, ordered_map
+from onmt_lattice.prepare import parallel
+from onmt_lattice.prepare.parallel import map_batches
 
 
-def square(x: int) -> tuple[int, int]:
-    time.sleep(0.02 if x % 5 == 0 else 0)
-    return x * x, os.getpid()
+@pytest.fixture(autouse=True)
+def small_batches(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(parallel, "BATCH", 3)
 
 
-def die(_: int) -> NoReturn:
+def squares(batch: list[int]) -> list[tuple[int, int]]:
+    time.sleep(0.02 if batch[0] % 5 == 0 else 0)
+    return [(x * x, os.getpid()) for x in batch]
+
+
+def die(_: list[int]) -> NoReturn:
     os._exit(9)
 
 
-def fail(x: int) -> NoReturn:
-    raise UserError(f"cannot do {x}")
+def fail(batch: list[int]) -> NoReturn:
+    raise UserError(f"cannot do {batch}")
 
 
 @pytest.mark.parametrize("workers", [1, 2])
-def test_results_come_in_order(workers: int) -> None:
-    results = list(ordered_map(square, range(40), workers))
+def test_results_come_in_order_and_little_is_read_ahead(workers: int) -> None:
+    results = list(map_batches(squares, range(40), workers))
     assert [value for value, _ in results] == [x * x for x in range(40)]
     processes = {process for _, process in results}
     assert processes == {os.getpid()} if workers == 1 else os.getpid() not in processes
-
-
-@pytest.mark.parametrize("workers", [1, 2])
-def test_of_an_endless_iterable_little_more_is_taken_than_is_used(workers: int) -> None:
-    taken = []
+    assert list(map_batches(squares, [], workers)) == []
+    taken: list[int] = []
     endless = (taken.append(i) or i for i in count())
-    assert len(list(islice(ordered_map(square, endless, workers), 10))) == 10
-    assert len(taken) < 40
-
-
-def test_a_worker_that_dies_is_an_error_and_no_endless_wait() -> None:
-    with pytest.raises(UserError, match="worker process was killed"):
-        list(ordered_map(die, range(5), 2))
+    assert len(list(islice(map_batches(squares, endless, workers), 10))) == 10
+    assert len(taken) < 60
 
 
 @pytest.mark.parametrize("workers", [1, 2])
 def test_a_workers_error_is_the_callers(workers: int) -> None:
-    with pytest.raises(UserError, match=r"cannot do \d"):
-        list(ordered_map(fail, count(), workers))
+    with pytest.raises(UserError, match=r"cannot do \[\d"):
+        list(map_batches(fail, count(), workers))
+
+
+def test_a_worker_that_dies_is_an_error_and_not_an_endless_wait() -> None:
+    with pytest.raises(UserError, match=r"worker process was killed.* fewer -workers"):
+        list(map_batches(die, range(5), 2))
 
 
 PARENT = """\
 import os, signal, time
-from onmt_lattice.prepare.parallel import ordered_map
+from onmt_lattice.prepare.parallel import map_batches
 
-def work(_: int) -> None:
+def work(_):
     time.sleep(0.05)
-    return os.getpid()
+    return [os.getpid()]
 
-print(*set(ordered_map(work, range(10), 2)), flush=True)
+print(*set(map_batches(work, range(9000), 2)), flush=True)
 os.kill(os.getpid(), signal.SIGKILL)
 """
 
@@ -85,8 +88,3 @@ def running(pid: int) -> bool:
             return stat.read().rsplit(")", 1)[1].split()[0] != "Z"
     except FileNotFoundError:
         return False
-
-
-def test_batches_hold_everything_once() -> None:
-    assert list(batches(iter(range(7)), 3)) == [[0, 1, 2], [3, 4, 5], [6]]
-    assert list(batches([], 3)) == []

@@ -1,54 +1,157 @@
 from __future__ import annotations
 
+import gzip
+import tarfile
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from onmt_lattice.prepare.subword import learn_pieces
-from onmt_lattice.prepare.texts import in_order, shuffled, write_training
+import miniature
+import pytest
+
+from onmt_lattice.errors import UserError
+from onmt_lattice.prepare.texts import (
+    count_lines,
+    decode_entities,
+    in_order,
+    read_lines,
+    read_sentences,
+    shuffled,
+)
+
+Archive = Callable[[Mapping[str, bytes | tarfile.TarInfo]], Path]
+
+TEXT = b"one\ntwo \r\nth\rree \xe2\x80\xa8 four\n\nlast, without a line feed"
+SGM = """\
+<refset setid="newstest2014-deen" srclang="any" trglang="en">
+<doc sysid="ref" docid="a" genre="news" origlang="en">
+<p>
+<seg id="1">One &amp; two.</seg>
+<seg id="2"> Many   spaces </seg><seg id="3">Same line.</seg>
+</p>
+<SEG id="4">Over
+two lines.</SEG>
+<seg id="5"></seg>
+<segment>none</segment>
+</doc>
+</refset>
+"""
 
 
-def files(tmp_path: Path) -> tuple[list[Path], list[str]]:
-    contents = ["a\nbé\n\n", "", "c\u2028d\re\n", "".join(f"{i}\n" for i in range(500))]
-    paths = [tmp_path / f"{i}.en" for i in range(len(contents))]
-    for path, content in zip(paths, contents, strict=True):
-        path.write_bytes(content.encode())
-    return paths, "".join(contents).split("\n")[:-1]
+@pytest.fixture
+def archive(tmp_path: Path) -> Archive:
+    def write(members: Mapping[str, bytes | tarfile.TarInfo]) -> Path:
+        path = tmp_path / "a.tgz"
+        path.write_bytes(miniature.tgz(members))
+        return path
+
+    return write
 
 
-def test_in_order_only_line_feeds_end_lines(tmp_path: Path) -> None:
-    paths, expected = files(tmp_path)
-    assert list(in_order(paths)) == expected
+# Archives
+
+
+def test_lines_end_at_line_feeds_only(archive: Archive, tmp_path: Path) -> None:
+    path = archive({"other": b"x\n", "./a/text": TEXT})
+    lines = TEXT.split(b"\n")
+    assert list(read_lines(path, "a/text")) == lines
+    assert count_lines(path, ["a/text", "other"]) == {"a/text": 5, "other": 1}
+    assert list(read_sentences(path, "a/text")) == [line.decode() for line in lines]
+    assert list(tmp_path.iterdir()) == [path]  # nothing is unpacked
+    (tmp_path / "text").write_bytes(TEXT)
+    assert list(in_order([tmp_path / "text"])) == [line.decode() for line in lines]
+
+
+def test_two_texts_of_several_blocks_can_be_read_side_by_side(archive: Archive) -> None:
+    lines = [[b"%099d" % (seed * i) for i in range(30_000)] for seed in (1, 3)]
+    english, german = (b"".join(line + b"\n" for line in side) for side in lines)
+    path = archive({"en": english, "de": german})
+    pairs = zip(read_lines(path, "en"), read_lines(path, "de"), strict=True)
+    assert list(pairs) == list(zip(*lines, strict=True))
+
+
+def test_a_text_that_is_missing_or_not_a_plain_file_is_named(archive: Archive) -> None:
+    device = tarfile.TarInfo("a/text")
+    device.type = tarfile.CHRTYPE
+    for header in (miniature.link("a/text", "/etc/passwd"), device, tarfile.TarInfo("b")):
+        path = archive({header.name: header, "other": TEXT})
+        assert count_lines(path, ["other"]) == {"other": 5}
+        with pytest.raises(UserError, match="has no file a/text; is it the right archive"):
+            count_lines(path, ["other", "a/text"])
+
+
+@pytest.mark.parametrize("share", [0.0, 0.1, 0.5, 0.99])
+def test_a_truncated_archive_is_refused(archive: Archive, share: float) -> None:
+    path = archive({"text": b"".join(b"%d\n" % (i * i) for i in range(20_000))})
+    content = path.read_bytes()
+    path.write_bytes(content[: int(share * len(content))])
+    with pytest.raises(UserError, match=r"not a whole \.tgz archive .* get it again"):
+        count_lines(path, ["text"])
+    if share < 0.9:  # the very end is gzip's checksum, which follows the text
+        with pytest.raises(UserError, match=r"not a whole \.tgz"):
+            list(read_lines(path, "text"))
+
+
+def test_what_is_not_an_archive_is_refused(archive: Archive, tmp_path: Path) -> None:
+    path = archive({"text": TEXT})
+    damaged = bytearray(path.read_bytes())
+    damaged[-8] ^= 1
+    for content, reason in (
+        (bytes(damaged), "CRC"),
+        (b"<html>not found</html>", r"not a whole \.tgz"),
+        (gzip.compress(b"not a tar file"), r"not a whole \.tgz"),
+    ):
+        path.write_bytes(content)
+        with pytest.raises(UserError, match=reason):
+            count_lines(path, ["text"])
+    with pytest.raises(UserError, match="cannot be read: No such file"):
+        count_lines(tmp_path / "none.tgz", ["text"])
+
+
+# Texts to measure on
+
+
+def test_each_segment_of_sgm_is_a_sentence(archive: Archive) -> None:
+    path = archive({"news.sgm": SGM.encode()})
+    sentences = ["One & two.", "Many spaces", "Same line.", "Over two lines.", ""]
+    assert list(read_sentences(path, "news.sgm")) == sentences
+
+
+@pytest.mark.parametrize(
+    ("text", "decoded"),
+    [
+        ("R&amp;D &lt;b&gt; &quot;x&quot; &APOS;y&apos;", "R&D <b> \"x\" 'y'"),
+        ("&#8211; &#x2014; &#X41;", "– — A"),
+        ("&amp;lt; stays once decoded", "&lt; stays once decoded"),
+        ("AT&T, R & D; &copy; &amp &unknown;", "AT&T, R & D; &copy; &amp &unknown;"),
+    ],
+)
+def test_entities_are_decoded_once(text: str, decoded: str) -> None:
+    assert decode_entities(text) == decoded
+
+
+def test_a_sentence_to_measure_on_that_is_not_utf8_is_refused(archive: Archive) -> None:
+    path = archive({"news": b"fine\ncaf\xe9\n"})
+    with pytest.raises(UserError, match=r"a\.tgz: news: not UTF-8 text .* in line 2"):
+        list(read_sentences(path, "news"))
+
+
+# The order of the training sentences
 
 
 def test_a_shuffle_is_a_permutation_that_the_seed_decides(tmp_path: Path) -> None:
-    paths, expected = files(tmp_path)
+    paths = [tmp_path / "a.en", tmp_path / "b.en", tmp_path / "empty.en"]
+    for path, count in zip(paths, (300, 200, 0), strict=True):
+        path.write_text("".join(f"{path.name} {i}\n" for i in range(count)))
     first = list(shuffled(paths, 1))
-    assert sorted(first) == sorted(expected)
-    assert first != expected
-    assert first == list(shuffled(paths, 1))
-    assert first != list(shuffled(paths, 2))
+    assert sorted(first) == sorted(in_order(paths))
+    assert first != list(in_order(paths))
+    assert first == list(shuffled(paths, 1)) != list(shuffled(paths, 2))
+    assert list(shuffled(paths[2:], 1)) == []
 
 
-def test_every_place_is_equally_likely(tmp_path: Path) -> None:
+def test_every_position_is_equally_likely(tmp_path: Path) -> None:
     path = tmp_path / "x.en"
     path.write_text("0\n1\n2\n3\n")
     first = [next(iter(shuffled([path], seed))) for seed in range(400)]
     counts = [first.count(str(i)) for i in range(4)]
     assert sum((count - 100) ** 2 / 100 for count in counts) < 16.3  # chi-squared, p = 0.001
-
-
-def test_no_lines_give_no_lines(tmp_path: Path) -> None:
-    (tmp_path / "x.en").touch()
-    assert list(shuffled([tmp_path / "x.en"], 1)) == []
-
-
-def test_lines_of_which_segmentation_leaves_nothing_are_dropped(tmp_path: Path) -> None:
-    lines = ["a dog runs", "\u200b", "a dog sees", "\ufffd \ufeff", "▁"]
-    model, text, vocabulary = (tmp_path / name for name in ("m.model", "text", "vocabulary"))
-    learn_pieces(lines[::2] * 20, 16, model)
-    for plain in (True, False):
-        facts = write_training(
-            lines, [], model, [text, vocabulary], plain=plain, workers=1, total=len(lines)
-        )
-        written = text.read_text(encoding="utf-8").splitlines()
-        assert facts["sentences"] == len(written) == 2
-        assert written[0].replace(" ", "") == ("adogruns" if plain else "▁a▁dog▁runs")

@@ -10,8 +10,8 @@ from onmt_lattice.cli.arguments import Parser
 from onmt_lattice.environment import cores
 from onmt_lattice.errors import UserError
 from onmt_lattice.files import check_folder, check_output
-from onmt_lattice.prepare.options import MODEL_FILES, Options
-from onmt_lattice.prepare.sources import FULL_NEWSTEST2014, TESTS
+from onmt_lattice.prepare.sources import FULL_NEWSTEST2014, MODEL_FILES, TEXTS, Options
+from onmt_lattice.ranges import COUNT, SEED, check_ranges
 
 if TYPE_CHECKING:
     from onmt_lattice.prepare.manifest import Manifest
@@ -36,7 +36,7 @@ def parser() -> Parser:
             "subword model on them and segment. Leaves in -output: train.en, valid.en "
             "(newstest2013), newstest2014.en, newstest2015.en, newstest2016.en, the subword "
             "model, vocab.txt (a unit, a tab, its count), data.yaml for OpenNMT-py and "
-            "manifest.json. Can be interrupted, and goes on when run again; does nothing when "
+            "manifest.json. Can be interrupted, and resumes when run again; does nothing when "
             "all is done.",
             epilog="example: onmt_lattice prepare wmt16 -output data/wmt16",
         )
@@ -108,7 +108,7 @@ def _add_wmt16(p: Parser) -> None:
         "between them 1, 2, 4 ... 60 seconds",
     )
     p.option(
-        "workers", type=int, default=cores(), metavar="N", help="processes (default: one a core)"
+        "workers", type=int, default=cores(), metavar="N", help="processes (default: one per core)"
     )
     p.option(
         "keep_work", action="store_true", help="keep the tokens (0.7 GB), to try other -merges"
@@ -162,17 +162,8 @@ def run(argv: list[str]) -> None:
 
 
 def _check(args: argparse.Namespace) -> None:
-    for name, lowest in (
-        ("merges", 1),
-        ("max_tokens", 1),
-        ("tries", 1),
-        ("workers", 1),
-        ("seed", 0),
-    ):
-        if getattr(args, name) < lowest:
-            raise UserError(f"-{name} {getattr(args, name)}: expected at least {lowest}")
-    if args.seed >= 2**32:
-        raise UserError(f"-seed {args.seed}: expected less than 2^32")
+    counts = dict.fromkeys(("merges", "max_tokens", "tries", "workers"), COUNT)
+    check_ranges(vars(args), counts | {"seed": SEED})
     if args.mirror and not args.mirror.startswith(("http://", "https://")):
         raise UserError(f"-mirror {args.mirror}: expected an address, http:// or https://")
 
@@ -180,11 +171,11 @@ def _check(args: argparse.Namespace) -> None:
 def _summary(manifest: Manifest) -> str:
     """Return what is there, and what of it this run has made."""
     lines = []
-    for name in ("train", "valid", *TESTS):
-        facts = manifest.facts(name) or {}
+    for name in ("train", *TEXTS):
+        facts = manifest.facts(name)
         path = manifest.folder / f"{name}.en"
         lines.append(f"{path}: {facts['sentences']:,} sentences, {facts['units']:,} units")
-    vocabulary = (manifest.facts("train") or {})["vocabulary"]
+    vocabulary = manifest.facts("train")["vocabulary"]
     lines.append(f"{manifest.folder / 'vocab.txt'}: {vocabulary:,} units")
     made = ", ".join(name for name in manifest.done if "/" not in name)
     lines.append(f"made now: {made}" if manifest.done else "nothing to do: all was up to date")

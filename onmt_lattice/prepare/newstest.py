@@ -8,13 +8,12 @@ from pathlib import Path
 
 from onmt_lattice.errors import UserError
 from onmt_lattice.files import write_lines
-from onmt_lattice.prepare.archive import read_lines, survey
 from onmt_lattice.prepare.manifest import Facts
-from onmt_lattice.prepare.sgm import decode_entities
+from onmt_lattice.prepare.moses import tokeniser
 from onmt_lattice.prepare.sources import FULL_NEWSTEST2014
-from onmt_lattice.prepare.subword import kind_of, segment
-from onmt_lattice.prepare.texts import read_text
-from onmt_lattice.prepare.tokenise import tokeniser
+from onmt_lattice.prepare.subword import is_sentencepiece, segment
+from onmt_lattice.prepare.texts import count_lines, decode_entities, read_sentences
+from onmt_lattice.text import lines_of
 
 TEST_SET, PAIR = "wmt14/full", "de-en"
 ARCHIVE, MEMBER, SENTENCES = FULL_NEWSTEST2014
@@ -28,42 +27,36 @@ def prepare(output: Path, given: Path | None = None, model: Path | None = None) 
     plain sentences, not tokens. Return the number of "sentences" and of "units".
 
     Raises:
-        UserError: if the test set cannot be had or read, has not the 3,003 sentences that were
-            published, or the file of the ``model`` holds none.
+        UserError: if the test set is not available or not readable, has not the 3,003 sentences
+            that were published, or the file of the ``model`` is not a model.
     """
-    sentences = list(_from_archive(given / ARCHIVE) if given else _from_sacrebleu())
+    source = given / ARCHIVE if given else Path(_cache())
+    if given:
+        count_lines(source, [MEMBER])  # is the archive whole?
+    sentences = list(read_sentences(source, MEMBER) if given else _from_sacrebleu())
     if len(sentences) != SENTENCES:
-        source = given / ARCHIVE if given else _cache()
         raise UserError(
             f"newstest2014 from {source} has {len(sentences):,} sentences and not {SENTENCES:,}; "
             "delete that and run again"
         )
-    if model is None or kind_of(model) == "bpe":
+    if model is None or not is_sentencepiece(model):
         sentences = list(map(tokeniser("en"), sentences))
-    units = segment(sentences, model).lines if model else sentences
-    write_lines(output, units)
-    return {"sentences": len(units), "units": sum(len(line.split()) for line in units)}
-
-
-def _from_archive(path: Path) -> Iterator[str]:
-    survey(path, [MEMBER])
-    return read_text(read_lines(path, MEMBER), MEMBER)
+    lines = segment(sentences, model) if model else sentences
+    write_lines(output, lines)
+    return {"sentences": len(lines), "units": sum(len(line.split()) for line in lines)}
 
 
 def _from_sacrebleu() -> Iterator[str]:
     from sacrebleu.dataset import DATASETS
 
-    dataset = DATASETS[TEST_SET]
     try:
-        (path,) = dataset.get_reference_files(PAIR)
-        with open(path, encoding="utf-8", newline="\n") as stream:
-            lines = stream.read().removesuffix("\n").split("\n")
+        (path,) = DATASETS[TEST_SET].get_reference_files(PAIR)
     except (OSError, SystemExit) as error:
         raise UserError(
             f"sacrebleu cannot provide {TEST_SET} ({error}); if a download was interrupted, "
             f"delete {_cache()}; without a network, give -from a folder with {ARCHIVE}"
         ) from error
-    return (decode_entities(line) for line in lines)
+    return map(decode_entities, lines_of(path, "newstest2014", longest=None))
 
 
 def _cache() -> str:

@@ -1,4 +1,4 @@
-"""A map over all cores that keeps the order of its items, by joblib."""
+"""A map over worker processes that keeps the order of its items, by joblib."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import threading
 import time
 import warnings
 from collections.abc import Callable, Iterable, Iterator
-from itertools import islice
+from itertools import chain, islice
 from typing import TypeVar
 
 from joblib import Parallel, delayed, parallel_config
@@ -15,42 +15,39 @@ from joblib.externals.loky.process_executor import TerminatedWorkerError
 
 from onmt_lattice.errors import UserError
 
+BATCH = 1000  # items that a worker gets at a time
+
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 
-def batches(items: Iterable[Item], size: int) -> Iterator[list[Item]]:
-    """Yield ``items`` in lists of ``size``, the last one shorter."""
-    source = iter(items)
-    while batch := list(islice(source, size)):
-        yield batch
-
-
-def ordered_map(
-    function: Callable[[Item], Result], items: Iterable[Item], workers: int
+def map_batches(
+    function: Callable[[list[Item]], list[Result]], items: Iterable[Item], workers: int
 ) -> Iterator[Result]:
-    """Yield ``function`` of each item, in order, from ``workers`` processes, or this one if 1.
+    """Yield what ``function`` makes of batches of ``items``, in order, on ``workers`` processes.
 
-    A few items a worker are taken ahead, so that an endless iterable of large items is welcome.
+    One worker is this process. Few batches are read ahead, so ``items`` may be endless.
 
     Raises:
-        UserError: if a worker dies; what ``function`` raises besides.
+        UserError: if a worker dies; and whatever ``function`` raises.
     """
+    source = iter(items)
+    batches = iter(lambda: list(islice(source, BATCH)), [])
     backend = parallel_config("loky", initializer=_follow, initargs=(os.getpid(),))
     with backend, warnings.catch_warnings():
-        warnings.filterwarnings("ignore", r"\d+ tasks", UserWarning)  # left when interrupted
+        warnings.filterwarnings("ignore", r"\d+ tasks", UserWarning)  # unfinished at an interrupt
         pool = Parallel(workers, return_as="generator", batch_size=1, pre_dispatch="3 * n_jobs")
         try:
-            yield from pool(delayed(function)(item) for item in items)
+            yield from chain.from_iterable(pool(delayed(function)(batch) for batch in batches))
         except TerminatedWorkerError as error:
             raise UserError(
-                "a worker process was killed, most likely for want of memory; "
+                "a worker process was killed, most likely for lack of memory; "
                 "run again with fewer -workers"
             ) from error
 
 
 def _follow(parent: int) -> None:
-    """Let this process end soon after its ``parent``, even if that is killed outright."""
+    """End this process soon after its ``parent``, even if that is killed outright."""
 
     def wait() -> None:
         while os.getppid() == parent:

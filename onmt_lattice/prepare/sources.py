@@ -1,64 +1,98 @@
-"""What WMT16 German-English is made of: its archives, and the texts in them."""
+"""What WMT16 German-English consists of, and what a preparation of it is asked to do.
+
+No library is imported here, so that the command line can be read and checked at once.
+"""
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
 
 ARCHIVES = {
-    "de-en.tgz": "http://www.statmt.org/europarl/v7/",
-    "training-parallel-commoncrawl.tgz": "http://www.statmt.org/wmt13/",
-    "training-parallel-nc-v11.tgz": "http://data.statmt.org/wmt16/translation-task/",
-    "dev.tgz": "http://data.statmt.org/wmt16/translation-task/",
-    "test.tgz": "http://data.statmt.org/wmt16/translation-task/",
+    "de-en.tgz": "http://www.statmt.org/europarl/v7",
+    "training-parallel-commoncrawl.tgz": "http://www.statmt.org/wmt13",
+    "training-parallel-nc-v11.tgz": "http://data.statmt.org/wmt16/translation-task",
+    "dev.tgz": "http://data.statmt.org/wmt16/translation-task",
+    "test.tgz": "http://data.statmt.org/wmt16/translation-task",
 }
 """The folder on the web in which each archive lies."""
 
 
 class Corpus(NamedTuple):
-    """A parallel corpus: two members of an archive, line by line translations of each other."""
+    """A parallel corpus: two files of an archive, translations of each other line by line."""
 
     archive: str
-    english: str
-    german: str
+    stem: str
+
+    @property
+    def members(self) -> tuple[str, str]:
+        """The English and the German file."""
+        return f"{self.stem}.en", f"{self.stem}.de"
 
 
 class Text(NamedTuple):
-    """English sentences to measure on: a member of an archive, plain or SGM."""
+    """English sentences to measure on: a file of an archive, plain or SGM, and their number."""
 
     archive: str
     member: str
     sentences: int
-    """How many there are; other numbers on other sentences do not compare."""
 
 
 TRAINING = {
-    "europarl-v7": Corpus("de-en.tgz", "europarl-v7.de-en.en", "europarl-v7.de-en.de"),
-    "commoncrawl": Corpus(
-        "training-parallel-commoncrawl.tgz", "commoncrawl.de-en.en", "commoncrawl.de-en.de"
-    ),
+    "europarl-v7": Corpus("de-en.tgz", "europarl-v7.de-en"),
+    "commoncrawl": Corpus("training-parallel-commoncrawl.tgz", "commoncrawl.de-en"),
     "news-commentary-v11": Corpus(
-        "training-parallel-nc-v11.tgz",
-        "training-parallel-nc-v11/news-commentary-v11.de-en.en",
-        "training-parallel-nc-v11/news-commentary-v11.de-en.de",
+        "training-parallel-nc-v11.tgz", "training-parallel-nc-v11/news-commentary-v11.de-en"
     ),
 }
 """The training corpora, in the order in which the tutorial's script concatenates them."""
 
-VALIDATION = Text("dev.tgz", "dev/newstest2013.en", 3000)
-
-TESTS = {
+TEXTS = {
+    "valid": Text("dev.tgz", "dev/newstest2013.en", 3000),
     "newstest2014": Text("dev.tgz", "dev/newstest2014-deen-ref.en.sgm", 3003),
     "newstest2015": Text("dev.tgz", "dev/newstest2015-deen-ref.en.sgm", 2169),
     "newstest2016": Text("test.tgz", "test/newstest2016-deen-ref.en.sgm", 2999),
 }
-"""The test texts: the English side of German-English, by name."""
+"""The text to validate on, newstest2013, and those to test on: the English side of each."""
 
 FULL_NEWSTEST2014 = Text("test-full.tgz", "test-full/newstest2014-deen-ref.en.sgm", 3003)
 """newstest2014 where sacrebleu finds it: in an archive of that year's test sets."""
 
+MODEL_FILES = {"bpe": "bpe.codes", "sentencepiece": "sentencepiece.model"}
+"""The types of subword model, and the name of each one's file."""
 
-def members(archive: str) -> list[str]:
-    """Return the members of ``archive`` that a preparation reads."""
-    pairs = [(c.english, c.german) for c in TRAINING.values() if c.archive == archive]
-    texts = [t.member for t in (VALIDATION, *TESTS.values()) if t.archive == archive]
-    return [member for pair in pairs for member in pair] + texts
+
+@dataclass(frozen=True)
+class Options:
+    """The options of ``prepare wmt16``, which its help explains; ``given`` is ``-from``."""
+
+    output: Path
+    subword: str = "bpe"
+    merges: int = 32_000
+    joint_bpe: bool = False
+    max_tokens: int = 80
+    seed: int = 1
+    keep_order: bool = False
+    given: Path | None = None
+    mirror: str | None = None
+    checksums: Path | None = None
+    tries: int = 6
+    workers: int = 1
+    keep_work: bool = False
+    redo: bool = False
+
+    @property
+    def plain(self) -> bool:
+        """Whether sentences stay as they are, for sentencepiece, instead of being tokenised."""
+        return self.subword == "sentencepiece"
+
+    @property
+    def order(self) -> int | None:
+        """The seed of the training sentences' order, None for the order of the corpora."""
+        return None if self.keep_order else self.seed
+
+    def of_data(self) -> dict[str, Any]:
+        """Return the options on which the prepared data depends."""
+        names = ("subword", "merges", "joint_bpe", "max_tokens")
+        return {name: getattr(self, name) for name in names} | {"seed": self.order}

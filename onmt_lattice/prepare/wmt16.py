@@ -2,163 +2,191 @@
 
 What Google's NMT tutorial does in ``wmt16_en_de.sh``, for the English side: the tutorial's
 corpora, Moses tokens, pairs of 1 to 80 tokens, 32,000 merges, newstest2013 to validate on and
-newstest2014 to test on. Each step is noted in the manifest and done once.
+newstest2014 to test on. Each step is recorded in the manifest and done once.
 """
 
 from __future__ import annotations
 
 import sys
-import time
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack, suppress
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 
 import yaml
+from tqdm import tqdm
 
-from onmt_lattice.prepare.archive import read_lines
-from onmt_lattice.prepare.collection import Collection
-from onmt_lattice.prepare.manifest import Facts, Manifest, Step, key, sole_user, write_changed
-from onmt_lattice.prepare.options import MODEL_FILES, Options
-from onmt_lattice.prepare.sources import ARCHIVES, TESTS, VALIDATION, Text, members
-from onmt_lattice.prepare.subword import learn_bpe, learn_pieces
-from onmt_lattice.prepare.texts import in_order, read_text, shuffled, write_text, write_training
-from onmt_lattice.prepare.tokens import Tokens, report
-
-TEXTS = {"valid": VALIDATION, **TESTS}
+from onmt_lattice.files import output_stream, write_lines
+from onmt_lattice.locks import only_user
+from onmt_lattice.prepare.archives import Archives, read_sums
+from onmt_lattice.prepare.manifest import Facts, Manifest, Step, write_changed
+from onmt_lattice.prepare.moses import clean, tokeniser
+from onmt_lattice.prepare.parallel import map_batches
+from onmt_lattice.prepare.sources import MODEL_FILES, TEXTS, TRAINING, Options
+from onmt_lattice.prepare.subword import learn_bpe, learn_pieces, segment
+from onmt_lattice.prepare.texts import in_order, read_lines, read_sentences, shuffled
 
 
 def prepare(options: Options) -> Manifest:
-    """Prepare the data in ``options.output``, or do what is left to do; return the manifest.
+    """Prepare the data in ``options.output``, or finish what is there; return the manifest.
 
     Raises:
-        UserError: for archives that cannot be had, are broken or not what they should be, for
+        UserError: for archives that are not available, damaged or not what they should be, for
             pairs that are not aligned, and for a folder that was prepared with other options.
     """
-    with sole_user(options.output):
-        preparation = _Preparation(options)
-        preparation.run()
-        return preparation.manifest
+    with only_user(options.output):
+        recipe = _Recipe(options)
+        recipe.run()
+        return recipe.manifest
 
 
-class _Preparation:
-    """The steps and how they hang together: archives, tokens, model, training text, texts.
-
-    A step's key holds the keys of the steps before it, so that all keys are known at once and
-    what is current need not be made to know it.
-    """
+class _Recipe:
+    """The steps: survey the archives, tokenise and clean, learn, shuffle and segment, texts."""
 
     def __init__(self, options: Options) -> None:
-        out = self._out = options.output
-        self._options = options
-        self.manifest = Manifest(out)
-        self._collection = Collection(options, self.manifest)
-        self._archives = {name: self._collection.facts(name, members(name)) for name in ARCHIVES}
-        self._tokens = Tokens(options, self.manifest, self._collection, self._archives)
-        self._model = out / MODEL_FILES[options.subword]
-        self._steps = self._plan()
-
-    def _plan(self) -> dict[str, Step]:
-        options, out = self._options, self._out
-        tokens = key([step.key for step in self._tokens.steps])
-        software = version("sentencepiece" if options.plain else "subword-nmt")
-        order = options.order if options.plain else None  # BPE learns from all, in any order
-        model = key(tokens, options.merges, order, software)
-        training = (out / "train.en", out / "vocab.txt")
-        steps = [
-            Step("model", model, (self._model,)),
-            Step("train", key(model, options.order), training),
-            *(self._text_step(name, text, model) for name, text in TEXTS.items()),
-        ]
-        return {step.name: step for step in steps}
-
-    def _text_step(self, name: str, text: Text, model: str) -> Step:
-        names = [f"{name}.en"]
-        if self._options.plain and name != "valid":
-            names.append(f"{name}.pieces.en")
-        under = key(model, self._archives[text.archive]["sha256"], text)
-        return Step(name, under, tuple(self._out / n for n in names))
+        self.options, self.folder = options, options.output
+        self.manifest = Manifest(self.folder)
+        self.archives = Archives(self.manifest, options.given, options.mirror, options.tries)
+        facts = self.archives.survey(read_sums(options.checksums) if options.checksums else {})
+        digests = {name: archive["sha256"] for name, archive in facts.items()}
+        self.pairs = {n: facts[c.archive]["lines"][c.members[0]] for n, c in TRAINING.items()}
+        plain, sides = options.plain, ("en", "de") if options.joint_bpe else ("en",)
+        self.tokens = tuple(
+            Step(
+                f"tokens/{name}",
+                (digests[corpus.archive], options.max_tokens, plain, sides, version("sacremoses")),
+                partial(self._tokenise, name),
+                tuple(f"work/{name}.{side}" for side in sides),
+            )
+            for name, corpus in TRAINING.items()
+        )
+        software = version("sentencepiece" if plain else "subword-nmt")
+        order = options.order if plain else None  # BPE learns from all sentences, in any order
+        depends, file = (options.merges, order, software), MODEL_FILES[options.subword]
+        self.model = Step("model", depends, self._learn, (file,), self.tokens)
+        files, needs = ("train.en", "vocab.txt"), (*self.tokens, self.model)
+        self.train = Step("train", options.order, self._segment, files, needs)
+        self.texts = tuple(
+            Step(
+                name,
+                digests[text.archive],
+                partial(self._text, name),
+                (f"{name}.en", *([f"{name}.pieces.en"] if plain and name != "valid" else [])),
+                (self.model,),
+            )
+            for name, text in TEXTS.items()
+        )
 
     def run(self) -> None:
         """Do every step that is not current."""
-        steps, once = self._steps, self.manifest.once
-        planned = [*self._tokens.steps, *steps.values()]
-        self.manifest.begin(planned, self._options.of_data(), self._options.redo)
-        once(steps["model"], self._learn)
-        vocabulary = once(steps["train"], self._segment)["vocabulary"]
-        for name, text in TEXTS.items():
-            once(steps[name], partial(self._text, name, text))
-        self._write_yaml(vocabulary)
-        if not self._options.keep_work:
-            self._tokens.delete()
+        steps = (self.model, self.train, *self.texts)
+        self.manifest.begin([*self.tokens, *steps], self.options.of_data(), self.options.redo)
+        for step in steps:
+            self.manifest.make(step)
+        self._write_yaml()
+        if not self.options.keep_work:
+            for path in self._tokens("en") + self._tokens("de"):
+                path.unlink(missing_ok=True)
+            with suppress(OSError):  # if the user keeps something there
+                (self.folder / "work").rmdir()
 
-    def _learn(self) -> Facts:
-        """Learn the subword model."""
-        options, files = self._options, self._sides()
-        start = time.monotonic()
+    def _tokenise(self, name: str, *files: Path) -> Facts:
+        """Tokenise and clean a corpus; write English and, if there is a second file, German."""
+        path = self.archives.path(TRAINING[name].archive)
+        sides = (read_lines(path, member) for member in TRAINING[name].members)
+        bar = tqdm(zip(*sides, strict=True), name, self.pairs[name], unit=" pairs", disable=None)
+        work = partial(clean, longest=self.options.max_tokens, plain=self.options.plain)
+        dropped, invalid = Counter[str](), list[int]()
+        with ExitStack() as stack:
+            streams = [stack.enter_context(output_stream(str(file))) for file in files]
+            for number, pair in enumerate(map_batches(work, bar, self.options.workers), 1):
+                if not pair.valid:
+                    invalid.append(number)
+                if pair.fault:
+                    dropped[pair.fault] += 1
+                    continue
+                for stream, line in zip(streams, (pair.english, pair.german), strict=False):
+                    stream.write(f"{line}\n".encode())
+        kept = self.pairs[name] - dropped.total()
+        facts = {"pairs": self.pairs[name], "kept": kept, "dropped": dict(dropped)}
+        return facts | ({"lines not UTF-8": invalid} if invalid else {})
+
+    def _learn(self, model: Path) -> Facts:
+        """Learn the subword model on all sides that were tokenised."""
+        options, files = self.options, self._tokens("en") + self._tokens("de")
         if options.plain:
-            sample = shuffled(files, options.order or 0)
-            facts = learn_pieces(sample, options.merges, self._model)
-        else:
-            facts = learn_bpe(in_order(files), options.merges, self._model)
-        unit, count = list(facts.items())[-1]
-        report(f"learned {self._model.name}", count, unit, time.monotonic() - start)
-        return facts
+            return learn_pieces(shuffled(files, options.order or 0), options.merges, model)
+        return learn_bpe(in_order(files), options.merges, model)
 
-    def _segment(self) -> Facts:
-        """Write the training text, in its order, and the vocabulary."""
-        options, files = self._options, self._sides()
-        start = time.monotonic()
-        english = [path for path in files if path.suffix == ".en"]
-        german = [path for path in files if path.suffix == ".de"]
-        lines = in_order(english) if options.keep_order else shuffled(english, options.seed)
-        facts = write_training(
-            lines,
-            in_order(german),
-            self._model,
-            self._steps["train"].files,
-            plain=options.plain,
-            workers=options.workers,
-            total=self._tokens.kept * (1 + options.joint_bpe),
-        )
-        report("segmented", facts["sentences"], "sentences", time.monotonic() - start)
-        return facts
+    def _segment(self, training: Path, vocabulary: Path) -> Facts:
+        """Write the training text, in its order, and the vocabulary: the units of all sides.
 
-    def _sides(self) -> list[Path]:
-        """Return the files of tokenised sentences, having made them."""
-        self._tokens.make()
-        return self._tokens.files("en") + self._tokens.files("de")
+        If plain, the text stays as it is, for OpenNMT-py to segment as it reads. Lines of which
+        the model leaves no unit are dropped.
+        """
+        files, order = self._tokens("en"), self.options.order
+        english = in_order(files) if order is None else shuffled(files, order)
+        sentences, counts = 0, Counter[str]()
+        with output_stream(str(training)) as stream:
+            for line, units in self._segmented(english):
+                if units:
+                    stream.write(f"{line if self.options.plain else units}\n".encode())
+                    sentences += 1
+                    counts.update(units.split(" "))
+        facts = {"sentences": sentences, "units": counts.total()}
+        for _, units in self._segmented(in_order(self._tokens("de"))):
+            counts.update(units.split(" ") if units else [])
+        ranked = sorted(counts.items(), key=lambda item: (-item[1], item[0]))
+        write_lines(vocabulary, (f"{unit}\t{count}" for unit, count in ranked))
+        return facts | {"vocabulary": len(counts)}
 
-    def _text(self, name: str, text: Text) -> Facts:
-        path = self._collection.path(text.archive)
-        sentences = read_text(read_lines(path, text.member), text.member)
-        facts = write_text(sentences, self._model, self._options.plain, self._steps[name].files)
-        if facts["sentences"] != text.sentences:
+    def _segmented(self, lines: Iterable[str]) -> Iterator[tuple[str, str]]:
+        """Yield each line and its units."""
+        total = sum(self.manifest.facts(step.name)["kept"] for step in self.tokens)
+        bar = tqdm(lines, "segment", total, unit=" lines", disable=None)
+        work = partial(_with_units, model=self.folder / self.model.files[0])
+        return map_batches(work, bar, self.options.workers)
+
+    def _text(self, name: str, *files: Path) -> Facts:
+        """Write a validation or test text: segmented, or if plain as it is, and segmented too."""
+        text, plain = TEXTS[name], self.options.plain
+        sentences = read_sentences(self.archives.path(text.archive), text.member)
+        lines = [" ".join(s.split()) if plain else tokeniser("en")(s) for s in sentences]
+        segmented = segment(lines, self.folder / self.model.files[0])
+        for path, content in zip(files, ([lines] if plain else []) + [segmented], strict=False):
+            write_lines(path, content)
+        if len(lines) != text.sentences:
             print(
-                f"{name}: {facts['sentences']:,} sentences where {text.member} of WMT16 has "
+                f"{name}: {len(lines):,} sentences where {text.member} of WMT16 has "
                 f"{text.sentences:,}; numbers on them do not compare with others'",
                 file=sys.stderr,
             )
-        return facts
+        return {"sentences": len(lines), "units": sum(len(line.split()) for line in segmented)}
 
-    def _write_yaml(self, vocabulary: int) -> None:
+    def _write_yaml(self) -> None:
         """Write what OpenNMT-py needs to know of the data, as a part of its configuration."""
-        out = self._out.resolve()
-        content: Facts = {
-            "data": {
-                corpus: {
-                    "path_src": str(out / f"{corpus}.en"),
-                    "path_tgt": str(out / f"{corpus}.en"),
-                }
-                | ({"transforms": ["sentencepiece"]} if self._options.plain else {})
-                for corpus in ("train", "valid")
-            },
-            "src_vocab": str(out / "vocab.txt"),
-            "src_vocab_size": vocabulary,
-            "share_vocab": True,
-        }
-        if self._options.plain:
-            model = str(out / self._model.name)
+        folder, plain = self.folder.resolve(), self.options.plain
+        content: Facts = {"data": {}}
+        for name in ("train", "valid"):
+            paths = dict.fromkeys(("path_src", "path_tgt"), str(folder / f"{name}.en"))
+            content["data"][name] = paths | ({"transforms": ["sentencepiece"]} if plain else {})
+        content["src_vocab"] = str(folder / "vocab.txt")
+        content["src_vocab_size"] = self.manifest.facts("train")["vocabulary"]
+        content["share_vocab"] = True
+        if plain:
+            model = str(folder / self.model.files[0])
             content |= {"src_subword_model": model, "tgt_subword_model": model}
         head = "# Written by `onmt_lattice prepare wmt16`: where the data is.\n"
         text = yaml.safe_dump(content, sort_keys=False, allow_unicode=True)
-        write_changed(self._out / "data.yaml", head + text)
+        write_changed(self.folder / "data.yaml", head + text)
+
+    def _tokens(self, side: str) -> list[Path]:
+        """Return the files of tokens of one side, "en" or "de", in the order of the corpora."""
+        files = (file for step in self.tokens for file in step.files)
+        return [self.folder / file for file in files if file.endswith(f".{side}")]
+
+
+def _with_units(lines: list[str], model: Path) -> list[tuple[str, str]]:
+    return list(zip(lines, segment(lines, model), strict=True))

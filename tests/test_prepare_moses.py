@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from onmt_lattice.prepare.tokenise import tokeniser
+from onmt_lattice.prepare.moses import clean, tokeniser
 
 # What tokenizer.perl -q -l en of mosesdecoder (master, 2019 and after) prints under Perl 5.36.
 ENGLISH = [
@@ -103,36 +103,82 @@ GERMAN = [
 ]
 
 
-@pytest.mark.parametrize(("line", "tokens"), ENGLISH)
-def test_english_is_tokenised_as_moses_does(line: str, tokens: str) -> None:
-    assert tokeniser("en")(line) == tokens
+@pytest.mark.parametrize(
+    ("language", "line", "tokens"),
+    [("en", *case) for case in ENGLISH] + [("de", *case) for case in GERMAN],
+)
+def test_tokens_are_those_of_moses(language: str, line: str, tokens: str) -> None:
+    assert tokeniser(language)(line) == tokens
 
 
-@pytest.mark.parametrize(("line", "tokens"), GERMAN)
-def test_german_is_tokenised_as_moses_does(line: str, tokens: str) -> None:
-    assert tokeniser("de")(line) == tokens
-
-
-lines = st.text(st.characters(codec="utf-8", exclude_characters="\n"), max_size=40)
-
-
-@given(line=lines, language=st.sampled_from(["en", "de"]))
+@given(
+    line=st.text(st.characters(codec="utf-8", exclude_characters="\n"), max_size=40),
+    language=st.sampled_from(["en", "de"]),
+)
 @settings(max_examples=300, derandomize=True, deadline=None)
-def test_tokens_are_parted_by_single_spaces_and_hold_no_special_character(
-    line: str, language: str
-) -> None:
-    tokens = tokeniser(language)(line)
-    assert tokens.split() == (tokens.split(" ") if tokens else [])
-    assert not set("<>|[]'\"") & set(tokens)
-
-
-@given(line=lines, language=st.sampled_from(["en", "de"]))
-@settings(max_examples=300, derandomize=True, deadline=None)
-def test_every_visible_character_stays_in_its_place(line: str, language: str) -> None:
+def test_tokens_are_the_visible_characters_in_their_order(line: str, language: str) -> None:
     def visible(text: str) -> str:
         return re.sub(r"[\s\x00-\x1f]", "", text)
 
+    tokens = tokeniser(language)(line)
+    assert tokens.split() == (tokens.split(" ") if tokens else [])
+    assert not set("<>|[]'\"") & set(tokens)
     # Every & that tokens hold begins an entity that the tokeniser wrote.
     entity = re.compile(r"&(?:amp|lt|gt|quot|apos|#124|#91|#93);")
-    tokens = tokeniser(language)(line)
     assert visible(entity.sub(lambda e: unescape(e.group()), tokens)) == visible(line)
+
+
+# clean-corpus-n.perl
+
+
+def fault(english: str, german: str, longest: int = 80) -> str | None:
+    (result,) = clean([(english.encode(), german.encode())], longest)
+    return result.fault
+
+
+@pytest.mark.parametrize(
+    ("english", "german", "expected"),
+    [
+        (1, 1, None),
+        (80, 80, None),
+        (0, 3, "empty"),
+        (3, 0, "empty"),
+        (81, 80, "too long"),
+        (80, 81, "too long"),
+        (9, 1, None),
+        (10, 1, "lengths apart"),
+        (1, 10, "lengths apart"),
+        (8, 72, None),
+        (8, 73, "lengths apart"),
+    ],
+)
+def test_both_sides_keep_within_the_limits(english: int, german: int, expected: str | None) -> None:
+    assert fault("word " * english, "Wort " * german) == expected
+
+
+def test_tokens_are_counted_not_words_and_none_is_too_long() -> None:
+    assert fault("(a)", "eins zwei drei", longest=3) is None
+    assert fault("(a)", "eins zwei drei", longest=2) == "too long"
+    assert fault("x" * 1000, "ein Wort") is None
+    assert fault("x" * 1001, "ein Wort") == fault("a word", "x" * 1001) == "long word"
+
+
+def test_pairs_come_back_tokenised_or_plain() -> None:
+    pairs = [("It's  \u2028 (done).\r".encode(), "Es ist\u00a0fertig.".encode()), (b" \r", b" ")]
+    assert clean(pairs) == [
+        ("It &apos;s ( done ) .", "Es ist fertig .", None, True),
+        ("", "", "empty", True),
+    ]
+    assert clean(pairs, plain=True) == [
+        ("It's (done).", "Es ist fertig.", None, True),
+        ("", "", "empty", True),
+    ]
+
+
+def test_bytes_that_are_not_utf8_are_replaced_and_reported() -> None:
+    pairs = [("fine \ufffd".encode(), b"gut"), (b"caf\xe9 au", b"Kaffee"), (b"tea", b"Tee\xff")]
+    assert [(pair.english, pair.german, pair.valid) for pair in clean(pairs)] == [
+        ("fine \ufffd", "gut", True),
+        ("caf \ufffd au", "Kaffee", False),
+        ("tea", "Tee \ufffd", False),
+    ]
