@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import random
+import resource
 from collections.abc import Callable
 from pathlib import Path
 
@@ -107,6 +108,20 @@ def test_a_part_of_unknown_origin_is_not_resumed_and_of_another_file_left_alone(
     assert server.asked == [(NAME, None)]
     assert {path.name for path in tmp_path.iterdir()} == {NAME, "b.tgz.0123456789abcdef.part"}
     assert (tmp_path / NAME).read_bytes() == CONTENT
+
+
+def test_a_full_disk_is_named_and_what_was_received_stays(get: Get, waits: list[float]) -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    with miniature.serving({NAME: CONTENT}) as server:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (70_000, hard))
+        try:
+            with pytest.raises(OSError, match=rf"File too large: .*{NAME}\..*\.part"):
+                get(server)
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+        assert get(server) == CONTENT
+    assert server.asked == RESUMED
+    assert waits == []
 
 
 def test_a_busy_server_is_asked_again_later_and_later(get: Get, waits: list[float]) -> None:

@@ -17,6 +17,7 @@ import urllib3
 from tqdm import tqdm
 
 from onmt_lattice.errors import UserError
+from onmt_lattice.files import named_errors
 from onmt_lattice.prepare.manifest import key
 
 _LONGEST_PAUSE = 60  # seconds; pauses double from 1 second, from one failure in a row to the next
@@ -85,7 +86,11 @@ def _receive(url: str, part: Path, size: int | None) -> None:
         answer.raise_for_status()
         start = start if answer.status_code == 206 else 0
         bar = {"total": size, "initial": start, "desc": url.rpartition("/")[2], "disable": None}
-        with part.open("ab") as file, tqdm.wrapattr(file, "write", **bar) as stream:
+        with (
+            named_errors(part),  # as of a full disk
+            part.open("ab") as file,
+            tqdm.wrapattr(file, "write", **bar) as stream,
+        ):
             file.truncate(start)
             shutil.copyfileobj(answer.raw, stream)
 
