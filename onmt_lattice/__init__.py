@@ -1,3 +1,37 @@
 """Text autoencoders for OpenNMT-py whose sentence representation is paid for in bits."""
 
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from onmt_lattice.bitstream.vector_codec import VectorCodec
+    from onmt_lattice.opennmt.trained_model import TrainedModel
+
 __version__ = "0.1.0"
+__all__ = ["VectorCodec", "load"]
+
+
+def load(path: str | os.PathLike[str], batch_size: int = 64, gpu: int = -1) -> TrainedModel:
+    """Return the model of the checkpoint at ``path``, to encode, decode, compress and score with.
+
+    Args:
+        path: a file that ``onmt_lattice train`` or ``quantize`` has written.
+        batch_size: sentences that go through the network at a time.
+        gpu: CUDA device, or −1 for the CPU.
+
+    Raises:
+        UserError: if it is no such file.
+    """
+    from onmt_lattice.opennmt.trained_model import TrainedModel
+
+    return TrainedModel(path, batch_size, gpu)
+
+
+def __getattr__(name: str) -> object:
+    if name != "VectorCodec":  # which needs torch, and is imported at its first use
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from onmt_lattice.bitstream.vector_codec import VectorCodec
+
+    return VectorCodec

@@ -177,7 +177,7 @@ def test_what_cannot_be_encoded_is_refused(
         (("-points", "-continuous"), "not allowed with"),
         (("-continous",), "unknown option 'continous'; did you mean 'continuous'?"),
         (("-gpu", 99), "-gpu 99: no such CUDA device"),
-        (("-model", corpus.test), "not a checkpoint"),
+        (("-model", corpus.test), "is a text"),
     ):
         assert said in mistake(*given, *words)
         assert not output.exists()

@@ -14,7 +14,7 @@ from onmt_lattice.arrays import Rows
 from onmt_lattice.errors import UserError, unknown_name
 from onmt_lattice.noise import SentenceNoise
 from onmt_lattice.opennmt import plugin
-from onmt_lattice.opennmt.checkpoint import load_autoencoder
+from onmt_lattice.opennmt.checkpoint import LoadedAutoencoder, load_autoencoder
 from onmt_lattice.opennmt.scoring import Scorer
 from onmt_lattice.opennmt.sentences import (
     Sentence,
@@ -43,7 +43,7 @@ class SentenceVectors:
     or noise of a sentence comes of ``seed`` and its line number alone, as in ``translate``.
 
     Args:
-        model: a checkpoint.
+        model: a checkpoint, or what was loaded from one.
         kind: of the rows.
         seed: of dither and noise, from 0 to 2³² − 1.
         batch_size: sentences at a time.
@@ -58,7 +58,7 @@ class SentenceVectors:
 
     def __init__(
         self,
-        model: str | os.PathLike[str],
+        model: str | os.PathLike[str] | LoadedAutoencoder,
         kind: str = QUANTIZED,
         seed: int = 0,
         batch_size: int = 64,
@@ -67,7 +67,9 @@ class SentenceVectors:
         if kind not in KINDS:
             raise unknown_name("kind of vectors", kind, KINDS)
         plugin.install()
-        self._loaded = load_autoencoder(model, gpu)
+        if not isinstance(model, LoadedAutoencoder):
+            model = load_autoencoder(model, gpu)
+        self._loaded = model
         self._pipe = trained_transforms(self._loaded)
         self._scorer = Scorer(self._loaded, seed, batch_size)
         self._bottleneck = self._loaded.model.encoder.bottleneck

@@ -1,0 +1,91 @@
+"""A trained model for programs says what the commands say."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import pytest
+from conftest import Corpus
+
+import onmt_lattice as ol
+from onmt_lattice.errors import UserError
+from onmt_lattice.opennmt.evaluate import EvaluateOptions, evaluate
+from onmt_lattice.opennmt.trained_model import TrainedModel
+
+SENTENCES = ["the old baker sleeps", "", "a zyzzyva  sees ", "the dogs run"]
+
+
+@pytest.fixture(scope="module")
+def model(trained: Callable[[str], Path]) -> TrainedModel:
+    return ol.load(trained("lattice_a2"))
+
+
+def test_scores_are_those_of_evaluate(
+    model: TrainedModel, trained: Callable[[str], Path], corpus: Corpus
+) -> None:
+    lines = corpus.test.read_text(encoding="utf-8").split("\n")[:-1]
+    scores = model.score(lines)
+    e = evaluate(EvaluateOptions(str(trained("lattice_a2")), str(corpus.test)))
+    assert len(scores.rate_bits) == len(lines) and np.isnan(scores.nll_bits[0])
+    assert np.nanmean(scores.rate_bits) == pytest.approx(e.rate.sentence)
+    assert np.nanmean(scores.nll_bits) == pytest.approx(e.nll.sentence)
+
+
+def test_vectors_and_points_say_the_same_sentences(model: TrainedModel) -> None:
+    vectors, points = model.encode(SENTENCES), model.encode(SENTENCES, points=True)
+    assert vectors.dtype == np.float32 and points.dtype == np.int64
+    assert np.isnan(vectors[1]).all() and not np.isnan(vectors[[0, 2, 3]]).any()
+    said = model.decode(vectors)
+    assert said == model.decode(points) and said[1] == ""
+    back = model.decompress(model.compress(SENTENCES))
+    assert [line == "" for line in back] == [line == "" for line in SENTENCES]
+    assert len(model.decode(vectors, beam_size=2, max_length=3)) == 4
+
+
+def test_lossless_bytes_are_the_very_sentences(model: TrainedModel) -> None:
+    data = model.compress(SENTENCES, lossless=True, seed=5)
+    assert model.decompress(data) == SENTENCES
+    assert model.compress(["", " \r"], lossless=True) != data
+    assert model.decompress(model.compress(["", " \r"], lossless=True)) == ["", " \r"]
+
+
+def test_threads_may_share_a_model(model: TrainedModel) -> None:
+    alone = model.encode(SENTENCES)
+    with ThreadPoolExecutor(4) as pool:
+        for found in pool.map(model.encode, [SENTENCES] * 8):
+            np.testing.assert_array_equal(found, alone)
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ("a dog", "'a dog': expected a list of sentences"),
+        ([1], "expected a list of sentences, each a str"),
+        ([], "no sentences: expected one or more"),
+        (["a", "b\nc"], "sentence 2 has a line feed in it"),
+    ],
+)
+def test_what_is_no_list_of_sentences(model: TrainedModel, given: list[str], message: str) -> None:
+    for work in (model.encode, model.compress, model.score):
+        with pytest.raises(UserError) as error:
+            work(given)
+        assert message in str(error.value)
+
+
+def test_vectors_of_another_width(model: TrainedModel) -> None:
+    with pytest.raises(UserError, match=r"shape \(2, 3\).*expected \(N, "):
+        model.decode(np.zeros((2, 3)))
+
+
+def test_the_import_is_light() -> None:
+    code = "import sys, onmt_lattice as ol; ol.load; print({'torch', 'numpy'} & sys.modules.keys())"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "set()\n"
+    assert set(ol.__all__) == {"VectorCodec", "load"} and ol.VectorCodec.fit
+    with pytest.raises(AttributeError):
+        ol.nothing  # noqa: B018
