@@ -164,7 +164,7 @@ class VectorCodec:
         shapes = [(), rows.shape[1:]] if name == "noise" else [()]
         if tolerated.shape not in shapes or not (np.isfinite(tolerated) & (tolerated > 0)).all():
             expected = " or ".join("a number" if not s else f"{s[0]} of them" for s in shapes)
-            raise UserError(f"{name} {value}: expected {expected}, above 0")
+            raise UserError(f"{name} {value!r}: expected {expected}, above 0")
         if name == "noise":
             return cls(*fitting.additive(np.broadcast_to(tolerated, rows.shape[1:])))
         search = fitting.for_bits if name == "bits" else fitting.for_error
@@ -353,13 +353,13 @@ class _Fitting:
         chosen = np.random.default_rng(seed).permutation(len(rows))[:FITTED]
         self.sample = np.stack([np.asarray(rows[i], np.float64) for i in np.sort(chosen)])
         self.variances, self.directions = self._directions(self.covariance)
-        if not self.variances.max() > 0:
+        if not np.max(self.variances) > 0:
             raise UserError("vectors that are all the same: expected some variance to code")
 
     def additive(self, noise: Floats) -> _Parts:
         """Return the codec whose error is additive, of standard deviations ``noise`` ``(d,)``."""
         variances, directions = self._directions(self.covariance / np.outer(noise, noise))
-        kept = variances > SMALLEST * variances.max()
+        kept = variances > SMALLEST * np.max(variances)
         encode = directions[:, kept] / noise[:, None]
         decode = directions[:, kept].T * noise
         return self._codec(encode, decode, np.ones(kept.sum()))[0]
@@ -372,7 +372,7 @@ class _Fitting:
 
     def for_bits(self, bits: float) -> _Parts:
         """Return the codec whose mean is ``bits`` per vector."""
-        top = math.log2(self.variances.max()) - 1e-3
+        top = math.log2(np.max(self.variances)) - 1e-3
         log_level = top - 2 * bits / len(self.variances)
         slope, nearest, steps = 0.0, None, list[tuple[float, float]]()
         for _ in range(SEARCHES):
