@@ -82,10 +82,11 @@ def frozen() -> dict[str, bytes]:
 
 
 def digest() -> str:
-    """Return a digest of all that the frozen blocks decode to."""
+    """Return a digest of all that the frozen blocks decode to, and of what is written today."""
     found, every = hashlib.sha256(), goldens()
     for name, data in frozen().items():
         found.update(every[name].decode(data).numpy().astype("<i8").tobytes())
+        found.update(every[name].encode())
     return found.hexdigest()
 
 

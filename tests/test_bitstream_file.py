@@ -19,6 +19,7 @@ from onmt_lattice.bitstream.file import (
     TextFile,
     section_name,
 )
+from onmt_lattice.bitstream.places import pack_places, read_places
 from onmt_lattice.bitstream.varint import pack_number
 
 HEADER = Header(b"\xde\xad\xbe\xef", Mode.LOSSY, 2, 7, 10, 100, 600)
@@ -161,7 +162,7 @@ def test_what_a_file_declares_sets_nothing_aside(lines: int, block_bits: int) ->
 def test_spliced_and_mutated_files_are_refused() -> None:
     other = packed(HEADER, [{**block, Section.POINTS: b"other"} for block in BLOCKS])
     rng = np.random.default_rng(0)
-    for _ in range(2000):
+    for _ in range(500):
         i, j = rng.integers(len(DATA)), rng.integers(len(other))
         changed = bytearray(DATA)
         changed[i : i + rng.integers(5)] = rng.bytes(rng.integers(5))
@@ -169,3 +170,17 @@ def test_spliced_and_mutated_files_are_refused() -> None:
             if stream not in (DATA, other):
                 with pytest.raises(BitstreamError):
                     TextFile(stream)
+
+
+@pytest.mark.parametrize("places", [[], [0], [5], [0, 1, 2], [3, 200, 201, 4000]])
+def test_empty_lines_come_back(places: list[int]) -> None:
+    assert read_places(pack_places(places), 4096) == places
+
+
+def test_an_empty_line_beyond_the_block_is_refused() -> None:
+    data = pack_places([3, 7])
+    assert read_places(data, 8) == [3, 7]
+    with pytest.raises(AlteredBitstream, match="an empty line 8 of 7"):
+        read_places(data, 7)
+    with pytest.raises(TruncatedBitstream):
+        read_places(data + b"\xff", 8)

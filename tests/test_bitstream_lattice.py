@@ -1,7 +1,4 @@
-import hashlib
 import math
-import subprocess
-import sys
 
 import numpy as np
 import pytest
@@ -17,18 +14,20 @@ from onmt_lattice.bitstream import (
 )
 from onmt_lattice.bitstream.coder import Coder, Reader
 from onmt_lattice.bitstream.container import unpack
+from onmt_lattice.bitstream.line import GRID, scale_grid
 from onmt_lattice.codes import make_code
 from onmt_lattice.errors import UserError
 from onmt_lattice.lattices import make_lattice
-from onmt_lattice.noise import StreamNoise
+from onmt_lattice.noise import SentenceNoise, StreamNoise
 
-NAMES = [
-    *("Z", "A2", "A3", "A3*", "D4", "D4*", "E8", "BW16", "Leech", "E8^2"),
-    *("conv16-96", "conv64-96", "conv9-96", "conv25-96"),
-]
+NAMES = ["Z", "A2", "A3*", "D4", "E8", "BW16", "Leech", "E8^2", "conv16-96", "conv9-96"]
 CODES = [*((name, "discrete_gaussian") for name in NAMES), ("Z", "convolved_gaussian")]
 every_code = pytest.mark.parametrize("name, code", CODES)
 KEY = DitherKey(3, tuple(range(10, 50)))
+GRID_LATTICES = [
+    *("Z", "A2", "A3", "A3*", "A7*", "D3*", "D4", "D4*", "D5", "D16", "E8", "BW16", "Leech"),
+    *("conv4-96", "conv64-500", "conv1024-96", "conv9-96", "conv25-96"),
+]
 
 
 def generator() -> torch.Generator:
@@ -72,7 +71,7 @@ def ideal_bits(codec: LatticeCodec, points: Tensor, key: DitherKey) -> Tensor:
 
 
 @every_code
-@pytest.mark.parametrize("scale", [0.01, 0.3, 1.0, 2.0, 30.0, 1000.0, None])
+@pytest.mark.parametrize("scale", [0.01, 1.0, 1000.0, None])
 def test_points_come_back_at_their_price(name: str, code: str, scale: float | None) -> None:
     codec = codec_on(name, code, None if scale is None else math.log(scale))
     points = drawn(codec, KEY)
@@ -84,30 +83,39 @@ def test_points_come_back_at_their_price(name: str, code: str, scale: float | No
     assert codec.bits(points, KEY) == pytest.approx(ideal, rel=1e-3, abs=0.5)
 
 
-@every_code
-def test_each_point_has_its_own_price(name: str, code: str) -> None:
-    codec = codec_on(name, code, 0.0)
-    one = DitherKey(3, (7,))
-    for _ in range(3):
-        points = drawn(codec, one)
-        ideal = float(ideal_bits(codec, points, one).sum())
-        assert codec.bits(points, one) == pytest.approx(ideal, rel=1e-3, abs=0.02)
-        one = DitherKey(3, (one.indices[0] + 1,))
+@pytest.mark.parametrize("name", ["Z", "A2", "A3*", "D4", "E8", "BW16", "Leech", "conv16-96"])
+def test_dither_is_uniform_modulo_the_lattice(name: str) -> None:
+    codec = codec_on(name, "discrete_gaussian", 0.0)
+    u = codec.dither(DitherKey(0, tuple(range(100))))
+    assert u.shape == (100, *codec.shape)
+    squares = (u - codec.code.lattice.nearest_point(u)).square().mean(-1).flatten()
+    error = float(squares.std()) / len(squares) ** 0.5
+    assert float(squares.mean()) == pytest.approx(1, abs=4 * error + 2e-3)
 
 
-@every_code
-@pytest.mark.parametrize("scale", [0.01, 1.0, 1000.0])
-def test_outliers_cost_bits_and_nothing_else(name: str, code: str, scale: float) -> None:
-    codec = codec_on(name, code, math.log(scale))
-    lattice = codec.code.lattice
-    x = codec.dither(KEY)
-    x += torch.randn(x.shape, generator=generator(), dtype=torch.float64) * scale
-    x[::3] += 10.0 ** torch.randint(1, 12, x[::3].shape, generator=generator())
-    x[1, 0] = -1e11
-    points = lattice.nearest_point(x)
-    data = codec.encode(points, KEY)
-    torch.testing.assert_close(codec.decode(data, KEY), points, rtol=1e-15, atol=1e-9)
-    assert 8 * len(data) < codec.bits(points, KEY) + 200
+def test_dither_is_the_leading_bits_of_the_noise_there_is() -> None:
+    key = DitherKey(2**63 + 5, (0, 7, 2**64 - 1))
+    noise = SentenceNoise(key.seed, list(key.indices))
+    uniforms = noise.uniform(torch.zeros(3, 1, dtype=torch.float64), 40)
+    assert key.steps(40).tolist() == (uniforms * 2**20).floor().long().tolist()
+
+
+@pytest.mark.parametrize("name", GRID_LATTICES)
+def test_no_libm_decides_on_the_grid_of_scales(name: str) -> None:
+    """Logarithms that are wrong in the last of 40 bits still round to the same steps."""
+    lattice = make_lattice(name).with_second_moment(1.0)
+    steps = np.log2(lattice.coding_order.units * lattice.scale) * (GRID * 2**10)
+    assert np.abs(steps - np.floor(steps) - 0.5).min() > 1e-6
+
+
+def test_scales_come_to_their_nearest_step() -> None:
+    log_s = np.linspace(-8, 16, 101)
+    for name in ("Z", "A2", "Leech"):
+        lattice = make_lattice(name)
+        units = lattice.coding_order.units
+        grid = scale_grid(np.tile(log_s[:, None], len(units)), units)
+        back = grid * math.log(2) / GRID + np.log(units)
+        assert np.abs(back - log_s[:, None]).max() <= math.log(2) / GRID * (0.5 + 2**-10)
 
 
 def test_a_sentence_may_be_empty_of_others_and_a_text_of_sentences() -> None:
@@ -163,7 +171,7 @@ def test_altered_streams_are_refused() -> None:
     one, other = DitherKey(3, (1,)), DitherKey(3, (2,))
     data, spliced = (codec.encode(drawn(codec, key), key) for key in (one, other))
     rng = np.random.default_rng(0)
-    for _ in range(2000):
+    for _ in range(500):
         changed = bytearray(data)
         changed[rng.integers(8, len(data))] ^= 1 << rng.integers(8)
         at = rng.integers(1, len(data))
@@ -185,58 +193,3 @@ def test_symbols_that_no_encoder_wrote_end_in_the_exception_or_in_points() -> No
             except AlteredBitstream:
                 continue
             assert found.shape == (1, 96)
-
-
-CHILD = """
-import sys, torch
-from onmt_lattice.bitstream import DitherKey, LatticeCodec
-from onmt_lattice.codes import make_code
-from onmt_lattice.lattices import make_lattice
-torch.set_num_threads(2)
-for line in sys.stdin:
-    name, data = line.split()
-    lattice = make_lattice(name).with_second_moment(1.0)
-    log_s = torch.zeros(96 // lattice.dim, lattice.dim)
-    codec = LatticeCodec(make_code("discrete_gaussian", lattice), log_s)
-    key = DitherKey(3, tuple(range(10, 50)))
-    points = codec.decode(bytes.fromhex(data), key)
-    print(codec.encode(points, key).hex())
-"""
-
-
-def test_another_process_with_other_threads_reads_and_writes_the_same() -> None:
-    streams = []
-    for name in ("Z", "A2", "Leech", "conv64-96"):
-        codec = codec_on(name, "discrete_gaussian", 0.0)
-        streams.append(f"{name} {codec.encode(drawn(codec, KEY), KEY).hex()}")
-    environment = {"OMP_NUM_THREADS": "2", "MKL_CBWR": "COMPATIBLE", "NUMBA_NUM_THREADS": "1"}
-    environment |= {"ATEN_CPU_CAPABILITY": "default", "NUMBA_CPU_NAME": "generic"}
-    child = subprocess.run(
-        [sys.executable, "-c", CHILD],
-        input="\n".join(streams),
-        env=environment | {"PYTHONPATH": ":".join(sys.path)},
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    assert child.stdout.split() == [stream.split()[1] for stream in streams]
-
-
-GOLDEN = {
-    ("Z", "convolved_gaussian"): "a197741aa6c7b54e",
-    ("Z", "discrete_gaussian"): "91a6fa82a5ec5eb7",
-    ("A3*", "discrete_gaussian"): "d924ee9bc89469c0",
-    ("Leech", "discrete_gaussian"): "ab215f47b1c8cd81",
-    ("conv9-96", "discrete_gaussian"): "eb623ff61f6e5f77",
-}
-
-
-@pytest.mark.parametrize("name, code", GOLDEN)
-def test_streams_are_those_of_the_first_version(name: str, code: str) -> None:
-    """All of what is coded is computed from integers: the same on any machine."""
-    lattice = make_lattice(name).with_second_moment(1.0)
-    shape = (96 // lattice.dim, lattice.dim)
-    codec = LatticeCodec(make_code(code, lattice), torch.arange(96).view(shape) % 23 / 4 - 2.1)
-    coordinates = torch.arange(len(KEY.indices) * 96).view(-1, *shape).square() % 7 - 3
-    data = codec.encode(lattice.point(coordinates), KEY)
-    assert hashlib.sha256(data).hexdigest()[:16] == GOLDEN[name, code]

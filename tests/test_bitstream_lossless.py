@@ -111,7 +111,7 @@ LINE = st.one_of(
 
 
 @pytest.mark.parametrize("segmentation", SEGMENTATIONS)
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(lines=st.lists(LINE, max_size=6))
 def test_any_lines_come_back(segmentation: Segmentation, lines: list[bytes]) -> None:
     assert read(written(lines, segmentation), len(lines), segmentation) == lines
@@ -188,7 +188,7 @@ def changed(sections: Sections, rng: random.Random) -> Sections:
 def test_altered_sections_end_in_an_exception() -> None:
     lines, rng = [line for line, _ in KINDS[:8]] * 3, random.Random(0)
     sections = written(lines, Whitespace())
-    for _ in range(150):
+    for _ in range(60):
         altered = changed(sections, rng)
         try:
             found = read(altered, len(lines), Whitespace())

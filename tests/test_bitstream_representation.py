@@ -16,12 +16,11 @@ from onmt_lattice.noise import StreamNoise
 
 FRAME = 24  # bytes of a file of 1,000 sentences around their points; see test_bitstream_file
 DIM = 90  # which the dimensions of most lattices do not divide
-KEY = DitherKey(3, tuple(range(10, 1010)))
-LATTICES = ("A2", "A3*", "D4", "E8", "BW16", "Leech", "E8^2", "conv16", "conv64", "conv9-96")
+KEY = DitherKey(3, tuple(range(10, 410)))
+LATTICES = ("A2", "A3*", "E8", "Leech", "E8^2", "conv16", "conv9-96")
 CODED: dict[str, tuple[str, dict[str, object]]] = {
     **{name: ("lattice", {"lattice": name}) for name in ("Z", *LATTICES)},
     "Z discrete": ("lattice", {"lattice": "Z", "lattice_code": "discrete_gaussian"}),
-    "scalar 2": ("ste_scalar", {"levels": 2}),
     "scalar 8": ("ste_scalar", {"levels": 8}),
     "vector": ("ste_vector", {"levels": 5, "vector_dim": 3}),
 }
@@ -29,7 +28,7 @@ coded = pytest.mark.parametrize("name", CODED)
 
 
 def trained(name: str, least: float = -0.3) -> tuple[Bottleneck, Tensor]:
-    """Return a bottleneck with parameters as training leaves them, and X of 1,000 sentences.
+    """Return a bottleneck with parameters as training leaves them, and X of 400 sentences.
 
     Scales s, of signal and noise, are from exp(``least``) to 4.5 times the noise, in no order.
     """
@@ -159,7 +158,7 @@ def test_what_has_no_code_is_refused_with_reason_and_cure(
         representation_codec(make_bottleneck(name, 16, **options))
 
 
-@pytest.mark.parametrize("lattice", [*LATTICES, "Z", "Z^4"])
+@pytest.mark.parametrize("lattice", ["E8", "conv16", "Z", "Z^4"])
 @pytest.mark.parametrize("code", ["auto", *code_names()])
 def test_a_lattice_is_said_to_have_a_code_where_there_is_a_codec(lattice: str, code: str) -> None:
     options = {"lattice": lattice, "lattice_code": code}

@@ -14,9 +14,8 @@ from onmt_lattice.codes import make_code
 from onmt_lattice.lattices import make_lattice
 
 LATTICES = [
-    *("Z", "A2", "A3", "A3*", "A7", "A7*", "D4", "D4*", "D5", "E8", "BW16", "Leech", "E8^2"),
-    *("conv4-24", "conv16-24", "conv64-24", "conv256-40", "conv1024-40"),
-    *("conv9-24", "conv81-40", "conv729-40", "conv25-40"),
+    *("Z", "A2", "A3", "A3*", "A7*", "D4", "D4*", "D5", "E8", "BW16", "Leech", "E8^2"),
+    *("conv4-24", "conv64-24", "conv1024-40", "conv9-24", "conv729-40", "conv25-40"),
 ]
 CODES = [*((name, "discrete_gaussian") for name in LATTICES), ("Z", "convolved_gaussian")]
 SCALES = np.logspace(-2, 3, 11)  # of prior and of what is quantized
@@ -42,14 +41,15 @@ def test_points_come_back_exactly(name: str, code: str, points: int) -> None:
     found = lattice.nearest_point(x + codec.dither(key))
     units = torch.from_numpy(codec.units).repeat(lattice.dim // len(codec.units))
     exact = (found / units).round()
-    decoded = codec.decode(codec.encode(exact * units, key), key)
-    assert torch.equal(decoded, exact * units)
+    data = codec.encode(exact * units, key)
+    assert torch.equal(codec.decode(data, key), exact * units)
     assert exact.abs().max() > 1e9  # there were outliers
+    assert 8 * len(data) < 1.001 * codec.bits(exact * units, key) + 200  # and they cost bits only
 
 
 @pytest.mark.parametrize("points", POINTS)
-@pytest.mark.parametrize("entries", [2, 3, 16, 300])
-@pytest.mark.parametrize("scale", [0.01, 1.0, 1000.0])
+@pytest.mark.parametrize("entries", [2, 3, 300])
+@pytest.mark.parametrize("scale", [0.01, 1000.0])
 def test_symbols_come_back_exactly(entries: int, scale: float, points: int) -> None:
     rng = np.random.default_rng(0)
     codec = CategoricalCodec(torch.from_numpy(scale * rng.standard_normal((10, entries))))

@@ -18,19 +18,17 @@ from onmt_lattice.codes import (
     DiscreteGaussianCode,
     code_names,
     make_code,
-    register_code,
 )
-from onmt_lattice.codes.convolved_gaussian import log1mexp, log_ndtr, log_normal_interval
-from onmt_lattice.errors import UserError
-from onmt_lattice.lattices import Lattice, lattice_names, make_lattice
+from onmt_lattice.codes.convolved_gaussian import log_normal_interval
+from onmt_lattice.lattices import Lattice, make_lattice
 from onmt_lattice.noise import SentenceNoise, StreamNoise
 
 F64 = torch.float64
 CONVOLVED, DISCRETE = "convolved_gaussian", "discrete_gaussian"
-SMALL = [*(name for name in lattice_names() if make_lattice(name).dim <= 24), "conv4-8"]
+SMALL = ["Z", "A2", "A3*", "D4", "E8", "BW16", "Leech", "conv4-8"]
 EXACT = [(CONVOLVED, "Z"), *((DISCRETE, name) for name in SMALL)]
 EVERY = [*EXACT, *((CONVOLVED, name) for name in ("A2", "E8"))]
-LAWS = settings(derandomize=True, deadline=None, max_examples=100)
+LAWS = settings(derandomize=True, deadline=None, max_examples=40)
 
 
 class NoNoise:
@@ -74,7 +72,7 @@ def log_prob(code: ScaledCode, y: Tensor) -> Tensor:
 def test_probabilities_sum_to_one_over_the_lattice(code_name: str, name: str) -> None:
     lattice = unit(name)
     high = 0.9 if lattice.dim <= 8 else 0.6  # in 24 dimensions a wide prior reaches 10⁶ points
-    for seed in range(3):
+    for seed in range(2):
         log_s = random_scales(lattice, high / 4, high, seed)
         u = 5 * torch.randn(lattice.dim, generator=generator(seed), dtype=F64)
         y = around(lattice, u, 2 * 25 * high**2)
@@ -109,19 +107,19 @@ def test_the_discrete_code_is_a_gaussian_on_the_shifted_lattice(name: str) -> No
 @pytest.mark.parametrize("name", ["Z", "A2"])
 def test_the_convolved_code_is_the_law_of_the_quantized_prior(name: str) -> None:
     lattice = unit(name)
-    n, draws = lattice.dim, 200_000
+    n, draws = lattice.dim, 50_000
     log_s = random_scales(lattice, 0.8, 2.0)
     u = torch.randn(n, generator=generator(1), dtype=F64)
     prior = torch.randn(draws, n, generator=generator(2), dtype=F64) * log_s.exp()
     z, counts = lattice.coordinates(lattice.nearest_point(prior + u)).unique(
         dim=0, return_counts=True
     )
-    z, share = z[counts > 1000], counts[counts > 1000] / draws
+    z, share = z[counts > 500], counts[counts > 500] / draws
     assert len(z) >= 3
     y = (lattice.point(z) - u).unsqueeze(1)  # (points, 1, n)
     code = ScaledCode(CONVOLVED, lattice, log_s)
     noise = SentenceNoise(0, list(range(len(z))))
-    repeats = [code.log_prob(y, noise)[:, 0].detach().exp() for _ in range(100)]
+    repeats = [code.log_prob(y, noise)[:, 0].detach().exp() for _ in range(40)]
     estimates = torch.stack(repeats)
     error = (share * (1 - share) / draws + estimates.var(0) / len(estimates)).sqrt()
     assert ((estimates.mean(0) - share).abs() < 4 * error).all()
@@ -156,21 +154,14 @@ def test_a_point_reflected_has_the_same_probability(code_name: str, name: str) -
 def test_each_block_is_coded_by_scales_of_its_own(code_name: str, name: str) -> None:
     lattice = unit(name)
     y = 3 * torch.randn(20, 3, lattice.dim, generator=generator(), dtype=F64)
-    scales = [random_scales(lattice, 0.5, 2.0, seed) for seed in range(3)]
-    together = ScaledCode(code_name, lattice, torch.stack(scales), blocks=3)
+    scales = [random_scales(lattice, 0.5, 2.0, seed) for seed in range(2)]
+    scales.append(torch.tensor([0.7], dtype=F64))  # one serves all that it broadcasts to
+    each = torch.stack([s.expand(lattice.dim) for s in scales])
+    together = make_code(code_name, lattice).log_prob(y, each, NoNoise())
     alone = [log_prob(ScaledCode(code_name, lattice, s), y[:, k]) for k, s in enumerate(scales)]
-    torch.testing.assert_close(together.log_prob(y, NoNoise()).detach(), torch.stack(alone, 1))
-
-
-@pytest.mark.parametrize(("code_name", "name"), EXACT)
-def test_one_scale_serves_all_that_it_broadcasts_to(code_name: str, name: str) -> None:
-    lattice = unit(name)
-    y = 3 * torch.randn(20, 2, lattice.dim, generator=generator(), dtype=F64)
-    code, shared = make_code(code_name, lattice), torch.tensor([[-0.5], [0.7]], dtype=F64)
-    each = shared.expand(2, lattice.dim)
-    torch.testing.assert_close(
-        code.log_prob(y, shared, NoNoise()), code.log_prob(y, each, NoNoise())
-    )
+    torch.testing.assert_close(together, torch.stack(alone, 1))
+    shared = make_code(code_name, lattice).log_prob(y[:, 2:], scales[2][None], NoNoise())
+    torch.testing.assert_close(shared, together[:, 2:])
 
 
 @pytest.mark.parametrize(("code_name", "name"), EVERY)
@@ -219,33 +210,11 @@ def test_every_lattice_of_one_dimension_has_the_closed_form(lattice: Lattice) ->
     assert log_prob(code, y).tolist() == pytest.approx(expected)
 
 
-def test_log_ndtr_has_the_values_of_torch_and_a_gradient_in_the_far_tail() -> None:
-    x = torch.tensor([-1e9, -1e5, -30.0, -1.0 - 1e-9, -1.0, 0.0, 3.0, 30.0, 1e9], dtype=F64)
-    x.requires_grad_()
-    value = log_ndtr(x)
-    torch.testing.assert_close(value, torch.special.log_ndtr(x))
-    (gradient,) = torch.autograd.grad(value.sum(), x)
-    expected = [1e9, 1e5 + 1e-5, *torch.autograd.grad(torch.special.log_ndtr(x).sum(), x)[0][2:]]
-    torch.testing.assert_close(
-        gradient, torch.stack([torch.as_tensor(e).double() for e in expected])
-    )
-
-
-def test_log1mexp_at_both_ends() -> None:
-    x = torch.tensor([1e-300, 1e-20, 1e-3, math.log(2), 5.0, 50.0, 1e300], dtype=F64)
-    got = log1mexp(x.requires_grad_())
-    expected = [math.log(1e-300), math.log(1e-20), math.log(-math.expm1(-1e-3)), -math.log(2)]
-    expected += [math.log1p(-math.exp(-5)), -math.exp(-50), 0.0]
-    assert got.tolist() == pytest.approx(expected, rel=1e-14)
-    got.sum().backward()
-    assert x.grad is not None and x.grad.isfinite().all()
-
-
 # Gradients
 
 
 @pytest.mark.parametrize(("code_name", "name"), EVERY)
-@pytest.mark.parametrize("centre", [-1.5, 0.0, 1.5])
+@pytest.mark.parametrize("centre", [-1.5, 1.0])
 def test_gradients_agree_with_finite_differences(code_name: str, name: str, centre: float) -> None:
     lattice = unit(name)
     g = generator()
@@ -277,7 +246,7 @@ def test_the_gradient_in_the_far_tail_is_that_of_the_nearer_edge(
 
 # Extremes
 
-LOG_SCALES = [-1e4, -40.0, -16.0, -8.0, -3.0, 0.0, 3.0, 16.0, 40.0, 1e4]
+LOG_SCALES = [-1e4, -16.0, -8.0, -3.0, 0.0, 3.0, 16.0, 1e4]
 
 
 @pytest.mark.parametrize(("code_name", "name"), EVERY)
@@ -311,7 +280,7 @@ def test_no_codeword_is_shorter_than_nothing(code_name: str, name: str) -> None:
 @pytest.mark.parametrize(("code_name", "name"), EXACT)
 def test_the_rate_tends_to_nothing_with_the_prior_scale(code_name: str, name: str) -> None:
     lattice = unit(name)
-    y = -lattice.sample_dither((500,), generator(), dtype=F64)  # μ = 0
+    y = -lattice.sample_dither((200,), generator(), dtype=F64)  # μ = 0
     rates = torch.stack(
         [
             -log_prob(ScaledCode(code_name, lattice, log_s), y).mean()
@@ -340,7 +309,7 @@ def test_at_the_narrowest_prior_an_idle_coordinate_costs_less_than_1e_7_nats(
 
 
 @pytest.mark.parametrize(("code_name", "name"), EXACT)
-@pytest.mark.parametrize("log_s", [4.0, 8.0, 16.0])
+@pytest.mark.parametrize("log_s", [4.0, 16.0])
 def test_under_a_wide_prior_the_rate_is_the_density_times_the_volume(
     code_name: str, name: str, log_s: float
 ) -> None:
@@ -362,28 +331,10 @@ def test_a_scale_beyond_its_bounds_acts_as_the_bound(code_name: str) -> None:
         assert torch.equal(log_prob(outside, y), log_prob(inside, y))
 
 
-# Registry
+# Names
 
 
 def test_the_names_of_the_codes() -> None:
     assert code_names() == [CONVOLVED, DISCRETE]
     assert isinstance(make_code(CONVOLVED, unit("Z")), ConvolvedGaussianCode)
     assert isinstance(make_code(DISCRETE, unit("Z")), DiscreteGaussianCode)
-
-
-def test_an_unknown_code_is_answered_with_the_list() -> None:
-    with pytest.raises(UserError) as error:
-        make_code("discrete_gausian", unit("Z"))
-    assert str(error.value) == (
-        "unknown lattice code 'discrete_gausian'; did you mean 'discrete_gaussian'? "
-        "(valid: convolved_gaussian, discrete_gaussian)"
-    )
-
-
-def test_a_name_is_taken_only_once() -> None:
-    class Another(DiscreteGaussianCode):
-        name = DISCRETE
-
-    with pytest.raises(ValueError, match="'discrete_gaussian' is registered already"):
-        register_code(Another)
-    assert type(make_code(DISCRETE, unit("Z"))) is DiscreteGaussianCode

@@ -43,7 +43,7 @@ def test_no_block_decodes_as_another_s() -> None:
                     golden.decode(data)
 
 
-def test_other_processes_decode_them_to_the_same() -> None:
+def test_other_processes_read_and_write_the_same() -> None:
     """With another number of threads, and other instructions in torch's and MKL's kernels."""
     path = os.pathsep.join([str(HERE.parent), os.environ.get("PYTHONPATH", "")])
     children = [
