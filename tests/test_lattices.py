@@ -12,11 +12,13 @@ from enumeration import points_within
 
 from onmt_lattice.lattices import Lattice, lattice_names, make_lattice
 from onmt_lattice.lattices.base import FARTHEST
+from onmt_lattice.lattices.trellis import MAX, TrellisLattice
 
-FAMILY_MEMBERS = ["A1", "A4", "A7", "A1*", "A2*", "A5*", "D2", "D3", "D5", "D16", "D2*", "D3*"]
+FAMILY_MEMBERS = ["A1", "A7", "A5*", "D2", "D5", "D16", "D3*"]  # the least, odd, even and large
 CONVOLUTIONAL = ["conv4-8", "conv8-12", "conv9-8"]  # as large as enumeration bears
 LISTED = [name for name in lattice_names() if make_lattice(name).dim <= 24]
-LATTICES = sorted({*LISTED, *FAMILY_MEMBERS, *CONVOLUTIONAL, "D7*", "Z3", "E8^2"})
+LATTICES = sorted({*LISTED, *FAMILY_MEMBERS, *CONVOLUTIONAL, "Z3", "E8^2"})
+DTYPES = [torch.float32, torch.float64]
 SIMULATED_NSM = {"BW16": 5e-5, "Leech": 5e-5}  # what is published is itself an estimate
 FITTED_NSM = 5e-4  # of convolutional lattices, at the least dimensions: see generators.py
 
@@ -114,26 +116,21 @@ def test_scaling(lattice: Lattice, rng: torch.Generator) -> None:
 
 
 @pytest.mark.parametrize("factor", [0.0, -1.0, math.inf, math.nan, 1e-300, 1e300])
-def test_scaled_refuses(lattice: Lattice, factor: float) -> None:
+def test_scaled_refuses(factor: float) -> None:
     with pytest.raises(ValueError, match="expected a positive number"):
-        lattice.scaled(factor)
+        make_lattice("E8").scaled(factor)
 
 
 # ---- the nearest point --------------------------------------------------------------------------
 
 
-def test_nearest_point_is_in_the_lattice(lattice: Lattice, rng: torch.Generator) -> None:
-    x = uniform(lattice, affordable(lattice, 20_000), rng)
-    assert lattice.contains(lattice.nearest_point(x)).all()
-
-
-@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
-@pytest.mark.parametrize("factor", [1.0, 0.7389])
+@pytest.mark.parametrize("dtype", DTYPES)
 def test_the_farthest_points_are_points(
-    lattice: Lattice, rng: torch.Generator, dtype: torch.dtype, factor: float
+    lattice: Lattice, rng: torch.Generator, dtype: torch.dtype
 ) -> None:
+    factor = 0.7389
     lattice = lattice.scaled(factor)
-    x = 2 * torch.rand(500, lattice.dim, generator=rng, dtype=torch.float64) - 1
+    x = 2 * torch.rand(200, lattice.dim, generator=rng, dtype=torch.float64) - 1
     x = (0.999 * factor * FARTHEST[dtype] * x).to(dtype)
     points = lattice.nearest_point(x)
     assert not points.isnan().any() and lattice.contains(points).all()
@@ -144,22 +141,17 @@ def test_the_farthest_points_are_points(
 
 
 def test_no_point_is_nearer(lattice: Lattice, rng: torch.Generator) -> None:
-    x = uniform(lattice, affordable(lattice, 3_000), rng)
+    """A thousand points find a decoder that misses one coset in a hundred, or rounds one wrong."""
+    x = uniform(lattice, affordable(lattice, 1_000), rng)
     nearest = lattice.nearest_point(x)
+    assert lattice.contains(nearest).all()
     assert not owners_of_nearer_points(lattice, x, nearest)
     # The search is able to find: with a little slack it finds every decoded point itself.
     assert len(owners_of_nearer_points(lattice, x, nearest, slack=1e-9)) == len(x)
 
 
-def test_no_neighbour_is_nearer(lattice: Lattice, rng: torch.Generator) -> None:
-    x = uniform(lattice, affordable(lattice, 10_000), rng)
-    error = x - lattice.nearest_point(x)
-    shortest = torch.tensor(shortest_vectors(lattice.name))
-    assert (error @ shortest.T <= shortest[0].square().sum() / 2 + 1e-9).all()
-
-
 def test_translation(lattice: Lattice, rng: torch.Generator) -> None:
-    x = uniform(lattice, affordable(lattice, 2_000), rng)
+    x = uniform(lattice, affordable(lattice, 1_000), rng)
     shift = lattice_points(lattice, len(x), rng)
     moved = lattice.nearest_point(x + shift)
     torch.testing.assert_close(moved, lattice.nearest_point(x) + shift, rtol=0, atol=1e-9)
@@ -167,7 +159,7 @@ def test_translation(lattice: Lattice, rng: torch.Generator) -> None:
 
 def test_ties_are_lattice_points_and_deterministic(lattice: Lattice, rng: torch.Generator) -> None:
     """Midpoints and thirds of lattice points lie on walls and corners of Voronoi cells."""
-    points = lattice_points(lattice, affordable(lattice, 2_000), rng)
+    points = lattice_points(lattice, affordable(lattice, 300), rng)
     for x in (points / 2, points / 3, points[:2] * 0, points / 2 + 0.25):
         nearest = lattice.nearest_point(x)
         assert lattice.contains(nearest).all()
@@ -183,19 +175,20 @@ def test_ties_are_lattice_points_and_deterministic(lattice: Lattice, rng: torch.
 def test_any_shape_and_dtype(lattice: Lattice, dtype: torch.dtype, rng: torch.Generator) -> None:
     x = uniform(lattice, 24, rng).to(dtype)
     expected = lattice.nearest_point(x.double())
-    for shape in [(24,), (2, 3, 4), (24, 1)]:
-        nearest = lattice.nearest_point(x.view(*shape, lattice.dim))
+    for shape in [(24,), (2, 3, 4), (24, 1), (3, 0), (0,)]:
+        nearest = lattice.nearest_point(x[: math.prod(shape)].view(*shape, lattice.dim))
         assert nearest.shape == (*shape, lattice.dim)
+        if nearest.numel() == 0:
+            continue
         assert nearest.dtype == max(dtype, torch.float32, key=lambda d: torch.finfo(d).bits)
         assert lattice.contains(nearest).all()
         torch.testing.assert_close(nearest.view_as(x).double(), expected, rtol=1e-6, atol=1e-5)
-    assert lattice.nearest_point(x[:0]).shape == (0, lattice.dim)
     assert lattice.nearest_point(x[0]).shape == (lattice.dim,)
     columns = x.T.contiguous().T  # not contiguous
     assert torch.equal(lattice.nearest_point(columns), lattice.nearest_point(x))
 
 
-@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("dtype", DTYPES)
 def test_what_has_no_nearest_point_is_no_point(lattice: Lattice, dtype: torch.dtype) -> None:
     x = torch.zeros(6, lattice.dim, dtype=dtype)
     x[:5, -1] = torch.tensor([math.nan, math.inf, -math.inf, 1e30, -(2.0**60)])
@@ -211,20 +204,19 @@ def test_what_has_no_nearest_point_is_no_point(lattice: Lattice, dtype: torch.dt
 
 
 def test_coordinates_of_what_is_no_point(lattice: Lattice) -> None:
+    x = torch.full((3, lattice.dim), 0.37) * torch.tensor([[0.0], [1.0], [0.0]])
     with pytest.raises(ValueError, match=r"1 of 3 points are none of .*expected what nearest"):
-        lattice.coordinates(
-            torch.full((3, lattice.dim), 0.37) * torch.tensor([[0.0], [1.0], [0.0]])
-        )
+        lattice.coordinates(x)
     with pytest.raises(ValueError, match="expected real numbers"):
         lattice.nearest_point(torch.zeros(2, lattice.dim, dtype=torch.complex64))
 
 
-@pytest.mark.parametrize("shape", [(0,), (3, 0), (0, 2)])
-def test_empty_batches(lattice: Lattice, shape: tuple[int, ...]) -> None:
-    x = torch.zeros(*shape, lattice.dim)
-    for found in (lattice.nearest_point(x), lattice.dither(x), lattice.coordinates(x)):
-        assert found.shape == x.shape
-    assert lattice.contains(x).shape == lattice.log_theta(x, torch.zeros(1)).shape == shape
+def test_empty_batches(lattice: Lattice) -> None:
+    for shape in ((0,), (3, 0)):
+        x = torch.zeros(*shape, lattice.dim)
+        for found in (lattice.dither(x), lattice.coordinates(x)):
+            assert found.shape == x.shape
+        assert lattice.contains(x).shape == lattice.log_theta(x, torch.zeros(1)).shape == shape
 
 
 def test_autocast_changes_nothing(lattice: Lattice, rng: torch.Generator) -> None:
@@ -277,7 +269,7 @@ def test_wrong_shapes_are_refused(lattice: Lattice) -> None:
 
 
 def test_dither_lies_in_the_cell(lattice: Lattice, rng: torch.Generator) -> None:
-    u = lattice.sample_dither((4, affordable(lattice, 5_000)), rng, dtype=torch.float64)
+    u = lattice.sample_dither((4, affordable(lattice, 1_000)), rng, dtype=torch.float64)
     assert u.shape[-1] == lattice.dim
     assert lattice.nearest_point(u).abs().max() == 0
     if lattice.covering_radius is None:
@@ -299,8 +291,12 @@ def test_dither_of_narrow_dtypes_and_under_autocast(lattice: Lattice) -> None:
 
 
 def test_second_moment(lattice: Lattice, rng: torch.Generator) -> None:
-    """E[UUᵀ] is proportional to the identity, by the stated G(Λ); for trellises, nearly."""
-    count = affordable(lattice, 1_000_000)
+    """E[UUᵀ] is proportional to the identity, by the stated G(Λ); for trellises, nearly.
+
+    It finds a G that is wrong by half a percent, or a coordinate that is folded otherwise. The
+    digits of G are held against published ones where lattices are held against their definitions.
+    """
+    count = affordable(lattice, 200_000)
     u = lattice.sample_dither((count,), rng)
     per_dim = u.square().mean(-1).double()
     tolerance = 3 * per_dim.std() / math.sqrt(count)
@@ -364,7 +360,7 @@ def test_log_theta_wide_limit(lattice: Lattice, rng: torch.Generator) -> None:
 
 def test_log_theta_integrates_to_the_gaussian(lattice: Lattice, rng: torch.Generator) -> None:
     """The integral of Θ over the cell is that of one term over space."""
-    u = lattice.sample_dither((affordable(lattice, 20_000),), rng, dtype=torch.float64)
+    u = lattice.sample_dither((affordable(lattice, 10_000),), rng, dtype=torch.float64)
     log_s = scales(lattice, 1, rng) + 0.2
     integral = log_s.sum(-1) + lattice.dim * math.log(2 * math.pi) / 2 - math.log(lattice.volume)
     ratio = (lattice.log_theta(u, log_s) - integral).exp()
@@ -378,17 +374,15 @@ def test_log_theta_gradients(lattice: Lattice, rng: torch.Generator) -> None:
     assert torch.autograd.gradcheck(lattice.log_theta, (y, log_s), fast_mode=True)
 
 
-@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
-@pytest.mark.parametrize("log_s", [-16.0, -4.0, 0.0, 4.0, 16.0])
-def test_log_theta_is_finite(
-    lattice: Lattice, log_s: float, dtype: torch.dtype, rng: torch.Generator
-) -> None:
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_log_theta_is_finite(lattice: Lattice, dtype: torch.dtype, rng: torch.Generator) -> None:
     y = torch.cat([uniform(lattice, 8, rng), lattice_points(lattice, 8, rng) / 2]).to(dtype)
     y.requires_grad_()
-    s = torch.full((lattice.dim,), log_s, dtype=dtype, requires_grad=True)
-    value = lattice.log_theta(y, s)
-    gradients = torch.autograd.grad(value.sum(), (y, s))
-    assert all(v.isfinite().all() for v in (value, *gradients))
+    for log_s in (-16.0, -4.0, 0.0, 4.0, 16.0):
+        s = torch.full((lattice.dim,), log_s, dtype=dtype, requires_grad=True)
+        value = lattice.log_theta(y, s)
+        gradients = torch.autograd.grad(value.sum(), (y, s))
+        assert all(v.isfinite().all() for v in (value, *gradients))
 
 
 def test_log_theta_broadcasts(lattice: Lattice, rng: torch.Generator) -> None:
@@ -399,3 +393,16 @@ def test_log_theta_broadcasts(lattice: Lattice, rng: torch.Generator) -> None:
         assert full.shape == (2, 3)
         torch.testing.assert_close(lattice.log_theta(y, log_s), full)
     assert lattice.log_theta(y.bfloat16(), torch.tensor(0.0)).dtype == torch.bfloat16
+
+
+def test_one_structure_has_two_readings(lattice: Lattice, rng: torch.Generator) -> None:
+    """Folded over (max, +) it is the largest term of the sum: at equal scales the distance."""
+    if not isinstance(lattice, TrellisLattice):
+        pytest.skip("no fold of its own")
+    y, log_s = uniform(lattice, 50, rng), scales(lattice, 50, rng)
+    distance = (y - lattice.nearest_point(y)).square().sum(-1)
+    largest = lattice._fold(y, torch.zeros(lattice.dim, dtype=torch.float64), MAX)
+    torch.testing.assert_close(largest, -distance / 2, rtol=1e-9, atol=1e-9)
+    for shrink, slack in ((0.0, 20.0), (-6.0, 1.0)):  # as s → 0 the others vanish
+        excess = lattice.log_theta(y, log_s + shrink) - lattice._fold(y, log_s + shrink, MAX)
+        assert excess.min() > -1e-6 and excess.max() < slack
