@@ -17,6 +17,8 @@ from numba.core.caching import FunctionCache
 
 from onmt_lattice.errors import UserError
 
+OPTIONS: dict[str, Any] = {"nogil": True, "error_model": "numpy", "no_cfunc_wrapper": True}
+
 _warned = False
 
 
@@ -55,9 +57,25 @@ def compiled(function: Callable[..., Any]) -> Callable[..., Any]:
     Raises:
         UserError: if numba was told not to compile, as kernels are no Python.
     """
+    return _cached(njit(**OPTIONS)(function))
+
+
+def helper(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Compile ``function`` as :func:`compiled` does, for kernels alone: Python cannot call it.
+
+    What would convert arguments and results for Python takes as long to compile as a short kernel.
+    """
+    return _cached(njit(**{**OPTIONS, "no_cpython_wrapper": True})(function))
+
+
+def _cached(kernel: Any) -> Any:
+    """Return ``kernel`` with its cache.
+
+    Raises:
+        UserError: as :func:`compiled`.
+    """
     if config.DISABLE_JIT:  # type: ignore[attr-defined]
         raise UserError("NUMBA_DISABLE_JIT is set: kernels have to be compiled; unset it")
-    kernel: Any = njit(nogil=True, error_model="numpy")(function)
     try:
         kernel._cache = OptionalCache(kernel.py_func)
     except RuntimeError:  # numba found no folder that it may write to
@@ -90,7 +108,7 @@ def _warn(what: str) -> None:
     _warned = True
 
 
-@compiled
+@helper
 def place(index: Any) -> Any:
     """Return ``index`` as unsigned, so that no negative one is looked for: that takes time."""
     return np.uint64(index)

@@ -9,32 +9,32 @@ import numpy as np
 
 from onmt_lattice.bitstream.kernels import weight
 from onmt_lattice.bitstream.logarithms import EXP, UNIT
-from onmt_lattice.compilation import compiled
+from onmt_lattice.compilation import compiled, helper
 
 ONE = 1 << UNIT
 FARTHEST = 2.0**40  # steps, beyond which a sum of inputs is as good as infinite
 
 
-@compiled
+@helper
 def whole(x: Any) -> Any:
     """Return a floating-point number of steps as an integer."""
     return np.int64(math.floor(min(max(x, -FARTHEST), FARTHEST)))
 
 
-@compiled
+@helper
 def sigmoid(x: Any, exp: Any) -> Any:
     """Return 1/(1 + e^−x)."""
     above = (1 << (EXP + UNIT)) // ((1 << EXP) + weight(abs(x), exp))
     return above if x >= 0 else ONE - above
 
 
-@compiled
+@helper
 def tanh(x: Any, exp: Any) -> Any:
     """Return tanh x, from the sigmoid of 2x."""
     return 2 * sigmoid(2 * x, exp) - ONE
 
 
-@compiled
+@helper
 def times(a: Any, b: Any) -> Any:
     """Return the product of two numbers, rounded down."""
     return (a * b) >> UNIT

@@ -17,7 +17,7 @@ from onmt_lattice.bitstream.logarithms import (
     STEP,
     UNIT,
 )
-from onmt_lattice.compilation import compiled, place
+from onmt_lattice.compilation import compiled, helper, place
 
 MOST = 2.0**46  # units that one coordinate may add to a log weight, 7·10⁷ nats
 AROUND = 7  # integers on either side of the nearest one that have a symbol of their own
@@ -25,7 +25,7 @@ SYMBOLS = 2 * AROUND + 2  # and one for all others
 TOTAL = 1 << 24  # of the frequencies of symbols
 
 
-@compiled
+@helper
 def log_add(a: Any, b: Any, log1p: Any) -> Any:
     """Return the log weight of two together."""
     top, apart = (a, a - b) if a > b else (b, b - a)
@@ -36,7 +36,7 @@ def log_add(a: Any, b: Any, log1p: Any) -> Any:
     return top + log1p[here] + (((log1p[next_one] - log1p[here]) * part) >> STEP)
 
 
-@compiled
+@helper
 def weight(below: Any, exp: Any) -> Any:
     """Return e^−below · 2^30 of a log weight ``below`` ≥ 0 the largest."""
     entry = below >> STEP
@@ -46,14 +46,14 @@ def weight(below: Any, exp: Any) -> Any:
     return exp[entry] + (((exp[entry + 1] - exp[entry]) * part) >> STEP)
 
 
-@compiled
+@helper
 def energy(distance: Any, precision: Any) -> Any:
     """Return distance² · precision, a log weight negated."""
     d = float(distance)
     return np.int64(min(d * d * precision, MOST))
 
 
-@compiled
+@helper
 def normal_cdf(distance: Any, inverse: Any, normal: Any) -> Any:
     """Return Φ(distance/σ) · 2^36 for a ``distance`` in steps of dither."""
     limit = float(NORMAL_REACH << UNIT)
@@ -127,7 +127,8 @@ def fold(
                     log1p,
                 )
         first = starts[len(starts) - len(nodes) - 1]
-        own[first - len(ends) : first] = ends
+        for i in range(len(ends)):
+            own[first - len(ends) + i] = ends[i]
         for k in range(len(nodes)):
             at_left, at_right, start = starts[nodes[k, 0]], starts[nodes[k, 1]], nodes[k, 2]
             edges, out = nodes[k, 4], starts[len(starts) - len(nodes) - 1 + k]
@@ -140,14 +141,14 @@ def fold(
                 own[place(out + label)] = total
 
 
-@compiled
+@helper
 def pair_weight(own: Any, at_left: Any, at_right: Any, left: Any, right: Any, edge: Any) -> Any:
     """Return the log weight of both children at an edge, their own starting at two places."""
     e = place(edge)
     return own[place(at_left + left[e])] + own[place(at_right + right[e])]
 
 
-@compiled
+@helper
 def class_weight(distance: Any, period: Any, precision: Any, terms: Any, log1p: Any) -> Any:
     """Return the log weight of the multiples of ``period`` at ``distance`` from one of them."""
     if terms == 0:
@@ -193,15 +194,14 @@ def choice_tables(
     edges, first = out.shape[1], len(starts) - len(nodes) - 1
     logs = np.empty(edges, dtype=np.int64)
     for p in range(len(labels)):
+        own = weights[p]
         for i in range(len(step)):
             node = nodes[step[i]]
             start = node[2] + labels[p, first + step[i]] * edges
             at_left, at_right = starts[node[0]], starts[node[1]]
             for e in range(edges):
-                logs[e] = (
-                    weights[p, at_left + left[start + e]] + weights[p, at_right + right[start + e]]
-                )
-            top = logs.max()
+                logs[e] = pair_weight(own, at_left, at_right, left, right, start + e)
+            top = largest(logs, 0, edges)
             for e in range(edges):
                 logs[e] = weight(top - logs[e], exp)
             frequencies(logs, out[p * len(step) + i])
@@ -233,7 +233,8 @@ def number_tables(
         normal: the table.
         out: set.
     """
-    found = np.zeros(SYMBOLS, dtype=np.int64)
+    found = np.empty(SYMBOLS, dtype=np.int64)
+    found[SYMBOLS - 1] = 0
     for p in range(len(offset)):
         if inverse[p] > 0:
             below = normal_cdf(edge_below(-AROUND, spacing[p]) - offset[p], inverse[p], normal)
@@ -249,7 +250,7 @@ def number_tables(
         frequencies(found, out[p])
 
 
-@compiled
+@helper
 def edge_below(i: Any, spacing: Any) -> Any:
     """Return the lower edge of what rounds to ``i`` times ``spacing``."""
     return i * spacing - spacing // 2
@@ -278,13 +279,22 @@ def bucket_frequencies(scores: Any, width: Any, exp: Any, out: Any) -> None:
     entries = scores.shape[1]
     weights = np.empty(out.shape[1], dtype=np.int64)
     for row in range(len(scores)):
-        top = scores[row].max()
+        top = largest(scores[row], 0, entries)
         for bucket in range(len(weights)):
             total = 0
             for i in range(bucket * width, min(entries, (bucket + 1) * width)):
                 total += weight(np.int64(top - scores[row, i]), exp)
             weights[bucket] = total
         frequencies(weights, out[row])
+
+
+@helper
+def largest(numbers: Any, begin: Any, end: Any) -> Any:
+    """Return the largest of ``numbers`` from ``begin`` to before ``end``."""
+    top = numbers[begin]
+    for i in range(begin + 1, end):
+        top = numbers[i] if numbers[i] > top else top
+    return top
 
 
 @compiled
@@ -295,8 +305,9 @@ def place_frequencies(scores: Any, buckets: Any, exp: Any, out: Any) -> None:
     for row in range(len(scores)):
         begin = buckets[row] * width
         size = min(entries, begin + width) - begin
-        top = scores[row, begin : begin + size].max()
-        weights[:] = 0
+        top = largest(scores[row], begin, begin + size)
+        for i in range(width):
+            weights[i] = 0
         for i in range(size):
             weights[i] = weight(np.int64(top - scores[row, begin + i]), exp)
         frequencies(weights, out[row])

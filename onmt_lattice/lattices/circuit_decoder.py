@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from onmt_lattice.compilation import compiled, place
+from onmt_lattice.compilation import compiled, helper, place
 from onmt_lattice.lattices.decoders import fetch, put
 from onmt_lattice.lattices.simd import BYTES, if_less, load, rint, spread, store
 
@@ -20,7 +20,7 @@ def nearest_points(
 ) -> None:
     """Decode the words of ``circuit``, times unit; see :mod:`~onmt_lattice.lattices.decoders`."""
     n, lanes = x.shape[1], BYTES // x.itemsize
-    rows, residues = np.zeros((n, lanes), x.dtype), np.empty((n, lanes), x.dtype)
+    rows, residues = np.empty((n, lanes), x.dtype), np.empty((n, lanes), x.dtype)
     costs = np.empty((len(circuit.left), lanes), x.dtype)
     for begin in range(0, len(x), lanes):
         fetch(x, begin, scale, farthest, rows)
@@ -34,7 +34,7 @@ def nearest_points(
         put(rows, begin, scale, points)
 
 
-@compiled
+@helper
 def _measure(x: Any, unit: Any, period: Any, costs: Any) -> None:
     """Divide ``x`` by unit; set the first ``costs`` to its distances² over period² to residues."""
     n = len(x)
@@ -47,7 +47,7 @@ def _measure(x: Any, unit: Any, period: Any, costs: Any) -> None:
             store(costs, residue * n + j, away * away)
 
 
-@compiled
+@helper
 def _fold(costs: Any, row: Any, circuit: Any) -> None:
     """Set ``costs`` from ``row`` on by convolutions over (min, +), four terms at a time."""
     left, right = circuit.left, circuit.right
@@ -66,13 +66,13 @@ def _fold(costs: Any, row: Any, circuit: Any) -> None:
         row += order
 
 
-@compiled
+@helper
 def _lesser(a: Any, b: Any) -> Any:
     """Return the lesser of two vectors, lane by lane."""
     return if_less(a, b, a, b)
 
 
-@compiled
+@helper
 def _choose(costs: Any, circuit: Any, residues: Any) -> None:
     """Set ``residues`` ``(n, lanes)`` to those whose ``costs`` make up the least of all words."""
     ends, chosen = circuit.ends, np.empty((1, costs.shape[1]), costs.dtype)
@@ -89,7 +89,7 @@ def _choose(costs: Any, circuit: Any, residues: Any) -> None:
         _trace(costs, place(lane), circuit, queue, residues)
 
 
-@compiled
+@helper
 def _trace(costs: Any, lane: Any, circuit: Any, queue: Any, residues: Any) -> None:
     """Set column ``lane`` of ``residues`` to those whose costs two rows add up, first in queue."""
     head, tail = 0, 2

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from onmt_lattice.compilation import compiled, place
+from onmt_lattice.compilation import compiled, helper, place
 from onmt_lattice.lattices.class_kernels import class_sums
 from onmt_lattice.lattices.simd import BYTES, if_less, load, spread, store
 
@@ -35,15 +35,14 @@ def log_sums(y: Any, log_s: Any, period: Any, circuit: Any, values: Any, gradien
     """
     count, n = y.shape
     lanes, wanted = BYTES // 8, gradients.shape[1] > 0
-    numbers, powers = np.ones((len(circuit.left), lanes)), np.zeros((len(circuit.left), lanes))
-    shares, slopes = np.empty_like(numbers), np.zeros((lanes, n, 2, period))
-    tops, total = np.zeros(lanes), np.empty((2, lanes))
+    rows = len(circuit.left), lanes
+    numbers, powers, shares = np.empty(rows), np.empty(rows), np.empty(rows)
+    slopes, tops, total = np.empty((lanes, n, 2, period)), np.empty(lanes), np.empty((2, lanes))
     for begin in range(0, count, lanes):
         size = min(lanes, count - begin)
-        for lane in range(size):
-            tops[lane] = _weigh(
-                y[begin + lane], log_s[begin + lane], period, lane, numbers, powers, slopes[lane]
-            )
+        for lane in range(lanes):
+            i = min(begin + lane, count - 1)
+            tops[lane] = _weigh(y[i], log_s[i], period, lane, numbers, powers, slopes[lane])
         _fold(numbers, powers, period * n, circuit)
         _total(numbers, powers, circuit.ends, total)
         for lane in range(size):
@@ -59,7 +58,7 @@ def log_sums(y: Any, log_s: Any, period: Any, circuit: Any, values: Any, gradien
                         gradients[of, begin + lane, j] = slope
 
 
-@compiled
+@helper
 def _weigh(
     y: Any, log_s: Any, period: Any, lane: Any, numbers: Any, powers: Any, slopes: Any
 ) -> Any:
@@ -78,7 +77,7 @@ def _weigh(
     return top
 
 
-@compiled
+@helper
 def _fold(numbers: Any, powers: Any, row: Any, circuit: Any) -> None:
     """Set the weights from ``row`` on by convolutions over (+, ×)."""
     left, right = circuit.left, circuit.right
@@ -96,13 +95,13 @@ def _fold(numbers: Any, powers: Any, row: Any, circuit: Any) -> None:
         row += order
 
 
-@compiled
+@helper
 def _greater(a: Any, b: Any) -> Any:
     """Return the greater of two vectors, lane by lane."""
     return if_less(a, b, b, a)
 
 
-@compiled
+@helper
 def _product(numbers: Any, powers: Any, i: Any, k: Any, power: Any) -> Any:
     """Return the product of two weights over 2^(256 power), or 0 if that is below 2^-512."""
     apart = load(powers, i) + load(powers, k) - power
@@ -111,7 +110,7 @@ def _product(numbers: Any, powers: Any, i: Any, k: Any, power: Any) -> Any:
     return load(numbers, i) * load(numbers, k) * scale
 
 
-@compiled
+@helper
 def _keep(numbers: Any, powers: Any, row: Any, number: Any, power: Any) -> None:
     """Store a weight whose number is between 2^-300 and 2^300, with one about 2^±128 at most."""
     small, large = 2.0**-128, 2.0**128
@@ -121,7 +120,7 @@ def _keep(numbers: Any, powers: Any, row: Any, number: Any, power: Any) -> None:
     store(powers, row, power + step)
 
 
-@compiled
+@helper
 def _total(numbers: Any, powers: Any, ends: Any, total: Any) -> None:
     """Set ``total`` ``(2, lanes)`` to the number and the power of the weight of all words."""
     top, number = spread(numbers, -math.inf), spread(numbers, 0.0)
@@ -133,7 +132,7 @@ def _total(numbers: Any, powers: Any, ends: Any, total: Any) -> None:
     store(total, 1, top)
 
 
-@compiled
+@helper
 def _share(numbers: Any, powers: Any, total: Any, leaves: Any, circuit: Any, shares: Any) -> None:
     """Set ``shares`` to the share in the total of the words that each row takes part in."""
     left, right, ends = circuit.left, circuit.right, circuit.ends
@@ -157,6 +156,6 @@ def _share(numbers: Any, powers: Any, total: Any, leaves: Any, circuit: Any, sha
                 _add(shares, k, share)
 
 
-@compiled
+@helper
 def _add(rows: Any, row: Any, vector: Any) -> None:
     store(rows, row, load(rows, row) + vector)

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from onmt_lattice.compilation import compiled
+from onmt_lattice.compilation import compiled, helper
 from onmt_lattice.lattices.theta import HALF_LOG_2PI, LOG_CROSSING
 
 TWO_PI = 2 * math.pi
@@ -47,7 +47,7 @@ def class_weights(
                     slopes[0, i, j, c], slopes[1, i, j, c] = steps[0, c], steps[1, c]
 
 
-@compiled
+@helper
 def class_sums(y: Any, log_s: Any, q: Any, sums: Any, drops: Any, slopes: Any) -> Any:
     """Return the log of which the class c of a number has ``sums[c]`` times exp of ``drops[c]``.
 
@@ -82,14 +82,14 @@ def class_sums(y: Any, log_s: Any, q: Any, sums: Any, drops: Any, slopes: Any) -
     return top, (far - near) * precision
 
 
-@compiled
+@helper
 def _residue(y: Any, c: Any, q: Any) -> Any:
     """Return (y − c)/q less the integer nearest to it."""
     r = (y - c) / q
     return r - np.rint(r)
 
 
-@compiled
+@helper
 def _direct(r: Any, precision: Any) -> Any:
     """Return the sum over its term at 0, and the slopes of its log in r and log s.
 
@@ -107,7 +107,7 @@ def _direct(r: Any, precision: Any) -> Any:
     return total, steep * (first - r), steep * (second + r * r)
 
 
-@compiled
+@helper
 def _dual(r: Any, variance: Any) -> Any:
     """Return the sum over √(2π)s, and the slopes of its log in r and log s."""
     decay = -TWO_PI * math.pi * variance

@@ -12,16 +12,19 @@ from typing import Any
 
 import numpy as np
 
-from onmt_lattice.compilation import compiled
+from onmt_lattice.compilation import compiled, helper
 from onmt_lattice.lattices.simd import BYTES, floor, if_less, load, rint, size, spread, store
 
 
-@compiled
+@helper
 def fetch(x: Any, begin: Any, scale: Any, farthest: Any, rows: Any) -> None:
-    """Set ``rows`` ``(n, lanes)`` to the points of ``x`` from ``begin`` on, over scale."""
-    for lane in range(min(rows.shape[1], len(x) - begin)):
+    """Set ``rows`` ``(n, lanes)`` to the points of ``x`` from ``begin`` on, over scale.
+
+    Lanes behind the last point are that point's too.
+    """
+    for lane in range(rows.shape[1]):
         for j in range(len(rows)):
-            rows[j, lane] = x[begin + lane, j]
+            rows[j, lane] = x[min(begin + lane, len(x) - 1), j]
     lost = spread(rows, 0.0)
     for j in range(len(rows)):
         v = load(rows, j) / scale
@@ -31,7 +34,7 @@ def fetch(x: Any, begin: Any, scale: Any, farthest: Any, rows: Any) -> None:
         store(rows, j, load(rows, j) + lost)
 
 
-@compiled
+@helper
 def put(rows: Any, begin: Any, scale: Any, points: Any) -> None:
     """Set ``points`` from ``begin`` on to those of ``rows`` times scale."""
     for j in range(len(rows)):
@@ -41,14 +44,14 @@ def put(rows: Any, begin: Any, scale: Any, points: Any) -> None:
             points[begin + lane, j] = rows[j, lane]
 
 
-@compiled
+@helper
 def half_of_odd(number: Any) -> Any:
     """Return ½ where a whole number, however large, is odd."""
     half = number * 0.5
     return half - floor(half)
 
 
-@compiled
+@helper
 def mend_parity(x: Any, points: Any, odd: Any) -> None:
     """Round the worst coordinate of ``x`` the other way where ``odd`` is 1."""
     worst = spread(x, 0.0)
@@ -65,7 +68,7 @@ def mend_parity(x: Any, points: Any, odd: Any) -> None:
 @compiled
 def cubic(x: Any, scale: Any, farthest: Any, points: Any) -> None:
     """Decode ℤⁿ."""
-    rows = np.zeros((x.shape[1], BYTES // x.itemsize), x.dtype)
+    rows = np.empty((x.shape[1], BYTES // x.itemsize), x.dtype)
     for begin in range(0, len(x), rows.shape[1]):
         fetch(x, begin, scale, farthest, rows)
         for j in range(len(rows)):
@@ -76,8 +79,8 @@ def cubic(x: Any, scale: Any, farthest: Any, points: Any) -> None:
 @compiled
 def checkerboard(x: Any, scale: Any, farthest: Any, points: Any) -> None:
     """Decode D_n."""
-    rows = np.zeros((x.shape[1], BYTES // x.itemsize), x.dtype)
-    found = np.empty_like(rows)
+    rows = np.empty((x.shape[1], BYTES // x.itemsize), x.dtype)
+    found = np.empty(rows.shape, x.dtype)
     for begin in range(0, len(x), rows.shape[1]):
         fetch(x, begin, scale, farthest, rows)
         halves = spread(rows, 0.0)
@@ -92,15 +95,15 @@ def checkerboard(x: Any, scale: Any, farthest: Any, points: Any) -> None:
 @compiled
 def e8(x: Any, scale: Any, farthest: Any, points: Any) -> None:
     """Decode E8."""
-    rows = np.zeros((8, BYTES // x.itemsize), x.dtype)
-    found = np.empty_like(rows)
+    rows = np.empty((8, BYTES // x.itemsize), x.dtype)
+    found = np.empty(rows.shape, x.dtype)
     for begin in range(0, len(x), rows.shape[1]):
         fetch(x, begin, scale, farthest, rows)
         _round_to_e8(rows, found)
         put(found, begin, scale, points)
 
 
-@compiled
+@helper
 def _round_to_e8(x: Any, points: Any) -> None:
     """Set ``points`` ``(8, lanes)`` to the nearest of D8 and of D8 + (½, …, ½)."""
     none = spread(x, 0.0)
@@ -127,8 +130,8 @@ def _round_to_e8(x: Any, points: Any) -> None:
 def simplex(x: Any, scale: Any, farthest: Any, points: Any) -> None:
     """Decode A_n: round in n + 1 coordinates, and mend their sum where that costs least."""
     n, lanes = x.shape[1], BYTES // x.itemsize
-    rows, embedded = np.zeros((n, lanes), x.dtype), np.empty((n + 1, lanes), x.dtype)
-    found = np.empty_like(embedded)
+    rows, embedded = np.empty((n, lanes), x.dtype), np.empty((n + 1, lanes), x.dtype)
+    found = np.empty(embedded.shape, x.dtype)
     for begin in range(0, len(x), lanes):
         fetch(x, begin, scale, farthest, rows)
         total = spread(rows, 0.0)
@@ -145,13 +148,13 @@ def simplex(x: Any, scale: Any, farthest: Any, points: Any) -> None:
         put(rows, begin, scale, points)
 
 
-@compiled
+@helper
 def _side(x: Any, j: Any) -> Any:
     """Return √(j(j + 1)) in the dtype of ``x``."""
     return np.sqrt(x.dtype.type(j * (j + 1)))
 
 
-@compiled
+@helper
 def _round_to_simplex(x: Any, points: Any) -> None:
     """Set ``points`` ``(n + 1, lanes)`` to the nearest integers to ``x`` whose sum is 0."""
     n = len(x) - 1

@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from onmt_lattice.compilation import compiled
+from onmt_lattice.compilation import compiled, helper
 from onmt_lattice.lattices.simd import BYTES, if_less, load, rint, spread, store
 
 LANES = BYTES // 8
@@ -26,17 +26,19 @@ LANES = BYTES // 8
 def nearest_points(x: Any, labels: Any, starts: Any, ends: Any, ways: Any, points: Any) -> None:
     """Set ``points`` ``(N, n)`` to the nearest points of ``x`` ``(N, n)``: Viterbi's algorithm."""
     count, n = x.shape
-    lanes, found = np.zeros((n, LANES)), np.empty((LANES, n))
+    lanes, found = np.empty((n, LANES)), np.empty((LANES, n))
     metrics = np.empty((n // 2 + 1, len(labels), LANES))
     for begin in range(0, count, LANES):
-        size = min(LANES, count - begin)
-        for lane in range(size):
-            lanes[:, lane] = x[begin + lane]
+        for lane in range(LANES):
+            for i in range(n):
+                lanes[i, lane] = x[min(begin + lane, count - 1), i]
         _decode(lanes, labels, starts, ends, ways, metrics, found)
-        points[begin : begin + size] = found[:size]
+        for lane in range(min(LANES, count - begin)):
+            for i in range(n):
+                points[begin + lane, i] = found[lane, i]
 
 
-@compiled
+@helper
 def _decode(
     x: Any, labels: Any, starts: Any, ends: Any, ways: Any, metrics: Any, points: Any
 ) -> None:
@@ -44,19 +46,19 @@ def _decode(
     states, sections = len(labels), len(x) // 2
     pairs = np.empty((len(ways) * len(ways), LANES))
     for s in range(states):
-        metrics[0, s] = 0.0 if starts[s] else np.inf
+        store(metrics[0], s, spread(pairs, 0.0 if starts[s] else np.inf))
     for t in range(sections):
         _pair_costs(x, t, ways, pairs)
         _relax(metrics[t], metrics[t + 1], labels, ways, pairs)
     for lane in range(LANES):
-        end, least = 0, np.inf
+        end, least = np.int64(0), np.inf  # a literal 0 would be a type of its own to compile for
         for s in range(states):
             if ends[s] and metrics[sections, s, lane] < least:
                 end, least = s, metrics[sections, s, lane]
         _trace(x, lane, end, metrics, labels, ways, points[lane])
 
 
-@compiled
+@helper
 def _pair_costs(x: Any, t: Any, ways: Any, pairs: Any) -> None:
     """Set ``pairs`` ``(q², LANES)`` to the squared distances of section ``t`` to each label."""
     q = len(ways)
@@ -67,7 +69,7 @@ def _pair_costs(x: Any, t: Any, ways: Any, pairs: Any) -> None:
             store(pairs, a * q + b, u * u + v * v)
 
 
-@compiled
+@helper
 def _relax(old: Any, new: Any, labels: Any, ways: Any, pairs: Any) -> None:
     """Set ``new`` ``(S, LANES)`` to the least costs of paths one section longer than ``old``."""
     step = len(labels) // len(ways)
@@ -79,7 +81,7 @@ def _relax(old: Any, new: Any, labels: Any, ways: Any, pairs: Any) -> None:
         store(new, s, best)
 
 
-@compiled
+@helper
 def _trace(x: Any, lane: Any, state: Any, metrics: Any, labels: Any, ways: Any, point: Any) -> None:
     """Set ``point`` ``(n,)`` to the nearest of the best path of ``lane`` that ends in ``state``.
 
@@ -128,25 +130,31 @@ def log_sums(
     """
     count, n, q = weights.shape
     wanted = len(posteriors) > 0
-    lanes = np.ones((n, q, LANES))
+    lanes = np.empty((n, q, LANES))
     alpha = np.empty((n // 2 + 1 if wanted else 2, len(labels), LANES))
-    totals, least = np.empty((n // 2 + 1, LANES)), np.empty(LANES)
+    totals, least = np.empty((n // 2 + 1, LANES)), np.empty((1, LANES))
     posterior = np.empty((n, q, LANES))
     for begin in range(0, count, LANES):
-        size = min(LANES, count - begin)
-        for lane in range(size):
-            lanes[:, :, lane] = weights[begin + lane]
+        for lane in range(LANES):
+            for i in range(n):
+                for c in range(q):
+                    lanes[i, c, lane] = weights[min(begin + lane, count - 1), i, c]
         _forward(lanes, labels, starts, ends, ways, alpha, totals)
         if wanted:
             _backward(lanes, labels, ends, ways, alpha, posterior, least)
-        for lane in range(size):
-            values[begin + lane] = np.log(totals[:, lane]).sum()
+        for lane in range(min(LANES, count - begin)):
+            value = 0.0
+            for t in range(len(totals)):
+                value += np.log(totals[t, lane])
+            values[begin + lane] = value
             if wanted:
-                met[begin + lane] = least[lane]
-                posteriors[begin + lane] = posterior[:, :, lane]
+                met[begin + lane] = least[0, lane]
+                for i in range(n):
+                    for c in range(q):
+                        posteriors[begin + lane, i, c] = posterior[i, c, lane]
 
 
-@compiled
+@helper
 def _pair_weights(weights: Any, t: Any, ways: Any, total: Any, pairs: Any) -> None:
     """Set ``pairs`` ``(q², LANES)`` to the weights of the labels of section ``t`` over total."""
     q = len(ways)
@@ -156,7 +164,7 @@ def _pair_weights(weights: Any, t: Any, ways: Any, total: Any, pairs: Any) -> No
             store(pairs, a * q + b, both / total)
 
 
-@compiled
+@helper
 def _forward(
     weights: Any, labels: Any, starts: Any, ends: Any, ways: Any, alpha: Any, totals: Any
 ) -> None:
@@ -169,8 +177,8 @@ def _forward(
     step, rows = len(labels) // len(ways), len(alpha)
     pairs = np.empty((len(ways) * len(ways), LANES))
     for s in range(len(labels)):
-        alpha[0, s] = starts[s]
-    totals[0] = 1.0
+        store(alpha[0], s, spread(pairs, float(starts[s])))
+    store(totals, 0, spread(pairs, 1.0))
     for t in range(len(weights) // 2):
         _pair_weights(weights, t, ways, load(totals, t), pairs)
         old, new = alpha[t % rows], alpha[(t + 1) % rows]
@@ -187,7 +195,7 @@ def _forward(
         store(totals, t + 1, total)
 
 
-@compiled
+@helper
 def _backward(
     weights: Any,
     labels: Any,
@@ -197,17 +205,17 @@ def _backward(
     posterior: Any,
     least: Any,
 ) -> None:
-    """Set ``posterior`` ``(n, q, LANES)`` to the shares of the classes, and ``least`` ``(LANES,)``.
+    """Set ``posterior`` ``(n, q, LANES)`` to the shares of the classes.
 
-    ``alpha`` is that of :func:`_forward`; ``least`` is what ``met`` is to be.
+    ``alpha`` is that of :func:`_forward`; ``least`` ``(1, LANES)`` is set to what ``met`` is to be.
     """
     q, states = len(ways), len(labels)
     pairs, shares = np.empty((q * q, LANES)), np.empty((q * q, LANES))
     beta, ahead = np.empty((states, LANES)), np.empty((states, LANES))
     total = spread(pairs, 1.0)
     for s in range(states):
-        ahead[s] = ends[s]
-    least[:] = 1.0
+        store(ahead, s, spread(pairs, float(ends[s])))
+    store(least, 0, spread(least, 1.0))
     for t in range(len(weights) // 2 - 1, -1, -1):
         _pair_weights(weights, t, ways, total, pairs)
         _edges(alpha[t], beta, ahead, labels, ways, pairs, shares)
@@ -218,13 +226,14 @@ def _backward(
         _marginals(shares, ways, posterior[2 * t], posterior[2 * t + 1], least)
 
 
-@compiled
+@helper
 def _edges(
     alpha: Any, beta: Any, ahead: Any, labels: Any, ways: Any, pairs: Any, shares: Any
 ) -> None:
     """Set ``beta`` to the weights onward from each state, and ``shares`` to those by label."""
     step = len(labels) // len(ways)
-    shares[:] = 0.0
+    for e in range(len(shares)):
+        store(shares, e, spread(shares, 0.0))
     for p in range(len(labels)):
         first, d = p % step * len(ways), p // step
         total = spread(pairs, 0.0)
@@ -236,7 +245,7 @@ def _edges(
         store(beta, p, total)
 
 
-@compiled
+@helper
 def _marginals(shares: Any, ways: Any, first: Any, second: Any, least: Any) -> None:
     """Set ``first`` and ``second`` ``(q, LANES)`` to the shares of their classes, of 1 in all.
 

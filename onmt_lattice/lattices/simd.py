@@ -15,7 +15,7 @@ from typing import Any
 
 from llvmlite import ir
 from numba.core import cgutils, types
-from numba.extending import intrinsic, models, overload, register_model
+from numba.extending import intrinsic, lower_builtin, models, register_model, type_callable
 from numba.np.arrayobj import make_array
 
 BYTES = 64
@@ -116,18 +116,26 @@ def _widened(context: Any, builder: Any, vector: Vector, kind: Any, value: Any) 
 
 
 def _define_operator(operation: Callable[..., Any], instruction: str) -> None:
-    """Let ``operation`` of two vectors, or a vector and a number, be an LLVM ``instruction``."""
+    """Let ``operation`` of two vectors, or a vector and a number, be an LLVM ``instruction``.
 
-    @generated
-    def calculate(typing: Any, a: Any, b: Any) -> Any:
-        return _lanewise(lambda builder, *both: getattr(builder, instruction)(*both), a, b)
+    It is lowered as it stands: an ``overload`` would be one more function to compile for each pair
+    of types.
+    """
 
-    @overload(operation)
-    def choose(a: Any, b: Any) -> Any:
-        def apply(a: Any, b: Any) -> Any:
-            return calculate(a, b)
+    @type_callable(operation)
+    def type_of(context: Any) -> Any:
+        def result(a: Any, b: Any) -> Any:
+            return next((kind for kind in (a, b) if isinstance(kind, Vector)), None)
 
-        return apply if isinstance(a, Vector) or isinstance(b, Vector) else None
+        return result
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        pairs = zip(signature.args, arguments, strict=True)
+        both = (_widened(context, builder, signature.return_type, *pair) for pair in pairs)
+        return getattr(builder, instruction)(*both)
+
+    for kinds in ((Vector, Vector), (Vector, types.Number), (types.Number, Vector)):
+        lower_builtin(operation, *kinds)(generate)
 
 
 def _function(name: str) -> Any:
