@@ -28,8 +28,7 @@ class WordSums(torch.autograd.Function):
         gradients = torch.empty(2, wanted, y.shape[1], dtype=torch.float64)
         at = (v.detach().double().contiguous().numpy() for v in (y, log_s))
         circuit_sums.log_sums(*at, period, circuit, values.numpy(), gradients.numpy())
-        if wanted:
-            ctx.save_for_backward(gradients)
+        ctx.save_for_backward(gradients)
         return values
 
     @staticmethod
