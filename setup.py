@@ -53,7 +53,9 @@ setup(
     long_description_content_type="text/markdown",
     license="MIT",
     packages=find_packages(include=["onmt_lattice", "onmt_lattice.*"]),
-    package_data={"onmt_lattice": ["py.typed", "demo/*.yaml", "report/page.html"]},
+    package_data={
+        "onmt_lattice": ["py.typed", "experiments/demo/*.yaml", "experiments/report/page.html"]
+    },
     install_requires=RUN,
     extras_require={"cluster": CLUSTER, "test": TEST},
     entry_points={"console_scripts": ["onmt_lattice=onmt_lattice.cli:main"]},

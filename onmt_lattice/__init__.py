@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from onmt_lattice.bitstream.vector_codec import VectorCodec
-    from onmt_lattice.opennmt.trained_model import TrainedModel
+    from onmt_lattice.opennmt.inference.trained_model import TrainedModel
 
 __version__ = "0.1.0"
 __all__ = ["VectorCodec", "load"]
@@ -24,7 +24,7 @@ def load(path: str | os.PathLike[str], batch_size: int = 64, gpu: int = -1) -> T
     Raises:
         UserError: if it is no such file.
     """
-    from onmt_lattice.opennmt.trained_model import TrainedModel
+    from onmt_lattice.opennmt.inference.trained_model import TrainedModel
 
     return TrainedModel(path, batch_size, gpu)
 

@@ -22,8 +22,8 @@ warnings.filterwarnings("ignore", category=FutureWarning)
 import numpy as np
 
 from onmt_lattice.bitstream.file import TextFile
-from onmt_lattice.bitstream.lossless import RAW
-from onmt_lattice.opennmt.lossless_text import LosslessText, load_lossless
+from onmt_lattice.bitstream.lossless.lines import RAW
+from onmt_lattice.opennmt.inference.lossless_text import LosslessText, load_lossless
 
 DESCRIPTION = """\
 For each model, the bytes that onmt_lattice compress -lossless makes of a text, by part, checked to

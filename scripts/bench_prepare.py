@@ -18,10 +18,10 @@ from pathlib import Path
 from sacremoses import MosesDetokenizer
 from subword_nmt.learn_bpe import learn_bpe
 
-from onmt_lattice.prepare.manifest import Manifest
-from onmt_lattice.prepare.sources import TEXTS, TRAINING, Options
-from onmt_lattice.prepare.subword import segment
-from onmt_lattice.prepare.wmt16 import prepare
+from onmt_lattice.experiments.prepare.manifest import Manifest
+from onmt_lattice.experiments.prepare.sources import TEXTS, TRAINING, Options
+from onmt_lattice.experiments.prepare.subword import segment
+from onmt_lattice.experiments.prepare.wmt16 import prepare
 
 DESCRIPTION = """\
 Prepare archives of the layout of WMT16 whose sentences, on both sides, are TEXT's (Moses tokens, a

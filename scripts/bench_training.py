@@ -111,7 +111,7 @@ def work(name: str, steps: int, words: list[str]) -> None:
         from onmt_lattice.cli.main import quiet_opennmt
 
         quiet_opennmt()
-        from onmt_lattice.opennmt.trainer import RateTrainer as Trainer
+        from onmt_lattice.opennmt.training.trainer import RateTrainer as Trainer
 
     batches, report = Trainer._accum_batches, Trainer._maybe_report_training
     said: dict[str, float] = {}
@@ -138,7 +138,7 @@ def work(name: str, steps: int, words: list[str]) -> None:
         sys.argv[1:] = words
         onmt.bin.train.main()
     else:
-        from onmt_lattice.opennmt.training import train
+        from onmt_lattice.opennmt.training.launch import train
 
         train(words)
 

@@ -14,7 +14,7 @@ import warnings
 warnings.filterwarnings("ignore", category=FutureWarning)
 
 from onmt_lattice.bitstream import TextFile
-from onmt_lattice.opennmt.text_codec import load_codec
+from onmt_lattice.opennmt.inference.text_codec import load_codec
 from onmt_lattice.text import read_lines
 
 HEAD = """\

@@ -16,7 +16,8 @@ from triton.backends.compiler import GPUTarget
 from triton.runtime import driver
 from triton.runtime.jit import JITFunction
 
-from onmt_lattice.lattices import gpu_kernels, make_lattice
+from onmt_lattice.lattices import make_lattice
+from onmt_lattice.lattices.kernels import trellis_gpu as gpu_kernels
 
 DESCRIPTION = """\
 No GPU is needed: the lattices' own calls are made, with a launch replaced by the compilation for

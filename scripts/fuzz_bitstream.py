@@ -227,8 +227,8 @@ def forged_file(streams: list[bytes], rng: Rng) -> bytes:
 
 def file_targets(model: str, rng: Rng) -> list[Target]:
     """Return the targets of a model's files: lossy ones, of lines together and alone; lossless."""
-    from onmt_lattice.opennmt.lossless_text import LosslessText
-    from onmt_lattice.opennmt.text_codec import load_codec
+    from onmt_lattice.opennmt.inference.lossless_text import LosslessText
+    from onmt_lattice.opennmt.inference.text_codec import load_codec
 
     codec = load_codec(model)
     lossless = LosslessText(codec)

@@ -182,9 +182,9 @@ def use(path: Path) -> None:
         UserError: if the checkpoint is refused.
     """
     from onmt_lattice.opennmt.checkpoint import build_autoencoder, load_checkpoint
-    from onmt_lattice.opennmt.process import build
-    from onmt_lattice.opennmt.scoring import Scorer
-    from onmt_lattice.opennmt.sentences import read_sentences, token_index, trained_transforms
+    from onmt_lattice.opennmt.data.sentences import read_sentences, token_index, trained_transforms
+    from onmt_lattice.opennmt.inference.scoring import Scorer
+    from onmt_lattice.opennmt.training.process import build
 
     checkpoint = load_checkpoint(path)
     loaded = build_autoencoder(path, checkpoint)
@@ -260,7 +260,7 @@ def main() -> None:
     parser.add_argument("-models", nargs="*", type=Path, default=MODELS, help="checkpoints")
     args = parser.parse_args()
     quiet_opennmt()
-    from onmt_lattice.opennmt import plugin
+    from onmt_lattice.opennmt.training import plugin
 
     plugin.install()
     logging.disable(logging.WARNING)

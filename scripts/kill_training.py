@@ -24,8 +24,8 @@ import yaml
 
 from onmt_lattice.cli.main import main as onmt_lattice
 from onmt_lattice.cli.main import quiet_opennmt
-from onmt_lattice.corpus import english_grammar
-from onmt_lattice.history import read_history
+from onmt_lattice.experiments.corpus import english_grammar
+from onmt_lattice.opennmt.training.history import read_history
 
 DESCRIPTION = """\
 Small trainings, each of other options, are started with -resume auto and killed (SIGKILL) again and
@@ -54,7 +54,7 @@ State = dict[str, Any]
 def import_all() -> None:
     """Import what a training does, so that no fork has to."""
     quiet_opennmt()
-    importlib.import_module("onmt_lattice.opennmt.training")
+    importlib.import_module("onmt_lattice.opennmt.training.launch")
     importlib.import_module("torch._dynamo")  # by the optimizer
 
 

@@ -7,8 +7,8 @@ import dataclasses
 from pathlib import Path
 
 from onmt_lattice.errors import UserError
-from onmt_lattice.report.drawing import write
-from onmt_lattice.report.results import Results
+from onmt_lattice.experiments.report.drawing import write
+from onmt_lattice.experiments.report.results import Results
 
 
 def merged(paths: list[Path]) -> Results:

@@ -9,7 +9,7 @@ import math
 import torch
 from torch import nn
 
-from onmt_lattice.bottlenecks.quantization import fit_gaussian, quantize_gaussian
+from onmt_lattice.bottlenecks.gaussian_to_lattice import fit_gaussian, quantize_gaussian
 from onmt_lattice.noise import SentenceNoise
 
 SIDE, DIM, STEPS = 8, 8, 1500

@@ -14,10 +14,10 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
-from onmt_lattice.lattices import kernels
-from onmt_lattice.lattices.encoder import Encoder
+from onmt_lattice.experiments.theory.estimates import Estimate
+from onmt_lattice.lattices.convolutional_code import Encoder
 from onmt_lattice.lattices.generators import GENERATORS
-from onmt_lattice.theory.estimates import Estimate
+from onmt_lattice.lattices.kernels import trellis as kernels
 
 DESCRIPTION = """\
 search: draw pairs of taps (or go through all, if there are fewer), measure G at n = 200 on the same

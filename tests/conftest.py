@@ -22,7 +22,7 @@ import torch
 import yaml
 
 from onmt_lattice.cli import main
-from onmt_lattice.corpus import english_grammar
+from onmt_lattice.experiments.corpus import english_grammar
 
 if not torch.cuda.is_available():  # before anything imports Triton
     os.environ["TRITON_INTERPRET"] = "1"
@@ -181,7 +181,10 @@ def build(corpus: Corpus, tmp_path: Path) -> Callable[..., Any]:
     """Return the trainer that the command line would start, with ``changes`` to the settings."""
     from onmt.utils.misc import set_random_seed
 
-    from onmt_lattice.opennmt import options, parsing, plugin, process, training
+    from onmt_lattice.opennmt.options import parsers as options
+    from onmt_lattice.opennmt.options import parsing
+    from onmt_lattice.opennmt.training import launch as training
+    from onmt_lattice.opennmt.training import plugin, process
 
     def trainer(**changes: Any) -> Any:
         import onmt.bin.train
@@ -200,7 +203,7 @@ def build(corpus: Corpus, tmp_path: Path) -> Callable[..., Any]:
 
 def batch_of(trainer: Any, sentences: list[str], first_index: int = 0) -> Any:
     """Return ``sentences`` as a batch of OpenNMT-py's form: time first, longest first."""
-    from onmt_lattice.opennmt.batches import moved
+    from onmt_lattice.opennmt.data.batches import moved
 
     field = trainer.model_saver.fields["tgt"].base_field
     ids = {token: field.vocab.stoi[token] for line in sentences for token in line.split()}

@@ -31,7 +31,7 @@ SEED = 5
 
 def points(model: str) -> str:
     """Return a digest of the integers that the file of ``model`` holds for each of its lines."""
-    from onmt_lattice.opennmt.text_codec import load_codec
+    from onmt_lattice.opennmt.inference.text_codec import load_codec
 
     codec = load_codec(str(GOLDEN / f"{model}.safetensors"))
     file, found = codec.opened((GOLDEN / f"{model}.olz").read_bytes()), hashlib.sha256()
@@ -47,7 +47,7 @@ def points(model: str) -> str:
 
 def text(model: str) -> bytes:
     """Return the bytes that the lossless file of ``model`` holds."""
-    from onmt_lattice.opennmt.lossless_text import load_lossless
+    from onmt_lattice.opennmt.inference.lossless_text import load_lossless
 
     lossless = load_lossless(str(GOLDEN / f"{model}.safetensors"))
     return lossless.decompress((GOLDEN / f"{model}_lossless.olz").read_bytes())
@@ -66,7 +66,7 @@ def _integers(codec: object, sent: Tensor) -> Tensor:
 
 def write() -> None:
     """Add the files that are missing."""
-    from onmt_lattice.opennmt.lossless_text import load_lossless
+    from onmt_lattice.opennmt.inference.lossless_text import load_lossless
 
     notes = json.loads(NOTES.read_text()) if NOTES.exists() else {}
     for model in MODELS:

@@ -7,8 +7,16 @@ from typing import Any
 
 from made_up_evaluation import made_up_evaluation
 
-from onmt_lattice.evaluation import Evaluation
-from onmt_lattice.report.results import ANNEALED, FINISHED, FIXED, Point, Record, Results, RunResult
+from onmt_lattice.evaluation.result import Evaluation
+from onmt_lattice.experiments.report.results import (
+    ANNEALED,
+    FINISHED,
+    FIXED,
+    Point,
+    Record,
+    Results,
+    RunResult,
+)
 
 SENTENCES, WORDS, DIM = 100, 1300, 24
 CURVES: dict[str, dict[str, Any]] = {

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from onmt_lattice.evaluation import Bits, Evaluation, Mean
+from onmt_lattice.evaluation.result import Bits, Evaluation, Mean
 
 
 def made_up_evaluation(

@@ -7,10 +7,10 @@ from typing import Any
 
 from made_up_evaluation import made_up_evaluation
 
-from onmt_lattice.codebook import Codebooks
-from onmt_lattice.coded import Coded
-from onmt_lattice.evaluation import Evaluation, Reconstruction
-from onmt_lattice.report.results import (
+from onmt_lattice.evaluation.codebook import Codebooks
+from onmt_lattice.evaluation.coded import Coded
+from onmt_lattice.evaluation.result import Evaluation, Reconstruction
+from onmt_lattice.experiments.report.results import (
     ANNEALED,
     FAILED,
     FINISHED,

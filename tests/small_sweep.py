@@ -7,7 +7,7 @@ from typing import Any
 
 import yaml
 
-from onmt_lattice.corpus import corpus_text
+from onmt_lattice.experiments.corpus import corpus_text
 
 
 def write_sweep(folder: Path, shared: dict[str, Any], sweep: dict[str, Any], train: int) -> Path:

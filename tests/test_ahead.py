@@ -16,8 +16,8 @@ from conftest import Corpus, children
 from test_training import assert_same_end, train
 
 from onmt_lattice.errors import UserError
-from onmt_lattice.opennmt import process
-from onmt_lattice.opennmt.ahead import AHEAD, made_ahead
+from onmt_lattice.opennmt.data.batch_worker import AHEAD, made_ahead
+from onmt_lattice.opennmt.training import process
 
 
 class Stream:

@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from onmt_lattice.arrays import open_rows, write_rows
 from onmt_lattice.errors import UserError
+from onmt_lattice.opennmt.inference.arrays import open_rows, write_rows
 
 ROWS = np.arange(12, dtype=np.float32).reshape(4, 3)
 

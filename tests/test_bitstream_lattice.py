@@ -14,7 +14,7 @@ from onmt_lattice.bitstream import (
 )
 from onmt_lattice.bitstream.coder import Coder, Reader
 from onmt_lattice.bitstream.container import unpack
-from onmt_lattice.bitstream.line import GRID, scale_grid
+from onmt_lattice.bitstream.coordinate import GRID, scale_grid
 from onmt_lattice.codes import make_code
 from onmt_lattice.errors import UserError
 from onmt_lattice.lattices import make_lattice

@@ -15,7 +15,7 @@ from onmt_lattice.bitstream.adaptive import AdaptiveSymbols
 from onmt_lattice.bitstream.coder import Writer
 from onmt_lattice.bitstream.exact import Floats
 from onmt_lattice.bitstream.logarithms import Integers
-from onmt_lattice.bitstream.lossless import (
+from onmt_lattice.bitstream.lossless.lines import (
     PATCHED,
     PLAIN,
     RAW,
@@ -24,8 +24,8 @@ from onmt_lattice.bitstream.lossless import (
     Segmentation,
     Vocabulary,
 )
-from onmt_lattice.bitstream.spelling import Speller
-from onmt_lattice.bitstream.tokens import State, TokenCodec
+from onmt_lattice.bitstream.lossless.spelling import Speller
+from onmt_lattice.bitstream.lossless.tokens import State, TokenCodec
 
 MARKS = ["<unk>", "<blank>", "<s>", "</s>"]
 WORDS = "a the man woman rides sees horse dog . , in of and on with red blue big".split()

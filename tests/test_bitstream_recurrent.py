@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from onmt_lattice.bitstream.exact import ExactLinear
-from onmt_lattice.bitstream.recurrent import Affine, Layer, RecurrentDecoder
+from onmt_lattice.bitstream.lossless.decoder import Affine, Layer, RecurrentDecoder
 from onmt_lattice.errors import UserError
 
 HIDDEN, WORDS, TOKENS, DIM = 24, 10, 50, 7

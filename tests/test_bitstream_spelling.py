@@ -6,8 +6,8 @@ from hypothesis import strategies as st
 from onmt_lattice.bitstream import BitstreamError
 from onmt_lattice.bitstream.adaptive import AdaptiveSymbols
 from onmt_lattice.bitstream.coder import Meter, Reader, Writer
-from onmt_lattice.bitstream.patches import COPY, INSERT, SKIP, Patcher, operations
-from onmt_lattice.bitstream.spelling import Speller
+from onmt_lattice.bitstream.lossless.patches import COPY, INSERT, SKIP, Patcher, operations
+from onmt_lattice.bitstream.lossless.spelling import Speller
 
 WORDS = [b"umbrella", b"umbrellas", b"horse", b"horses", b"", b"\0\xff\n", bytes(range(256)) * 9]
 

@@ -7,7 +7,7 @@ from onmt_lattice.bitstream import AlteredBitstream, BitstreamError
 from onmt_lattice.bitstream.coder import Meter, Reader, Writer
 from onmt_lattice.bitstream.exact import Floats
 from onmt_lattice.bitstream.logarithms import Integers
-from onmt_lattice.bitstream.tokens import LONGEST, State, TokenCodec
+from onmt_lattice.bitstream.lossless.tokens import LONGEST, State, TokenCodec
 from onmt_lattice.errors import UserError
 
 BEGIN, END = 2, 3

@@ -19,11 +19,11 @@ from torch import nn
 
 from onmt_lattice.cli import main
 from onmt_lattice.errors import UserError
-from onmt_lattice.evaluation import Evaluation
-from onmt_lattice.opennmt import plugin
+from onmt_lattice.evaluation.result import Evaluation
 from onmt_lattice.opennmt.checkpoint import load_autoencoder, load_checkpoint, write_checkpoint
 from onmt_lattice.opennmt.checkpoint.contents import named_tensors
 from onmt_lattice.opennmt.checkpoint.file import KEY, read_file, write_file
+from onmt_lattice.opennmt.training import plugin
 
 Mistake = Callable[..., str]
 Trained = Callable[[str], Path]
@@ -470,7 +470,7 @@ def test_keep_checkpoint(corpus: Corpus, tmp_path: Path, keep: int, left: tuple[
 
 
 def test_what_a_saved_checkpoint_tells(trained: Trained) -> None:
-    from onmt_lattice.opennmt.schedules import RateWeight
+    from onmt_lattice.opennmt.options.schedules import RateWeight
 
     ours = load_checkpoint(trained("gaussian"))["onmt_lattice"]
     assert ours["rate_weight"] == RateWeight(midpoint=100)(60)

@@ -18,9 +18,9 @@ from made_up_evaluation import made_up_evaluation
 from onmt_lattice import __version__
 from onmt_lattice.cli import main
 from onmt_lattice.cli.main import COMMANDS, usage
-from onmt_lattice.corpus import write_corpus
-from onmt_lattice.demo.demo import CONFIG
-from onmt_lattice.sweep.plan import read_plan
+from onmt_lattice.experiments.corpus import write_corpus
+from onmt_lattice.experiments.demo.demo import CONFIG
+from onmt_lattice.experiments.sweep.plan import read_plan
 
 Mistake = Callable[..., str]
 Capture = pytest.CaptureFixture[str]

@@ -9,7 +9,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from onmt_lattice.codebook import Codebooks, CodebookUsage
+from onmt_lattice.evaluation.codebook import Codebooks, CodebookUsage
 
 
 def summary(symbols: list[list[int]], entries: int) -> Codebooks:

@@ -11,8 +11,8 @@ from onmt_lattice.bitstream import DitherKey, LatticeCodec
 from onmt_lattice.codes import make_code
 from onmt_lattice.errors import UserError
 from onmt_lattice.lattices import Lattice, make_lattice
+from onmt_lattice.lattices.coding_order import group_order
 from onmt_lattice.lattices.cubic import Cubic
-from onmt_lattice.lattices.order import group_order
 
 NAMES = [
     *("Z", "A2", "A5", "A3*", "D2", "D5", "D3*", "E8", "BW16", "Leech"),

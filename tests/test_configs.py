@@ -17,12 +17,12 @@ from onmt.inputters.fields import build_dynamic_fields
 from onmt.model_builder import build_model
 
 from onmt_lattice.cli import main
-from onmt_lattice.corpus import SPLITS, corpus_text
-from onmt_lattice.opennmt import plugin
-from onmt_lattice.opennmt.options import train_parser
-from onmt_lattice.opennmt.parsing import parse
-from onmt_lattice.opennmt.training import check_options
-from onmt_lattice.report.results import Results
+from onmt_lattice.experiments.corpus import SPLITS, corpus_text
+from onmt_lattice.experiments.report.results import Results
+from onmt_lattice.opennmt.options.parsers import train_parser
+from onmt_lattice.opennmt.options.parsing import parse
+from onmt_lattice.opennmt.training import plugin
+from onmt_lattice.opennmt.training.launch import check_options
 
 TOP = Path(__file__).parent.parent
 CONFIGS = TOP / "configs"

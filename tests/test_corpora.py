@@ -93,9 +93,9 @@ def test_another_target_is_refused(corpus: Corpus, refused: Mistake) -> None:
 
 
 def test_the_same_target_is_taken(corpus: Corpus) -> None:
-    from onmt_lattice.opennmt.corpora import target_is_source
-    from onmt_lattice.opennmt.options import train_parser
-    from onmt_lattice.opennmt.parsing import parse
+    from onmt_lattice.opennmt.data.corpora import target_is_source
+    from onmt_lattice.opennmt.options.parsers import train_parser
+    from onmt_lattice.opennmt.options.parsing import parse
 
     path, vocabulary = str(corpus.train), str(corpus.vocabulary)
     data = yaml.safe_dump({"c": {"path_src": path, "path_tgt": path}, "d": {"path_src": path}})

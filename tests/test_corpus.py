@@ -13,8 +13,14 @@ from pathlib import Path
 
 import pytest
 
-from onmt_lattice.corpus import SPLITS, corpus_text, english_grammar, ideal_bits, write_corpus
-from onmt_lattice.corpus.grammar import reachable
+from onmt_lattice.experiments.corpus import (
+    SPLITS,
+    corpus_text,
+    english_grammar,
+    ideal_bits,
+    write_corpus,
+)
+from onmt_lattice.experiments.corpus.grammar import reachable
 
 ROOT = Path(__file__).resolve().parent.parent
 GRAMMAR = english_grammar()

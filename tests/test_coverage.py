@@ -11,7 +11,7 @@ from test_training import train
 
 from onmt_lattice.errors import UserError
 from onmt_lattice.files import write_lines
-from onmt_lattice.opennmt.coverage import check_coverage
+from onmt_lattice.opennmt.data.coverage import check_coverage
 
 KNOWN = frozenset("abcdefghij")
 

@@ -8,8 +8,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from onmt_lattice.opennmt import logits as module
-from onmt_lattice.opennmt.cross_entropy import cross_entropy
+from onmt_lattice.opennmt.model import logits as module
+from onmt_lattice.opennmt.model.cross_entropy import cross_entropy
 
 N, DIM, WORDS = 37, 6, 50
 

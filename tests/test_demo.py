@@ -11,11 +11,11 @@ import yaml
 from made_up_results import annealed
 
 from onmt_lattice.cli import main
-from onmt_lattice.corpus import SPLITS
-from onmt_lattice.corpus.splits import Split
-from onmt_lattice.demo.demo import CONFIG
-from onmt_lattice.report.results import FAILED, Record, Results
-from onmt_lattice.sweep.sweep import SweepOptions
+from onmt_lattice.experiments.corpus import SPLITS
+from onmt_lattice.experiments.corpus.splits import Split
+from onmt_lattice.experiments.demo.demo import CONFIG
+from onmt_lattice.experiments.report.results import FAILED, Record, Results
+from onmt_lattice.experiments.sweep.sweep import SweepOptions
 
 
 @pytest.fixture
@@ -71,7 +71,7 @@ def test_a_failed_run_is_said_to_be_and_started_again(
         asked.append(options.retry_failed)
         return Results("", "", "", {}, {}, [], [failed])
 
-    monkeypatch.setattr("onmt_lattice.demo.demo.sweep", swept)
+    monkeypatch.setattr("onmt_lattice.experiments.demo.demo.sweep", swept)
     assert main(words) == 2 and asked == [True]
     assert "run gaussian_annealed_seed1 failed: out of luck" in capsys.readouterr().err
 

@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from onmt_lattice import __version__
-from onmt_lattice.environment import cores, python, versions
+from onmt_lattice.experiments.environment import cores, python, versions
 
 
 def test_a_process_bound_to_one_core_has_one() -> None:
@@ -20,7 +20,7 @@ def test_a_process_bound_to_one_core_has_one() -> None:
     if not hasattr(os, "sched_setaffinity"):
         pytest.skip("processes are not bound to cores here")
     code = (
-        "import os; from onmt_lattice.environment import cores; "
+        "import os; from onmt_lattice.experiments.environment import cores; "
         "os.sched_setaffinity(0, list(os.sched_getaffinity(0))[:1]); print(cores())"
     )
     assert subprocess.check_output([sys.executable, "-c", code], text=True) == "1\n"

@@ -14,13 +14,13 @@ from sacrebleu.metrics import BLEU, CHRF
 from torch import Tensor
 
 from onmt_lattice.cli import main
-from onmt_lattice.corpus import ideal_bits
 from onmt_lattice.errors import UserError
-from onmt_lattice.evaluation import Evaluation
-from onmt_lattice.opennmt import sentences
+from onmt_lattice.evaluation.result import Evaluation
+from onmt_lattice.evaluation.sentence_scores import read_costs
+from onmt_lattice.experiments.corpus import ideal_bits
 from onmt_lattice.opennmt.checkpoint import load_autoencoder
-from onmt_lattice.opennmt.encoder import BottleneckEncoder
-from onmt_lattice.sentence_scores import read_costs
+from onmt_lattice.opennmt.data import sentences
+from onmt_lattice.opennmt.model.encoder import BottleneckEncoder
 
 Trained = Callable[[str], Path]
 Mistake = Callable[..., str]
@@ -131,7 +131,7 @@ def test_a_broken_law_is_an_error(
     tmp_path: Path,
 ) -> None:
     """And leaves no numbers that a sweep would take for a finished evaluation."""
-    from onmt_lattice.opennmt.scoring import Scorer
+    from onmt_lattice.opennmt.inference.scoring import Scorer
 
     score = Scorer.score
 
@@ -207,7 +207,7 @@ def test_perfect_reconstructions_score_100(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip
     monkeypatch.setattr(
-        "onmt_lattice.opennmt.evaluate.reconstruct",
+        "onmt_lattice.opennmt.commands.evaluate.reconstruct",
         lambda _, sentences, *__: [[" ".join(s.tokens)] for s in sentences],
     )
     e = measure(trained("gaussian"), corpus.test, "-reconstruct", tmp_path / "out.txt")

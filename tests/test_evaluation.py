@@ -12,9 +12,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from onmt_lattice.codebook import Codebooks
 from onmt_lattice.errors import UserError
-from onmt_lattice.evaluation import (
+from onmt_lattice.evaluation.codebook import Codebooks
+from onmt_lattice.evaluation.result import (
     FORMAT,
     Bits,
     Entropy,

@@ -10,7 +10,7 @@ from fractions import Fraction
 
 import pytest
 
-from onmt_lattice.corpus.grammar import Grammar, Rule, reachable
+from onmt_lattice.experiments.corpus.grammar import Grammar, Rule, reachable
 
 TOY = Grammar(
     "S",

@@ -10,11 +10,13 @@ import torch
 from conftest import Corpus
 from torch import nn
 
-from onmt_lattice.opennmt import greedy, logits, translation
-from onmt_lattice.opennmt.argmax import Argmax
 from onmt_lattice.opennmt.checkpoint import load_autoencoder
-from onmt_lattice.opennmt.scoring import Scorer
-from onmt_lattice.opennmt.sentences import read_sentences, token_index, trained_transforms
+from onmt_lattice.opennmt.data.sentences import read_sentences, token_index, trained_transforms
+from onmt_lattice.opennmt.inference import greedy
+from onmt_lattice.opennmt.inference import search as translation
+from onmt_lattice.opennmt.inference.argmax import Argmax
+from onmt_lattice.opennmt.inference.scoring import Scorer
+from onmt_lattice.opennmt.model import logits
 
 Trained = Callable[[str], Path]
 

@@ -8,7 +8,7 @@ from onmt.modules.embeddings import Embeddings
 from torch import Tensor, nn
 from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence
 
-from onmt_lattice.opennmt import gru
+from onmt_lattice.opennmt.model import gru
 
 VOCABULARY, DIM, HIDDEN, PADDING = 9, 5, 4, 1
 LENGTHS = {

@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from onmt_lattice.errors import UserError
-from onmt_lattice.history import History, read_history
+from onmt_lattice.opennmt.training.history import History, read_history
 
 
 @pytest.fixture
@@ -90,5 +90,6 @@ def test_a_missing_file_is_told(path: Path) -> None:
 
 
 def test_a_reader_needs_no_torch_and_no_opennmt() -> None:
-    code = "import onmt_lattice.history, sys; print({'onmt', 'torch'} & set(sys.modules))"
+    code = "import sys, onmt_lattice.opennmt.training.history as _"
+    code += "; print({'onmt', 'torch'} & set(sys.modules))"
     assert subprocess.check_output([sys.executable, "-c", code], text=True) == "set()\n"

@@ -84,7 +84,7 @@ def test_the_readmes_library_example(scripts: Path, tmp_path: Path) -> None:
 
 def test_the_demo_in_an_empty_folder(scripts: Path, tmp_path: Path) -> None:
     """Two steps of one model, in the demo's own configuration as it was installed."""
-    where = "from onmt_lattice.demo.demo import CONFIG; print(CONFIG)"
+    where = "from onmt_lattice.experiments.demo.demo import CONFIG; print(CONFIG)"
     config = Path(done(scripts / "python", "-c", where, cwd=tmp_path).strip())
     sweep = yaml.safe_load(config.read_text(encoding="utf-8"))
     sweep["config"] = str(config.with_name(sweep["config"]))

@@ -11,8 +11,8 @@ from conftest import batch_of, lines_of
 from torch import Tensor
 
 from onmt_lattice.noise import StreamNoise
-from onmt_lattice.opennmt.schedules import RateWeight
-from onmt_lattice.opennmt.statistics import RateStatistics
+from onmt_lattice.opennmt.model.statistics import RateStatistics
+from onmt_lattice.opennmt.options.schedules import RateWeight
 
 Build = Callable[..., Any]
 LEARNING_RATE = 0.5

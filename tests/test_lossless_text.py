@@ -19,9 +19,9 @@ from test_token_model import LINE
 from onmt_lattice.bitstream import AlteredBitstream, BitstreamError, WrongText
 from onmt_lattice.bitstream.file import FileWriter, Section, TextFile
 from onmt_lattice.cli import main
-from onmt_lattice.opennmt import lossless_text
-from onmt_lattice.opennmt.lossless_text import LosslessText
-from onmt_lattice.opennmt.text_codec import load_codec
+from onmt_lattice.opennmt.inference import lossless_text
+from onmt_lattice.opennmt.inference.lossless_text import LosslessText
+from onmt_lattice.opennmt.inference.text_codec import load_codec
 
 Trained = Callable[[str], Path]
 Mistake = Callable[..., str]

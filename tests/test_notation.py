@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from onmt_lattice.corpus.grammar import Grammar, Rule
-from onmt_lattice.corpus.notation import read_rules
+from onmt_lattice.experiments.corpus.grammar import Grammar, Rule
+from onmt_lattice.experiments.corpus.notation import read_rules
 
 NUMBER = {"#": {"sg": 3, "pl": 2}}
 

@@ -15,8 +15,8 @@ Mistake = Callable[..., str]
 
 
 def test_defaults_are_those_of_an_autoencoder(corpus: Corpus) -> None:
-    from onmt_lattice.opennmt.options import train_parser
-    from onmt_lattice.opennmt.parsing import parse
+    from onmt_lattice.opennmt.options.parsers import train_parser
+    from onmt_lattice.opennmt.options.parsing import parse
 
     opt = parse(train_parser, ["-data", "{}", "-src_vocab", "v"])
     assert (opt.encoder_type, opt.rnn_type, opt.input_feed) == ("bottleneck_brnn", "GRU", 0)
@@ -83,8 +83,8 @@ def test_numbers_that_mean_nothing(refused: Mistake, option: str, value: object)
 
 
 def test_every_numeric_option_has_a_range_that_holds_its_default() -> None:
-    from onmt_lattice.opennmt import options
-    from onmt_lattice.opennmt.ranges import RANGES, TRANSLATION
+    from onmt_lattice.opennmt.options import parsers as options
+    from onmt_lattice.opennmt.options.ranges import RANGES, TRANSLATION
     from onmt_lattice.ranges import check_ranges
 
     for make, ranges in (
@@ -167,7 +167,7 @@ def test_shapes_that_do_not_fit(refused: Mistake) -> None:
 )
 def test_how_many_numbers_x_holds(site: str, rnn_type: str, m: int) -> None:
 
-    from onmt_lattice.opennmt.settings import representation_dim
+    from onmt_lattice.opennmt.options.configuration import representation_dim
 
     opt = Namespace(rnn_type=rnn_type, bottleneck_site=site, enc_layers=2, enc_rnn_size=500)
     assert representation_dim(opt) == m
@@ -175,7 +175,7 @@ def test_how_many_numbers_x_holds(site: str, rnn_type: str, m: int) -> None:
 
 def test_settings_and_label_of_a_bottleneck() -> None:
 
-    from onmt_lattice.opennmt.settings import bottleneck_label, bottleneck_settings
+    from onmt_lattice.opennmt.options.configuration import bottleneck_label, bottleneck_settings
 
     opt = Namespace(bottleneck="lattice", bottleneck_site="top", lattice="A2", levels=None)
     assert bottleneck_settings(opt)["lattice"] == "A2"
@@ -188,7 +188,7 @@ def test_every_declared_option_is_offered_by_its_name() -> None:
     import dataclasses
 
     from onmt_lattice.bottlenecks import bottlenecks
-    from onmt_lattice.opennmt.options import train_parser
+    from onmt_lattice.opennmt.options.parsers import train_parser
 
     names = train_parser().names()
     for cls in bottlenecks().values():

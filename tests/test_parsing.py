@@ -44,8 +44,8 @@ def test_a_stray_word_is_refused(refused: Mistake) -> None:
 def test_the_command_line_goes_before_yaml_and_dashes_are_alike(
     corpus: Corpus, tmp_path: Path
 ) -> None:
-    from onmt_lattice.opennmt.options import train_parser
-    from onmt_lattice.opennmt.parsing import parse
+    from onmt_lattice.opennmt.options.parsers import train_parser
+    from onmt_lattice.opennmt.options.parsing import parse
 
     config = str(corpus.yaml(tmp_path / "a.yaml", rnn_size=32, layers=2))
     for words in (["-rnn_size", "64"], ["--rnn_size", "64"], ["-rnn_size=64"]):
@@ -73,8 +73,8 @@ def test_choices_are_listed(refused: Mistake) -> None:
 
 
 def test_parse_raises_a_user_error() -> None:
-    from onmt_lattice.opennmt.options import train_parser
-    from onmt_lattice.opennmt.parsing import parse
+    from onmt_lattice.opennmt.options.parsers import train_parser
+    from onmt_lattice.opennmt.options.parsing import parse
 
     with pytest.raises(UserError, match="required"):
         parse(train_parser, [])
@@ -98,7 +98,7 @@ def test_a_config_that_cannot_be_read(tmp_path: Path, mistake: Mistake) -> None:
 
 
 def test_a_base_lies_beneath_the_file_that_names_it(tmp_path: Path) -> None:
-    from onmt_lattice.opennmt.parsing import read_config
+    from onmt_lattice.opennmt.options.parsing import read_config
 
     (tmp_path / "bases").mkdir()
     written(tmp_path / "bases/deep.yaml", "layers: 3\nrnn_size: 8\nseed: 4\n")
@@ -119,7 +119,7 @@ def test_a_key_given_twice(tmp_path: Path, mistake: Mistake) -> None:
 
 def merged(path: Path, text: str) -> dict[str, object]:
     """Return the settings that ``text`` has at its top behind the mappings named a, b and c."""
-    from onmt_lattice.opennmt.parsing import read_config
+    from onmt_lattice.opennmt.options.parsing import read_config
 
     read = read_config(written(path / "a.yaml", text))
     return {key: value for key, value in read.items() if key not in ("a", "b", "c")}
@@ -209,8 +209,8 @@ def test_one_file_serves_build_vocab_and_train(
 
 
 def test_a_saved_configuration_can_be_read(corpus: Corpus, tmp_path: Path) -> None:
-    from onmt_lattice.opennmt.options import train_parser
-    from onmt_lattice.opennmt.parsing import parse
+    from onmt_lattice.opennmt.options.parsers import train_parser
+    from onmt_lattice.opennmt.options.parsing import parse
 
     config = str(corpus.yaml(tmp_path / "a.yaml", transforms=[]))
     saved = str(tmp_path / "saved.yaml")

@@ -18,12 +18,16 @@ import onmt.utils.loss
 import pytest
 from conftest import Corpus
 
-from onmt_lattice.opennmt import corpora, options, parsing, plugin, training
-from onmt_lattice.opennmt.encoder import BottleneckEncoder
-from onmt_lattice.opennmt.loss import RateLossCompute
-from onmt_lattice.opennmt.model import Autoencoder
-from onmt_lattice.opennmt.statistics import RateStatistics
-from onmt_lattice.opennmt.trainer import RateTrainer
+from onmt_lattice.opennmt.data import corpora
+from onmt_lattice.opennmt.model.autoencoder import Autoencoder
+from onmt_lattice.opennmt.model.encoder import BottleneckEncoder
+from onmt_lattice.opennmt.model.statistics import RateStatistics
+from onmt_lattice.opennmt.options import parsers as options
+from onmt_lattice.opennmt.options import parsing
+from onmt_lattice.opennmt.training import launch as training
+from onmt_lattice.opennmt.training import plugin
+from onmt_lattice.opennmt.training.loss import RateLossCompute
+from onmt_lattice.opennmt.training.trainer import RateTrainer
 
 MODULES = [
     onmt,

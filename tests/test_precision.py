@@ -46,7 +46,7 @@ def seen(trainer: Any, validate: bool) -> dict[str, tuple[str, bool, bool]]:
 def test_the_bottleneck_and_validation_stay_in_single_precision(
     build: Build, dtype: str, validate: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("onmt_lattice.opennmt.gru.applies", lambda *args: False)
+    monkeypatch.setattr("onmt_lattice.opennmt.model.gru.applies", lambda *args: False)
     found = seen(build(model_dtype=dtype), validate)
     assert found["map"] == ("highest", False, False)
     tf32, half = (dtype == name and not validate for name in ("tf32", "bf16"))

@@ -15,7 +15,7 @@ import pytest
 from onmt_lattice.cli import main
 from onmt_lattice.cli.prepare import run
 from onmt_lattice.errors import UserError
-from onmt_lattice.prepare.newstest import ARCHIVE, MEMBER
+from onmt_lattice.experiments.prepare.newstest import ARCHIVE, MEMBER
 
 SCRIPT = Path(__file__).resolve().parent.parent / "scripts" / "prepare_wmt16"
 SMALL = ["-merges", "40", "-workers", "1"]

@@ -9,8 +9,8 @@ import miniature
 import pytest
 
 from onmt_lattice.errors import UserError
-from onmt_lattice.prepare import download
-from onmt_lattice.prepare.download import fetch
+from onmt_lattice.experiments.prepare import download
+from onmt_lattice.experiments.prepare.download import fetch
 
 Get = Callable[..., bytes]
 

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from onmt_lattice.environment import versions
 from onmt_lattice.errors import UserError
-from onmt_lattice.prepare.manifest import PACKAGES, Facts, Manifest, Step, key
+from onmt_lattice.experiments.environment import versions
+from onmt_lattice.experiments.prepare.manifest import PACKAGES, Facts, Manifest, Step, key
 
 
 class Work:

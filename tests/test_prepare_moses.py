@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from onmt_lattice.prepare.moses import clean, tokeniser
+from onmt_lattice.experiments.prepare.moses import clean, tokeniser
 
 # What tokenizer.perl -q -l en of mosesdecoder (master, 2019 and after) prints under Perl 5.36.
 ENGLISH = [

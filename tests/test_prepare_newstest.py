@@ -7,8 +7,8 @@ import miniature
 import pytest
 
 from onmt_lattice.errors import UserError
-from onmt_lattice.prepare import newstest
-from onmt_lattice.prepare.subword import learn_bpe, learn_pieces, segment
+from onmt_lattice.experiments.prepare import newstest
+from onmt_lattice.experiments.prepare.subword import learn_bpe, learn_pieces, segment
 
 SENTENCES = miniature.sentences(3003, "en")
 SENTENCES[0] = "R&amp;D isn't over."

@@ -11,8 +11,8 @@ from typing import NoReturn
 import pytest
 
 from onmt_lattice.errors import UserError
-from onmt_lattice.prepare import parallel
-from onmt_lattice.prepare.parallel import map_batches
+from onmt_lattice.experiments.prepare import parallel
+from onmt_lattice.experiments.prepare.parallel import map_batches
 
 
 @pytest.fixture(autouse=True)
@@ -59,7 +59,7 @@ def test_a_worker_that_dies_is_an_error_and_not_an_endless_wait() -> None:
 
 PARENT = """\
 import os, signal, time
-from onmt_lattice.prepare.parallel import map_batches
+from onmt_lattice.experiments.prepare.parallel import map_batches
 
 def work(_):
     time.sleep(0.05)

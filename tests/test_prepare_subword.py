@@ -9,9 +9,9 @@ from miniature import sentences
 from subword_nmt.apply_bpe import BPE
 
 from onmt_lattice.errors import UserError
-from onmt_lattice.prepare import subword
-from onmt_lattice.prepare.moses import tokeniser
-from onmt_lattice.prepare.subword import learn_bpe, learn_pieces, segment
+from onmt_lattice.experiments.prepare import subword
+from onmt_lattice.experiments.prepare.moses import tokeniser
+from onmt_lattice.experiments.prepare.subword import learn_bpe, learn_pieces, segment
 
 PLAIN = sentences(200, "en")
 TOKENS = [tokeniser("en")(line) for line in PLAIN]

@@ -9,7 +9,7 @@ import miniature
 import pytest
 
 from onmt_lattice.errors import UserError
-from onmt_lattice.prepare.texts import (
+from onmt_lattice.experiments.prepare.texts import (
     count_lines,
     decode_entities,
     in_order,

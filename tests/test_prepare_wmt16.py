@@ -17,11 +17,11 @@ import yaml
 from subword_nmt.apply_bpe import BPE
 
 from onmt_lattice.errors import UserError
+from onmt_lattice.experiments.prepare import parallel
+from onmt_lattice.experiments.prepare.moses import tokeniser
+from onmt_lattice.experiments.prepare.sources import TRAINING, Options
+from onmt_lattice.experiments.prepare.wmt16 import prepare
 from onmt_lattice.files import sha256
-from onmt_lattice.prepare import parallel
-from onmt_lattice.prepare.moses import tokeniser
-from onmt_lattice.prepare.sources import TRAINING, Options
-from onmt_lattice.prepare.wmt16 import prepare
 
 MEMBERS = miniature.members()
 TEXTS = ["valid.en", "newstest2014.en", "newstest2015.en", "newstest2016.en"]
@@ -304,7 +304,7 @@ def test_one_run_at_a_time(new: Options, monkeypatch: pytest.MonkeyPatch) -> Non
     def second(*_: object) -> None:
         prepare(new)
 
-    monkeypatch.setattr("onmt_lattice.prepare.archives.count_lines", second)
+    monkeypatch.setattr("onmt_lattice.experiments.prepare.archives.count_lines", second)
     with pytest.raises(UserError, match="another run is at work"):
         prepare(new)
 

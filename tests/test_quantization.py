@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from onmt_lattice.bottlenecks import LatticeChannel
-from onmt_lattice.bottlenecks.quantization import (
+from onmt_lattice.bottlenecks.gaussian_to_lattice import (
     Quantization,
     _known_noise,
     fit_gaussian,

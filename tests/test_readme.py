@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from onmt_lattice.cli import main
-from onmt_lattice.corpus import corpus_text
+from onmt_lattice.experiments.corpus import corpus_text
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")

@@ -10,10 +10,9 @@ from statistics import fmean
 import pytest
 from made_up_curves import DIM, SENTENCES, WORDS, annealed, fixed, sweep, unfinished
 
-from onmt_lattice.codebook import Codebooks
-from onmt_lattice.evaluation import Reconstruction
-from onmt_lattice.lattices import make_lattice
-from onmt_lattice.report.comparison import (
+from onmt_lattice.evaluation.codebook import Codebooks
+from onmt_lattice.evaluation.result import Reconstruction
+from onmt_lattice.experiments.report.comparison import (
     Comparison,
     compare,
     comparison_table,
@@ -21,8 +20,9 @@ from onmt_lattice.report.comparison import (
     tables,
     text,
 )
-from onmt_lattice.report.curves import Spread
-from onmt_lattice.report.results import Results, RunResult
+from onmt_lattice.experiments.report.curves import Spread
+from onmt_lattice.experiments.report.results import Results, RunResult
+from onmt_lattice.lattices import make_lattice
 
 GRID = [(2.0, 8.0), (2.5, 4.0), (3.5, 1.0)]
 EXTRA = {1: 0.5, 2: 0.75, 3: 0.1}  # bits per word of each seed of Z over the Gaussian

@@ -6,8 +6,8 @@ import math
 
 from made_up_curves import annealed, fixed, sweep, unfinished
 
-from onmt_lattice.report.curves import Spread, by_place, by_seed, shortfall, trade_off
-from onmt_lattice.report.results import ANNEALED, FIXED
+from onmt_lattice.experiments.report.curves import Spread, by_place, by_seed, shortfall, trade_off
+from onmt_lattice.experiments.report.results import ANNEALED, FIXED
 
 POINTS = [(2.0, 5.0), (3.0, 2.0), (2.5, 3.0)]
 

@@ -9,17 +9,17 @@ from pathlib import Path
 import pytest
 from made_up_results import sweep
 
-from onmt_lattice.evaluation import TOKEN
-from onmt_lattice.report.curves import Mark
-from onmt_lattice.report.drawing import FIGURES, REPORT, RESULTS, TABLE, redraw, write
-from onmt_lattice.report.results import Results
+from onmt_lattice.evaluation.result import TOKEN
+from onmt_lattice.experiments.report.curves import Mark
+from onmt_lattice.experiments.report.drawing import FIGURES, REPORT, RESULTS, TABLE, redraw, write
+from onmt_lattice.experiments.report.results import Results
 
 PUBLISHED = sorted((Path(__file__).parent.parent / "docs/results").glob(f"*/{RESULTS}"))
 WITHOUT_OPENNMT = """
 import sys
 from onmt_lattice.cli import main
 assert main(["sweep", "-results", sys.argv[1], "-output", sys.argv[2]]) == int(sys.argv[3])
-above = ("onmt", "onmt_lattice.opennmt", "onmt_lattice.sweep")
+above = ("onmt", "onmt_lattice.opennmt", "onmt_lattice.experiments.sweep")
 print([name for name in sys.modules if name in above])
 """
 

@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from made_up_curves import annealed, fixed, sweep
 
-from onmt_lattice.report.curves import by_seed
-from onmt_lattice.report.equal_nll import (
+from onmt_lattice.experiments.report.curves import by_seed
+from onmt_lattice.experiments.report.equal_nll import (
     COLLAPSED,
     Cost,
     Curve,
@@ -21,7 +21,7 @@ from onmt_lattice.report.equal_nll import (
     levels,
     rate_at,
 )
-from onmt_lattice.report.results import ANNEALED, FIXED, RunResult
+from onmt_lattice.experiments.report.results import ANNEALED, FIXED, RunResult
 
 GRID = [(2.0, 8.0), (2.5, 4.0), (3.5, 1.0), (4.0, 0.5)]  # halves in half a bit of NLL, but once
 

@@ -12,10 +12,10 @@ import pytest
 from made_up_curves import CURVES, annealed, fixed, sweep, unfinished
 
 from onmt_lattice.errors import UserError
-from onmt_lattice.evaluation import Entropy, Mean
-from onmt_lattice.report.figure import draw, figure
-from onmt_lattice.report.results import ANNEALED, Point, Results
-from onmt_lattice.report.style import styles
+from onmt_lattice.evaluation.result import Entropy, Mean
+from onmt_lattice.experiments.report.figure import draw, figure
+from onmt_lattice.experiments.report.results import ANNEALED, Point, Results
+from onmt_lattice.experiments.report.style import styles
 
 GRID = [(2.0, 8.0), (2.5, 4.0), (3.5, 1.0)]
 EARLY = [(11.0, 2.0), (4.0, 9.0)]

@@ -6,7 +6,7 @@ import pytest
 from html_page import HtmlPage
 from matplotlib.figure import Figure
 
-from onmt_lattice.report.inline_svg import HIT_RADIUS, inline_svg
+from onmt_lattice.experiments.report.inline_svg import HIT_RADIUS, inline_svg
 
 TITLES = {"point-a": "first\n2 < 3 & 4", "point-b": "second", "course": "a line"}
 

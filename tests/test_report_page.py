@@ -12,13 +12,17 @@ from html_page import HtmlPage
 from made_up_results import CURVES, INPUTS, annealed, coded, fixed, sweep
 from matplotlib.figure import Figure
 
-from onmt_lattice.evaluation import Bits
-from onmt_lattice.report.comparison import tables
-from onmt_lattice.report.curves import Mark
-from onmt_lattice.report.page import hover, hover_bytes, page, write_page
-from onmt_lattice.report.rate_distortion import decoded, point_gids, rate_distortion_table
-from onmt_lattice.report.results import FAILED, Record, Results, RunResult
-from onmt_lattice.tables import show
+from onmt_lattice.evaluation.result import Bits
+from onmt_lattice.experiments.report.comparison import tables
+from onmt_lattice.experiments.report.curves import Mark
+from onmt_lattice.experiments.report.page import hover, hover_bytes, page, write_page
+from onmt_lattice.experiments.report.rate_distortion import (
+    decoded,
+    point_gids,
+    rate_distortion_table,
+)
+from onmt_lattice.experiments.report.results import FAILED, Record, Results, RunResult
+from onmt_lattice.experiments.tables import show
 
 HEADINGS = [
     *("Figure", "Rate-distortion", "All points", "Reconstructions", "Codebook usage"),
@@ -257,7 +261,7 @@ def test_no_page_where_drawing_fails(tmp_path: Path, monkeypatch: pytest.MonkeyP
     path = tmp_path / "report.html"
     path.write_text("before")
     run = fixed("gaussian", 0.1, 1)
-    monkeypatch.setattr("onmt_lattice.report.page.figure", lambda results: Figure())
+    monkeypatch.setattr("onmt_lattice.experiments.report.page.figure", lambda results: Figure())
     with pytest.raises(ValueError, match=f"point-{run.name}-400"):
         write_page(only(run), path)
     assert path.read_text() == "before" and list(tmp_path.iterdir()) == [path]

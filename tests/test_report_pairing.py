@@ -10,11 +10,12 @@ import pytest
 from made_up_evaluation import made_up_evaluation
 
 from onmt_lattice.errors import UserError
-from onmt_lattice.evaluation import Quantized
-from onmt_lattice.report.comparison import comparison_table, tables, text
-from onmt_lattice.report.paired_table import paired_table
-from onmt_lattice.report.pairing import NORMAL_95, Paired, difference, paired
-from onmt_lattice.report.results import (
+from onmt_lattice.evaluation.result import Quantized
+from onmt_lattice.evaluation.sentence_scores import SentenceCost
+from onmt_lattice.experiments.report.comparison import comparison_table, tables, text
+from onmt_lattice.experiments.report.paired_table import paired_table
+from onmt_lattice.experiments.report.pairing import NORMAL_95, Paired, difference, paired
+from onmt_lattice.experiments.report.results import (
     FINISHED,
     FIXED,
     QUANTIZED,
@@ -27,8 +28,7 @@ from onmt_lattice.report.results import (
     Results,
     RunResult,
 )
-from onmt_lattice.report.style import curve_styles
-from onmt_lattice.sentence_scores import SentenceCost
+from onmt_lattice.experiments.report.style import curve_styles
 
 SENTENCES, WORDS, DIM = 100, 1000, 24
 WEIGHTS = (0.1, 0.2, 0.4)

@@ -13,9 +13,9 @@ from matplotlib.figure import Figure
 
 from onmt_lattice.cli import main
 from onmt_lattice.errors import UserError
-from onmt_lattice.evaluation import Entropy, Evaluation, Mean
-from onmt_lattice.report import plotting
-from onmt_lattice.report.figure import figure
+from onmt_lattice.evaluation.result import Entropy, Evaluation, Mean
+from onmt_lattice.experiments.report import plotting
+from onmt_lattice.experiments.report.figure import figure
 
 GRID = [(2.0, 8.0), (2.5, 4.0), (3.5, 1.0)]
 

@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 from made_up_results import annealed, coded, fixed, sweep
 
-from onmt_lattice.evaluation import Bits
-from onmt_lattice.report.curves import Mark
-from onmt_lattice.report.figure import figure
-from onmt_lattice.report.rate_distortion import (
+from onmt_lattice.evaluation.result import Bits
+from onmt_lattice.experiments.report.curves import Mark
+from onmt_lattice.experiments.report.figure import figure
+from onmt_lattice.experiments.report.rate_distortion import (
     FROM_BOTH,
     FROM_FILE,
     FROM_RATE,
@@ -22,7 +22,7 @@ from onmt_lattice.report.rate_distortion import (
     rate_distortion,
     rate_distortion_table,
 )
-from onmt_lattice.report.results import Results, RunResult
+from onmt_lattice.experiments.report.results import Results, RunResult
 
 BITS = {0.1: 88_000, 0.4: 34_001}  # of a file of the 100 sentences, by λ
 

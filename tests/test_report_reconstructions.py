@@ -6,10 +6,15 @@ import pytest
 from html_page import HtmlPage
 from made_up_results import INPUTS, annealed, fixed, sweep
 
-from onmt_lattice.report.curves import by_seed
-from onmt_lattice.report.page import page
-from onmt_lattice.report.reconstructions import POINTS, compared, decoded_points, reconstructions
-from onmt_lattice.report.results import Results
+from onmt_lattice.experiments.report.curves import by_seed
+from onmt_lattice.experiments.report.page import page
+from onmt_lattice.experiments.report.reconstructions import (
+    POINTS,
+    compared,
+    decoded_points,
+    reconstructions,
+)
+from onmt_lattice.experiments.report.results import Results
 
 
 @pytest.mark.parametrize(

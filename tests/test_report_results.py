@@ -12,7 +12,7 @@ from made_up_curves import sweep as curves
 from made_up_results import sweep
 
 from onmt_lattice.errors import UserError
-from onmt_lattice.report.results import Results
+from onmt_lattice.experiments.report.results import Results
 
 
 def test_what_is_written_is_read_again_to_eight_digits(tmp_path: Path) -> None:

@@ -6,7 +6,12 @@ from dataclasses import replace
 import pytest
 from made_up_results import annealed, fixed, sweep
 
-from onmt_lattice.report.trajectories import MOST_REPORTS, QUANTITIES, gids, trajectories
+from onmt_lattice.experiments.report.trajectories import (
+    MOST_REPORTS,
+    QUANTITIES,
+    gids,
+    trajectories,
+)
 
 
 def test_every_run_is_a_line_in_each_panel_of_its_curve() -> None:

@@ -13,9 +13,9 @@ import torch
 from conftest import BOTTLENECKS, Corpus, batch_of, lines_of
 
 from onmt_lattice.cli import main
-from onmt_lattice.history import read_history
-from onmt_lattice.opennmt.schedules import RateWeight
-from onmt_lattice.opennmt.statistics import RateStatistics
+from onmt_lattice.opennmt.model.statistics import RateStatistics
+from onmt_lattice.opennmt.options.schedules import RateWeight
+from onmt_lattice.opennmt.training.history import read_history
 
 TIMES = ("seconds", "tokens_per_second")
 STEPS = {"train_steps": 20, "report_every": 2, "valid_steps": 5, "rate_weight_midpoint": 10}

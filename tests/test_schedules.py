@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from onmt_lattice.errors import UserError
-from onmt_lattice.opennmt.schedules import LOGISTIC_STEEPNESS, SCHEDULES, RateWeight
+from onmt_lattice.opennmt.options.schedules import LOGISTIC_STEEPNESS, SCHEDULES, RateWeight
 
 MIDPOINT = 1000
 GROWING = ("hyperbolic", "logistic")

@@ -13,16 +13,16 @@ from conftest import BOTTLENECKS, Corpus, batch_of
 from torch import Tensor
 
 from onmt_lattice.errors import UserError
-from onmt_lattice.opennmt import logits
 from onmt_lattice.opennmt.checkpoint import LoadedAutoencoder, load_autoencoder
-from onmt_lattice.opennmt.scoring import Scorer, SentenceScores
-from onmt_lattice.opennmt.sentences import (
+from onmt_lattice.opennmt.data.sentences import (
     Sentence,
     read_sentences,
     token_index,
     trained_transforms,
     undo,
 )
+from onmt_lattice.opennmt.inference.scoring import Scorer, SentenceScores
+from onmt_lattice.opennmt.model import logits
 
 Trained = Callable[[str], Path]
 NOISY = {"gaussian", "lattice_z", "lattice_a2"}

@@ -14,8 +14,9 @@ from onmt.constants import DefaultTokens
 
 from onmt_lattice.cli import main
 from onmt_lattice.files import write_lines
-from onmt_lattice.opennmt.corpora import SPECIAL, Sentences
-from onmt_lattice.opennmt.sentences import TokenIndex
+from onmt_lattice.opennmt.data.corpora import Sentences
+from onmt_lattice.opennmt.data.sentences import TokenIndex
+from onmt_lattice.opennmt.model.autoencoder import SPECIAL
 
 Mistake = Callable[..., str]
 NOTHING = ("\u200b", "\u200e \ufeff", "\ufffd", "▁", "▁ \u200b")  # is left of these

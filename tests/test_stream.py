@@ -19,11 +19,14 @@ from onmt.transforms import get_transforms_cls
 from onmt.utils.misc import set_random_seed
 
 from onmt_lattice.errors import UserError
-from onmt_lattice.opennmt import options, parsing, plugin, training
-from onmt_lattice.opennmt.ahead import made_ahead
 from onmt_lattice.opennmt.checkpoint import OUR_KEY, random_state
-from onmt_lattice.opennmt.process import position_of, resumed
-from onmt_lattice.opennmt.stream import Follower, Text, training_batches
+from onmt_lattice.opennmt.data.batch_worker import made_ahead
+from onmt_lattice.opennmt.data.stream import Follower, Text, training_batches
+from onmt_lattice.opennmt.options import parsers as options
+from onmt_lattice.opennmt.options import parsing
+from onmt_lattice.opennmt.training import launch as training
+from onmt_lattice.opennmt.training import plugin
+from onmt_lattice.opennmt.training.process import position_of, resumed
 
 Make = Callable[..., "Ingredients"]
 

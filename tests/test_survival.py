@@ -22,10 +22,10 @@ from test_training import assert_equal, assert_same_end, load, train
 
 from onmt_lattice.cli import main
 from onmt_lattice.files import checkpoints
-from onmt_lattice.history import read_history
 from onmt_lattice.opennmt.checkpoint import write_checkpoint
-from onmt_lattice.opennmt.resumption import only_training
-from onmt_lattice.opennmt.stream import TrainingBatches
+from onmt_lattice.opennmt.data.stream import TrainingBatches
+from onmt_lattice.opennmt.training.history import read_history
+from onmt_lattice.opennmt.training.resumption import only_training
 
 Mistake = Callable[..., str]
 STEPS = {"train_steps": 30, "save_checkpoint_steps": 10, "valid_steps": 15, "report_every": 4}
@@ -303,7 +303,7 @@ def test_a_disk_that_fills_up(
 def test_steps_without_a_finite_gradient_are_left_out_and_too_many_stop(
     corpus: Corpus, tmp_path: Path, mistake: Mistake, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from onmt_lattice.opennmt.reporting import NormOptimizer
+    from onmt_lattice.opennmt.training.reports import NormOptimizer
 
     norm = NormOptimizer._norm
     options = {**STEPS, "save_model": str(tmp_path / "m"), "log_file": str(tmp_path / "log")}

@@ -17,10 +17,10 @@ import yaml
 from small_sweep import words, write_sweep
 
 from onmt_lattice.cli import main
+from onmt_lattice.experiments.report.results import FAILED, FINISHED, Results
+from onmt_lattice.experiments.sweep.run import PROGRAM
 from onmt_lattice.locks import only_user
 from onmt_lattice.opennmt.checkpoint import load_checkpoint
-from onmt_lattice.report.results import FAILED, FINISHED, Results
-from onmt_lattice.sweep.run import PROGRAM
 
 ROOT = Path(__file__).parent.parent
 SHARED = {

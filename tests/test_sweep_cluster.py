@@ -16,12 +16,12 @@ import pytest
 from fake_slurm import FakeSlurm
 
 from onmt_lattice.errors import UserError
+from onmt_lattice.experiments.report.results import FINISHED, FIXED, RUNNING, WAITING
+from onmt_lattice.experiments.sweep import cluster, scheduler
+from onmt_lattice.experiments.sweep.cluster import ClusterWorkers, cluster_options, cluster_workers
+from onmt_lattice.experiments.sweep.manifest import Manifest
+from onmt_lattice.experiments.sweep.run import Run
 from onmt_lattice.locks import locked
-from onmt_lattice.report.results import FINISHED, FIXED, RUNNING, WAITING
-from onmt_lattice.sweep import cluster, scheduler
-from onmt_lattice.sweep.cluster import ClusterWorkers, cluster_options, cluster_workers
-from onmt_lattice.sweep.manifest import Manifest
-from onmt_lattice.sweep.run import Run
 
 TRAINED = "touch $F/model_step_3.safetensors"
 EVALUATED = "touch $F/model_step_3.json $F/model_step_3.txt"

@@ -9,11 +9,11 @@ import pytest
 import yaml
 
 from onmt_lattice.errors import UserError
-from onmt_lattice.report.results import FAILED, RUNNING, WAITING
-from onmt_lattice.sweep.collection import collect
-from onmt_lattice.sweep.manifest import Manifest
-from onmt_lattice.sweep.plan import Plan, read_plan
-from onmt_lattice.sweep.sweep import SweepOptions, begin, draw_now
+from onmt_lattice.experiments.report.results import FAILED, RUNNING, WAITING
+from onmt_lattice.experiments.sweep.collection import collect
+from onmt_lattice.experiments.sweep.manifest import Manifest
+from onmt_lattice.experiments.sweep.plan import Plan, read_plan
+from onmt_lattice.experiments.sweep.sweep import SweepOptions, begin, draw_now
 
 
 def test_sentences_are_the_lines_that_are_evaluated(tmp_path: Path) -> None:

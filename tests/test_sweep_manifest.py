@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from onmt_lattice.errors import UserError
-from onmt_lattice.report.results import FAILED, FINISHED, FIXED, RUNNING, WAITING
-from onmt_lattice.sweep.manifest import Manifest
-from onmt_lattice.sweep.run import Run
+from onmt_lattice.experiments.report.results import FAILED, FINISHED, FIXED, RUNNING, WAITING
+from onmt_lattice.experiments.sweep.manifest import Manifest
+from onmt_lattice.experiments.sweep.run import Run
 
 
 def runs_in(folder: Path) -> list[Run]:

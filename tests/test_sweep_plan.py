@@ -11,10 +11,10 @@ from typing import Any
 import pytest
 import yaml
 
-from onmt_lattice.demo.demo import CONFIG
 from onmt_lattice.errors import UserError
-from onmt_lattice.sweep.plan import Plan, read_plan
-from onmt_lattice.sweep.sweep import SweepOptions, commands
+from onmt_lattice.experiments.demo.demo import CONFIG
+from onmt_lattice.experiments.sweep.plan import Plan, read_plan
+from onmt_lattice.experiments.sweep.sweep import SweepOptions, commands
 
 ROOT = Path(__file__).parent.parent
 SHARED = {"rnn_size": 8, "train_steps": 100, "save_model": "elsewhere"}

@@ -14,8 +14,8 @@ from small_sweep import words, write_sweep
 from test_sweep import SHARED
 
 from onmt_lattice.cli import main
-from onmt_lattice.report.results import FINISHED, WAITING, Results
-from onmt_lattice.sweep.run import PROGRAM
+from onmt_lattice.experiments.report.results import FINISHED, WAITING, Results
+from onmt_lattice.experiments.sweep.run import PROGRAM
 
 SWEEP: dict[str, Any] = {
     "config": "common.yaml",

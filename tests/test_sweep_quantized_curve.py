@@ -9,9 +9,9 @@ import pytest
 import yaml
 
 from onmt_lattice.errors import UserError
-from onmt_lattice.report.results import ANNEALED, FIXED
-from onmt_lattice.sweep.plan import Plan, read_plan
-from onmt_lattice.sweep.quantized_run import QuantizedRun
+from onmt_lattice.experiments.report.results import ANNEALED, FIXED
+from onmt_lattice.experiments.sweep.plan import Plan, read_plan
+from onmt_lattice.experiments.sweep.quantized_run import QuantizedRun
 
 SHARED = {"rnn_size": 8, "learning_rate": 0.01}
 GAUSSIAN = {"bottleneck": "gaussian"}

@@ -11,9 +11,9 @@ import pytest
 import yaml
 
 from onmt_lattice.errors import UserError
-from onmt_lattice.history import History
-from onmt_lattice.report.results import ANNEALED, FIXED
-from onmt_lattice.sweep.run import Run
+from onmt_lattice.experiments.report.results import ANNEALED, FIXED
+from onmt_lattice.experiments.sweep.run import Run
+from onmt_lattice.opennmt.training.history import History
 
 
 def run_in(folder: Path, reading: str = FIXED, **options: Any) -> Run:

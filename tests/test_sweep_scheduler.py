@@ -8,15 +8,15 @@ from pathlib import Path
 import pytest
 
 from onmt_lattice.durations import duration
-from onmt_lattice.history import History
+from onmt_lattice.experiments.report.results import FAILED, FINISHED, FIXED, WAITING
+from onmt_lattice.experiments.sweep import scheduler
+from onmt_lattice.experiments.sweep.manifest import Manifest
+from onmt_lattice.experiments.sweep.processes import Process, Processes, Slot, divide
+from onmt_lattice.experiments.sweep.progress import Progress
+from onmt_lattice.experiments.sweep.run import Run
+from onmt_lattice.experiments.sweep.scheduler import bring_to_end
 from onmt_lattice.locks import locked
-from onmt_lattice.report.results import FAILED, FINISHED, FIXED, WAITING
-from onmt_lattice.sweep import scheduler
-from onmt_lattice.sweep.manifest import Manifest
-from onmt_lattice.sweep.processes import Process, Processes, Slot, divide
-from onmt_lattice.sweep.progress import Progress
-from onmt_lattice.sweep.run import Run
-from onmt_lattice.sweep.scheduler import bring_to_end
+from onmt_lattice.opennmt.training.history import History
 
 
 class Scripted(Run):

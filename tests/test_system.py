@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from onmt_lattice.cli import main
-from onmt_lattice.corpus import write_corpus
-from onmt_lattice.demo.demo import CONFIG
-from onmt_lattice.evaluation import Evaluation
+from onmt_lattice.evaluation.result import Evaluation
+from onmt_lattice.experiments.corpus import write_corpus
+from onmt_lattice.experiments.demo.demo import CONFIG
 
 MODEL = CONFIG.with_name("common.yaml")
 STEPS = 2000

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from onmt_lattice.tables import Column, Table, show
+from onmt_lattice.experiments.tables import Column, Table, show
 
 
 class Interval(NamedTuple):

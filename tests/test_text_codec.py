@@ -26,10 +26,10 @@ from onmt_lattice.bitstream.file import FileWriter, Section, TextFile
 from onmt_lattice.bitstream.places import pack_places
 from onmt_lattice.cli import main
 from onmt_lattice.errors import UserError
-from onmt_lattice.evaluation import Evaluation
+from onmt_lattice.evaluation.result import Evaluation
 from onmt_lattice.opennmt.checkpoint import load_autoencoder
-from onmt_lattice.opennmt.text_codec import TextCodec, load_codec
-from onmt_lattice.opennmt.translation import reconstruct, search_options
+from onmt_lattice.opennmt.inference.search import reconstruct, search_options
+from onmt_lattice.opennmt.inference.text_codec import TextCodec, load_codec
 
 Trained = Callable[[str], Path]
 Mistake = Callable[..., str]
@@ -85,7 +85,7 @@ def test_lines_alone_and_blocks_of_many_decode_to_the_same(
 ) -> None:
     lines = text_of(corpus)
     together, alone = z.compress(lines), z.compress(lines, alone=True)
-    monkeypatch.setattr("onmt_lattice.opennmt.text_codec.TOGETHER", 3)
+    monkeypatch.setattr("onmt_lattice.opennmt.inference.text_codec.TOGETHER", 3)
     some = z.compress(lines)
     assert z.decompress(together) == z.decompress(alone) == z.decompress(some)
     assert TextFile(some).header.blocks == math.ceil(len(lines) / 8)

@@ -14,30 +14,41 @@ import pytest
 import torch
 
 from onmt_lattice.cli.main import main
-from onmt_lattice.lattices import Lattice, lattice_names, make_lattice
-from onmt_lattice.lattices.base import space_filling_loss
-from onmt_lattice.lattices.generators import GENERATORS
-from onmt_lattice.tables import show
-from onmt_lattice.theory import EXPERIMENTS, PAPER_LATTICES, Estimate, Settings, estimate
-from onmt_lattice.theory.cells import cell_corners, farthest, planar_lattices, planar_points
-from onmt_lattice.theory.codewords import codeword_bits, golden_section
-from onmt_lattice.theory.crypto_lemma import compare, critical_value, kolmogorov_smirnov
-from onmt_lattice.theory.curvature import SIGMAS, smooth_functions
-from onmt_lattice.theory.gaussian_limit import (
+from onmt_lattice.experiments.tables import show
+from onmt_lattice.experiments.theory import (
+    EXPERIMENTS,
+    PAPER_LATTICES,
+    Estimate,
+    Settings,
+    estimate,
+)
+from onmt_lattice.experiments.theory.cells import (
+    cell_corners,
+    farthest,
+    planar_lattices,
+    planar_points,
+)
+from onmt_lattice.experiments.theory.codewords import codeword_bits, golden_section
+from onmt_lattice.experiments.theory.crypto_lemma import compare, critical_value, kolmogorov_smirnov
+from onmt_lattice.experiments.theory.curvature import SIGMAS, smooth_functions
+from onmt_lattice.experiments.theory.gaussian_limit import (
     SNRS,
     distance_to_normal,
     excess_kurtosis,
     largest_correlation,
 )
-from onmt_lattice.theory.rate_distortion import (
+from onmt_lattice.experiments.theory.rate_distortion import (
     PAPER,
     best_log_scale,
     points,
     shannon_bits,
     source_and_dither,
 )
-from onmt_lattice.theory.rate_identity import mismatched_source
-from onmt_lattice.theory.second_moments import CUBE, LIMIT
+from onmt_lattice.experiments.theory.rate_identity import mismatched_source
+from onmt_lattice.experiments.theory.second_moments import CUBE, LIMIT
+from onmt_lattice.lattices import Lattice, lattice_names, make_lattice
+from onmt_lattice.lattices.base import space_filling_loss
+from onmt_lattice.lattices.generators import GENERATORS
 
 DOCS = Path(__file__).parent.parent / "docs"
 FAR = 4.5  # standard errors: by chance one number in 150,000 is so far off
@@ -418,9 +429,9 @@ def test_a_file_in_the_place_of_the_folder(
 
 def test_theory_does_without_opennmt() -> None:
     code = (
-        "import sys, importlib\nfrom onmt_lattice.theory import EXPERIMENTS\n"
+        "import sys, importlib\nfrom onmt_lattice.experiments.theory import EXPERIMENTS\n"
         "for e in EXPERIMENTS.values():\n"
-        "    importlib.import_module(f'onmt_lattice.theory.{e.module}')\n"
+        "    importlib.import_module(f'onmt_lattice.experiments.theory.{e.module}')\n"
         "print([m for m in sys.modules if m == 'onmt'])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

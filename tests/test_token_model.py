@@ -21,17 +21,17 @@ from onmt.transforms import TransformPipe
 
 from onmt_lattice.bitstream.coder import Meter
 from onmt_lattice.bitstream.exact import Floats
-from onmt_lattice.bitstream.lossless import PATCHED, PLAIN, RAW, LosslessCodec, Vocabulary
-from onmt_lattice.bitstream.tokens import TokenCodec
+from onmt_lattice.bitstream.lossless.lines import PATCHED, PLAIN, RAW, LosslessCodec, Vocabulary
+from onmt_lattice.bitstream.lossless.tokens import TokenCodec
 from onmt_lattice.errors import UserError
 from onmt_lattice.opennmt.checkpoint import LoadedAutoencoder, load_autoencoder
-from onmt_lattice.opennmt.sentences import (
+from onmt_lattice.opennmt.data.sentences import (
     Sentence,
     read_sentences,
     token_index,
     trained_transforms,
 )
-from onmt_lattice.opennmt.token_model import Pipeline, token_model, vocabulary
+from onmt_lattice.opennmt.inference.token_model import Pipeline, token_model, vocabulary
 
 Trained = Callable[[str], Path]
 ROWS = 12
@@ -100,10 +100,10 @@ CHILD = """
 import hashlib, sys
 import numpy as np
 from onmt_lattice.bitstream.coder import Writer
-from onmt_lattice.bitstream.tokens import TokenCodec
-from onmt_lattice.opennmt import plugin
+from onmt_lattice.bitstream.lossless.tokens import TokenCodec
+from onmt_lattice.opennmt.training import plugin
 from onmt_lattice.opennmt.checkpoint import load_autoencoder
-from onmt_lattice.opennmt.token_model import token_model, vocabulary
+from onmt_lattice.opennmt.inference.token_model import token_model, vocabulary
 
 plugin.install()
 loaded = load_autoencoder(sys.argv[1])

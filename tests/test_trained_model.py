@@ -14,8 +14,8 @@ from conftest import Corpus
 
 import onmt_lattice as ol
 from onmt_lattice.errors import UserError
-from onmt_lattice.opennmt.evaluate import EvaluateOptions, evaluate
-from onmt_lattice.opennmt.trained_model import TrainedModel
+from onmt_lattice.opennmt.commands.evaluate import EvaluateOptions, evaluate
+from onmt_lattice.opennmt.inference.trained_model import TrainedModel
 
 SENTENCES = ["the old baker sleeps", "", "a zyzzyva  sees ", "the dogs run"]
 

@@ -14,7 +14,7 @@ from conftest import BOTTLENECKS, SCHEDULE, Corpus, batch_of, lines_of
 from onmt_lattice.cli import main
 from onmt_lattice.opennmt.checkpoint import load_checkpoint
 from onmt_lattice.opennmt.checkpoint.contents import named_tensors
-from onmt_lattice.opennmt.schedules import RateWeight
+from onmt_lattice.opennmt.options.schedules import RateWeight
 
 Build = Callable[..., Any]
 LINES = lines_of(800, 1)[:40]

@@ -19,12 +19,12 @@ import torch
 from conftest import BOTTLENECKS, MODEL, SCHEDULE, Corpus, children
 
 from onmt_lattice.cli import main
-from onmt_lattice.evaluation import Evaluation
+from onmt_lattice.evaluation.result import Evaluation
 from onmt_lattice.files import checkpoints
-from onmt_lattice.history import read_history
 from onmt_lattice.opennmt.checkpoint import load_checkpoint as load
 from onmt_lattice.opennmt.checkpoint import write_checkpoint
-from onmt_lattice.opennmt.schedules import RateWeight
+from onmt_lattice.opennmt.options.schedules import RateWeight
+from onmt_lattice.opennmt.training.history import read_history
 
 Trained = Callable[[str], Path]
 Mistake = Callable[..., str]

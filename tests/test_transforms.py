@@ -13,7 +13,7 @@ import pytest
 from conftest import NEEDS_PYONMTTOK, Corpus
 
 from onmt_lattice.errors import UserError
-from onmt_lattice.opennmt.transforms import make_transforms
+from onmt_lattice.opennmt.data.transforms import make_transforms
 
 Mistake = Callable[..., str]
 FILES = {

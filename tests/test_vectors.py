@@ -15,8 +15,8 @@ from conftest import Corpus
 
 from onmt_lattice.cli import main
 from onmt_lattice.errors import UserError
-from onmt_lattice.opennmt import vector_files
-from onmt_lattice.opennmt.vectors import NO_POINT, SentenceVectors
+from onmt_lattice.opennmt.commands import vector_files
+from onmt_lattice.opennmt.inference.vectors import NO_POINT, SentenceVectors
 
 Trained = Callable[[str], Path]
 Mistake = Callable[..., str]

@@ -11,7 +11,7 @@ import yaml
 from conftest import Corpus
 
 from onmt_lattice.cli import main
-from onmt_lattice.opennmt.vocabulary_file import read_vocabulary
+from onmt_lattice.opennmt.data.vocabulary_file import read_vocabulary
 
 Mistake = Callable[..., str]
 

@@ -10,7 +10,7 @@ import torch
 from conftest import Corpus
 from test_training import load, train
 
-from onmt_lattice.opennmt.word_vectors import read_vectors
+from onmt_lattice.opennmt.data.word_vectors import read_vectors
 
 Mistake = Callable[..., str]
 VECTOR = " ".join(["0.5"] * 16)

@@ -18,7 +18,7 @@ from onmt_lattice.bitstream.file import TextFile
 if TYPE_CHECKING:
     from onmt_lattice.bitstream.categorical import CategoricalCodec
     from onmt_lattice.bitstream.dither import DitherKey
-    from onmt_lattice.bitstream.lattice import LatticeCodec
+    from onmt_lattice.bitstream.lattice_codec import LatticeCodec
     from onmt_lattice.bitstream.representation import RepresentationCodec, representation_codec
     from onmt_lattice.bitstream.vector_codec import VectorCodec, VectorCosts
 
@@ -44,7 +44,7 @@ __all__ = [
 _MODULES = {  # of names that need torch, imported at their first use
     "CategoricalCodec": "categorical",
     "DitherKey": "dither",
-    "LatticeCodec": "lattice",
+    "LatticeCodec": "lattice_codec",
     "RepresentationCodec": "representation",
     "VectorCodec": "vector_codec",
     "VectorCosts": "vector_codec",

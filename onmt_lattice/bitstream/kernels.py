@@ -103,7 +103,7 @@ def fold(
     Args:
         dither: ``(N, n)`` in steps, within the periods.
         blocks: ``(N,)``, which row of ``precision`` and ``terms`` ``(blocks, n)`` is each point's.
-        precision: see :class:`~onmt_lattice.bitstream.line.Line`, as are the terms.
+        precision: see :class:`~onmt_lattice.bitstream.coordinate.Line`, as are the terms.
         terms: see there.
         periods: ``(n,)``.
         ends: log weights of the labels of the end of a trellis.
@@ -227,7 +227,7 @@ def number_tables(
     Args:
         offset: ``(N,)``, where the dither is from 0, in steps: at most half of ``spacing``.
         spacing: ``(N,)`` in steps.
-        precision: ``(N,)``; see :class:`~onmt_lattice.bitstream.line.Line`.
+        precision: ``(N,)``; see :class:`~onmt_lattice.bitstream.coordinate.Line`.
         inverse: ``(N,)``, its ``normal``.
         exp: the table.
         normal: the table.

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from onmt_lattice.bitstream.categorical import CategoricalCodec
 from onmt_lattice.bitstream.dither import DitherKey
-from onmt_lattice.bitstream.lattice import LatticeCodec
+from onmt_lattice.bitstream.lattice_codec import LatticeCodec
 from onmt_lattice.bitstream.logarithms import exponentials
 from onmt_lattice.bottlenecks import (
     Bottleneck,

@@ -27,10 +27,10 @@ from tqdm import tqdm
 from onmt_lattice.bitstream.dither import DitherKey
 from onmt_lattice.bitstream.errors import AlteredBitstream, NotABitstream, WrongModel
 from onmt_lattice.bitstream.file import FileWriter, Header, Mode, Section, TextFile
-from onmt_lattice.bitstream.lattice import LatticeCodec
+from onmt_lattice.bitstream.lattice_codec import LatticeCodec
 from onmt_lattice.bottlenecks.channel import LatticeChannel
+from onmt_lattice.bottlenecks.gaussian_to_lattice import quantize_gaussian
 from onmt_lattice.bottlenecks.lattice import AUTO, code_on
-from onmt_lattice.bottlenecks.quantization import quantize_gaussian
 from onmt_lattice.errors import UserError
 from onmt_lattice.files import read_bytes, whole_file
 from onmt_lattice.lattices import make_lattice

@@ -13,8 +13,8 @@ from onmt_lattice.bottlenecks.base import (
 )
 from onmt_lattice.bottlenecks.channel import Channel, GaussianChannel, LatticeChannel
 from onmt_lattice.bottlenecks.gaussian import GaussianBottleneck
-from onmt_lattice.bottlenecks.identity import IdentityBottleneck
 from onmt_lattice.bottlenecks.lattice import LatticeBottleneck
+from onmt_lattice.bottlenecks.none import IdentityBottleneck
 from onmt_lattice.bottlenecks.straight_through import ScalarBottleneck, VectorBottleneck
 
 __all__ = [

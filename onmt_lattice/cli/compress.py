@@ -75,7 +75,7 @@ class _Made(NamedTuple):
 def _lossy(args: Namespace, data: bytes) -> _Made:
     lines = list(decoded_lines(io.BytesIO(data), args.src))  # a mistake is told before any work
 
-    from onmt_lattice.opennmt.text_codec import load_codec
+    from onmt_lattice.opennmt.inference.text_codec import load_codec
 
     codec = load_codec(args.model, args.gpu, args.batch_size)
     begin = time.monotonic()
@@ -85,7 +85,7 @@ def _lossy(args: Namespace, data: bytes) -> _Made:
 
 
 def _lossless(args: Namespace, data: bytes) -> _Made:
-    from onmt_lattice.opennmt.lossless_text import load_lossless
+    from onmt_lattice.opennmt.inference.lossless_text import load_lossless
 
     lossless = load_lossless(args.model, args.gpu, args.batch_size)
     begin = time.monotonic()

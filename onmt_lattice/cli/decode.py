@@ -38,6 +38,6 @@ def run(argv: list[str]) -> None:
     check_numbers(vars(args))
     check_output(args.output, "-output")
 
-    from onmt_lattice.opennmt.vector_files import DecodeOptions, decode_file
+    from onmt_lattice.opennmt.commands.vector_files import DecodeOptions, decode_file
 
     print(f"{decode_file(DecodeOptions(**vars(args)))}, to {args.output}", file=sys.stderr)

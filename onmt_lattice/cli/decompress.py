@@ -70,7 +70,7 @@ def run(argv: list[str]) -> None:
 
 def _lossy(args: Namespace, data: bytes) -> Iterator[bytes]:
     """Return blocks of lines as the model decodes them."""
-    from onmt_lattice.opennmt.text_codec import load_codec
+    from onmt_lattice.opennmt.inference.text_codec import load_codec
 
     codec = load_codec(args.model, args.gpu, args.batch_size)
     search = args.beam_size, args.max_length
@@ -86,7 +86,7 @@ def _lossless(args: Namespace, data: bytes) -> Iterator[bytes]:
     if args.line is not None:
         raise UserError(f"-line {args.line}: a lossless file is decoded in whole; leave it out")
 
-    from onmt_lattice.opennmt.lossless_text import load_lossless
+    from onmt_lattice.opennmt.inference.lossless_text import load_lossless
 
     lossless = load_lossless(args.model, args.gpu, args.batch_size)
     return lossless.decompressed(data, progress=True)

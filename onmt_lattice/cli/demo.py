@@ -33,6 +33,6 @@ def run(argv: list[str]) -> None:
     check_ranges(vars(args), {"jobs": COUNT})
     stop_in_order()
 
-    from onmt_lattice.demo.demo import CONFIG, DemoOptions, demo
+    from onmt_lattice.experiments.demo.demo import CONFIG, DemoOptions, demo
 
     demo(DemoOptions(args.config or CONFIG, args.output, args.jobs))

@@ -68,6 +68,6 @@ def run(argv: list[str]) -> None:
     check_numbers(vars(args))
     check_output(args.output, "-output")
 
-    from onmt_lattice.opennmt.vector_files import EncodeOptions, encode_file
+    from onmt_lattice.opennmt.commands.vector_files import EncodeOptions, encode_file
 
     print(f"{encode_file(EncodeOptions(**vars(args)))}, to {args.output}", file=sys.stderr)

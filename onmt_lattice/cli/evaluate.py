@@ -9,13 +9,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from onmt_lattice.cli.arguments import Parser, check_numbers
-from onmt_lattice.corpus import english_grammar, ideal_bits
 from onmt_lattice.errors import UserError
+from onmt_lattice.experiments.corpus import english_grammar, ideal_bits
 from onmt_lattice.files import STANDARD, check_folder, check_output
 from onmt_lattice.text import FORM
 
 if TYPE_CHECKING:
-    from onmt_lattice.opennmt.evaluate import KnownSource
+    from onmt_lattice.opennmt.commands.evaluate import KnownSource
 
 
 def parser() -> Parser:
@@ -86,8 +86,8 @@ def run(argv: list[str]) -> None:
 
     import torch
 
-    from onmt_lattice.opennmt.evaluate import EvaluateOptions, evaluate
-    from onmt_lattice.opennmt.sentences import Text
+    from onmt_lattice.opennmt.commands.evaluate import EvaluateOptions, evaluate
+    from onmt_lattice.opennmt.data.sentences import Text
 
     if args.threads is not None:
         torch.set_num_threads(args.threads)
@@ -117,7 +117,7 @@ def run(argv: list[str]) -> None:
 @lru_cache(maxsize=1)  # one text, many checkpoints
 def known_source(lines: tuple[str, ...]) -> KnownSource | None:
     """Return the embedded grammar as the source of ``lines`` if it generates them all."""
-    from onmt_lattice.opennmt.evaluate import KnownSource
+    from onmt_lattice.opennmt.commands.evaluate import KnownSource
 
     bits = ideal_bits(lines)
     if bits is None:

@@ -8,8 +8,8 @@ from typing import NamedTuple
 
 from onmt_lattice.cli.arguments import Parser
 from onmt_lattice.errors import UserError
+from onmt_lattice.experiments.tables import Column, Table
 from onmt_lattice.ranges import SIZE, check_ranges
-from onmt_lattice.tables import Column, Table
 
 COLUMNS = {
     "lattice": Column("lattice"),

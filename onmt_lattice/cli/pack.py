@@ -72,8 +72,8 @@ def run(argv: list[str]) -> None:
     if args.codec is not None and not known:
         check_output(args.codec, "-codec")
 
-    from onmt_lattice.arrays import open_rows
     from onmt_lattice.bitstream.vector_codec import VectorCodec
+    from onmt_lattice.opennmt.inference.arrays import open_rows
 
     rows = open_rows(args.input)
     if known:

@@ -37,8 +37,8 @@ def run(argv: list[str]) -> None:
     """Plot with the options in ``argv``."""
     args = parser().parse_args(argv)
 
-    from onmt_lattice.evaluation import Evaluation
-    from onmt_lattice.report.plotting import check_format, plot
+    from onmt_lattice.evaluation.result import Evaluation
+    from onmt_lattice.experiments.report.plotting import check_format, plot
 
     check_format(args.output)
     check_output(args.output, "-output")

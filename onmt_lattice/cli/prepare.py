@@ -7,14 +7,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from onmt_lattice.cli.arguments import Parser
-from onmt_lattice.environment import cores
 from onmt_lattice.errors import UserError
+from onmt_lattice.experiments.environment import cores
+from onmt_lattice.experiments.prepare.sources import FULL_NEWSTEST2014, MODEL_FILES, TEXTS, Options
 from onmt_lattice.files import check_folder, check_output
-from onmt_lattice.prepare.sources import FULL_NEWSTEST2014, MODEL_FILES, TEXTS, Options
 from onmt_lattice.ranges import COUNT, SEED, check_ranges
 
 if TYPE_CHECKING:
-    from onmt_lattice.prepare.manifest import Manifest
+    from onmt_lattice.experiments.prepare.manifest import Manifest
 
 
 def parser() -> Parser:
@@ -149,13 +149,13 @@ def run(argv: list[str]) -> None:
         _check(args)
         check_folder(args.output, "-output")
 
-        from onmt_lattice.prepare import wmt16
+        from onmt_lattice.experiments.prepare import wmt16
 
         print(_summary(wmt16.prepare(Options(**vars(args)))))
     else:
         check_output(args.output, "-output")
 
-        from onmt_lattice.prepare import newstest
+        from onmt_lattice.experiments.prepare import newstest
 
         facts = newstest.prepare(args.output, args.given, args.subword_model)
         print(f"{args.output}: {facts['sentences']:,} sentences, {facts['units']:,} tokens")

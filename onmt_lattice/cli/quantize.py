@@ -53,7 +53,7 @@ def run(argv: list[str]) -> None:
 
     from onmt_lattice.bottlenecks.lattice import AUTO
     from onmt_lattice.codes import code_names
-    from onmt_lattice.opennmt.quantize import LEAST_SENTENCES, QuantizeOptions, quantize
+    from onmt_lattice.opennmt.commands.quantize import LEAST_SENTENCES, QuantizeOptions, quantize
 
     check_ranges(vars(args), {**NUMBERS, "fit_sentences": Range(LEAST_SENTENCES)})
     codes = [AUTO, *code_names()]

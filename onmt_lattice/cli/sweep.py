@@ -16,7 +16,7 @@ from onmt_lattice.files import check_folder
 from onmt_lattice.ranges import COUNT, THREADS, check_ranges
 
 if TYPE_CHECKING:
-    from onmt_lattice.report.results import Results
+    from onmt_lattice.experiments.report.results import Results
 
 
 def parser() -> Parser:
@@ -114,11 +114,11 @@ def run(argv: list[str]) -> int:
     for name in ("draw_only", "commands", "results"):
         delattr(args, name)
     if results is not None:
-        from onmt_lattice.report.drawing import redraw
+        from onmt_lattice.experiments.report.drawing import redraw
 
         return _end(redraw(results, args.output, args.per), args.output)
 
-    from onmt_lattice.sweep import sweep
+    from onmt_lattice.experiments.sweep import sweep
 
     options = sweep.SweepOptions(**vars(args))
     if printed:

@@ -6,10 +6,10 @@ from pathlib import Path
 
 from onmt_lattice.cli.arguments import Parser
 from onmt_lattice.errors import unknown_name
+from onmt_lattice.experiments.theory.catalogue import EXPERIMENTS, PAPER_LATTICES
+from onmt_lattice.experiments.theory.experiments import FORMATS
 from onmt_lattice.files import check_folder
 from onmt_lattice.ranges import SEED, Range, check_ranges
-from onmt_lattice.theory.catalogue import EXPERIMENTS, PAPER_LATTICES
-from onmt_lattice.theory.experiments import FORMATS
 
 LEAST_SAMPLES = 100
 

@@ -29,9 +29,9 @@ def run(argv: list[str]) -> None:
     check_output(args.output, "-output")
     data = read_bytes(args.input, "-input")
 
-    from onmt_lattice.arrays import write_rows
     from onmt_lattice.bitstream import BitstreamError
     from onmt_lattice.bitstream.vector_codec import VectorCodec, embedded_codec, vector_file
+    from onmt_lattice.opennmt.inference.arrays import write_rows
 
     given = None if args.codec is None else VectorCodec.load(args.codec)
     try:

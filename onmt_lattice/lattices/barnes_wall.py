@@ -14,8 +14,8 @@ import torch
 from torch import Tensor
 
 from onmt_lattice.lattices.checkerboard import Checkerboard
+from onmt_lattice.lattices.coding_order import CodingOrder, group_order
 from onmt_lattice.lattices.convolution import CodeLattice, Over, join
-from onmt_lattice.lattices.order import CodingOrder, group_order
 from onmt_lattice.lattices.registry import register_lattice
 from onmt_lattice.lattices.trellis import MAX
 

@@ -21,8 +21,8 @@ import torch
 from torch import Tensor
 from typing_extensions import Self
 
+from onmt_lattice.lattices.coding_order import CodingOrder
 from onmt_lattice.lattices.constants import on
-from onmt_lattice.lattices.order import CodingOrder
 
 Array = npt.NDArray[np.floating[Any]]
 # Takes points (N, n), the lattice's scale and how many scales from 0 it decodes, and sets another

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from onmt_lattice.lattices.base import Kernel
-from onmt_lattice.lattices.order import CodingOrder, group_order
+from onmt_lattice.lattices.coding_order import CodingOrder, group_order
 from onmt_lattice.lattices.registry import register_lattice
 from onmt_lattice.lattices.trellis import Semiring, TrellisLattice
 
@@ -82,7 +82,7 @@ class Checkerboard(TrellisLattice):
         return mend_parity(x, point, parity(point))
 
     def _kernel(self) -> Kernel:
-        from onmt_lattice.lattices import decoders  # numba takes a while to import
+        from onmt_lattice.lattices.kernels import decoders  # numba takes a while to import
 
         return decoders.checkerboard
 

@@ -22,8 +22,8 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from onmt_lattice.lattices.base import Array, Kernel
-from onmt_lattice.lattices.circuit import Circuit, Recorder, circuit
 from onmt_lattice.lattices.constants import on
+from onmt_lattice.lattices.kernels.circuit import Circuit, Recorder, circuit
 from onmt_lattice.lattices.trellis import LOG_SUM, MAX, Semiring, TrellisLattice
 from onmt_lattice.lattices.word_sums import WordSums
 
@@ -110,7 +110,7 @@ class CodeLattice(TrellisLattice):
         return circuit(self.period, self.dim, self._weigh)
 
     def _kernel(self) -> Kernel:
-        from onmt_lattice.lattices import circuit_decoder  # numba takes a while to import
+        from onmt_lattice.lattices.kernels import circuit_decoder  # numba takes a while to import
 
         def decode(x: Array, scale: float, farthest: float, points: Array) -> None:
             circuit_decoder.nearest_points(

@@ -23,10 +23,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from onmt_lattice.lattices.coding_order import CodingOrder, trellis_order
 from onmt_lattice.lattices.constants import on
-from onmt_lattice.lattices.encoder import Encoder
+from onmt_lattice.lattices.convolutional_code import Encoder
 from onmt_lattice.lattices.generators import GENERATORS
-from onmt_lattice.lattices.order import CodingOrder, trellis_order
 from onmt_lattice.lattices.path_sums import PathSums
 from onmt_lattice.lattices.registry import register_lattice
 from onmt_lattice.lattices.trellis import LOG_SUM, MAX, Semiring, TrellisLattice
@@ -213,7 +213,9 @@ class ConvolutionalLattice(TrellisLattice):
             return self._nearest_on_gpu(x.double()).to(x)
         if x.device.type != "cpu":
             return super()._nearest(x)
-        from onmt_lattice.lattices import kernels  # numba takes a while to import
+        from onmt_lattice.lattices.kernels import (
+            trellis as kernels,  # numba takes a while to import
+        )
 
         points = torch.empty(x.shape, dtype=torch.float64)
         kernels.nearest_points(x.double().numpy(), *self._trellis(), points.numpy())
@@ -245,14 +247,14 @@ class ConvolutionalLattice(TrellisLattice):
         return self._pairs(self._classes(y, log_s, over)).permute(2, 0, 1).contiguous()
 
     def _nearest_on_gpu(self, x: Tensor) -> Tensor:
-        from onmt_lattice.lattices import gpu_kernels  # which imports Triton
+        from onmt_lattice.lattices.kernels import trellis_gpu as gpu_kernels  # which imports Triton
 
         q, pairs = self.encoder.q, self._sections(x, x.new_zeros(1), MAX)
         classes = gpu_kernels.best_classes(pairs, self.encoder)
         return classes + q * ((x - classes) / q).round()
 
     def _log_theta_on_gpu(self, y: Tensor, log_s: Tensor) -> Tensor:
-        from onmt_lattice.lattices import gpu_kernels
+        from onmt_lattice.lattices.kernels import trellis_gpu as gpu_kernels
 
         pairs = self._sections(y, log_s, LOG_SUM)
         value: Tensor = gpu_kernels.PathSums.apply(pairs, self.encoder)

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from onmt_lattice.lattices.base import Kernel
-from onmt_lattice.lattices.order import CodingOrder, group_order
+from onmt_lattice.lattices.coding_order import CodingOrder, group_order
 from onmt_lattice.lattices.registry import register_lattice
 from onmt_lattice.lattices.trellis import Semiring, TrellisLattice
 
@@ -30,7 +30,7 @@ class Cubic(TrellisLattice):
         return x.round()
 
     def _kernel(self) -> Kernel:
-        from onmt_lattice.lattices import decoders  # numba takes a while to import
+        from onmt_lattice.lattices.kernels import decoders  # numba takes a while to import
 
         return decoders.cubic
 

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from onmt_lattice.lattices.base import Kernel
 from onmt_lattice.lattices.checkerboard import fold_parity, mend_parity, parity
-from onmt_lattice.lattices.order import CodingOrder, group_order
+from onmt_lattice.lattices.coding_order import CodingOrder, group_order
 from onmt_lattice.lattices.registry import register_lattice
 from onmt_lattice.lattices.trellis import Semiring, TrellisLattice
 
@@ -47,7 +47,7 @@ class E8(TrellisLattice):
         return mend_parity(x, point.lerp(below + 0.5, halves), odd.lerp(odd_half, halves))
 
     def _kernel(self) -> Kernel:
-        from onmt_lattice.lattices import decoders  # numba takes a while to import
+        from onmt_lattice.lattices.kernels import decoders  # numba takes a while to import
 
         return decoders.e8
 

@@ -20,10 +20,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from onmt_lattice.lattices.coding_order import CodingOrder, group_order
 from onmt_lattice.lattices.convolution import CodeLattice, Over, convolve, join
 from onmt_lattice.lattices.e8 import E8
 from onmt_lattice.lattices.golay import HAMMING, HAMMING_REVERSED, golay_generator, span
-from onmt_lattice.lattices.order import CodingOrder, group_order
 from onmt_lattice.lattices.registry import register_lattice
 from onmt_lattice.lattices.trellis import MAX
 

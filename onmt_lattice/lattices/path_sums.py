@@ -27,7 +27,9 @@ class PathSums(torch.autograd.Function):
         ctx: Any, y: Tensor, log_s: Tensor, trellis: tuple[Any, ...], memory: int
     ) -> tuple[Tensor, Tensor]:
         """Sum over the paths of ``trellis``, as the kernels know it, with ν = ``memory``."""
-        from onmt_lattice.lattices import kernels  # numba takes a while to import
+        from onmt_lattice.lattices.kernels import (
+            trellis as kernels,  # numba takes a while to import
+        )
 
         wanted = any(ctx.needs_input_grad)
         weights, slopes, tops, spans = _weigh(y, log_s, trellis[-1], wanted)
@@ -53,7 +55,7 @@ class PathSums(torch.autograd.Function):
 
 def _weigh(y: Tensor, log_s: Tensor, ways: tuple[int, ...], wanted: bool) -> tuple[Tensor, ...]:
     """Return what :func:`class_kernels.class_weights` sets, the slopes only if ``wanted``."""
-    from onmt_lattice.lattices import class_kernels
+    from onmt_lattice.lattices.kernels import theta as class_kernels
 
     count, n = y.shape
     slopes = _numbers(2, count if wanted else 0, n, len(ways))

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from onmt_lattice.lattices.circuit import Circuit
+from onmt_lattice.lattices.kernels.circuit import Circuit
 
 
 class WordSums(torch.autograd.Function):
@@ -21,7 +21,7 @@ class WordSums(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, y: Tensor, log_s: Tensor, period: int, circuit: Circuit) -> Tensor:
         """Sum over the words of ``circuit``, whose residues are those modulo ``period``."""
-        from onmt_lattice.lattices import circuit_sums  # numba takes a while to import
+        from onmt_lattice.lattices.kernels import circuit_sums  # numba takes a while to import
 
         wanted = len(y) if any(ctx.needs_input_grad) else 0
         values = torch.empty(len(y), dtype=torch.float64)

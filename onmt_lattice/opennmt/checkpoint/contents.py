@@ -16,7 +16,7 @@ The tensors of a file are ``model.NAME``, ``optimizer.PARAMETER.STATE``, ``raw.P
 model is a moving average, ``random.RANK.GENERATOR`` with ``random.RANK.position.GENERATOR``, and
 ``files.OPTION``; all else is JSON. Of tensors that share memory, such as tied embeddings, the first
 is there, and ``aliases`` names it for the others. Options are those of YAML and the command line:
-:func:`~onmt_lattice.opennmt.settings.check_plain` lets nothing pass that JSON does not give back.
+:func:`~.configuration.check_plain` lets nothing pass that JSON does not give back.
 """
 
 from __future__ import annotations
@@ -36,8 +36,8 @@ from torch import Tensor
 from torchtext.vocab import Vocab
 
 from onmt_lattice.errors import UserError
-from onmt_lattice.opennmt.patience import COUNTS
-from onmt_lattice.opennmt.statistics import SUMS
+from onmt_lattice.opennmt.checkpoint.patience import COUNTS
+from onmt_lattice.opennmt.model.statistics import SUMS
 from onmt_lattice.ranges import COUNT, Range
 
 FORMAT = 1

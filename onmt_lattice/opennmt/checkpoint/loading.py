@@ -20,7 +20,7 @@ from torch import Tensor
 
 from onmt_lattice import __version__
 from onmt_lattice.errors import UserError
-from onmt_lattice.evaluation import Quantized
+from onmt_lattice.evaluation.result import Quantized
 from onmt_lattice.opennmt.checkpoint.checks import check_options, check_ours, check_vocabulary
 from onmt_lattice.opennmt.checkpoint.contents import (
     FORMAT,
@@ -32,7 +32,7 @@ from onmt_lattice.opennmt.checkpoint.contents import (
 )
 from onmt_lattice.opennmt.checkpoint.file import read_file
 from onmt_lattice.opennmt.checkpoint.tensor_checks import check_names, check_numbers, check_tensors
-from onmt_lattice.opennmt.model import Autoencoder
+from onmt_lattice.opennmt.model.autoencoder import Autoencoder
 
 
 def load_checkpoint(path: str | os.PathLike[str]) -> dict[str, Any]:

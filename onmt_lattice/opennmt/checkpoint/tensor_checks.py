@@ -16,8 +16,8 @@ from torch.overrides import TorchFunctionMode
 from onmt_lattice.errors import UserError
 from onmt_lattice.opennmt.checkpoint.checks import require
 from onmt_lattice.opennmt.checkpoint.contents import fits, named_tensors
-from onmt_lattice.opennmt.encoder import BottleneckEncoder
-from onmt_lattice.opennmt.reporting import renamed, trainable
+from onmt_lattice.opennmt.model.autoencoder import renamed, trainable
+from onmt_lattice.opennmt.model.encoder import BottleneckEncoder
 
 BOTTLENECK = "encoder.bottleneck."
 PLACES = f"{BOTTLENECK}channel.places"

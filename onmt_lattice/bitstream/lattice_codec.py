@@ -1,0 +1,252 @@
+"""Points of a dithered lattice to bytes and back, exactly, on any machine.
+
+**What is promised.** Whoever has the lattice, the scales (integers g, see
+:func:`~.coordinate.scale_grid`) and the :class:`DitherKey` decodes the points that
+were written: on any machine, with any number of threads, for any version of numpy or torch. The
+means: dither is a whole number of steps (:mod:`~onmt_lattice.bitstream.dither`), every sum is one
+of 64-bit integers (:mod:`~onmt_lattice.bitstream.kernels`), exponentials come from tables that are
+rounded correctly (:mod:`~onmt_lattice.bitstream.logarithms`), and frequencies are whole numbers
+that sum to 2²⁴, which the coder takes as they are. Another machine's encoder may, by its
+floating-point numbers, choose another point; that is another message, and decodes as well.
+
+**What it costs.** On top of −log₂ P under the code: below 0.01 % from the grids and tables, up to
+2⁻¹⁹ bits per coordinate as each symbol keeps a chance, a byte or two a stream, and
+the block around it (:mod:`~onmt_lattice.bitstream.container`). A coordinate further than seven
+places from where it is expected takes 24 bits, six, and its own: an outlier is no error.
+"""
+
+from __future__ import annotations
+
+import zlib
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from onmt_lattice.bitstream import kernels
+from onmt_lattice.bitstream.coder import Coder, Meter, Reader, Writer
+from onmt_lattice.bitstream.coding_tree import Tree
+from onmt_lattice.bitstream.container import Block, checked, pack
+from onmt_lattice.bitstream.coordinate import line, scale_grid
+from onmt_lattice.bitstream.dither import DitherKey
+from onmt_lattice.bitstream.errors import AlteredBitstream
+from onmt_lattice.bitstream.logarithms import UNIT, Integers, tables
+from onmt_lattice.codes import ConvolvedGaussianCode, DiscreteGaussianCode, LatticeCode
+from onmt_lattice.errors import UserError
+from onmt_lattice.lattices.product import innermost
+
+FARTHEST = 2**50  # units of a coordinate, up to which float64's products of a unit tell them apart
+WEIGHTS_AT_ONCE = 2**22
+COORDINATES_AT_ONCE = 2**16
+
+
+class LatticeCodec:
+    """Codes the points of sentences, ``blocks`` of them each, under a code on a dithered lattice.
+
+    Args:
+        code: ``discrete_gaussian`` on any lattice with a coding order, or on Z
+            ``convolved_gaussian``. Its lattice is that of the points, at their scale.
+        log_s: ``(blocks, n)``, log of the prior scales; they are rounded to the grid. Give the
+            float32 or float64 numbers of a checkpoint, not what was computed from them.
+
+    Attributes:
+        grid: ``(blocks, n)``, the scales on their grid, as :attr:`log_s` has them in nats.
+
+    Raises:
+        UserError: if there is no code to write, or scales are no numbers.
+        NotImplementedError: if the lattice has no coding order.
+    """
+
+    def __init__(self, code: LatticeCode, log_s: Tensor) -> None:
+        fits = log_s.dim() == 2 and log_s.shape[1] == code.lattice.dim and not log_s.is_complex()
+        if not (fits and log_s.isfinite().all()):
+            raise UserError(
+                f"log scales of shape {tuple(log_s.shape)} of {log_s.dtype}: expected finite "
+                f"numbers of shape (blocks, {code.lattice.dim}), a row for each point of a sentence"
+            )
+        self.code, self.shape = code, tuple(log_s.shape)
+        lattice, self.scale = innermost(code.lattice)
+        if not isinstance(code, DiscreteGaussianCode | ConvolvedGaussianCode):
+            raise UserError(f"code {code.name!r} has no bitstream: expected discrete_gaussian")
+        if isinstance(code, ConvolvedGaussianCode) and lattice.dim > 1:
+            raise UserError(
+                f"convolved_gaussian on {lattice.name} is an estimate, and no code that could be "
+                "written: expected discrete_gaussian"
+            )
+        self._tree = Tree(lattice.coding_order)
+        self.units = self._tree.order.units * self.scale
+        clamped = log_s.detach().double().cpu().clamp(code.min_log_s, code.max_log_s).numpy()
+        self.grid = scale_grid(clamped.reshape(-1, lattice.dim), self.units)
+        self._set_lines(isinstance(code, ConvolvedGaussianCode))
+
+    def _set_lines(self, rounded: bool) -> None:
+        """Look up the laws of all coordinates, arrays ``(points a sentence, n)``."""
+        periods = self._tree.order.periods
+        lines = [
+            [line(g, p, rounded) for g, p in zip(row, periods.tolist(), strict=True)]
+            for row in self.grid.tolist()
+        ]
+        precision, terms, bits, normal = np.moveaxis(np.array(lines), -1, 0)
+        self._precision, self._normal = np.ascontiguousarray(precision), normal
+        self._terms, self._bits = (np.ascontiguousarray(x).astype(np.int64) for x in (terms, bits))
+
+    @property
+    def log_s(self) -> Tensor:
+        """``(blocks, n)`` float64, log of the prior scales that are coded with, in nats."""
+        log_s = self.grid * (np.log(2) / 128) + np.log(self.units)
+        return torch.from_numpy(log_s.reshape(self.shape))
+
+    def dither(self, key: DitherKey) -> Tensor:
+        """Return u ``(sentences, blocks, n)`` float64: z = K(x + u) is to be coded, for y = z − u.
+
+        It is not in the Voronoi cell, but uniform modulo the lattice: all that the code asks for.
+        """
+        u = self._steps(key) * (self.units / 2.0**UNIT)
+        return torch.from_numpy(u.reshape(-1, *self.shape))
+
+    def encode(self, points: Tensor, key: DitherKey) -> bytes:
+        """Return a block with ``points``; :meth:`decode` gives back the same integers times units.
+
+        Args:
+            points: ``(sentences, blocks, n)`` lattice points z; those of a sentence x are
+                K(x + u), u its :meth:`dither`.
+            key: of the sentences, in order.
+
+        Raises:
+            UserError: if their shape is not that, or any is no point of the lattice.
+        """
+        return pack(Block(self._keyed(key), len(key.indices), self.write(points, key)))
+
+    def write(self, points: Tensor, key: DitherKey) -> bytes:
+        """Return ``points`` as :meth:`encode` does, without the block around them.
+
+        Raises:
+            UserError: as :meth:`encode`.
+        """
+        writer = Writer()
+        self._code(writer, self._steps(key), self._integers(points, key))
+        return writer.payload()
+
+    def bits(self, points: Tensor, key: DitherKey) -> float:
+        """Return the bits that ``points`` take in a stream, but for its last bytes and the block.
+
+        Raises:
+            UserError: as :meth:`encode`.
+        """
+        meter = Meter()
+        self._code(meter, self._steps(key), self._integers(points, key))
+        return meter.total
+
+    def decode(self, data: bytes, key: DitherKey) -> Tensor:
+        """Return the points ``(sentences, blocks, n)`` float64 of a block.
+
+        Raises:
+            BitstreamError: if ``data`` is not, in whole and unaltered, a block that this code wrote
+                for these sentences.
+        """
+        return self.read(checked(data, self._keyed(key), len(key.indices)), key)
+
+    def read(self, payload: bytes, key: DitherKey) -> Tensor:
+        """Return the points ``(sentences, blocks, n)`` float64 that :meth:`write` wrote.
+
+        Raises:
+            BitstreamError: if ``payload`` ends elsewhere than they do, or no encoder wrote it.
+        """
+        reader = Reader(payload)
+        found = self._code(reader, self._steps(key), None)
+        reader.check_end()
+        if (np.abs(found) > FARTHEST).any():
+            raise AlteredBitstream(f"a coordinate beyond {FARTHEST}: expected what encode takes")
+        return torch.from_numpy((found * self.units).reshape(-1, *self.shape))
+
+    def _code(self, coder: Coder, steps: Integers, points: Integers | None) -> Integers:
+        """Code integer points ``(N, n)``, if there are any, chunk by chunk, and return them."""
+        n = steps.shape[1]
+        blocks = np.arange(len(steps)) % len(self.grid)
+        size = min(WEIGHTS_AT_ONCE // int(self._tree.starts[-1]), COORDINATES_AT_ONCE // n)
+        found = np.empty_like(steps)
+        for begin in range(0, len(steps), max(1, size)):
+            part = slice(begin, begin + max(1, size))
+            given = None if points is None else points[part]
+            found[part] = self._code_chunk(coder, steps[part], blocks[part], given)
+        return found
+
+    def _code_chunk(
+        self, coder: Coder, steps: Integers, blocks: Integers, points: Integers | None
+    ) -> Integers:
+        """Code the classes, the residues and the rest of all coordinates, in this order."""
+        periods = self._tree.order.periods
+        classes = self._tree.code(coder, steps, blocks, self._precision, self._terms, points)
+        bits = self._bits[blocks]
+        residues = None if points is None else ((points - classes) // periods) & ((1 << bits) - 1)
+        residues = coder.bits(bits.ravel(), None if residues is None else residues.ravel())
+        low = classes + periods * residues.reshape(classes.shape)
+        spacing = periods << bits
+        centre = ((steps - (low << UNIT)) + (spacing << (UNIT - 1))) // (spacing << UNIT)
+        low += centre * spacing
+        out = np.empty((low.size, kernels.SYMBOLS))
+        kernels.number_tables(
+            (steps - (low << UNIT)).ravel(),
+            (spacing << UNIT).ravel(),
+            self._precision[blocks].ravel(),
+            self._normal[blocks].ravel(),
+            tables().exp,
+            tables().normal,
+            out,
+        )
+        given = None if points is None else ((points - low) // spacing).ravel()
+        return low + spacing * _code_numbers(coder, out, given).reshape(low.shape)
+
+    def _steps(self, key: DitherKey) -> Integers:
+        """Return the dither ``(points, n)`` in steps."""
+        steps = key.steps(self.grid.size).reshape(-1, self.grid.shape[1])
+        return steps * self._tree.order.periods
+
+    def _integers(self, points: Tensor, key: DitherKey) -> Integers:
+        """Return ``points`` in their units ``(points, n)``, checked."""
+        expected = (len(key.indices), *self.shape)
+        if tuple(points.shape) != expected:
+            raise UserError(f"points of shape {tuple(points.shape)}: expected {expected}")
+        if not points.is_floating_point():
+            raise UserError(f"points of {points.dtype}: expected what its nearest_point returns")
+        exact = points.detach().double().cpu().numpy().reshape(-1, len(self.units)) / self.units
+        eps = torch.finfo(points.dtype).eps
+        farthest = min(FARTHEST, 0.25 / eps)
+        with np.errstate(invalid="ignore"):
+            whole, size = np.rint(exact), np.abs(exact)
+            far = not (size <= farthest).all()
+            if far or (np.abs(exact - whole) > 1e-3 + size * eps).any():
+                raise UserError(
+                    f"points that are none of {self.code.lattice!r}, or beyond {farthest:.0f} "
+                    "units: expected what its nearest_point returns"
+                )
+        return whole.astype(np.int64)
+
+    @property
+    def fingerprint(self) -> int:
+        """A CRC-32 of what decoding depends on, but for the key."""
+        return self._keyed(DitherKey(0, ()))
+
+    def _keyed(self, key: DitherKey) -> int:
+        """Return a CRC-32 of what decoding depends on."""
+        name, seed = f"{self.code.name} {innermost(self.code.lattice)[0].name}", key.seed
+        digest = zlib.crc32(f"{name} {self.shape} {seed}".encode())
+        for numbers in (self.grid.astype("<i8"), np.array(key.indices, dtype="<u8")):
+            digest = zlib.crc32(numbers.tobytes(), digest)
+        return digest
+
+
+def _code_numbers(
+    coder: Coder, frequencies: npt.NDArray[np.float64], numbers: Integers | None
+) -> Integers:
+    """Code ``numbers`` ``(N,)`` about 0, those far from it by the last symbol and their own."""
+    around, others = kernels.AROUND, kernels.SYMBOLS - 1
+    symbols = None
+    if numbers is not None:
+        symbols = np.where(np.abs(numbers) <= around, numbers + around, others)
+    symbols = coder.symbols(frequencies, symbols)
+    far = symbols == others
+    found = symbols - around
+    found[far] = coder.integers(int(far.sum()), None if numbers is None else numbers[far])
+    return found

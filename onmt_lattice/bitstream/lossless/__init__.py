@@ -1,0 +1,1 @@
+"""Text to bytes and back, byte for byte, under a model of its tokens."""

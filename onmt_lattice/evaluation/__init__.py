@@ -1,0 +1,1 @@
+"""The result of an evaluation as data: costs, codebooks, coded bits."""

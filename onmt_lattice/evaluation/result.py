@@ -1,0 +1,307 @@
+"""The outcome of an evaluation: numbers with their units, as table and as JSON."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import os
+import types
+import typing
+from dataclasses import dataclass
+from typing import Any
+
+from onmt_lattice.errors import UserError
+from onmt_lattice.evaluation.codebook import Codebooks
+from onmt_lattice.evaluation.coded import Coded
+from onmt_lattice.files import read_json, write_json
+
+FORMAT = 2
+LAW_STANDARD_ERRORS = 4.0
+WORD, TOKEN = "word", "token"  # what costs are drawn per
+NO_LATTICE = "none"  # of a quantized model: only the Gaussian\'s prior was fitted
+
+
+@dataclass(frozen=True)
+class Bits:
+    """A cost in bits, by three measures.
+
+    Attributes:
+        token: per target token: a unit of the vocabulary or the end of a sentence.
+        word: per word of the text, the pieces of each joined.
+        sentence: per sentence.
+    """
+
+    token: float
+    word: float
+    sentence: float
+
+
+@dataclass(frozen=True)
+class Mean:
+    """A mean over sentences with its standard error, None for a single sentence."""
+
+    mean: float
+    standard_error: float | None = None
+
+    @classmethod
+    def of(cls, values: list[float]) -> Mean:
+        """Return the mean of ``values`` and its standard error."""
+        n = len(values)
+        mean = math.fsum(values) / n
+        if n < 2:
+            return cls(mean)
+        variance = math.fsum((v - mean) ** 2 for v in values) / (n - 1)
+        return cls(mean, math.sqrt(variance / n))
+
+
+@dataclass(frozen=True)
+class Entropy:
+    """The law rate + NLL ≥ H, on text of a grammar whose entropy is known.
+
+    Attributes:
+        bits_sentence: H, the entropy of a sentence.
+        bits_word: H over the expected number of words a sentence.
+        excess_bits_sentence: rate + NLL − log2 1/P(sentence), a mean over the sentences without
+            unknown tokens; its expectation is a relative entropy, which is never negative.
+        sentences: how many sentences that is.
+    """
+
+    bits_sentence: float
+    bits_word: float
+    excess_bits_sentence: Mean
+    sentences: int
+
+    @property
+    def holds(self) -> bool:
+        """Whether rate + NLL is at least H, within four standard errors where there are any."""
+        mean, error = self.excess_bits_sentence.mean, self.excess_bits_sentence.standard_error
+        return error is None or mean >= -LAW_STANDARD_ERRORS * error
+
+
+@dataclass(frozen=True)
+class Reconstruction:
+    """How well sentences are decoded from their quantized representation.
+
+    Attributes:
+        beam_size: 1 for greedy decoding.
+        bleu: sacreBLEU against the input, 0 to 100.
+        chrf: chrF against the input, 0 to 100.
+        exact: share of sentences decoded to the letter.
+        signature: sacreBLEU's signature.
+    """
+
+    beam_size: int
+    bleu: float
+    chrf: float
+    exact: float
+    signature: str
+
+
+@dataclass(frozen=True)
+class Quantized:
+    """What a lattice costs in a Gaussian model, on the sentences that its code was fitted to.
+
+    Attributes:
+        model: path of the Gaussian model's checkpoint.
+        lattice: its name, or ``none`` where only the Gaussian's prior was fitted.
+        sentences, words: how many sentences that is, and how many words are in them.
+        dim: d.
+        gaussian_bits: the rate of the Gaussian, its prior fitted to them, in bits per sentence.
+        excess_bits: what the lattice costs more.
+        theory_bits: what it costs more on a Gaussian source of the same variances.
+        space_filling_loss: ½ log2(2πe G), bits per dimension.
+    """
+
+    model: str
+    lattice: str
+    sentences: int
+    words: int
+    dim: int
+    gaussian_bits: float
+    excess_bits: float
+    theory_bits: float
+    space_filling_loss: float
+
+    def table(self) -> str:
+        """Return the numbers as a table for a terminal."""
+        words = self.words / self.sentences
+        costs = {
+            "Gaussian, its prior fitted": self.gaussian_bits,
+            f"{self.lattice}, over that": self.excess_bits,
+            "theory, for a Gaussian source": self.theory_bits,
+        }
+        rows = [f"{'bits per':<30}{'sentence':>10}{'word':>9}{'dimension':>11}"]
+        rows += [
+            f"{name:<30}{bits:>10.3f}{bits / words:>9.4f}{bits / self.dim:>11.4f}"
+            for name, bits in costs.items()
+        ]
+        rows.append(f"{'space-filling loss':<30}{'':>19}{self.space_filling_loss:>11.4f}")
+        return "\n".join(rows[:2] if self.lattice == NO_LATTICE else rows)
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """Rate and NLL of one checkpoint on one text.
+
+    Attributes:
+        model: path of the checkpoint.
+        run: name of the run it belongs to: the path without its step.
+        step: training steps done; ``rate_weight``: λ at that step.
+        bottleneck: its name; ``settings``: its options; ``label``: what plots call it.
+        pays: whether rate + NLL is the length of a code for the text.
+        text: path of the text; ``sentences``, ``empty_lines``, ``words``, ``tokens``,
+            ``unknown_tokens``: counts in it.
+        seed: of the dither and noise.
+        nll, rate, total: of the real, quantized channel.
+        relaxed_rate: of the training channel.
+        rate_difference_bits_sentence: quantized − relaxed rate; by Theorem 1 its mean tends to 0.
+        perplexity: 2^(NLL in bits per token); ``token_accuracy``: share of tokens guessed first.
+        dim: d, the numbers between the linear maps of the bottleneck; None where not recorded.
+        quantized: what its lattice costs by ``quantize``, if the model comes from there.
+        coded: the bits of a file of the text, if it was asked for.
+    """
+
+    model: str
+    run: str
+    step: int
+    rate_weight: float
+    bottleneck: str
+    settings: dict[str, Any]
+    label: str
+    pays: bool
+    text: str
+    sentences: int
+    empty_lines: int
+    words: int
+    tokens: int
+    unknown_tokens: int
+    seed: int
+    nll: Bits
+    rate: Bits
+    total: Bits
+    relaxed_rate: Bits
+    rate_difference_bits_sentence: Mean
+    perplexity: float
+    token_accuracy: float
+    dim: int | None = None
+    quantized: Quantized | None = None
+    codebooks: Codebooks | None = None
+    entropy: Entropy | None = None
+    reconstruction: Reconstruction | None = None
+    coded: Coded | None = None
+
+    def write(self, path: str | os.PathLike[str]) -> None:
+        """Write this evaluation as JSON, whole or not at all."""
+        write_json(path, {"format": FORMAT, **dataclasses.asdict(self)})
+
+    @classmethod
+    def read(cls, path: str | os.PathLike[str]) -> Evaluation:
+        """Return the evaluation written at ``path``.
+
+        Raises:
+            UserError: if the file is missing or is not an evaluation of this format.
+        """
+        values = read_json(path, "the output of evaluate")
+        number = values.pop("format", None) if isinstance(values, dict) else None
+        if number != FORMAT:
+            raise UserError(f"{path}: not an evaluation of format {FORMAT}; run evaluate again")
+        try:
+            return typing.cast(Evaluation, revive(cls, values))
+        except TypeError as error:
+            raise UserError(f"{path}: not an evaluation of format {FORMAT}: {error}") from error
+
+    def per_token(self) -> Evaluation:
+        """Return this evaluation with each token taken for a word, to draw costs per token."""
+        costs = {
+            name: dataclasses.replace(bits, word=bits.token)
+            for name in ("nll", "rate", "total", "relaxed_rate")
+            for bits in [getattr(self, name)]
+        }
+        entropy = self.entropy and dataclasses.replace(
+            self.entropy, bits_word=self.entropy.bits_sentence * self.sentences / self.tokens
+        )
+        return dataclasses.replace(self, words=self.tokens, entropy=entropy, **costs)
+
+    def table(self) -> str:
+        """Return the numbers as a table for a terminal."""
+        rows = [
+            f"{self.label} at step {self.step}, lambda {self.rate_weight:.4f}: {self.model}",
+            f"{self.text}: {self.sentences} sentences, {self.words} words, {self.tokens} tokens, "
+            f"{self.unknown_tokens} unknown, {self.empty_lines} empty lines skipped; "
+            f"seed {self.seed}",
+            "",
+            f"{'bits per':<22}{'token':>10}{'word':>10}{'sentence':>12}",
+            _row("NLL", self.nll),
+            _row("rate (quantized)", self.rate),
+            _row("total", self.total),
+            _row("rate (relaxed)", self.relaxed_rate),
+            *([] if self.coded is None else [_row("coded, all of a file", self._coded_bits())]),
+            "token: a unit of the vocabulary or the end of a sentence",
+            "word: a word of the text, its pieces (@@, ▁, ￭) joined",
+            "",
+            "quantized - relaxed rate: "
+            f"{_mean(self.rate_difference_bits_sentence)} bits per sentence",
+            f"perplexity {self.perplexity:.3f}, token accuracy {100 * self.token_accuracy:.2f} %",
+        ]
+        return "\n".join([*rows, *self._optional_rows()])
+
+    def _coded_bits(self) -> Bits:
+        assert self.coded is not None
+        counts = self.tokens, self.words, self.sentences
+        return Bits(*(self.coded.bits / count for count in counts))
+
+    def _optional_rows(self) -> list[str]:
+        rows = []
+        if self.coded is not None:
+            rows.append(f"coded: {self.coded.describe()}")
+        if self.codebooks is not None:
+            rows.append(f"codebooks: {self.codebooks.describe()}")
+        if self.entropy is not None:
+            e = self.entropy
+            verdict = "holds" if e.holds else "BROKEN: the accounting is wrong"
+            rows.append(
+                f"entropy of the source: {e.bits_sentence:.3f} bits per sentence, "
+                f"{e.bits_word:.3f} per word; rate + NLL exceeds it by "
+                f"{_mean(e.excess_bits_sentence)} bits per sentence: the law {verdict}"
+            )
+        if self.reconstruction is not None:
+            r = self.reconstruction
+            how = "greedy" if r.beam_size == 1 else f"beam of {r.beam_size}"
+            rows.append(
+                f"reconstruction ({how}): BLEU {r.bleu:.2f}, chrF {r.chrf:.2f}, "
+                f"{100 * r.exact:.2f} % exact"
+            )
+        return rows
+
+
+def perplexity(bits: float) -> float:
+    """Return 2^``bits``, infinite where that is more than a float holds (from 1,024 bits)."""
+    return 2.0**bits if bits < 1024 else math.inf
+
+
+def _row(name: str, bits: Bits) -> str:
+    return f"{name:<22}{bits.token:>10.4f}{bits.word:>10.4f}{bits.sentence:>12.3f}"
+
+
+def _mean(mean: Mean) -> str:
+    error = "?" if mean.standard_error is None else f"{mean.standard_error:.4f}"
+    return f"{mean.mean:.4f} ± {error}"
+
+
+def revive(kind: Any, value: Any) -> Any:
+    """Return the ``kind`` that ``dataclasses.asdict`` took apart to ``value``.
+
+    Raises:
+        TypeError: if ``value`` or a part of it is of another kind.
+    """
+    if isinstance(kind, types.UnionType):  # X | None
+        return None if value is None else revive(typing.get_args(kind)[0], value)
+    if dataclasses.is_dataclass(kind) and isinstance(kind, type) and isinstance(value, dict):
+        kinds = typing.get_type_hints(kind)
+        return kind(**{k: revive(kinds.get(k, object), v) for k, v in value.items()})
+    if typing.get_origin(kind) is list and isinstance(value, list):
+        return [revive(typing.get_args(kind)[0], item) for item in value]
+    kind = typing.get_origin(kind) or kind
+    if not isinstance(value, (int, float) if kind is float else kind):
+        raise TypeError(f"{value!r} is no {kind.__name__}")
+    return value

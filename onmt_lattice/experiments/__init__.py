@@ -1,0 +1,1 @@
+"""The reproduction of the paper: corpus, data, sweeps, theory and reports."""

@@ -1,0 +1,300 @@
+"""What each curve costs over the reference at equal NLL, and the points it comes from: tables."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from textwrap import wrap
+
+from onmt_lattice.bottlenecks.lattice import lattice_for
+from onmt_lattice.experiments.report.curves import Mark, Spread, by_place, by_seed, shortfall
+from onmt_lattice.experiments.report.equal_nll import (
+    COLLAPSED,
+    Cost,
+    collapsed,
+    costs,
+    fronts,
+    rate_at,
+)
+from onmt_lattice.experiments.report.paired_table import paired_table, with_kind
+from onmt_lattice.experiments.report.results import ANNEALED, READINGS, Results
+from onmt_lattice.experiments.report.style import kinds
+from onmt_lattice.experiments.tables import Column, Table
+
+WIDTH = 100  # of the notes, as text
+
+COMPARISON_COLUMNS = {
+    "curve": Column("curve"),
+    "kind": Column("kind"),
+    "reading": Column("reading"),
+    "nll": Column("at NLL", ".2f"),
+    "rate": Column("rate", ".2f"),
+    "over": Column("bits per {per} over", "+.2f"),
+    "over_dimension": Column("bits per dimension", "+.3f"),
+    "loss": Column("loss", ".3f"),
+    "share": Column("share (%)", ".0f"),
+}
+POINT_COLUMNS = {
+    "curve": Column("curve"),
+    "reading": Column("reading"),
+    "place": Column("point"),
+    "rate_weight": Column("lambda", ".3f"),
+    "seeds": Column("seeds"),
+    "nll": Column("NLL", ".2f"),
+    "rate": Column("rate", ".2f"),
+    "total": Column("total", ".2f"),
+    "over": Column("over", "+.2f"),
+    "perplexity": Column("codebook", ".1f"),
+    "unused": Column("unused (%)", ".1f"),
+    "bleu": Column("BLEU", ".1f"),
+    "exact": Column("exact (%)", ".1f"),
+}
+
+
+def tables(results: Results) -> list[Table]:
+    """Return lattices against the models they are in, all against the reference, and the points."""
+    paired = paired_table(results)
+    return [*([paired] if paired.rows else []), comparison_table(results), point_table(results)]
+
+
+def text(results: Results) -> str:
+    """Return all tables for reading."""
+    return "\n\n\n".join(
+        replace(table, notes=tuple(line for note in table.notes for line in _lines(note))).text()
+        for table in tables(results)
+    )
+
+
+def _lines(note: str) -> list[str]:
+    return wrap(note, WIDTH, break_long_words=False, break_on_hyphens=False)
+
+
+# ---- curves -------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """A curve held against the reference at one NLL.
+
+    Attributes:
+        curve: its name; ``reading``: ``fixed`` or ``annealed``; ``kind``: of a lattice curve.
+        nll: the level, or of a curve that is a single point its own NLL.
+        rate: of the curve there; ``over``: that less the reference's. Bits per word, of each seed.
+        over_dimension: of a lattice ``over`` in bits per dimension, of the d between the maps.
+        loss: ½ log2(2πe G) of the lattice, in bits per dimension.
+        share: ``over_dimension`` in percent of ``loss``.
+    """
+
+    curve: str
+    reading: str
+    kind: str | None = None
+    nll: float | Spread | None = None
+    rate: Spread | None = None
+    over: Spread | None = None
+    over_dimension: Spread | None = None
+    loss: float | None = None
+    share: Spread | None = None
+
+
+def compare(results: Results) -> list[Comparison]:
+    """Return all curves but the reference at each NLL, in each reading that has runs.
+
+    A curve that is nowhere to be compared keeps a line without numbers. Curves that quantize
+    another are left to :func:`paired_table`, unless there are other kinds to hold them against.
+    """
+    several = bool(kinds(results))
+    present = {
+        (run.curve, run.reading) for run in results.runs if several or run.quantizing is None
+    }
+    rows = []
+    for curve in results.curves:
+        for reading in READINGS:
+            if curve != results.reference and (curve, reading) in present:
+                found = costs(results, curve, reading)
+                rows += [_comparison(results, curve, reading, group) for group in found]
+                rows += [] if found else [Comparison(curve, reading, results.kind(curve))]
+    return rows
+
+
+def _comparison(results: Results, curve: str, reading: str, group: Sequence[Cost]) -> Comparison:
+    level = {cost.nll for cost in group}
+    over = {cost.seed: cost.over for cost in group}
+    row = Comparison(
+        curve=curve,
+        reading=reading,
+        kind=results.kind(curve),
+        nll=level.pop() if len(level) == 1 else Spread({cost.seed: cost.nll for cost in group}),
+        rate=Spread({cost.seed: cost.rate for cost in group}),
+        over=Spread(over),
+    )
+    scale = _dimensions_a_word(results, curve, reading)
+    if scale is None:
+        return row
+    dims, loss = scale
+    return replace(
+        row,
+        over_dimension=Spread({seed: value / dims for seed, value in over.items()}),
+        loss=loss,
+        share=Spread({seed: 100 * value / dims / loss for seed, value in over.items()}),
+    )
+
+
+def _dimensions_a_word(results: Results, curve: str, reading: str) -> tuple[float, float] | None:
+    """Return d over the words of a sentence, and the loss, where a curve has one of each."""
+    found = {
+        (e.dim, e.dim * e.sentences / e.words, str(e.settings["lattice"]))
+        for run in results.runs
+        for e in (point.evaluation for point in run.points)
+        if (run.curve, run.reading) == (curve, reading) and e.dim and e.bottleneck == "lattice"
+    }
+    if len(found) != 1:
+        return None
+    ((dim, a_word, lattice),) = found
+    return a_word, lattice_for(lattice, dim).space_filling_loss
+
+
+def comparison_table(results: Results) -> Table:
+    """Return a line for each curve, reading and level of NLL, with notes on how to read it."""
+    rows, reference = compare(results), results.reference
+    notes = [
+        f"over: the rate of a curve less that of {reference} at the same NLL, of the same seed and "
+        f"reading; what is positive costs more than {reference}. Between neighbouring points of a "
+        "curve the logarithm of the rate is interpolated, beyond them nothing; points that "
+        "another of the same curve and seed beats in both NLL and rate are left out. Mean over "
+        "seeds with, in brackets, the lowest and the highest: a range, no confidence interval; "
+        "without brackets, one seed alone reaches that NLL.",
+    ]
+    if any(row.loss is not None for row in rows):
+        notes.append(
+            "loss: the space-filling loss of the lattice, 1/2 log2(2 pi e G) bits per dimension. "
+            "share: bits per dimension in percent of it. Less than 100 means that not all of the d "
+            "dimensions are at work; more, that something else than the shape of the cell costs "
+            "bits, such as having only d numbers, the prior, or training."
+        )
+    if any(row.reading == ANNEALED for row in rows):
+        notes.append(
+            "annealed: lambda and training time grow together, so that part of a difference may "
+            "be training."
+        )
+    notes += [*_uncompared(results), *_collapsed_note(results)]
+    notes += [f"{missing.summary}; named below the points." for missing in shortfall(results)]
+    title = f"cost over {reference} at equal NLL, {Path(results.text).name}"
+    shown = with_kind(COMPARISON_COLUMNS, bool(kinds(results)))
+    columns = {k: c._replace(heading=c.heading.format(per=results.per)) for k, c in shown.items()}
+    return Table(title, columns, rows, tuple(notes))
+
+
+def _uncompared(results: Results) -> list[str]:
+    """Return a note on the points at whose NLL their seed has no reference."""
+    found = []
+    for row in {(row.curve, row.reading): row for row in compare(results)}.values():
+        over = _over(results, row.curve, row.reading)
+        outside = sum(value is None for value in over.values())
+        if outside:
+            found.append(f"{outside} of {len(over)} of {row.curve} ({row.reading})")
+    if not found:
+        return []
+    return [f"Points where {results.reference} has no rate at their NLL: {'; '.join(found)}."]
+
+
+def _collapsed_note(results: Results) -> list[str]:
+    count = sum(
+        collapsed(mark)
+        for reading in READINGS
+        for marks in by_seed(results, results.reference, reading).values()
+        for mark in marks
+    )
+    if not count:
+        return []
+    return [
+        f"The curve of {results.reference} goes without its points below {COLLAPSED} bits per "
+        f"{results.per} "
+        f"or without a finite NLL: {count}."
+    ]
+
+
+# ---- points -------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Place:
+    """A place on a curve, over all seeds.
+
+    Attributes:
+        curve: its name; ``reading``: ``fixed`` or ``annealed``; ``place``: the options that vary,
+            or the step.
+        rate_weight: λ at the step; ``seeds``: how many there are.
+        nll, rate, total: bits per word; ``over``: of these what the rate is over the reference.
+        perplexity: of the codebooks; ``unused``: percent of their entries that no sentence uses;
+        ``bleu``: 0 to 100; ``exact``: percent of the sentences.
+    """
+
+    curve: str
+    reading: str
+    place: str
+    rate_weight: float
+    seeds: int
+    nll: Spread | None
+    rate: Spread | None
+    total: Spread | None
+    over: Spread | None
+    perplexity: Spread | None
+    unused: Spread | None
+    bleu: Spread | None
+    exact: Spread | None
+
+
+def point_table(results: Results) -> Table:
+    """Return a line for each place of each curve; failed and unfinished runs are in the notes."""
+    rows = []
+    for curve in results.curves:
+        for reading in READINGS:
+            over = {} if curve == results.reference else _over(results, curve, reading)
+            rows += [_place(marks, over) for marks in by_place(results, curve, reading)]
+    notes = [
+        f"NLL, rate and total in bits per {results.per}: mean over seeds [lowest, highest]. over: "
+        f"rate less that of {results.reference} at the same NLL, where its curve has it. codebook: "
+        "perplexity of the codebooks; unused: their entries that no sentence of the text uses.",
+        *(f"{missing.summary}: {', '.join(missing.names)}." for missing in shortfall(results)),
+    ]
+    return Table(f"points, {Path(results.text).name}", POINT_COLUMNS, rows, tuple(notes))
+
+
+def _over(results: Results, curve: str, reading: str) -> dict[tuple[str, int], float | None]:
+    """Return what each point costs over the reference, by the name of its run and its step."""
+    references = fronts(results, results.reference, reading)
+    found = {}
+    for seed, marks in by_seed(results, curve, reading).items():
+        for mark in marks:
+            pays = mark.point.evaluation.pays
+            least = rate_at(mark.nll, references.get(seed, [])) if pays else None
+            over = None if least is None else mark.rate - least
+            found[(mark.run.name, mark.point.step)] = over
+    return found
+
+
+def _place(marks: Sequence[Mark], over: dict[tuple[str, int], float | None]) -> Place:
+    def spread(value: Callable[[Mark], float | None]) -> Spread | None:
+        return Spread.of((mark.run.seed, value(mark)) for mark in marks)
+
+    first = marks[0]
+    return Place(
+        curve=first.run.curve,
+        reading=first.run.reading,
+        place=first.place,
+        rate_weight=first.point.evaluation.rate_weight,
+        seeds=len({mark.run.seed for mark in marks}),
+        nll=spread(lambda mark: mark.nll),
+        rate=spread(lambda mark: mark.rate),
+        total=spread(lambda mark: mark.point.evaluation.total.word),
+        over=spread(lambda mark: over.get((mark.run.name, mark.point.step))),
+        perplexity=spread(lambda mark: _part(mark.point.evaluation.codebooks, "perplexity")),
+        unused=spread(lambda mark: _part(mark.point.evaluation.codebooks, "unused", 100)),
+        bleu=spread(lambda mark: _part(mark.point.evaluation.reconstruction, "bleu")),
+        exact=spread(lambda mark: _part(mark.point.evaluation.reconstruction, "exact", 100)),
+    )
+
+
+def _part(of: object, name: str, times: float = 1) -> float | None:
+    return None if of is None else times * getattr(of, name)

@@ -1,0 +1,249 @@
+"""The outcome of a sweep as one HTML page that needs nothing else."""
+
+from __future__ import annotations
+
+from collections import Counter
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined, Template
+from markupsafe import Markup
+
+from onmt_lattice.experiments.report.comparison import tables
+from onmt_lattice.experiments.report.curves import Mark
+from onmt_lattice.experiments.report.figure import figure
+from onmt_lattice.experiments.report.inline_svg import inline_svg
+from onmt_lattice.experiments.report.rate_distortion import (
+    bytes_a_sentence,
+    decoded,
+    point_gids,
+    rate_distortion,
+    rate_distortion_table,
+)
+from onmt_lattice.experiments.report.reconstructions import reconstructions
+from onmt_lattice.experiments.report.results import (
+    FAILED,
+    FINISHED,
+    FIXED,
+    Point,
+    Results,
+    RunResult,
+)
+from onmt_lattice.experiments.report.trajectories import gids, of_curve, trajectories
+from onmt_lattice.experiments.tables import Cell, Table, show
+from onmt_lattice.files import write_text
+
+FIGURE = (
+    "Rate against NLL in bits per {}, a point for every evaluated checkpoint; the numbers are in "
+    "the tables below."
+)
+BYTES = (
+    "Bytes a sentence against BLEU and against chrF of what is decoded from them; the numbers are "
+    "in the table below."
+)
+TRAJECTORIES = "λ, NLL and rate against the training step, a row of panels for every curve."
+BAR = Markup('<span class="bar" style="--share: {0:.1f}%">{0:.1f}\u00a0%</span>')
+CODE, SMALL = Markup("<code>{}</code>"), Markup("{} <small>{}</small>")
+
+
+def write_page(results: Results, path: Path) -> None:
+    """Write ``results`` as a self-contained HTML page, whole or not at all.
+
+    The page loads nothing and runs nothing. Where no run has been evaluated yet it says so, and
+    shows what is known of the runs.
+    """
+    write_text(path, page(results))
+
+
+def page(results: Results) -> str:
+    """Return the whole page."""
+    ordered = sorted(results.runs, key=lambda run: _order(results, run))
+    statuses = {run.name: run.record.status for run in results.runs}
+    return _template().render(
+        title=f"Rate against NLL on {Path(results.text).name}",
+        facts=_facts(results),
+        per=results.per,
+        failed=[run for run in results.runs if statuses[run.name] == FAILED],
+        unfinished=[run for run in results.runs if statuses[run.name] not in (FAILED, FINISHED)],
+        figure=_figure(results),
+        bytes=_bytes(results),
+        tables=[_table(compared) for compared in tables(results)],
+        points=[_point(run, point) for run in ordered for point in run.points],
+        point_columns=_columns(
+            "curve,reading,differs in,seed,step,λ,NLL,rate,total,token accuracy,BLEU", "lllrrrrrrrr"
+        ),
+        sentences=reconstructions(results),
+        codebooks=_codebooks(ordered),
+        codebook_columns=_columns(
+            "curve,reading,differs in,seed,M,perplexity / M,lowest,entries unused", "lllrrrrr"
+        ),
+        courses=_courses(results),
+        curves=[(name, _options(options)) for name, options in results.curves.items()],
+        runs=[_run(run) for run in results.runs],
+        run_columns=_columns("run,status,attempts,minutes,d,command that trains it", "llrrrl"),
+        versions=results.versions,
+    )
+
+
+@cache
+def _template() -> Template:
+    """Return the page's template, which escapes all text."""
+    loader = PackageLoader("onmt_lattice.experiments.report", "")
+    made = Environment(loader=loader, autoescape=True, undefined=StrictUndefined)
+    made.filters["count"] = _count
+    return made.get_template("page.html")
+
+
+def _columns(headings: str, align: str) -> list[tuple[str, str]]:
+    """Return headings with ``l``, ``r`` or ``w``: text, numbers, or text that may wrap."""
+    return list(zip(headings.split(","), align, strict=True))
+
+
+def _facts(results: Results) -> dict[str, str]:
+    counts = Counter(run.record.status for run in results.runs)
+    states = ", ".join(f"{count} {status}" for status, count in sorted(counts.items()))
+    minutes = sum(run.record.seconds for run in results.runs) / 60
+    return {
+        "Sweep": results.config,
+        "Evaluated on": results.text,
+        "Curves": ", ".join(results.curves),
+        "Seeds": ", ".join(map(str, sorted({run.seed for run in results.runs}))),
+        "Runs": f"{len(results.runs)}: {states}; {minutes:.0f} minutes, all together",
+    }
+
+
+def _figure(results: Results) -> Markup | None:
+    titles = {
+        Mark(run, point).gid: hover(run, point, results.per)
+        for run in results.runs
+        for point in run.points
+    }
+    caption = FIGURE.format(results.per)
+    return Markup(inline_svg(figure(results), "rate-nll", caption, titles)) if titles else None
+
+
+def _bytes(results: Results) -> dict[str, Any] | None:
+    """Return figure and table of bytes against what comes back; None where nothing does."""
+    marks = [Mark(run, point) for run in decoded(results).runs for point in run.points]
+    if not marks:
+        return None
+    titles = {gid: hover_bytes(*mark) for mark in marks for gid in point_gids(mark)}
+    drawn = inline_svg(rate_distortion(results), "rate-distortion", BYTES, titles)
+    return {"figure": Markup(drawn), "table": _table(rate_distortion_table(results))}
+
+
+def hover(run: RunResult, point: Point, per: str) -> str:
+    """Return what a point of the figure says of itself."""
+    e = point.evaluation
+    lines = [
+        *_which(run, point),
+        f"NLL {e.nll.word:.3f} + rate {e.rate.word:.3f} = {e.total.word:.3f} bits per {per}",
+    ]
+    if e.reconstruction is not None:
+        lines.append(f"BLEU {e.reconstruction.bleu:.1f}")
+    return "\n".join(lines)
+
+
+def hover_bytes(run: RunResult, point: Point) -> str:
+    """Return what a point of the figure of bytes says of itself."""
+    e, back = point.evaluation, point.evaluation.reconstruction
+    assert back is not None
+    size = f"{bytes_a_sentence(e):.2f} bytes a sentence"
+    lines = [
+        *_which(run, point),
+        size + (" by its rate" if e.coded is None else ", all of a file"),
+        f"BLEU {back.bleu:.1f}, chrF {back.chrf:.1f}, {100 * back.exact:.1f} % exact",
+    ]
+    return "\n".join(lines)
+
+
+def _which(run: RunResult, point: Point) -> list[str]:
+    weight = point.evaluation.rate_weight
+    return [
+        f"{run.curve}, {_way(run)}, seed {run.seed}",
+        f"step {point.step}, λ {weight:.4g}",
+    ]
+
+
+def _table(compared: Table) -> dict[str, Any]:
+    """Return a table for the template: columns of words stand left, the others right."""
+    rows = [[getattr(row, field) for field in compared.columns] for row in compared.rows]
+    columns = [
+        (column.heading, "l" if any(isinstance(row[i], str) for row in rows) else "r")
+        for i, column in enumerate(compared.columns.values())
+    ]
+    forms = [column.form for column in compared.columns.values()]
+    return {
+        "title": compared.title[:1].upper() + compared.title[1:],
+        "columns": columns,
+        "rows": [[_shown(*cell) for cell in zip(row, forms, strict=True)] for row in rows],
+        "notes": compared.notes,
+    }
+
+
+def _shown(cell: object, form: str) -> str:
+    """Return a cell of a table; the range behind a mean is small, and may go below it."""
+    text = show(cell, form)
+    mean, space, ends = text.partition(" ")
+    return SMALL.format(mean, ends) if isinstance(cell, Cell) and space else text
+
+
+def _point(run: RunResult, point: Point) -> list[str]:
+    e = point.evaluation
+    bits = [f"{cost.word:.3f}" for cost in (e.nll, e.rate, e.total)]
+    bleu = "–" if e.reconstruction is None else f"{e.reconstruction.bleu:.1f}"
+    place = [*_name(run), str(point.step), f"{e.rate_weight:.4g}"]
+    return [*place, *bits, f"{100 * e.token_accuracy:.1f}\u00a0%", bleu]
+
+
+def _codebooks(runs: list[RunResult]) -> list[list[object]]:
+    """Return how far each straight-through run uses its codebooks, at its last point."""
+    rows: list[list[object]] = []
+    for run in runs:
+        used = run.points[-1].evaluation.codebooks if run.points else None
+        if used is not None:
+            shares = [used.perplexity / used.entries, used.lowest_perplexity / used.entries]
+            bars = [BAR.format(100 * share) for share in shares]
+            rows.append([*_name(run), used.entries, *bars, f"{100 * used.unused:.1f}\u00a0%"])
+    return rows
+
+
+def _courses(results: Results) -> Markup | None:
+    runs = [run for name in results.curves for run in of_curve(results, name)]
+    titles = {gid: _course(run) for run in runs for gid in gids(run)}
+    if not titles:
+        return None
+    return Markup(inline_svg(trajectories(results), "courses", TRAJECTORIES, titles))
+
+
+def _course(run: RunResult) -> str:
+    step, weight, nll, rate = run.history[-1]
+    last = f"step {step:.0f}: λ {weight:.4g}, NLL {nll:.3f}, rate {rate:.3f} bits per token"
+    return f"{run.curve}, {_way(run)}, seed {run.seed}\n{last}"
+
+
+def _run(run: RunResult) -> list[object]:
+    record, dim = run.record, "–" if run.dim is None else run.dim
+    minutes = f"{record.seconds / 60:.1f}"
+    return [run.name, record.status, record.attempts, minutes, dim, CODE.format(run.command)]
+
+
+def _options(options: dict[str, Any]) -> str:
+    return ", ".join(f"{key}: {value}" for key, value in options.items())
+
+
+def _order(results: Results, run: RunResult) -> tuple[int, bool]:
+    return list(results.curves).index(run.curve), run.reading != FIXED
+
+
+def _name(run: RunResult) -> list[str]:
+    return [run.curve, run.reading, run.varied or "–", str(run.seed)]
+
+
+def _way(run: RunResult) -> str:
+    return f"{run.reading} λ" + (f", {run.varied}" if run.values else "")
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}" + ("" if number == 1 else "s")

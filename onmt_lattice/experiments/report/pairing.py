@@ -1,0 +1,273 @@
+"""Quantized models against the Gaussian models that they are made of: model by model.
+
+Both are of the same training and seed and see the same sentences, so that neither the noise
+between trainings nor that between sentences is in what the lattice costs. Where the NLL is not the
+same, the rate is corrected along the Gaussian's own curve.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from statistics import fmean
+from typing import Any, NamedTuple
+
+from onmt_lattice.errors import UserError
+from onmt_lattice.evaluation.result import NO_LATTICE
+from onmt_lattice.evaluation.sentence_scores import SentenceCost
+from onmt_lattice.experiments.report.curves import Mark, Spread, by_place
+from onmt_lattice.experiments.report.equal_nll import collapsed
+from onmt_lattice.experiments.report.results import (
+    READINGS,
+    Difference,
+    Quantizing,
+    Results,
+    RunResult,
+)
+
+RATE_WEIGHT = "rate_weight"
+CUBIC = "Z"
+NORMAL_95 = 1.959964  # standard errors on either side of a 95 % interval
+
+
+def difference(costs: Sequence[SentenceCost], fair: Sequence[SentenceCost]) -> Difference:
+    """Return what ``costs`` are over the ``fair`` ones of the same sentences, at least two.
+
+    Raises:
+        UserError: if they are of other sentences.
+    """
+    if [(c.line, c.words) for c in costs] != [(c.line, c.words) for c in fair] or len(costs) < 2:
+        raise UserError(
+            "costs of sentences: expected the same two or more sentences of both models; remove "
+            "the .tsv files of the runs, and the sweep evaluates again"
+        )
+    rate = [c.rate - f.rate for c, f in zip(costs, fair, strict=True)]
+    nll = [c.nll - f.nll for c, f in zip(costs, fair, strict=True)]
+    return Difference(
+        rate=fmean(rate),
+        nll=fmean(nll),
+        rate_variance=_covariance(rate, rate),
+        nll_variance=_covariance(nll, nll),
+        covariance=_covariance(rate, nll),
+    )
+
+
+def _covariance(x: Sequence[float], y: Sequence[float]) -> float:
+    """Return the covariance of the means of ``x`` and ``y``."""
+    mean_x, mean_y, n = fmean(x), fmean(y), len(x)
+    return math.fsum((a - mean_x) * (b - mean_y) for a, b in zip(x, y, strict=True)) / (n - 1) / n
+
+
+@dataclass(frozen=True)
+class Estimate(Spread):
+    """A number for each seed that sentences tell no better than by its standard error."""
+
+    errors: dict[int, float] = field(default_factory=dict)
+
+    @property
+    def half_width(self) -> float:
+        """Half the 95 % interval of the mean, as if all seeds had the same luck with sentences."""
+        return NORMAL_95 * fmean(self.errors.values())
+
+    def text(self, form: str) -> str:
+        """Return mean ± half its interval and, of several seeds, the range."""
+        mean, _, ends = super().text(form).partition(" ")
+        return f"{mean} ±{self.half_width:{form.lstrip('+')}} {ends}".rstrip()
+
+    def json(self) -> dict[str, Any]:
+        """Return what a spread does, with the half-width."""
+        return {**super().json(), "half_width": self.half_width}
+
+
+@dataclass(frozen=True)
+class Paired:
+    """A lattice in Gaussian models of one place of their curve, over all seeds.
+
+    Attributes:
+        curve: its name; ``kind``: quantized, or tuned; ``reading``; ``place``: the options that
+            vary, or the step.
+        nll: of the Gaussian, mean over seeds, bits per word; ``nll_change``: of the lattice
+            less that.
+        rate: the Gaussian's, its prior refitted, as well.
+        over: what the lattice's rate is more, bits per word; ``over_dimension``: per
+            dimension.
+        theory: what it is more on a Gaussian source, mean, bits per dimension; ``of_theory``:
+            ``over_dimension`` in percent of it. None where training went on.
+        equal: what the lattice costs more at the NLL that it has, bits per word.
+        closed: how much of what Z costs at equal NLL it saves, percent; its error takes those of
+            the two costs as independent, where what they share would make it smaller.
+    """
+
+    curve: str
+    kind: str | None
+    reading: str
+    place: str
+    nll: float
+    rate: float
+    over: Estimate | None
+    over_dimension: Estimate | None
+    theory: float | None
+    of_theory: Estimate | None
+    nll_change: Estimate | None
+    equal: Estimate | None
+    closed: Estimate | None
+
+
+class Pair(NamedTuple):
+    """A quantized point and its fair opponent, the Gaussian with its prior refitted."""
+
+    seed: int
+    mark: Mark
+    fair: Mark
+    over: Difference
+    slope: float | None  # of log rate against NLL along the Gaussian's curve, 1/(bits per word)
+
+    @property
+    def a_word(self) -> float:
+        """Sentences a word."""
+        e = self.mark.point.evaluation
+        return e.sentences / e.words
+
+    @property
+    def equal(self) -> tuple[float, float] | None:
+        """Cost at equal NLL and its standard error, bits per word."""
+        if self.slope is None:
+            return None
+        change = self.over.nll * self.a_word
+        there = self.fair.rate * math.exp(self.slope * change)  # of the Gaussian
+        cost = self.over.rate * self.a_word + self.fair.rate - there
+        worth = -self.slope * there  # bits of rate for a bit of NLL
+        o = self.over
+        variance = o.rate_variance + worth**2 * o.nll_variance + 2 * worth * o.covariance
+        return cost, self.a_word * math.sqrt(max(variance, 0.0))
+
+
+def paired(results: Results) -> list[Paired]:
+    """Return the lattices in trained models by curve, reading and place."""
+    rows = []
+    for curve in results.curves:
+        for reading in READINGS:
+            for marks in by_place(results, curve, reading):
+                pairs = [pair for mark in marks if (pair := _pair(results, mark)) is not None]
+                if pairs:
+                    rows.append(_row(results, pairs))
+    return rows
+
+
+def _pair(results: Results, mark: Mark) -> Pair | None:
+    made, over = mark.run.quantizing, mark.point.over
+    if made is None or over is None or made.lattice == NO_LATTICE:
+        return None
+    fair = _mark_of(results, replace(made, lattice=NO_LATTICE), mark.point.step)
+    if fair is None:
+        return None
+    slope = _slope(fair, _curve_of(results, fair))
+    return Pair(mark.run.seed, mark, fair, over, slope)
+
+
+def _mark_of(results: Results, made: Quantizing, step: int) -> Mark | None:
+    return next(
+        (
+            Mark(run, point)
+            for run in results.runs
+            if run.quantizing == made
+            for point in run.points
+            if point.step == step
+        ),
+        None,
+    )
+
+
+def _curve_of(results: Results, mark: Mark) -> list[Mark]:
+    """Return the points of the Gaussian's curve of ``mark``: those that differ in λ alone."""
+    return [
+        Mark(run, point)
+        for run in results.runs
+        if (run.curve, run.reading, run.seed) == (mark.run.curve, mark.run.reading, mark.run.seed)
+        and _but_rate_weight(run) == _but_rate_weight(mark.run)
+        for point in run.points
+    ]
+
+
+def _but_rate_weight(run: RunResult) -> dict[str, object]:
+    return {key: value for key, value in run.values.items() if key != RATE_WEIGHT}
+
+
+def _slope(at: Mark, curve: Sequence[Mark]) -> float | None:
+    """Return d log(rate)/d NLL at a point of ``curve``, of the parabola through its neighbours.
+
+    At an end it is the chord to the one neighbour. None where the rate does not fall.
+    """
+    points = sorted((mark.nll, math.log(mark.rate)) for mark in curve if not collapsed(mark))
+    if collapsed(at) or (at.nll, math.log(at.rate)) not in points:
+        return None
+    here = points.index((at.nll, math.log(at.rate)))
+    x, y = points[here]
+    chords = [
+        (abs(a - x), (b - y) / (a - x))
+        for a, b in (points[here - 1 : here] + points[here + 1 : here + 2])
+        if a != x
+    ]
+    if not chords or any(slope >= 0 for _, slope in chords):
+        return None
+    (left, before), (right, after) = chords[0], chords[-1]
+    return (before * right + after * left) / (left + right)
+
+
+def _row(results: Results, pairs: Sequence[Pair]) -> Paired:
+    first = pairs[0].mark
+    assert first.run.quantizing is not None
+    dims = {p.seed: p.mark.point.evaluation.dim or 1 for p in pairs}
+    theory = {} if first.run.quantizing.more_steps else _theory(pairs)
+    rates = {p.seed: (p.over.rate, math.sqrt(p.over.rate_variance)) for p in pairs}
+    words = {p.seed: p.a_word for p in pairs}
+    nlls = {p.seed: (p.over.nll, math.sqrt(p.over.nll_variance)) for p in pairs}
+    equal = {p.seed: p.equal for p in pairs if p.equal is not None}
+    closed = {p.seed: share for p in pairs if (share := _closed(results, p)) is not None}
+    return Paired(
+        curve=first.run.curve,
+        kind=results.kind(first.run.curve),
+        reading=first.run.reading,
+        place=first.place,
+        nll=fmean(p.fair.nll for p in pairs),
+        rate=fmean(p.fair.rate for p in pairs),
+        over=_estimate(rates, words),
+        over_dimension=_estimate(rates, {seed: 1 / dim for seed, dim in dims.items()}),
+        theory=fmean(bits / dims[s] for s, bits in theory.items()) if theory else None,
+        of_theory=_estimate(rates, {s: 100 / bits for s, bits in theory.items()}),
+        nll_change=_estimate(nlls, words),
+        equal=_estimate(equal, dict.fromkeys(equal, 1.0)),
+        closed=_estimate(closed, dict.fromkeys(closed, 100.0)),
+    )
+
+
+def _theory(pairs: Sequence[Pair]) -> dict[int, float]:
+    """Return what the lattice costs on a Gaussian source, bits per sentence, by seed."""
+    found = {pair.seed: pair.mark.point.evaluation.quantized for pair in pairs}
+    return {seed: q.theory_bits for seed, q in found.items() if q is not None and q.theory_bits > 0}
+
+
+def _estimate(values: dict[int, tuple[float, float]], times: dict[int, float]) -> Estimate | None:
+    """Return values and their standard errors, ``times`` the factor of each seed that has one."""
+    kept = {s: (v * times[s], e * times[s]) for s, (v, e) in values.items() if s in times}
+    if not kept:
+        return None
+    return Estimate({s: v for s, (v, _) in kept.items()}, {s: e for s, (_, e) in kept.items()})
+
+
+def _closed(results: Results, pair: Pair) -> tuple[float, float] | None:
+    """Return the share of Z's cost at equal NLL that a lattice saves in the same model.
+
+    With it comes its standard error.
+    """
+    made = pair.mark.run.quantizing
+    assert made is not None
+    cubic = _mark_of(results, replace(made, lattice=CUBIC), pair.mark.point.step)
+    z = None if cubic is None else _pair(results, cubic)
+    if made.lattice == CUBIC or z is None or z.equal is None or pair.equal is None:
+        return None
+    (cost, error), (cost_z, error_z) = pair.equal, z.equal
+    if cost_z <= 0:
+        return None
+    return 1 - cost / cost_z, math.hypot(error, cost / cost_z * error_z) / cost_z

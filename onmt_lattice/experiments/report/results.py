@@ -1,0 +1,243 @@
+"""What a sweep has found: every point of every curve, with how it came about, as one JSON file.
+
+Figure, table and page are drawn from this alone.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, cast
+
+from onmt_lattice.errors import UserError
+from onmt_lattice.evaluation.result import NO_LATTICE, TOKEN, WORD, Evaluation, revive
+from onmt_lattice.files import read_json, write_text
+
+FORMAT = 2
+DIGITS = 8  # of a number that is written: with fewer, costs that are interpolated would change
+
+FIXED, ANNEALED = "fixed", "annealed"
+READINGS = (FIXED, ANNEALED)
+QUANTIZED, TUNED, SCRATCH = "quantized", "tuned", "from scratch"  # kinds of lattice curve
+KINDS = (QUANTIZED, TUNED, SCRATCH)
+WAITING, RUNNING, FINISHED, FAILED = "waiting", "running", "finished", "failed"
+
+
+@dataclass(frozen=True)
+class Record:
+    """How far one run is.
+
+    Attributes:
+        status: ``waiting``, ``running``, ``finished`` or ``failed``.
+        attempts: how often it was started.
+        seconds: how long it was under way, all attempts together.
+        error: why it failed, with the end of its log.
+        job: its number on a cluster.
+        since: when it was started (seconds since 1970) while it runs.
+    """
+
+    status: str = WAITING
+    attempts: int = 0
+    seconds: float = 0.0
+    error: str | None = None
+    job: str | None = None
+    since: float | None = None
+
+
+@dataclass(frozen=True)
+class Quantizing:
+    """What a run that quantizes another one's checkpoints was made of.
+
+    Attributes:
+        source: name of that run.
+        lattice: its name, or ``none`` where only the Gaussian's prior was refitted.
+        more_steps: how many steps training went on for.
+    """
+
+    source: str
+    lattice: str
+    more_steps: int
+
+
+@dataclass(frozen=True)
+class Difference:
+    """What a checkpoint costs more than the fair one, on the same sentences.
+
+    Attributes:
+        rate, nll: the difference, a mean over sentences, in bits per sentence.
+        rate_variance, nll_variance, covariance: of these means.
+    """
+
+    rate: float
+    nll: float
+    rate_variance: float
+    nll_variance: float
+    covariance: float
+
+
+@dataclass(frozen=True)
+class Point:
+    """One evaluated checkpoint.
+
+    Attributes:
+        step: training steps done.
+        evaluation: on the sweep's test text.
+        decoded: the first sentences of the text as decoded, if they were.
+        over: of a quantized checkpoint, what it costs over the same Gaussian with its prior
+            refitted.
+    """
+
+    step: int
+    evaluation: Evaluation
+    decoded: list[str] | None = None
+    over: Difference | None = None
+
+
+@dataclass(frozen=True)
+class RunResult:
+    """One run and what came of it.
+
+    Attributes:
+        name: of the run.
+        curve: the name of its curve; ``reading``: ``fixed`` or ``annealed``; ``values``: the
+            options in which it differs from the other runs of its curve; ``seed``.
+        command: the command line that trains it.
+        record: its status, attempts, time and error.
+        points: its evaluated checkpoints, by step.
+        history: step, λ, NLL and rate (bits per token) as training reported them.
+        quantizing: what it quantizes, None where it was trained from scratch.
+    """
+
+    name: str
+    curve: str
+    reading: str
+    values: dict[str, Any]
+    seed: int
+    command: str
+    record: Record
+    points: list[Point]
+    history: list[list[float]]
+    quantizing: Quantizing | None = None
+
+    @property
+    def varied(self) -> str:
+        """What its ``values`` are, in words."""
+        return ", ".join(f"{option} {value}" for option, value in self.values.items())
+
+    @property
+    def dim(self) -> int | None:
+        """D of its bottleneck, None where no evaluation says."""
+        return next((p.evaluation.dim for p in self.points if p.evaluation.dim), None)
+
+
+@dataclass(frozen=True)
+class Results:
+    """All runs of a sweep.
+
+    Attributes:
+        config: the YAML file of the sweep; ``text``: what the points were evaluated on.
+        reference: the curve that others are held against.
+        curves: the options of each curve by name, in the order of the file.
+        versions: of everything that bears on the numbers.
+        inputs: the first sentences of the text.
+        runs: all of them, failed and unfinished ones too.
+        per: what costs are drawn per, ``word`` or ``token``; of results on disk always ``word``.
+    """
+
+    config: str
+    text: str
+    reference: str
+    curves: dict[str, dict[str, Any]]
+    versions: dict[str, str]
+    inputs: list[str]
+    runs: list[RunResult]
+    per: str = WORD
+
+    def per_token(self) -> Results:
+        """Return these results with each token taken for a word, to draw costs per token."""
+
+        def points(run: RunResult) -> list[Point]:
+            return [replace(p, evaluation=p.evaluation.per_token()) for p in run.points]
+
+        runs = [replace(run, points=points(run)) for run in self.runs]
+        return replace(self, runs=runs, per=TOKEN)
+
+    def bottlenecks(self) -> dict[str, str]:
+        """Return the name of each curve's bottleneck; empty where nothing says."""
+        drawn = {run.curve: p.evaluation.bottleneck for run in self.runs for p in run.points}
+        return {
+            name: str(options.get("bottleneck", drawn.get(name, _quantized(options))))
+            for name, options in self.curves.items()
+        }
+
+    def kind(self, curve: str) -> str | None:
+        """Return which kind of lattice curve it is, one of ``KINDS``; None of any other curve."""
+        options = self.curves[curve]
+        if self.bottlenecks()[curve] != "lattice":
+            return None
+        if "quantize" not in options:
+            return SCRATCH
+        return TUNED if options.get("more_steps") else QUANTIZED
+
+    def lattice(self, curve: str) -> str | None:
+        """Return the name of the lattice of a curve, None where it has none or nothing says."""
+        drawn = (p.evaluation.settings.get("lattice") for r in self.of(curve) for p in r.points)
+        given = self.curves[curve].get("lattice", next(drawn, None))
+        return None if self.bottlenecks()[curve] != "lattice" or given is None else str(given)
+
+    def of(self, curve: str) -> list[RunResult]:
+        """Return the runs of a curve."""
+        return [run for run in self.runs if run.curve == curve]
+
+    def write(self, path: Path) -> None:
+        """Write as JSON, whole or not at all: a line a run, numbers of ``DIGITS`` digits."""
+        values = _rounded(dataclasses.asdict(self, dict_factory=_given))
+        del values["per"]
+        runs = ",\n".join(map(_line, values.pop("runs")))
+        head = _line({"format": FORMAT, **values}).removesuffix("}")
+        write_text(path, f'{head},"runs":[\n{runs}\n]}}\n')
+
+    @classmethod
+    def read(cls, path: Path) -> Results:
+        """Return the results written at ``path``.
+
+        Raises:
+            UserError: if the file is missing or does not hold results of this format.
+        """
+        values = read_json(path, "the results of a sweep")
+        number = values.pop("format", None) if isinstance(values, dict) else None
+        if number != FORMAT:
+            raise UserError(
+                f"{path}: format {number!r}: expected the results.json of a sweep, format "
+                f"{FORMAT}; run the sweep again"
+            )
+        try:
+            return cast(Results, revive(cls, values))
+        except TypeError as error:
+            raise UserError(f"{path}: damaged results of a sweep: {error}") from error
+
+
+def _quantized(options: dict[str, Any]) -> str:
+    """Return the bottleneck of a curve that quantizes another; empty where ``options`` do not."""
+    if "quantize" not in options:
+        return ""
+    return "gaussian" if options["lattice"] == NO_LATTICE else "lattice"
+
+
+def _given(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Return the fields that hold something; the others are None by default."""
+    return {key: value for key, value in pairs if value is not None}
+
+
+def _rounded(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _rounded(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_rounded(item) for item in value]
+    return float(f"{value:.{DIGITS}g}") if isinstance(value, float) else value
+
+
+def _line(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))

@@ -1,0 +1,269 @@
+"""Runs as jobs of Slurm, through ``submitit``."""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+import shutil
+import subprocess
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from onmt_lattice.errors import UserError
+from onmt_lattice.experiments.environment import python
+from onmt_lattice.experiments.report.results import RUNNING
+from onmt_lattice.experiments.sweep.manifest import Manifest
+from onmt_lattice.experiments.sweep.run import Run
+from onmt_lattice.experiments.sweep.task import Task
+from onmt_lattice.locks import locked
+
+if TYPE_CHECKING:
+    import submitit
+
+SLURM = "slurm"
+PROGRAMS = ("sbatch", "srun", "squeue", "scontrol")
+FOLDER = "cluster"
+MINUTES = 24 * 60  # submitit's own are 5
+TIMEOUTS = 20  # a run goes on after as many time limits; each time from its last checkpoint
+QUEUE_SECONDS = 15.0
+SETTLE_SECONDS = 60.0  # until files that another machine wrote are surely seen here
+MANY_TASKS = ("nodes", "tasks_per_node", "ntasks_per_node")
+LISTS = ("setup", "teardown", "srun_args", "local_setup")
+GPU_OPTIONS = ("gpus_per_node", "gpus_per_task", "num_gpus", "gres")
+
+
+class SlurmJob:
+    """A run that waits in Slurm's queue or is under way; it does not need the sweep to go on."""
+
+    def __init__(self, run: Run, job: submitit.Job[int], queue: Queue) -> None:
+        self.run, self.job, self.queue = run, job, queue
+        self.status: int | None = None
+        self.gone_since: float | None = None
+
+    @property
+    def id(self) -> str:
+        """Its number in Slurm."""
+        return self.job.job_id
+
+    def poll(self) -> int | None:
+        """Return its exit status, None while it is in the queue or going on."""
+        if self.status is None and self._gone():
+            self.status = _status(self.run, self.job)
+        return self.status
+
+    def _gone(self) -> bool:
+        """Whether it has left the queue, and its files are sure to be seen."""
+        if self.queue.holds(self.id):
+            self.gone_since = None
+            return False
+        now = time.monotonic()
+        self.gone_since = self.gone_since or now
+        return self.run.finished or now - self.gone_since >= SETTLE_SECONDS
+
+    def stop(self) -> None:
+        """Let go of it: it goes on, and the next sweep finds it by its number."""
+
+
+def _status(run: Run, job: submitit.Job[int]) -> int:
+    """Return the status of an ended ``job``; what its run's log does not say is added there."""
+    from submitit.core.utils import UncompletedJobError
+
+    if run.finished:
+        return 0
+    if job.paths.result_pickle.exists():
+        try:
+            return job.result()
+        except UncompletedJobError as error:
+            why = str(error)
+    else:
+        info = job.get_info(mode="force")
+        state = info.get("State") or info.get("jobState") or "unknown to Slurm"
+        said = "\n".join((job.stderr() or "").splitlines()[-5:])
+        why = f"gone without a result (state: {state}); the end of {job.paths.stderr}:\n{said}"
+    with open(run.log, "a", encoding="utf-8") as log:
+        log.write(f"\njob {job.job_id}: {why}\n")
+    return 1
+
+
+class Queue:
+    """The jobs of this user that wait in Slurm or are under way, as of a few seconds ago.
+
+    submitit would ask ``sacct``, which not every cluster keeps, and takes a suspended job for ended
+    and a preempted one that nobody will start again for one to wait for.
+    """
+
+    def __init__(self) -> None:
+        self.jobs: set[str] | None = None
+        self.next = 0.0
+
+    def add(self, job: str) -> None:
+        """Add a ``job`` that was submitted just now."""
+        if self.jobs is not None:
+            self.jobs.add(job)
+
+    def holds(self, job: str) -> bool:
+        """Whether ``job`` has not ended, for all that is known."""
+        if time.monotonic() >= self.next:
+            self.next = time.monotonic() + QUEUE_SECONDS
+            words = ["squeue", "--noheader", "--all", "--format=%i", f"--user={os.getuid()}"]
+            asked = subprocess.run(words, capture_output=True, text=True)
+            if asked.returncode == 0:  # else Slurm is not to be reached just now
+                self.jobs = set(asked.stdout.split())
+        return self.jobs is None or job in self.jobs
+
+
+class ClusterWorkers:
+    """Jobs of Slurm, as a sweep's workers.
+
+    Those that an earlier sweep has left in Slurm's hands are found by their number, and not
+    submitted again.
+    """
+
+    def __init__(
+        self, executor: submitit.AutoExecutor, jobs: int, gpus_a_run: int, manifest: Manifest
+    ) -> None:
+        self.executor, self.jobs, self.gpus_a_run = executor, jobs, gpus_a_run
+        self.queue = Queue()
+        self.found = self._found(manifest)
+        self.under_way = list(self.found.values())
+        self.held: set[Run] = set()
+
+    def _found(self, manifest: Manifest) -> dict[Run, SlurmJob]:
+        import submitit
+
+        return {
+            run: SlurmJob(run, submitit.SlurmJob(self.executor.folder, record.job), self.queue)
+            for run in manifest.runs.values()
+            if (record := manifest[run]).status == RUNNING and record.job and not run.finished
+        }
+
+    def start(self, run: Run) -> SlurmJob | None:
+        """Return the run's job of an earlier sweep, or submit one.
+
+        None if as many as there may be are queued or under way, or if a process of an earlier sweep
+        works on the run.
+
+        Raises:
+            UserError: if the cluster refuses the job.
+        """
+        if run in self.found:
+            return self.found.pop(run)
+        self.under_way = [job for job in self.under_way if job.poll() is None]
+        if len(self.under_way) >= self.jobs:
+            return None
+        if _at_work(run):
+            self.held.add(run)
+            return None
+        self.under_way.append(self._submit(run))
+        return self.under_way[-1]
+
+    def _submit(self, run: Run) -> SlurmJob:
+        from submitit.core.utils import FailedSubmissionError, UncompletedJobError
+
+        self.executor.update_parameters(name=run.name)
+        try:
+            job = self.executor.submit(Task(run, self.gpus_a_run))
+        except (FailedSubmissionError, UncompletedJobError) as error:
+            raise UserError(
+                f"run {run.name}: the cluster did not take the job: {error}; see -cluster_options; "
+                f"jobs submitted before go on, and the sweep finds them when it is run again"
+            ) from error
+        self.queue.add(job.job_id)
+        return SlurmJob(run, job, self.queue)
+
+
+def _at_work(run: Run) -> bool:
+    lock = locked(run.folder)
+    if lock is not None:
+        os.close(lock)
+    return lock is None
+
+
+def cluster_workers(
+    folder: Path, jobs: int, gpus_a_run: int, options: Mapping[str, Any], manifest: Manifest
+) -> ClusterWorkers:
+    """Return the workers of a sweep whose runs are jobs of Slurm.
+
+    Args:
+        folder: of the sweep; scripts and logs of the jobs go to ``cluster`` in it. The jobs must
+            see it under the same path.
+        jobs: how many may be queued or under way at a time.
+        gpus_a_run: how many GPUs each gets; 0 for the CPU.
+        options: parameters of submitit, such as ``slurm_partition`` and ``timeout_min``.
+        manifest: of the sweep, with the numbers of jobs submitted before.
+
+    Raises:
+        UserError: if submitit or Slurm is not there, or an option is none of submitit's.
+    """
+    try:
+        import submitit
+    except ImportError as error:
+        raise UserError(
+            "-cluster: needs submitit; install it with pip install 'onmt-lattice[cluster]'"
+        ) from error
+    missing = [program for program in PROGRAMS if shutil.which(program) is None]
+    if missing:
+        raise UserError(
+            f"-cluster {SLURM}: no {', '.join(missing)} on this machine; start the sweep on one "
+            f"that jobs of Slurm can be submitted from"
+        )
+    executor = submitit.AutoExecutor(
+        folder / FOLDER,
+        cluster=SLURM,
+        slurm_max_num_timeout=TIMEOUTS,
+        slurm_python=shlex.join(python()),
+    )
+    _check(options)
+    try:
+        executor.update_parameters(**_parameters(gpus_a_run, options))
+    except (NameError, AssertionError, TypeError, ValueError) as error:
+        raise UserError(f"-cluster_options: {error}") from error
+    return ClusterWorkers(executor, jobs, gpus_a_run, manifest)
+
+
+def _check(options: Mapping[str, Any]) -> None:
+    for key, value in options.items():
+        name = key.removeprefix("slurm_")
+        if name in MANY_TASKS:
+            raise UserError(f"-cluster_options {key}: a run is one task on one node; leave it out")
+        if name == "time" and not isinstance(value, int):
+            raise UserError(f"-cluster_options {key}={value}: expected a number of minutes")
+
+
+def _parameters(gpus: int, options: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the ``options`` with all that they leave open."""
+    parameters: dict[str, Any] = {
+        "timeout_min": MINUTES,
+        "slurm_additional_parameters": {"requeue": True},
+    }
+    if gpus and not {key.removeprefix("slurm_") for key in options} & set(GPU_OPTIONS):
+        parameters["gpus_per_node"] = gpus
+    if "cpus_per_task" in options:  # from Slurm 22.05 on, srun does not take it from sbatch
+        parameters["slurm_srun_args"] = [f"--cpus-per-task={options['cpus_per_task']}"]
+    return {**parameters, **options}
+
+
+def cluster_options(words: Sequence[str]) -> dict[str, Any]:
+    """Return the options in ``words`` such as ``mem_gb=16``: numbers, true and false, and text.
+
+    Raises:
+        UserError: for a word without an equals sign.
+    """
+    options: dict[str, Any] = {}
+    for word in words:
+        key, equals, text = word.partition("=")
+        if not (key and equals):
+            raise UserError(f"-cluster_options {word}: expected key=value, as timeout_min=4320")
+        options[key] = [text] if key.removeprefix("slurm_") in LISTS else _value(text)
+    return options
+
+
+def _value(text: str) -> int | float | bool | str:
+    if re.fullmatch(r"0|[1-9]\d*", text):  # 007 may be an account
+        return int(text)
+    if re.fullmatch(r"\d+\.\d+", text):
+        return float(text)
+    return text == "true" if text in ("true", "false") else text

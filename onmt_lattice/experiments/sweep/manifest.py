@@ -1,0 +1,118 @@
+"""What a sweep is to do and how far it is: one JSON file, rewritten at every change."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import shlex
+import time
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+from onmt_lattice.errors import UserError
+from onmt_lattice.experiments.environment import versions
+from onmt_lattice.experiments.report.results import FAILED, RUNNING, WAITING, Record
+from onmt_lattice.experiments.sweep.run import Run
+from onmt_lattice.files import write_json
+
+FORMAT = 1
+NAME = "manifest.json"
+LIBRARIES = ("OpenNMT-py", "torch", "numpy", "sacrebleu", "matplotlib")
+
+
+class Manifest:
+    """The records of all runs, kept in ``<folder>/manifest.json``.
+
+    Those of runs that are not of this sweep, but were of one before, are kept there too.
+    """
+
+    def __init__(self, folder: Path, runs: Sequence[Run], settings: dict[str, Any]) -> None:
+        self.path = folder / NAME
+        self.settings = settings
+        self.runs = {run.name: run for run in runs}
+        held = self._read()
+        self.others = [entry for name, entry in held.items() if name not in self.runs]
+        self.records = {
+            name: Record(**held[name]["record"]) if name in held else Record() for name in self.runs
+        }
+
+    def _read(self) -> dict[str, dict[str, Any]]:
+        """Return what the file holds of each run, by its name."""
+        if not self.path.exists():
+            return {}
+        try:
+            held = json.loads(self.path.read_text(encoding="utf-8"))
+            return {
+                run["name"]: {**run, "record": dataclasses.asdict(Record(**run["record"]))}
+                for run in held["runs"]
+            }
+        except (ValueError, KeyError, TypeError) as error:
+            raise UserError(
+                f"{self.path}: damaged or of another version ({error}); remove it, and the sweep "
+                f"goes on from the checkpoints"
+            ) from error
+
+    def __getitem__(self, run: Run) -> Record:
+        """Return the record of ``run``."""
+        return self.records[run.name]
+
+    def record(
+        self, run: Run, status: str, error: str | None = None, job: str | None = None
+    ) -> None:
+        """Set the status of ``run`` and write the file, unless nothing has changed."""
+        old, now = self.records[run.name], time.time()
+        started = status == RUNNING and (old.status, old.job) != (RUNNING, job)
+        ended = old.since is not None and status != RUNNING
+        new = Record(
+            status=status,
+            attempts=old.attempts + started,
+            seconds=old.seconds + (now - old.since if ended and old.since is not None else 0.0),
+            error=error,
+            job=job,
+            since=now if started else (None if ended else old.since),
+        )
+        if new != old:
+            self.records[run.name] = new
+            self.write()
+
+    def failed(self) -> list[Run]:
+        """Return the runs that have failed."""
+        return [run for name, run in self.runs.items() if self.records[name].status == FAILED]
+
+    def take_over(self) -> None:
+        """Let runs wait that were under way when their sweep was killed.
+
+        For the sweep that holds the output's lock: another's may be under way now.
+        """
+        for name, record in self.records.items():
+            if record.status == RUNNING and record.job is None:
+                self.records[name] = dataclasses.replace(record, status=WAITING, since=None)
+
+    def forget_failures(self, runs: Iterable[Run] | None = None) -> None:
+        """Let those of ``runs`` that have failed, all by default, wait for another attempt."""
+        wanted = self.runs.values() if runs is None else runs
+        for run in set(self.failed()).intersection(wanted):
+            self.record(run, WAITING)
+
+    def write(self) -> None:
+        """Write the file, whole or not at all."""
+        held = {
+            "format": FORMAT,
+            **self.settings,
+            "versions": versions(*LIBRARIES),
+            "runs": [*(self._entry(run) for run in self.runs.values()), *self.others],
+        }
+        write_json(self.path, held, indent=1)
+
+    def _entry(self, run: Run) -> dict[str, Any]:
+        return {
+            "name": run.name,
+            "curve": run.curve,
+            "reading": run.reading,
+            "point": run.point,
+            "seed": run.seed,
+            "steps": run.steps,
+            "command": shlex.join(run.train_command()),
+            "record": dataclasses.asdict(self[run]),
+        }

@@ -1,0 +1,327 @@
+"""The grid of a sweep: from one YAML file to its training runs."""
+
+from __future__ import annotations
+
+import itertools
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from onmt_lattice.errors import UserError, unknown_name
+from onmt_lattice.experiments.report.results import ANNEALED, FIXED, READINGS
+from onmt_lattice.experiments.sweep.quantized_curve import (
+    QUANTIZE,
+    QuantizedCurve,
+    check_source,
+    quantized_curves,
+)
+from onmt_lattice.experiments.sweep.run import SAVE_CHECKPOINT_STEPS, Run
+from onmt_lattice.opennmt.options.parsers import train_parser
+from onmt_lattice.opennmt.options.parsing import check_keys, read_config
+from onmt_lattice.opennmt.options.ranges import RANGES
+from onmt_lattice.ranges import Range, check_ranges
+from onmt_lattice.text import read_lines
+
+REFERENCE = "gaussian"
+KEYS = frozenset("config test seeds curves reference evaluate_every reconstruct".split())
+SEEDS = Range(1, 2**32 - 1)
+TEXTS = ("train.en", "valid.en", "test.en")
+# What a sweep decides for its runs, and no file of options may.
+OWN = "save_model train_from log_json seed gpu_ranks world_size src_vocab data".split()
+
+
+@dataclass(frozen=True)
+class Plan:
+    """All that a sweep is to do.
+
+    Attributes:
+        path: the YAML file it was read from.
+        folder: where everything goes.
+        test: the text to evaluate on.
+        reference: name of the curve that the others are held against.
+        curves: the options of each curve, by name.
+        gpus_a_run: how many GPUs a run takes; 0 for the CPU.
+        runs: the runs of all curves, readings and seeds.
+    """
+
+    path: Path
+    folder: Path
+    test: Path
+    reference: str
+    curves: dict[str, dict[str, Any]]
+    gpus_a_run: int
+    runs: tuple[Run, ...]
+
+    @property
+    def vocabulary(self) -> Path:
+        """The vocabulary of all runs."""
+        return Path(self.runs[0].options["src_vocab"])
+
+
+def read_plan(path: Path, folder: Path, text: Path | None, seeds: list[int] | None) -> Plan:
+    """Return the plan of the sweep in the YAML file ``path``.
+
+    Args:
+        path: names the ``config`` that all runs share, ``seeds``, the readings ``fixed`` and
+            ``annealed``, and the ``curves``.
+        folder: where everything goes.
+        text: a folder of train.en, valid.en and test.en, in place of the file's own data.
+        seeds: in place of the file's own.
+
+    Raises:
+        UserError: naming the first thing in the file that is wrong.
+    """
+    sweep = read_config(path)
+    for key in sweep:
+        if key not in KEYS | set(READINGS):
+            raise unknown_name(f"key in {path}", str(key), KEYS | set(READINGS))
+    shared = _shared(path, sweep, folder, text)
+    gpus = _take_gpus(path, shared)
+    test = text / "test.en" if text is not None else Path(_text(path, sweep))
+    read_lines(test, "-text" if text is not None else f"{path}: test")  # a mistake is told at once
+    if seeds is not None:
+        check_ranges({"seeds": seeds}, {"seeds": SEEDS})
+    given = {
+        str(name): _mapping(f"{path}: curve {name}", curve)
+        for name, curve in _mapping(f"{path}: curves", sweep.get("curves")).items()
+    }
+    trained = {name: curve for name, curve in given.items() if QUANTIZE not in curve}
+    others = {name: curve for name, curve in given.items() if QUANTIZE in curve}
+    quantized = quantized_curves(path, others, trained)
+    points = _checked_points(path, trained, sweep, shared)
+    order = _order(list(given), quantized)
+    runs: list[Run] = []
+    for seed in seeds or _seeds(path, sweep):  # outermost: an early stop leaves whole curves
+        made: list[Run] = [
+            Run(
+                curve=name,
+                reading=reading,
+                point=point,
+                seed=seed,
+                folder=_folder(folder, name, reading, point, seed),
+                options={**options, "seed": seed},
+                test=test,
+                evaluate_every=_count(path, sweep, "evaluate_every", 1, lowest=1),
+                reconstruct=_count(path, sweep, "reconstruct", 3),
+            )
+            for name, options, reading, point in points
+        ]
+        made += [run for curve in quantized for run in _quantized_runs(path, folder, curve, made)]
+        runs += sorted(made, key=lambda run: order.index(run.curve))
+    _check_distinct(path, runs)
+    reference = str(sweep.get("reference", REFERENCE))
+    if reference not in order:
+        raise unknown_name(f"reference in {path}", reference, order)
+    said = {name: _own_options(curve) for name, curve in trained.items()}
+    said |= {curve.name: curve.options() for curve in quantized}
+    curves = {name: said[name] for name in order}
+    return Plan(path, folder, test, reference, curves, gpus, tuple(runs))
+
+
+def _order(given: list[str], quantized: Sequence[QuantizedCurve]) -> list[str]:
+    """Return the names of all curves in the order of the file, none before what it quantizes."""
+    place = {name: (number, 0, 0) for number, name in enumerate(given)}
+    for curve in quantized:
+        own, source = given.index(curve.name) if curve.name in given else -1, place[curve.source][0]
+        place[curve.name] = (max(own, source), 1, own)
+    return sorted(place, key=lambda name: place[name])
+
+
+def _quantized_runs(
+    path: Path, folder: Path, curve: QuantizedCurve, trained: Sequence[Run]
+) -> list[Run]:
+    """Return the runs of ``curve``, one for each of its source's among ``trained``."""
+    made: list[Run] = []
+    for source in trained:
+        if source.curve == curve.source and source.reading in curve.readings:
+            check_source(path, curve, source)
+            named = _folder(folder, curve.name, source.reading, source.point, source.seed)
+            made.append(curve.run(source, named))
+    if not made:
+        raise UserError(
+            f"{path}: curve {curve.name}: {curve.source} has no runs of the readings left to it"
+        )
+    return made
+
+
+def _folder(folder: Path, curve: str, reading: str, point: Mapping[str, Any], seed: int) -> Path:
+    return folder / _slug(f"{curve}_{_values(point) or reading}_seed{seed}")
+
+
+def _shared(
+    path: Path, sweep: Mapping[str, Any], folder: Path, text: Path | None
+) -> dict[str, Any]:
+    """Return the options that every run has, with its data and vocabulary."""
+    name = sweep.get("config")
+    if not isinstance(name, str):
+        raise UserError(f"{path}: config {name!r}: expected the YAML file that all runs share")
+    shared = read_config(path.parent / name)
+    shared.pop("save_model", None)
+    if text is not None:
+        for part in TEXTS:
+            if not (text / part).is_file():
+                raise UserError(f"-text {text}: expected a folder of {', '.join(TEXTS)}; no {part}")
+        shared["data"] = {
+            "corpus": {"path_src": str(text / "train.en")},
+            "valid": {"path_src": str(text / "valid.en")},
+        }
+        shared.pop("src_vocab", None)
+    if "data" not in shared:
+        raise UserError(
+            f"{path.parent / name}: names no data; give -text, a folder of {', '.join(TEXTS)}"
+        )
+    shared.setdefault("src_vocab", str(folder / "vocab.txt"))
+    return shared
+
+
+def _take_gpus(path: Path, shared: dict[str, Any]) -> int:
+    """Return how many GPUs a run asks for; which ones is for the sweep to say."""
+    if shared.get("gpu_backend") == "gloo":  # several processes on the CPU: a matter of their own
+        return 0
+    processes = _count(path, shared, "world_size", 1, lowest=1)
+    shared.pop("world_size", None)
+    return 0 if shared.pop("gpu_ranks", None) in (None, []) else processes  # the rank may be a 0
+
+
+def _text(path: Path, sweep: Mapping[str, Any]) -> str:
+    test = sweep.get("test")
+    if not isinstance(test, str):
+        raise UserError(f"{path}: test {test!r}: expected the path of the text to evaluate on")
+    if not Path(test).is_file():
+        raise UserError(f"{path}: test {test}: no such file")
+    return test
+
+
+def _checked_points(
+    path: Path,
+    trained: Mapping[str, Mapping[str, Any]],
+    sweep: Mapping[str, Any],
+    shared: Mapping[str, Any],
+) -> list[tuple[str, dict[str, Any], str, dict[str, Any]]]:
+    """Return curve, options, reading and varied options of every run that is trained."""
+    points = []
+    for name, curve in trained.items():
+        for options, reading, point in _points(path, name, curve, sweep):
+            _check_options(path, name, options)
+            options = {**shared, **options}
+            _check_checkpoints(path, reading, options)
+            _check_numbers(path, name, options)
+            points.append((name, options, reading, point))
+    if not points:
+        raise UserError(f"{path}: expected 'fixed' or 'annealed', and curves to follow it")
+    return points
+
+
+def _points(
+    path: Path, name: str, curve: Mapping[str, Any], sweep: Mapping[str, Any]
+) -> Iterator[tuple[dict[str, Any], str, dict[str, Any]]]:
+    """Yield the options of each run of a curve, its reading, and the options that vary."""
+    for reading in READINGS:
+        above, own = sweep.get(reading, {}), curve.get(reading, {})
+        if own is False or not (above or own):
+            continue
+        settings = {
+            **(_mapping(f"{path}: {reading}", above) if above else {}),
+            **(_mapping(f"{path}: curve {name}: {reading}", own) if own else {}),
+        }
+        varied = {k: v for k, v in settings.items() if reading == FIXED and isinstance(v, list)}
+        if reading == FIXED and not (varied and all(varied.values())):
+            raise UserError(
+                f"{path}: curve {name}: fixed: expected a list of values of an option, not an "
+                f"empty one"
+            )
+        for values in itertools.product(*varied.values()):
+            point = dict(zip(varied, values, strict=True))
+            yield {**settings, **_own_options(curve), **point}, reading, point
+
+
+def _own_options(curve: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in curve.items() if key not in READINGS}
+
+
+def _check_options(path: Path, name: str, options: Mapping[str, Any]) -> None:
+    check_keys(path, dict(options), _train_options())
+    for key in OWN:
+        if key in options:
+            raise UserError(f"{path}: curve {name}: {key}: is set by the sweep; leave it out")
+
+
+def _check_numbers(path: Path, name: str, options: Mapping[str, Any]) -> None:
+    """Refuse a number that ``train`` would refuse in every run."""
+    several = {action.dest for action in train_parser()._actions if action.nargs is not None}
+    for key in RANGES.keys() & options.keys():
+        value = options[key]
+        if isinstance(value, list) and key not in several:
+            raise UserError(f"{path}: curve {name}: {key} {value}: expected a single number")
+        try:
+            numbers = list(map(float, value if isinstance(value, list) else [value]))
+        except (TypeError, ValueError):
+            continue  # no number, which train tells
+        if not all(number in RANGES[key] for number in numbers):
+            raise UserError(f"{path}: curve {name}: {key} {value}: expected {RANGES[key]}")
+
+
+def _check_checkpoints(path: Path, reading: str, options: Mapping[str, Any]) -> None:
+    """Refuse what would train a run to its end and leave it without a point."""
+    _count(path, options, "train_steps", None, lowest=1)
+    lowest = 1 if reading == ANNEALED else 0
+    _count(path, options, "save_checkpoint_steps", SAVE_CHECKPOINT_STEPS, lowest)
+    kept = options.get("keep_checkpoint", -1)
+    if kept == 0 or (reading == ANNEALED and kept != -1):
+        needed = "all its checkpoints" if reading == ANNEALED else "its last checkpoint"
+        raise UserError(
+            f"{path}: keep_checkpoint {kept!r}: a run of the reading {reading} needs {needed}; "
+            f"leave it out, or set it to -1 there"
+        )
+
+
+@lru_cache(maxsize=1)
+def _train_options() -> set[str]:
+    return train_parser().names()
+
+
+def _mapping(what: str, value: Any) -> Mapping[str, Any]:
+    if not isinstance(value, Mapping) or not value:
+        raise UserError(f"{what}: expected 'option: value' lines, got {value!r}")
+    return value
+
+
+def _seeds(path: Path, sweep: Mapping[str, Any]) -> list[int]:
+    seeds = sweep.get("seeds")
+    if not isinstance(seeds, list) or not seeds or not all(map(_is_whole, seeds)):
+        raise UserError(f"{path}: seeds {seeds!r}: expected a list of whole numbers, as [1, 2]")
+    if not all(seed in SEEDS for seed in seeds):
+        raise UserError(f"{path}: seeds {seeds!r}: expected {SEEDS}")
+    return seeds
+
+
+def _count(
+    path: Path, given: Mapping[str, Any], key: str, default: int | None, lowest: int = 0
+) -> int:
+    value = given.get(key, default)
+    if not _is_whole(value) or value < lowest:
+        raise UserError(f"{path}: {key} {value!r}: expected a whole number of at least {lowest}")
+    return int(value)
+
+
+def _is_whole(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def _values(point: Mapping[str, Any]) -> str:
+    return "_".join(str(value) for value in point.values())
+
+
+def _slug(name: object) -> str:
+    return re.sub(r"[^\w.=+-]+", "_", str(name))
+
+
+def _check_distinct(path: Path, runs: list[Run]) -> None:
+    seen: set[Path] = set()
+    for run in runs:
+        if run.folder in seen:
+            raise UserError(f"{path}: two runs would be called {run.folder.name}; name them apart")
+        seen.add(run.folder)

@@ -1,0 +1,157 @@
+"""Runs as processes of this machine, each in a slot of threads or GPUs of its own."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+
+from onmt_lattice.experiments.sweep.run import Run
+from onmt_lattice.locks import locked
+
+THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS")
+FIRST_PORT = 10_000
+
+
+@dataclass(frozen=True)
+class Slot:
+    """What one run at a time is trained on.
+
+    Attributes:
+        number: of the slot, from 0.
+        threads: of the CPU.
+        gpus: the GPUs, by their number or UUID; empty for the CPU.
+    """
+
+    number: int
+    threads: int
+    gpus: tuple[str, ...] = ()
+
+    def options(self) -> tuple[str, ...]:
+        """Return what ``onmt_lattice train`` has to be told."""
+        return device_options(len(self.gpus), FIRST_PORT + self.number)
+
+    def environment(self) -> dict[str, str]:
+        """Return the environment of the slot's processes."""
+        devices = {"CUDA_VISIBLE_DEVICES": ",".join(self.gpus)} if self.gpus else {}
+        return {**environment(self.threads), **devices}
+
+
+def environment(threads: int) -> dict[str, str]:
+    """Return the environment of a process that has ``threads`` of the CPU."""
+    return {**os.environ, **dict.fromkeys(THREADS, str(threads))}
+
+
+def device_options(gpus: int, port: int) -> tuple[str, ...]:
+    """Return the options of a training on the first ``gpus`` visible GPUs; none for the CPU."""
+    if gpus == 0:
+        return ()
+    ranks = map(str, range(gpus))
+    return ("-world_size", str(gpus), "-gpu_ranks", *ranks, "-master_port", str(port))
+
+
+def divide(jobs: int, gpus: tuple[str, ...], gpus_a_run: int, threads: int = 1) -> list[Slot]:
+    """Return the slots of ``jobs`` runs at a time, GPUs given out in turn."""
+    turns = [
+        tuple(gpus[(slot * gpus_a_run + i) % len(gpus)] for i in range(gpus_a_run))
+        for slot in range(jobs)
+    ]
+    return [Slot(number, threads, turn) for number, turn in enumerate(turns)]
+
+
+class Processes:
+    """The slots of this machine, as a sweep's workers."""
+
+    def __init__(self, slots: list[Slot]) -> None:
+        self.jobs: dict[Slot, Process | None] = dict.fromkeys(slots)
+        self.held: set[Run] = set()
+
+    def start(self, run: Run) -> Process | None:
+        """Start ``run`` in a free slot.
+
+        None if there is none, or if a process of an earlier sweep still works on the run.
+        """
+        for slot, job in self.jobs.items():
+            if job is None or job.ended:
+                lock = locked(run.folder)
+                if lock is None:
+                    self.held.add(run)
+                    return None
+                self.jobs[slot] = Process(run, slot, lock)
+                return self.jobs[slot]
+        return None
+
+
+class Process:
+    """A run under way in a slot: its commands, one after the other.
+
+    Each command inherits the lock on the run, and so holds it even if the sweep is killed.
+    """
+
+    id = None
+
+    def __init__(self, run: Run, slot: Slot, lock: int) -> None:
+        self.run, self.slot, self.lock = run, slot, lock
+        self.commands = run.commands(slot.options())
+        self.process = self._next()
+
+    @property
+    def ended(self) -> bool:
+        """Whether nothing of it is under way."""
+        return self.process is None
+
+    def _next(self) -> subprocess.Popen[bytes] | None:
+        command = next(self.commands, None)
+        if command is None:
+            os.close(self.lock)
+            return None
+        return launch(command, self.run.log, self.lock, self.slot.environment())
+
+    def poll(self) -> int | None:
+        """Return the status of the command that ended the run's work, None while it goes on."""
+        if self.process is None:
+            return 0
+        status = self.process.poll()
+        if status == 0:
+            self.process = self._next()
+            return 0 if self.process is None else None
+        if status is not None:
+            self.process = None
+            os.close(self.lock)
+        return status
+
+    def stop(self) -> None:
+        """End the command under way; the run goes on from its last checkpoint another time."""
+        if self.process is not None:
+            end(self.process)
+            self.process.wait()
+            self.process = None
+            os.close(self.lock)
+
+
+def launch(
+    command: list[str], log: Path, lock: int, env: dict[str, str]
+) -> subprocess.Popen[bytes]:
+    """Start ``command``, which adds to ``log`` and holds ``lock`` as long as it lasts."""
+    with open(log, "ab") as file:
+        return subprocess.Popen(
+            command,
+            stdout=file,
+            stderr=subprocess.STDOUT,
+            env=env,
+            pass_fds=(lock,),
+            start_new_session=True,  # so that its children are ended with it
+        )
+
+
+def end(process: subprocess.Popen[bytes]) -> None:
+    """End a process and its children unless it has ended; may be called by a signal's handler."""
+    if process.returncode is None:
+        try:
+            os.killpg(process.pid, signal.SIGTERM)
+            # Popen.wait would wait for the Popen.wait that the signal has interrupted.
+            os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)
+        except (ProcessLookupError, ChildProcessError):
+            pass  # it has ended by itself

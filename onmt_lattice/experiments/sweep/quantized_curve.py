@@ -1,0 +1,171 @@
+"""A curve that quantizes another one's checkpoints, as the YAML file of a sweep has it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from onmt_lattice.bottlenecks.lattice import ANY_DIM, AUTO, lattice_for
+from onmt_lattice.codes import code_names
+from onmt_lattice.errors import UserError, unknown_name
+from onmt_lattice.evaluation.result import NO_LATTICE
+from onmt_lattice.experiments.report.results import ANNEALED, FIXED, READINGS
+from onmt_lattice.experiments.sweep.quantized_run import QuantizedRun
+from onmt_lattice.experiments.sweep.run import Run
+
+QUANTIZE = "quantize"
+KEYS = (QUANTIZE, "lattice", "lattice_code", "more_steps")
+GAUSSIAN = "gaussian"
+
+
+@dataclass(frozen=True)
+class QuantizedCurve:
+    """A curve of lattices in the checkpoints of another curve.
+
+    Attributes:
+        name: of the curve; ``source``: the curve that it quantizes.
+        lattice: its name, or ``none`` where only the Gaussian's prior is fitted.
+        code: name of the code on its points, None for the lattice's own.
+        more_steps: how many steps training goes on for.
+        readings: those of the source that it follows.
+    """
+
+    name: str
+    source: str
+    lattice: str
+    code: str | None = None
+    more_steps: int = 0
+    readings: tuple[str, ...] = READINGS
+
+    def options(self) -> dict[str, Any]:
+        """Return what the file says of it, for the results."""
+        given = {"lattice_code": self.code, "more_steps": self.more_steps}
+        held = {key: value for key, value in given.items() if value}
+        return {QUANTIZE: self.source, "lattice": self.lattice, **held}
+
+    def refitted(self) -> QuantizedCurve:
+        """Return the curve that it is fairly held against: the Gaussian, its prior refitted."""
+        more = f", {self.more_steps} more steps" if self.more_steps else ""
+        name = f"{self.source}, refitted{more}"
+        readings = (FIXED,) if self.more_steps else READINGS
+        return QuantizedCurve(name, self.source, NO_LATTICE, None, self.more_steps, readings)
+
+    def run(self, source: Run, folder: Path) -> QuantizedRun:
+        """Return its run for a run of the source."""
+        return QuantizedRun(
+            curve=self.name,
+            reading=source.reading,
+            point=source.point,
+            seed=source.seed,
+            folder=folder,
+            options={**source.options, "train_steps": source.steps + self.more_steps},
+            test=source.test,
+            evaluate_every=source.evaluate_every,
+            reconstruct=source.reconstruct,
+            source=source,
+            lattice=self.lattice,
+            code=self.code,
+            more_steps=self.more_steps,
+        )
+
+
+def quantized_curves(
+    path: Path, given: Mapping[str, Mapping[str, Any]], trained: Iterable[str]
+) -> list[QuantizedCurve]:
+    """Return the curves of ``given`` that quantize one of ``trained``, by the file at ``path``.
+
+    The fair opponent of each is among them, whether the file names it or not.
+
+    Raises:
+        UserError: naming the first thing in the file that is wrong.
+    """
+    known = list(trained)
+    curves = [_curve(path, name, curve, known) for name, curve in given.items()]
+    held = {(c.source, c.more_steps) for c in curves if c.lattice == NO_LATTICE}
+    added: dict[tuple[str, int], QuantizedCurve] = {}
+    for curve in curves:
+        key = curve.source, curve.more_steps
+        if key not in held:
+            added[key] = curve.refitted()
+    for curve in added.values():
+        if curve.name in given or curve.name in known:
+            raise UserError(
+                f"{path}: curve {curve.name}: this is what the sweep calls the Gaussian with its "
+                f"prior refitted; name yours otherwise"
+            )
+    return [*added.values(), *curves]
+
+
+def _curve(path: Path, name: str, curve: Mapping[str, Any], trained: list[str]) -> QuantizedCurve:
+    where = f"{path}: curve {name}"
+    source, lattice = str(curve[QUANTIZE]), str(curve.get("lattice"))
+    if source not in trained:
+        raise unknown_name(f"curve to quantize in {where}:", source, trained)
+    for key in curve:
+        if key not in (*KEYS, *READINGS):
+            raise UserError(
+                f"{where}: {key}: has no place beside 'quantize': expected "
+                f"{', '.join(KEYS[1:])}; all other options are those of {source}"
+            )
+    for reading in READINGS:
+        if curve.get(reading, False) is not False:
+            raise UserError(
+                f"{where}: {reading}: its runs are those of {source}; leave it out, or say false"
+            )
+    return QuantizedCurve(
+        name=name,
+        source=source,
+        lattice=_checked_lattice(where, lattice),
+        code=_checked_code(where, lattice, curve.get("lattice_code", AUTO)),
+        more_steps=_checked_steps(where, curve.get("more_steps", 0)),
+        readings=tuple(reading for reading in READINGS if reading not in curve),
+    )
+
+
+def _checked_lattice(where: str, lattice: str) -> str:
+    if lattice != NO_LATTICE:
+        try:
+            lattice_for(lattice, ANY_DIM)
+        except UserError as error:
+            raise UserError(
+                f"{where}: {error}; {NO_LATTICE!r} refits the Gaussian's prior alone"
+            ) from error
+    return lattice
+
+
+def _checked_code(where: str, lattice: str, code: Any) -> str | None:
+    if code == AUTO:
+        return None
+    if code not in code_names():
+        raise unknown_name(f"lattice_code in {where}:", str(code), [AUTO, *code_names()])
+    if lattice == NO_LATTICE:
+        raise UserError(f"{where}: lattice_code: there is no lattice to code; leave it out")
+    return str(code)
+
+
+def _checked_steps(where: str, steps: Any) -> int:
+    if not isinstance(steps, int) or isinstance(steps, bool) or steps < 0:
+        raise UserError(f"{where}: more_steps {steps!r}: expected a whole number of at least 0")
+    return steps
+
+
+def check_source(path: Path, curve: QuantizedCurve, source: Run) -> None:
+    """Check that ``curve`` can quantize the run ``source``.
+
+    Raises:
+        UserError: if it has other noise than the Gaussian's, or is annealed and to be trained on.
+    """
+    where = f"{path}: curve {curve.name}"
+    bottleneck = source.options.get("bottleneck")
+    if bottleneck != GAUSSIAN:
+        raise UserError(
+            f"{where}: quantize {curve.source}: its bottleneck is {bottleneck}; expected a curve "
+            f"of bottleneck: gaussian, in whose noise's place the lattice is put"
+        )
+    if curve.more_steps and source.reading == ANNEALED:
+        raise UserError(
+            f"{where}: more_steps: lambda of {source.name} would go on growing; say "
+            f"'annealed: false' for this curve, or leave more_steps out"
+        )

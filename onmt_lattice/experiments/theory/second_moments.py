@@ -1,0 +1,94 @@
+"""The normalized second moments G(Λ): how far each lattice goes from the cube to the ball."""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+import torch
+
+from onmt_lattice.experiments.tables import Column, Table
+from onmt_lattice.experiments.theory.estimates import Estimate, estimate
+from onmt_lattice.experiments.theory.experiments import Outcome, Settings, batches
+from onmt_lattice.lattices import Lattice
+from onmt_lattice.lattices.base import space_filling_loss
+
+CUBE = 1 / 12
+CUBE_LOSS = space_filling_loss(CUBE)
+LIMIT = 1 / (2 * math.pi * math.e)  # of the best lattices as n → ∞ (Zamir & Feder, 1996)
+
+COLUMNS = {
+    "lattice": Column("lattice"),
+    "dim": Column("n"),
+    "nsm": Column("G(Λ) estimated"),
+    "published": Column("published", ".6f"),
+    "apart": Column("apart (s.e.)", "+.1f"),
+    "share": Column("share of the way (%)"),
+    "error": Column("error against Z (%)"),
+    "loss": Column("loss (bits/dim)"),
+    "share_of_loss": Column("share of Z's loss saved (%)"),
+}
+LARGEST = 24  # dimensions of which all samples are drawn
+LEAST_POINTS = 100
+
+
+class Row(NamedTuple):
+    """G of one lattice, and what follows from it."""
+
+    lattice: str
+    dim: int
+    nsm: Estimate
+    published: float
+    apart: float
+    share: Estimate
+    error: Estimate
+    loss: Estimate
+    share_of_loss: Estimate
+
+
+def normalized_second_moment(
+    lattice: Lattice, samples: int, generator: torch.Generator
+) -> Estimate:
+    """Return G(Λ) = E‖U‖² / (n V^(2/n)) from ``samples`` points U uniform on the Voronoi cell."""
+    squares = [
+        lattice.sample_dither((size,), generator).square().mean(-1) for size in batches(samples)
+    ]
+    return estimate(torch.cat(squares)).affine(lattice.nsm / lattice.second_moment)
+
+
+def _row(lattice: Lattice, settings: Settings) -> Row:
+    generator = settings.generator("moments", lattice.name)
+    samples = settings.samples
+    if lattice.dim > LARGEST:  # each point of which tells more
+        samples = max(LEAST_POINTS, samples * LARGEST // (5 * lattice.dim))
+    nsm = normalized_second_moment(lattice, samples, generator)
+    loss = Estimate(space_filling_loss(nsm.mean), nsm.standard_error / (2 * math.log(2) * nsm.mean))
+    return Row(
+        lattice=lattice.name,
+        dim=lattice.dim,
+        nsm=nsm,
+        published=lattice.nsm,
+        apart=nsm.errors_from(lattice.nsm),
+        share=nsm.affine(-100 / (CUBE - LIMIT), 100 * CUBE / (CUBE - LIMIT)),
+        error=nsm.affine(100 / CUBE, -100),
+        loss=loss,
+        share_of_loss=loss.affine(-100 / CUBE_LOSS, 100.0),
+    )
+
+
+def measure(settings: Settings) -> Outcome:
+    """Estimate G of every lattice."""
+    table = Table(
+        "the normalized second moment G(Λ), and the way from Z to the limit",
+        COLUMNS,
+        [_row(lattice, settings) for lattice in settings.lattices],
+        (
+            f"Limit 1/(2πe) = {LIMIT:.6f}. At the same rate, at high resolution, a lattice has",
+            f"G(Λ)/G(Z) of the squared error of Z: at best {100 * (LIMIT / CUBE - 1):+.2f} %. "
+            "Loss is ½ log2(2πe G).",
+            "The published G of BW16 and Leech are simulations themselves (SPLAG, table 2.3), that "
+            "of the convolutional ones, of which",
+            "each fifth number is drawn, of scripts/search_generators.py.",
+        ),
+    )
+    return Outcome(table)

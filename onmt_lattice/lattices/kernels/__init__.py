@@ -1,0 +1,1 @@
+"""The folds of lattices and codes, compiled; the mathematics is complete without them."""

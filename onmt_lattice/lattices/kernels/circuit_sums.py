@@ -1,0 +1,161 @@
+"""Sums over all words of a code, by its circuit, compiled by numba, with their gradients.
+
+A weight is a number times 2^(256 e), e a whole number that is kept beside it: at narrow scales the
+weights of words lie further apart than the range of float64, and which of them counts is only known
+at the end.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+
+from onmt_lattice.compilation import compiled, helper, place
+from onmt_lattice.lattices.kernels.simd import BYTES, if_less, load, spread, store
+from onmt_lattice.lattices.kernels.theta import class_sums
+
+STEP = 2.0**256
+LOG_STEP = 256 * math.log(2)
+
+
+@compiled
+def log_sums(y: Any, log_s: Any, period: Any, circuit: Any, values: Any, gradients: Any) -> None:
+    """Set ``values`` ``(N,)`` to the logs of the total weights of all words.
+
+    Args:
+        y: ``(N, n)``, points.
+        log_s: ``(N, n)``, logs of the scales.
+        period: number of residues.
+        circuit: of the code.
+        values: set.
+        gradients: ``(2, N, n)``, set to the gradients in ``y`` and ``log_s``; or ``(2, 0, n)``, if
+            not wanted.
+    """
+    count, n = y.shape
+    lanes, wanted = BYTES // 8, gradients.shape[1] > 0
+    rows = len(circuit.left), lanes
+    numbers, powers, shares = np.empty(rows), np.empty(rows), np.empty(rows)
+    slopes, tops, total = np.empty((lanes, n, 2, period)), np.empty(lanes), np.empty((2, lanes))
+    for begin in range(0, count, lanes):
+        size = min(lanes, count - begin)
+        for lane in range(lanes):
+            i = min(begin + lane, count - 1)
+            tops[lane] = _weigh(y[i], log_s[i], period, lane, numbers, powers, slopes[lane])
+        _fold(numbers, powers, period * n, circuit)
+        _total(numbers, powers, circuit.ends, total)
+        for lane in range(size):
+            values[begin + lane] = np.log(total[0, lane]) + LOG_STEP * total[1, lane] + tops[lane]
+        if wanted:
+            _share(numbers, powers, total, period * n, circuit, shares)
+            for lane in range(size):
+                for j in range(n):
+                    for of in range(2):
+                        slope = 0.0
+                        for r in range(period):
+                            slope += shares[r * n + j, lane] * slopes[lane, j, of, r]
+                        gradients[of, begin + lane, j] = slope
+
+
+@helper
+def _weigh(
+    y: Any, log_s: Any, period: Any, lane: Any, numbers: Any, powers: Any, slopes: Any
+) -> Any:
+    """Set the weights of the residues of one point, and ``slopes`` ``(n, 2, period)``.
+
+    Returned is the log of what is taken out of all products.
+    """
+    n, top = len(y), 0.0
+    sums, drops = np.empty(period), np.empty(period)
+    for j in range(n):
+        top += class_sums(y[j], log_s[j], period, sums, drops, slopes[j])[0]
+        for r in range(period):
+            power = np.rint(drops[r] / LOG_STEP)
+            numbers[r * n + j, lane] = sums[r] * np.exp(drops[r] - LOG_STEP * power)
+            powers[r * n + j, lane] = power
+    return top
+
+
+@helper
+def _fold(numbers: Any, powers: Any, row: Any, circuit: Any) -> None:
+    """Set the weights from ``row`` on by convolutions over (+, ×)."""
+    left, right = circuit.left, circuit.right
+    while row < len(numbers):
+        order = circuit.orders[row]
+        for c in range(order):
+            top, number = spread(numbers, -math.inf), spread(numbers, 0.0)
+            for a in range(order):
+                i, k = left[place(row + a)], right[place(row + (a ^ c))]
+                top = _greater(top, load(powers, i) + load(powers, k))
+            for a in range(order):
+                i, k = left[place(row + a)], right[place(row + (a ^ c))]
+                number = number + _product(numbers, powers, i, k, top)
+            _keep(numbers, powers, row + c, number, top)
+        row += order
+
+
+@helper
+def _greater(a: Any, b: Any) -> Any:
+    """Return the greater of two vectors, lane by lane."""
+    return if_less(a, b, b, a)
+
+
+@helper
+def _product(numbers: Any, powers: Any, i: Any, k: Any, power: Any) -> Any:
+    """Return the product of two weights over 2^(256 power), or 0 if that is below 2^-512."""
+    apart = load(powers, i) + load(powers, k) - power
+    near = if_less(-0.5, apart, if_less(0.5, apart, STEP, 1.0), 1 / STEP)
+    scale = if_less(-1.5, apart, near, if_less(-2.5, apart, 1 / STEP / STEP, 0.0))
+    return load(numbers, i) * load(numbers, k) * scale
+
+
+@helper
+def _keep(numbers: Any, powers: Any, row: Any, number: Any, power: Any) -> None:
+    """Store a weight whose number is between 2^-300 and 2^300, with one about 2^±128 at most."""
+    small, large = 2.0**-128, 2.0**128
+    step = if_less(number, small, -1.0, if_less(large, number, 1.0, 0.0))
+    scale = if_less(number, small, STEP, if_less(large, number, 1 / STEP, 1.0))
+    store(numbers, row, number * scale)
+    store(powers, row, power + step)
+
+
+@helper
+def _total(numbers: Any, powers: Any, ends: Any, total: Any) -> None:
+    """Set ``total`` ``(2, lanes)`` to the number and the power of the weight of all words."""
+    top, number = spread(numbers, -math.inf), spread(numbers, 0.0)
+    for k in range(len(ends)):
+        top = _greater(top, load(powers, ends[k, 0]) + load(powers, ends[k, 1]))
+    for k in range(len(ends)):
+        number = number + _product(numbers, powers, ends[k, 0], ends[k, 1], top)
+    store(total, 0, number)
+    store(total, 1, top)
+
+
+@helper
+def _share(numbers: Any, powers: Any, total: Any, leaves: Any, circuit: Any, shares: Any) -> None:
+    """Set ``shares`` to the share in the total of the words that each row takes part in."""
+    left, right, ends = circuit.left, circuit.right, circuit.ends
+    for row in range(len(shares)):
+        store(shares, row, spread(shares, 0.0))
+    number, power = load(total, 0), load(total, 1)
+    for k in range(len(ends)):
+        share = _product(numbers, powers, ends[k, 0], ends[k, 1], power) / number
+        _add(shares, ends[k, 0], share)
+        _add(shares, ends[k, 1], share)
+    row = len(shares)
+    while row > leaves:
+        order = circuit.orders[place(row - 1)]
+        row -= order
+        for c in range(order):
+            power, factor = load(powers, row + c), load(shares, row + c) / load(numbers, row + c)
+            for a in range(order):
+                i, k = left[place(row + a)], right[place(row + (a ^ c))]
+                share = _product(numbers, powers, i, k, power) * factor
+                _add(shares, i, share)
+                _add(shares, k, share)
+
+
+@helper
+def _add(rows: Any, row: Any, vector: Any) -> None:
+    store(rows, row, load(rows, row) + vector)

@@ -1,0 +1,266 @@
+"""Folds along the trellis of a convolutional code, compiled by numba: the eager ones, faster.
+
+The trellis has S = q^ν states and T sections. An edge enters state s′ from its d-th predecessor,
+s′ div q + d·S/q, and spells one class mod q at each of two coordinates: ``labels[s′, d]`` is
+q·first + second. Paths begin in a state of ``starts`` and end in one of ``ends``, bytes
+that are 1 where it is allowed.
+
+As many points are folded side by side as a vector has lanes; ``ways`` is the tuple (0, …, q − 1),
+whose length the compiler knows, so that the loops over predecessors unroll. Sums are in the linear
+domain, each section scaled by its total. All of it releases the interpreter's lock.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from onmt_lattice.compilation import compiled, helper
+from onmt_lattice.lattices.kernels.simd import BYTES, if_less, load, rint, spread, store
+
+LANES = BYTES // 8
+
+
+@compiled
+def nearest_points(x: Any, labels: Any, starts: Any, ends: Any, ways: Any, points: Any) -> None:
+    """Set ``points`` ``(N, n)`` to the nearest points of ``x`` ``(N, n)``: Viterbi's algorithm."""
+    count, n = x.shape
+    lanes, found = np.empty((n, LANES)), np.empty((LANES, n))
+    metrics = np.empty((n // 2 + 1, len(labels), LANES))
+    for begin in range(0, count, LANES):
+        for lane in range(LANES):
+            for i in range(n):
+                lanes[i, lane] = x[min(begin + lane, count - 1), i]
+        _decode(lanes, labels, starts, ends, ways, metrics, found)
+        for lane in range(min(LANES, count - begin)):
+            for i in range(n):
+                points[begin + lane, i] = found[lane, i]
+
+
+@helper
+def _decode(
+    x: Any, labels: Any, starts: Any, ends: Any, ways: Any, metrics: Any, points: Any
+) -> None:
+    """Set ``points`` ``(LANES, n)`` to the nearest points of ``x`` ``(n, LANES)``."""
+    states, sections = len(labels), len(x) // 2
+    pairs = np.empty((len(ways) * len(ways), LANES))
+    for s in range(states):
+        store(metrics[0], s, spread(pairs, 0.0 if starts[s] else np.inf))
+    for t in range(sections):
+        _pair_costs(x, t, ways, pairs)
+        _relax(metrics[t], metrics[t + 1], labels, ways, pairs)
+    for lane in range(LANES):
+        end, least = np.int64(0), np.inf  # a literal 0 would be a type of its own to compile for
+        for s in range(states):
+            if ends[s] and metrics[sections, s, lane] < least:
+                end, least = s, metrics[sections, s, lane]
+        _trace(x, lane, end, metrics, labels, ways, points[lane])
+
+
+@helper
+def _pair_costs(x: Any, t: Any, ways: Any, pairs: Any) -> None:
+    """Set ``pairs`` ``(q², LANES)`` to the squared distances of section ``t`` to each label."""
+    q = len(ways)
+    for a in range(q):
+        for b in range(q):
+            u, v = (load(x, 2 * t) - a) / q, (load(x, 2 * t + 1) - b) / q
+            u, v = (u - rint(u)) * q, (v - rint(v)) * q
+            store(pairs, a * q + b, u * u + v * v)
+
+
+@helper
+def _relax(old: Any, new: Any, labels: Any, ways: Any, pairs: Any) -> None:
+    """Set ``new`` ``(S, LANES)`` to the least costs of paths one section longer than ``old``."""
+    step = len(labels) // len(ways)
+    for s in range(len(labels)):
+        best = load(old, s // len(ways)) + load(pairs, labels[s, 0])
+        for d in range(1, len(ways)):
+            cost = load(old, s // len(ways) + d * step) + load(pairs, labels[s, d])
+            best = if_less(cost, best, cost, best)
+        store(new, s, best)
+
+
+@helper
+def _trace(x: Any, lane: Any, state: Any, metrics: Any, labels: Any, ways: Any, point: Any) -> None:
+    """Set ``point`` ``(n,)`` to the nearest of the best path of ``lane`` that ends in ``state``.
+
+    No choices were kept on the way: those along the one path are made again.
+    """
+    q = len(ways)
+    for t in range(len(metrics) - 2, -1, -1):
+        way, least = 0, np.inf
+        for d in range(q):
+            first, second = labels[state, d] // q, labels[state, d] % q
+            u, v = (x[2 * t, lane] - first) / q, (x[2 * t + 1, lane] - second) / q
+            u, v = (u - np.rint(u)) * q, (v - np.rint(v)) * q
+            cost = metrics[t, state // q + d * (len(labels) // q), lane] + (u * u + v * v)
+            if cost < least:
+                way, least = d, cost
+        first, second = labels[state, way] // q, labels[state, way] % q
+        point[2 * t] = first + q * np.rint((x[2 * t, lane] - first) / q)
+        point[2 * t + 1] = second + q * np.rint((x[2 * t + 1, lane] - second) / q)
+        state = state // q + way * (len(labels) // q)
+
+
+@compiled
+def log_sums(
+    weights: Any,
+    labels: Any,
+    starts: Any,
+    ends: Any,
+    ways: Any,
+    values: Any,
+    posteriors: Any,
+    met: Any,
+) -> None:
+    """Set ``values`` ``(N,)`` to the logs of the total weights of all paths.
+
+    Args:
+        weights: ``(N, n, q)``, of the classes of each coordinate, the largest of them about 1.
+        labels: of the edges.
+        starts: states to begin in.
+        ends: states to end in.
+        ways: (0, …, q − 1).
+        values: ``(N,)``, set.
+        posteriors: ``(N, n, q)``, set to the share that the paths of each class have in the
+            total, which is the gradient in the logs of the weights; or empty, if not wanted.
+        met: ``(N,)``, set with ``posteriors``: the least number, over the sections, that all shares
+            add up to before they are made 1. What is rounded to 0 is so much more than it seems.
+    """
+    count, n, q = weights.shape
+    wanted = len(posteriors) > 0
+    lanes = np.empty((n, q, LANES))
+    alpha = np.empty((n // 2 + 1 if wanted else 2, len(labels), LANES))
+    totals, least = np.empty((n // 2 + 1, LANES)), np.empty((1, LANES))
+    posterior = np.empty((n, q, LANES))
+    for begin in range(0, count, LANES):
+        for lane in range(LANES):
+            for i in range(n):
+                for c in range(q):
+                    lanes[i, c, lane] = weights[min(begin + lane, count - 1), i, c]
+        _forward(lanes, labels, starts, ends, ways, alpha, totals)
+        if wanted:
+            _backward(lanes, labels, ends, ways, alpha, posterior, least)
+        for lane in range(min(LANES, count - begin)):
+            value = 0.0
+            for t in range(len(totals)):
+                value += np.log(totals[t, lane])
+            values[begin + lane] = value
+            if wanted:
+                met[begin + lane] = least[0, lane]
+                for i in range(n):
+                    for c in range(q):
+                        posteriors[begin + lane, i, c] = posterior[i, c, lane]
+
+
+@helper
+def _pair_weights(weights: Any, t: Any, ways: Any, total: Any, pairs: Any) -> None:
+    """Set ``pairs`` ``(q², LANES)`` to the weights of the labels of section ``t`` over total."""
+    q = len(ways)
+    for a in range(q):
+        for b in range(q):
+            both = load(weights, 2 * t * q + a) * load(weights, (2 * t + 1) * q + b)
+            store(pairs, a * q + b, both / total)
+
+
+@helper
+def _forward(
+    weights: Any, labels: Any, starts: Any, ends: Any, ways: Any, alpha: Any, totals: Any
+) -> None:
+    """Weigh the paths from starts, section by section, and at last those that stop at ends.
+
+    ``alpha`` ``(T + 1 or 2, S, LANES)`` is left with the weights of the paths to each state, over
+    the total of the section before; ``totals`` ``(T + 1, LANES)`` with their own totals, whose
+    product is that of all paths.
+    """
+    step, rows = len(labels) // len(ways), len(alpha)
+    pairs = np.empty((len(ways) * len(ways), LANES))
+    for s in range(len(labels)):
+        store(alpha[0], s, spread(pairs, float(starts[s])))
+    store(totals, 0, spread(pairs, 1.0))
+    for t in range(len(weights) // 2):
+        _pair_weights(weights, t, ways, load(totals, t), pairs)
+        old, new = alpha[t % rows], alpha[(t + 1) % rows]
+        last = 2 * t + 2 == len(weights)
+        total = spread(pairs, 0.0)
+        for s in range(len(labels)):
+            paths = load(old, s // len(ways)) * load(pairs, labels[s, 0])
+            for d in range(1, len(ways)):
+                before = load(old, s // len(ways) + d * step)
+                paths = paths + before * load(pairs, labels[s, d])
+            store(new, s, paths)
+            if not last or ends[s]:
+                total = total + paths
+        store(totals, t + 1, total)
+
+
+@helper
+def _backward(
+    weights: Any,
+    labels: Any,
+    ends: Any,
+    ways: Any,
+    alpha: Any,
+    posterior: Any,
+    least: Any,
+) -> None:
+    """Set ``posterior`` ``(n, q, LANES)`` to the shares of the classes.
+
+    ``alpha`` is that of :func:`_forward`; ``least`` ``(1, LANES)`` is set to what ``met`` is to be.
+    """
+    q, states = len(ways), len(labels)
+    pairs, shares = np.empty((q * q, LANES)), np.empty((q * q, LANES))
+    beta, ahead = np.empty((states, LANES)), np.empty((states, LANES))
+    total = spread(pairs, 1.0)
+    for s in range(states):
+        store(ahead, s, spread(pairs, float(ends[s])))
+    store(least, 0, spread(least, 1.0))
+    for t in range(len(weights) // 2 - 1, -1, -1):
+        _pair_weights(weights, t, ways, total, pairs)
+        _edges(alpha[t], beta, ahead, labels, ways, pairs, shares)
+        beta, ahead = ahead, beta
+        total = spread(pairs, 0.0)
+        for s in range(states):
+            total = total + load(ahead, s)
+        _marginals(shares, ways, posterior[2 * t], posterior[2 * t + 1], least)
+
+
+@helper
+def _edges(
+    alpha: Any, beta: Any, ahead: Any, labels: Any, ways: Any, pairs: Any, shares: Any
+) -> None:
+    """Set ``beta`` to the weights onward from each state, and ``shares`` to those by label."""
+    step = len(labels) // len(ways)
+    for e in range(len(shares)):
+        store(shares, e, spread(shares, 0.0))
+    for p in range(len(labels)):
+        first, d = p % step * len(ways), p // step
+        total = spread(pairs, 0.0)
+        for a in range(len(ways)):
+            e = labels[first + a, d]
+            onward = load(pairs, e) * load(ahead, first + a)
+            total = total + onward
+            store(shares, e, load(shares, e) + load(alpha, p) * onward)
+        store(beta, p, total)
+
+
+@helper
+def _marginals(shares: Any, ways: Any, first: Any, second: Any, least: Any) -> None:
+    """Set ``first`` and ``second`` ``(q, LANES)`` to the shares of their classes, of 1 in all.
+
+    What the ``shares`` add up to bounds ``least``.
+    """
+    q = len(ways)
+    total = spread(shares, 0.0)
+    for e in range(q * q):
+        total = total + load(shares, e)
+    lesser = if_less(total, load(least, 0), total, load(least, 0))
+    store(least, 0, if_less(-1.0, total, lesser, 0.0))  # not a number: all was lost
+    for c in range(q):
+        one, other = spread(shares, 0.0), spread(shares, 0.0)
+        for b in range(q):
+            one = one + load(shares, c * q + b) / total
+            other = other + load(shares, b * q + c) / total
+        store(first, c, one)
+        store(second, c, other)

@@ -1,0 +1,213 @@
+"""Evaluating a checkpoint on a text."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+from sacrebleu.metrics import BLEU, CHRF
+
+from onmt_lattice.bitstream import TextFile
+from onmt_lattice.errors import UserError
+from onmt_lattice.evaluation.codebook import Codebooks, CodebookUsage
+from onmt_lattice.evaluation.coded import Coded
+from onmt_lattice.evaluation.result import (
+    Bits,
+    Entropy,
+    Evaluation,
+    Mean,
+    Reconstruction,
+    perplexity,
+)
+from onmt_lattice.evaluation.sentence_scores import SentenceCost, write_costs
+from onmt_lattice.files import write_lines
+from onmt_lattice.opennmt.checkpoint import LoadedAutoencoder, load_autoencoder
+from onmt_lattice.opennmt.data.coverage import check_coverage
+from onmt_lattice.opennmt.data.sentences import Sentence, Text, token_index, trained_transforms
+from onmt_lattice.opennmt.inference.scoring import Scorer, SentenceScores
+from onmt_lattice.opennmt.inference.search import reconstruct, search_options
+from onmt_lattice.opennmt.inference.text_codec import TextCodec
+from onmt_lattice.opennmt.options.configuration import bottleneck_label, bottleneck_settings
+from onmt_lattice.opennmt.training import plugin
+from onmt_lattice.text import joined
+
+BITS_PER_NAT = 1 / math.log(2)
+
+
+@dataclasses.dataclass(frozen=True)
+class EvaluateOptions:
+    """What ``onmt_lattice evaluate`` was asked for; see its ``--help``."""
+
+    model: str
+    src: str
+    seed: int = 0
+    batch_size: int = 64
+    gpu: int = -1
+    reconstruct: str | None = None
+    beam_size: int = 1
+    max_length: int = 100
+    scores: str | None = None
+    coded: bool = False
+    progress: bool = False
+
+
+class KnownSource(NamedTuple):
+    """What is known of a text whose sentences are drawn from a source of known entropy.
+
+    Attributes:
+        entropy_bits: H, the entropy of a sentence.
+        expected_words: how many words a sentence has.
+        ideal_bits: log2 1/P of each sentence of the text.
+    """
+
+    entropy_bits: float
+    expected_words: float
+    ideal_bits: list[float]
+
+
+def evaluate(
+    options: EvaluateOptions,
+    source_of: Callable[[tuple[str, ...]], KnownSource | None] = lambda _: None,
+    text: Text | None = None,
+) -> Evaluation:
+    """Return rate and NLL of a checkpoint on a text.
+
+    Its reconstruction, and what each sentence costs, are written if asked for.
+
+    Args:
+        options: the checkpoint, the text, and how.
+        source_of: tells the source of the sentences of a text, where it is known, so that
+            rate + NLL can be held against its entropy.
+        text: that at ``options.src``, if it has been read already.
+
+    Raises:
+        UserError: if the text or checkpoint cannot be used, or they do not belong together.
+    """
+    plugin.install()
+    text = text or Text(options.src)
+    lines = text.lines
+    loaded = load_autoencoder(options.model, options.gpu)
+    pipe = trained_transforms(loaded)
+    sentences = text.sentences(loaded, pipe)
+    expected = "text segmented as the model's training text"
+    check_coverage(
+        (s.tokens for s in sentences), token_index(loaded), f"-src {options.src}", expected
+    )
+    coded = _coded(loaded, lines, options) if options.coded else None
+    scores = Scorer(loaded, options.seed, options.batch_size).score(sentences, options.progress)
+    reconstruction = None
+    if options.reconstruct is not None:
+        opt = search_options(options.beam_size, options.max_length, options.batch_size, options.gpu)
+        best = reconstruct(loaded, sentences, scores.output, pipe, opt)
+        reconstruction = _reconstruction(lines, sentences, [b[0] for b in best], options)
+    if options.scores is not None:
+        write_costs(options.scores, _costs(sentences, scores))
+    words = sum(sentence.words for sentence in sentences)
+    tokens = int(scores.tokens.sum())
+    nll, rate, relaxed = (
+        _bits(float(nats.sum()), tokens, words, len(sentences))
+        for nats in (scores.nll_nats, scores.rate_nats, scores.relaxed_rate_nats)
+    )
+    difference = (scores.rate_nats - scores.relaxed_rate_nats) * BITS_PER_NAT
+    return Evaluation(
+        model=options.model,
+        run=re.sub(r"_step_\d+$", "", str(Path(options.model).with_suffix(""))),
+        step=loaded.step,
+        rate_weight=loaded.rate_weight,
+        bottleneck=loaded.opt.bottleneck,
+        settings=bottleneck_settings(loaded.opt),
+        label=bottleneck_label(loaded.opt),
+        pays=loaded.model.encoder.bottleneck.pays,
+        text=options.src,
+        sentences=len(sentences),
+        empty_lines=len(lines) - len(sentences),
+        words=words,
+        tokens=tokens,
+        unknown_tokens=int(scores.unknown.sum()),
+        seed=options.seed,
+        nll=nll,
+        rate=rate,
+        total=Bits(nll.token + rate.token, nll.word + rate.word, nll.sentence + rate.sentence),
+        relaxed_rate=relaxed,
+        rate_difference_bits_sentence=Mean.of(difference.tolist()),
+        perplexity=perplexity(nll.token),
+        token_accuracy=float(scores.correct.sum()) / tokens,
+        dim=loaded.model.encoder.bottleneck.dim,
+        quantized=loaded.quantized,
+        codebooks=_codebooks(loaded, scores),
+        entropy=_entropy(source_of(tuple(lines[s.index] for s in sentences)), loaded, scores),
+        reconstruction=reconstruction,
+        coded=coded,
+    )
+
+
+def _coded(loaded: LoadedAutoencoder, lines: list[str], options: EvaluateOptions) -> Coded:
+    """Return what ``lines`` take in a file."""
+    try:
+        codec = TextCodec(loaded, options.batch_size)
+    except UserError as error:
+        raise UserError(f"-coded: {error}") from error
+    made = codec.compressed(lines, options.seed, progress=options.progress)
+    parts = TextFile(made.data).bits()
+    return Coded(8 * len(made.data), parts, made.rate_nats * BITS_PER_NAT)
+
+
+def _costs(sentences: list[Sentence], scores: SentenceScores) -> list[SentenceCost]:
+    bits = (scores.nll_nats * BITS_PER_NAT).tolist(), (scores.rate_nats * BITS_PER_NAT).tolist()
+    return [
+        SentenceCost(sentence.index + 1, sentence.words, nll, rate)
+        for sentence, nll, rate in zip(sentences, *bits, strict=True)
+    ]
+
+
+def _bits(nats: float, tokens: int, words: int, sentences: int) -> Bits:
+    bits = nats * BITS_PER_NAT
+    return Bits(bits / tokens, bits / words, bits / sentences)
+
+
+def _codebooks(loaded: LoadedAutoencoder, scores: SentenceScores) -> Codebooks | None:
+    alphabet = loaded.model.encoder.bottleneck.alphabet
+    if alphabet is None or scores.symbols is None:
+        return None
+    usage = CodebookUsage()
+    usage.add(scores.symbols)
+    return usage.summary(alphabet)
+
+
+def _entropy(
+    source: KnownSource | None, loaded: LoadedAutoencoder, scores: SentenceScores
+) -> Entropy | None:
+    """Return the check of rate + NLL ≥ H if the text's source is known and the model pays."""
+    if source is None or not loaded.model.encoder.bottleneck.pays:
+        return None
+    total = ((scores.nll_nats + scores.rate_nats) * BITS_PER_NAT).tolist()
+    unknown = scores.unknown.tolist()
+    excess = [t - i for t, i, u in zip(total, source.ideal_bits, unknown, strict=True) if u == 0]
+    if not excess:
+        return None
+    per_word = source.entropy_bits / source.expected_words
+    return Entropy(source.entropy_bits, per_word, Mean.of(excess), len(excess))
+
+
+def _reconstruction(
+    lines: list[str], sentences: list[Sentence], outputs: list[str], options: EvaluateOptions
+) -> Reconstruction:
+    """Write the decoded ``outputs``, empty lines where the text has some, and compare them."""
+    assert options.reconstruct is not None
+    decoded = dict(zip((sentence.index for sentence in sentences), outputs, strict=True))
+    write_lines(options.reconstruct, (decoded.get(i, "") for i in range(len(lines))))
+    inputs = [joined(lines[sentence.index]) for sentence in sentences]
+    outputs = list(map(joined, outputs))
+    # Words are compared as they are, so that the score depends on nothing else.
+    bleu, chrf = BLEU(tokenize="none", force=True), CHRF()
+    return Reconstruction(
+        beam_size=options.beam_size,
+        bleu=bleu.corpus_score(outputs, [inputs]).score,
+        chrf=chrf.corpus_score(outputs, [inputs]).score,
+        exact=sum(a == b for a, b in zip(inputs, outputs, strict=True)) / len(inputs),
+        signature=str(bleu.get_signature()),
+    )

@@ -1,0 +1,141 @@
+"""The commands ``encode`` and ``decode``: a text to a file of its vectors, and back."""
+
+from __future__ import annotations
+
+import dataclasses
+import shutil
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
+from pathlib import Path
+
+from tqdm import tqdm
+
+from onmt_lattice.errors import UserError
+from onmt_lattice.files import STANDARD, output_stream, standard_input
+from onmt_lattice.opennmt.inference.arrays import Rows, open_rows, write_rows
+from onmt_lattice.opennmt.inference.vectors import SentenceVectors
+from onmt_lattice.text import line_shards, no_sentence
+
+SHARD = 4096  # lines in memory at a time
+
+
+@dataclasses.dataclass(frozen=True)
+class EncodeOptions:
+    """What ``onmt_lattice encode`` was asked for; see its ``--help``."""
+
+    model: str
+    src: str
+    output: str
+    kind: str
+    seed: int = 0
+    batch_size: int = 64
+    gpu: int = -1
+
+
+@dataclasses.dataclass(frozen=True)
+class DecodeOptions:
+    """What ``onmt_lattice decode`` was asked for; see its ``--help``."""
+
+    model: str
+    input: str
+    output: str
+    kind: str
+    seed: int = 0
+    batch_size: int = 64
+    gpu: int = -1
+    beam_size: int = 5
+    max_length: int = 100
+
+
+def encode_file(options: EncodeOptions) -> str:
+    """Write the rows of a text as a .npy file, and return what was written in a sentence.
+
+    The text is read twice, as an array's file begins with its shape, and some lines at a time; of
+    standard input, or another pipe, a temporary copy is.
+
+    Raises:
+        UserError: if text or checkpoint cannot be used, or there are no points.
+    """
+    with _read_twice(options.src) as path:
+        lines = _count(path)
+        vectors = SentenceVectors(
+            options.model, options.kind, options.seed, options.batch_size, options.gpu
+        )
+        shape = lines, vectors.width
+        start, empty = time.perf_counter(), list[int]()
+        write_rows(options.output, shape, vectors.dtype, _encoded(vectors, path, lines, empty))
+        seconds = time.perf_counter() - start
+    return (
+        f"{lines} rows of {vectors.width} {vectors.dtype} numbers ({options.kind}), "
+        f"{sum(empty)} of empty lines, {(lines - sum(empty)) / seconds:.0f} sentences a second"
+    )
+
+
+def decode_file(options: DecodeOptions) -> str:
+    """Write the text of a .npy file of rows, and return what was written in a sentence.
+
+    Raises:
+        UserError: if the file holds no rows of the model's and kind's.
+    """
+    rows = open_rows(options.input)
+    vectors = SentenceVectors(
+        options.model, options.kind, options.seed, options.batch_size, options.gpu
+    )
+    start = time.perf_counter()
+    with output_stream(options.output) as file:
+        for shard in _decoded(vectors, rows, options):
+            file.writelines(f"{line}\n".encode() for line in shard)
+    seconds = time.perf_counter() - start
+    return f"{len(rows)} lines, {len(rows) / seconds:.0f} a second"
+
+
+@contextmanager
+def _read_twice(path: str) -> Iterator[str]:
+    """Yield ``path``, or that of a copy of what can be read once, removed after the body."""
+    if path != STANDARD and not (Path(path).is_fifo() or Path(path).is_char_device()):
+        yield path
+        return
+    with tempfile.NamedTemporaryFile() as copy:
+        with nullcontext(standard_input()) if path == STANDARD else open(path, "rb") as once:
+            shutil.copyfileobj(once, copy)
+        copy.flush()
+        try:
+            yield copy.name
+        except UserError as error:
+            raise UserError(str(error).replace(copy.name, path)) from error
+
+
+def _count(path: str) -> int:
+    """Return the number of lines of a text, some of which have words."""
+    lines, words = 0, False
+    for shard in line_shards(path, SHARD):
+        lines += len(shard)
+        words = words or any(line.split() for line in shard)
+    if not words:
+        raise no_sentence(path)
+    return lines
+
+
+def _encoded(vectors: SentenceVectors, path: str, lines: int, empty: list[int]) -> Iterator[Rows]:
+    """Yield the rows of a text, some at a time; how many of them are empty goes to ``empty``."""
+    first = 0
+    with tqdm(total=lines, unit="line", desc="encoding") as bar:
+        for shard in line_shards(path, SHARD):
+            rows = vectors.encode(shard, first)
+            empty.append(int(vectors.are_empty(rows).sum()))
+            yield rows
+            first += len(shard)
+            bar.update(len(shard))
+
+
+def _decoded(vectors: SentenceVectors, rows: Rows, options: DecodeOptions) -> Iterator[list[str]]:
+    with tqdm(total=len(rows), unit="line", desc="decoding") as bar:
+        for first in range(0, len(rows), SHARD):
+            shard = rows[first : first + SHARD]
+            try:
+                yield vectors.decode(shard, first, options.beam_size, options.max_length)
+            except UserError as error:
+                raise UserError(f"-input {options.input}: {error}") from error
+            bar.update(len(shard))

@@ -1,0 +1,168 @@
+"""Between lines of text and the tokens that the model sees."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from onmt.constants import DefaultTokens
+from onmt.transforms import TransformPipe, get_transforms_cls
+from onmt.transforms.tokenize import BPETransform, SentencePieceTransform
+from onmt.utils.parse import ArgumentParser
+
+from onmt_lattice.errors import UserError
+from onmt_lattice.opennmt.checkpoint import FILE_OPTIONS, LoadedAutoencoder, embedded_files
+from onmt_lattice.opennmt.data.transforms import make_transforms
+from onmt_lattice.opennmt.model.autoencoder import SPECIAL
+from onmt_lattice.text import no_sentence, read_lines, word_count
+
+FILTERS = ("filtertoolong", "filterfeats")  # they drop lines; evaluation scores every line
+
+
+@dataclass(frozen=True)
+class Sentence:
+    """A sentence ready for the model.
+
+    Attributes:
+        index: its line number from 0, which decides its dither.
+        tokens: what the model sees, after the transforms it was trained with.
+        ids: their indices in its vocabulary.
+        words: how many words the line has, its pieces joined.
+    """
+
+    index: int
+    tokens: list[str]
+    ids: list[int]
+    words: int
+
+
+class TokenIndex(dict[str, int]):
+    """The index of every word of a vocabulary; any other token has that of the unknown one.
+
+    A word that is written like a special token is unknown, as in training.
+
+    Args:
+        tokens: of the vocabulary, by their indices.
+    """
+
+    def __init__(self, tokens: Sequence[str]) -> None:
+        super().__init__((t, i) for i, t in enumerate(tokens) if t not in SPECIAL)
+        self._unknown = tokens.index(DefaultTokens.UNK)
+
+    def __missing__(self, token: str) -> int:
+        return self._unknown
+
+
+def token_index(loaded: LoadedAutoencoder) -> TokenIndex:
+    """Return the index of every token, which is the same on both sides."""
+    return TokenIndex(loaded.fields["tgt"].base_field.vocab.itos)
+
+
+def transform_names(loaded: LoadedAutoencoder) -> list[str]:
+    """Return the names of the transforms that the model's training text went through, in order."""
+    corpus = loaded.opt.data.get("valid") or next(iter(loaded.opt.data.values()))
+    return [name for name in corpus["transforms"] if name not in FILTERS]
+
+
+def trained_transforms(loaded: LoadedAutoencoder) -> TransformPipe:
+    """Return the transforms that the model's training text went through.
+
+    Raises:
+        UserError: if one cannot be built here, such as for a subword model that was moved.
+    """
+    names = transform_names(loaded)
+    try:
+        built = make_transforms(loaded.opt, get_transforms_cls(names), loaded.fields)
+    except UserError as error:
+        raise UserError(f"the model was trained with transforms {names}: {error}") from error
+    return TransformPipe.build_from([built[name] for name in names])
+
+
+def read_sentences(
+    lines: Sequence[str], pipe: TransformPipe, index: Mapping[str, int], first: int = 0
+) -> list[Sentence]:
+    """Return the sentences of the ``lines``, with their line numbers.
+
+    A line of which the transforms leave nothing is an empty one.
+
+    Args:
+        lines: of the text, some that follow one another.
+        pipe: the transforms of the model.
+        index: its :func:`token_index`.
+        first: line number of the first of them.
+    """
+    sentences = []
+    for number, line in enumerate(lines, first):
+        if tokens := segmented(line.split(), pipe):
+            sentences.append(Sentence(number, tokens, [index[t] for t in tokens], word_count(line)))
+    return sentences
+
+
+class Text:
+    """A text that checkpoints are evaluated on, read once.
+
+    Models that segment and number it alike, one after the other, share its sentences.
+
+    Attributes:
+        path: of the file.
+        lines: of the text.
+
+    Raises:
+        UserError: if it cannot be read.
+    """
+
+    def __init__(self, path: str) -> None:
+        self.path, self.lines = path, read_lines(path)
+        self._held: tuple[object, list[Sentence]] | None = None
+
+    def sentences(self, loaded: LoadedAutoencoder, pipe: TransformPipe) -> list[Sentence]:
+        """Return the sentences as the model sees them; see :func:`read_sentences`.
+
+        Raises:
+            UserError: if there is none.
+        """
+        key = _segmentation(loaded)
+        if self._held is None or self._held[0] != key:
+            self._held = key, read_sentences(self.lines, pipe, token_index(loaded))
+        if not self._held[1]:
+            raise no_sentence(self.path)
+        return self._held[1]
+
+
+def _segmentation(loaded: LoadedAutoencoder) -> object:
+    """Return all that a model's tokens and their indices depend on."""
+    names, opt, parser = transform_names(loaded), loaded.opt, ArgumentParser()
+    for transform in get_transforms_cls(names).values():
+        transform.add_options(parser)
+    options = [action.dest for action in parser._actions if action.dest not in FILE_OPTIONS]
+    files = {name: content.tolist() for name, content in embedded_files(opt).items()}
+    values = {name: getattr(opt, name, None) for name in options}
+    return names, values, files, loaded.fields["tgt"].base_field.vocab.itos
+
+
+def segmented(words: list[str], pipe: TransformPipe) -> list[str]:
+    """Return the tokens that ``pipe`` makes of the ``words`` of a line, if it leaves any."""
+    if not words:
+        return []
+    example: dict[str, Any] = {"src": words, "tgt": list(words)}
+    example["src_original"] = example["tgt_original"] = words
+    transformed = pipe.apply(example, is_train=False, corpus_name="valid")
+    return [] if transformed is None else [token for token in transformed["src"] if token]
+
+
+def undo(pipe: TransformPipe, line: str) -> str:
+    """Return ``line``, as decoded, with the segmentation of ``pipe`` undone.
+
+    OpenNMT-py has the reverse of its own tokenizer only.
+    """
+    text, tab, score = line.partition("\t")
+    for transform in reversed(pipe.transforms):
+        if isinstance(transform, SentencePieceTransform):
+            text = " ".join(transform.load_models["tgt"].decode(text.split()).split())
+        elif isinstance(transform, BPETransform):
+            text = re.sub(r"@@( |$)", "", text)
+        else:
+            text = transform.apply_reverse(text)
+    return text + tab + score

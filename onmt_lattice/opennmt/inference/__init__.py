@@ -1,0 +1,1 @@
+"""What a trained model does: score, search, encode, decode, compress."""

@@ -1,0 +1,174 @@
+"""Bytes of text to fewer bytes and back, every one of them, through a trained autoencoder."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+from tqdm import tqdm
+
+from onmt_lattice.bitstream import AlteredBitstream, DitherKey
+from onmt_lattice.bitstream.exact import Floats
+from onmt_lattice.bitstream.file import FileWriter, Header, Mode, Section, TextFile
+from onmt_lattice.bitstream.lossless.lines import RAW, Line, LosslessCodec, Sections
+from onmt_lattice.errors import UserError
+from onmt_lattice.opennmt.data.sentences import Sentence, token_index
+from onmt_lattice.opennmt.inference.text_codec import TOGETHER, TextCodec, load_codec
+from onmt_lattice.opennmt.inference.token_model import Pipeline, token_model, vocabulary
+from onmt_lattice.text import word_count
+
+CHECKSUM = 4  # bytes
+REQUIRED = {Section.POINTS, Section.TOKENS, Section.ESCAPES, Section.TEXT}
+
+
+class LosslessText:
+    """Compresses text, whatever its bytes are: the points of its lines, and the lines given these.
+
+    >>> lossless = LosslessText(TextCodec(load_autoencoder("model.safetensors")))  # doctest: +SKIP
+    >>> lossless.decompress(lossless.compress(b"a man rides a horse"))  # doctest: +SKIP
+
+    Args:
+        codec: of the representation.
+
+    Raises:
+        UserError: if the decoder cannot be used, see
+            :func:`~onmt_lattice.opennmt.inference.token_model.token_model`.
+    """
+
+    def __init__(self, codec: TextCodec) -> None:
+        self.codec = codec
+        self._model = token_model(codec.loaded)
+        self._vocabulary = vocabulary(codec.loaded)
+
+    def lines(self) -> LosslessCodec:
+        """Return a codec of lines that has seen none yet."""
+        return LosslessCodec(Pipeline(self.codec.pipe), self._vocabulary, self._model)
+
+    def compress(self, data: bytes, seed: int = 0, progress: bool = False) -> bytes:
+        """Return the file that ``data`` becomes.
+
+        Args:
+            data: any bytes; those of UTF-8 text become fewer.
+            seed: of the dither, from 0 to 2⁶³ − 1.
+            progress: whether to show a progress bar.
+        """
+        content = data.split(b"\n")
+        ended = content[-1] == b""
+        content = content[:-1] if ended else content
+        header = self._header(data, len(content), seed)
+        writer, lines = FileWriter(header), self.lines()
+        with tqdm(total=len(content), unit="line", desc="compressing", disable=not progress) as bar:
+            for number in range(header.blocks):
+                span = header.span(number)
+                sections = self._sections(lines, content[span.start : span.stop], span, seed)
+                if not ended and number == header.blocks - 1:
+                    sections[Section.UNENDED] = b""
+                writer.add(sections)
+                bar.update(len(span))
+        return writer.data()
+
+    def decompress(self, data: bytes) -> bytes:
+        """Return the bytes that the file ``data`` was made of.
+
+        Raises:
+            BitstreamError: as :meth:`decompressed`.
+        """
+        return b"".join(self.decompressed(data))
+
+    def decompressed(self, data: bytes, progress: bool = False) -> Iterator[bytes]:
+        """Yield the text of each block of the file ``data``, once all of it has been checked.
+
+        Raises:
+            BitstreamError: if it is no lossless file that this model wrote, in whole and unaltered,
+                or another text comes out than went in.
+        """
+        file, lines = self.codec.opened(data, Mode.LOSSLESS), self.lines()
+        total, last = file.header.lines, file.header.blocks - 1
+        with tqdm(total=total, unit="line", desc="decompressing", disable=not progress) as bar:
+            for number in range(file.header.blocks):
+                sections = file.block(number)
+                ended = number < last or Section.UNENDED not in sections
+                found = self._lines(lines, file, number)
+                yield b"\n".join(found) + (b"\n" if ended and found else b"")
+                bar.update(len(found))
+
+    def values(
+        self, lines: Sequence[Line], indices: Sequence[int], seed: int
+    ) -> tuple[bytes, Floats]:
+        """Return the points of ``lines`` as they are written, and what the decoder gets of them.
+
+        Args:
+            lines: those that are not raw.
+            indices: of each in its text.
+            seed: of the dither.
+        """
+        representation = self.codec.codec
+        if not lines:
+            return b"", np.zeros((0, 0))
+        known = token_index(self.codec.loaded)
+        sentences = [
+            Sentence(index, line.tokens, [known[t] for t in line.tokens], 0)
+            for index, line in zip(indices, lines, strict=True)
+        ]
+        key = DitherKey(seed, tuple(indices))
+        sent = representation.quantize(self.codec.scorer.represent(sentences), key)
+        return representation.write(sent, key), representation.values(sent, key).numpy()
+
+    def _header(self, data: bytes, lines: int, seed: int) -> Header:
+        text = data.decode("utf-8", "replace")
+        return Header(
+            fingerprint=self.codec.fingerprint,
+            mode=Mode.LOSSLESS,
+            block_bits=TOGETHER,
+            seed=seed,
+            lines=lines,
+            words=sum(map(word_count, text.split("\n"))),
+            characters=len(text),
+        )
+
+    def _sections(
+        self, lines: LosslessCodec, content: Sequence[bytes], span: range, seed: int
+    ) -> dict[Section, bytes]:
+        planned = lines.plan(content)
+        modelled = [place for place, line in enumerate(planned) if line.kind != RAW]
+        indices = [span[place] for place in modelled]
+        points, values = self.values([planned[place] for place in modelled], indices, seed)
+        made = lines.encode(planned, values)
+        return {
+            Section.POINTS: points,
+            Section.TOKENS: made.tokens,
+            Section.ESCAPES: made.escapes,
+            Section.TEXT: made.checksum.to_bytes(CHECKSUM, "little"),
+        }
+
+    def _lines(self, lines: LosslessCodec, file: TextFile, number: int) -> list[bytes]:
+        """Return the lines of a block of a file."""
+        span, sections = file.header.span(number), file.block(number)
+        if not REQUIRED <= set(sections) <= REQUIRED | {Section.UNENDED}:
+            raise AlteredBitstream(f"a lossless block of sections {sorted(sections)}")
+        checksum = int.from_bytes(sections[Section.TEXT], "little")
+        made = Sections(sections[Section.ESCAPES], sections[Section.TOKENS], checksum)
+        opened = lines.open(made, len(span))
+        key = DitherKey(file.header.seed, tuple(span[place] for place in opened.modelled))
+        return opened.lines(self._read(sections[Section.POINTS], key))
+
+    def _read(self, points: bytes, key: DitherKey) -> Floats:
+        if not key.indices:
+            if points:
+                raise AlteredBitstream("points of no line: expected them as written")
+            return np.zeros((0, 0))
+        representation = self.codec.codec
+        return representation.values(representation.read(points, key), key).numpy()
+
+
+def load_lossless(path: str, gpu: int = -1, batch_size: int = 64) -> LosslessText:
+    """Return the lossless codec of the checkpoint at ``path``.
+
+    Raises:
+        UserError: if there is no model, its bottleneck has no code, or its decoder cannot be used.
+    """
+    codec = load_codec(path, gpu, batch_size)
+    try:
+        return LosslessText(codec)
+    except UserError as error:
+        raise UserError(f"-model {path}: {error}") from error

@@ -1,0 +1,191 @@
+"""Scoring sentences: rate and NLL of each, one pass, whatever the batches."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from functools import cached_property
+from typing import NamedTuple, TypeVar
+
+import torch
+from torch import Tensor
+from torch.nn.utils.rnn import pad_sequence
+from tqdm import tqdm
+
+from onmt_lattice.bottlenecks import Bottlenecked
+from onmt_lattice.noise import SentenceNoise
+from onmt_lattice.opennmt.checkpoint import LoadedAutoencoder
+from onmt_lattice.opennmt.data.sentences import Sentence
+from onmt_lattice.opennmt.model.devices import products
+from onmt_lattice.opennmt.model.logits import Logits
+
+Result = TypeVar("Result")
+
+
+class SentenceScores(NamedTuple):
+    """Scores of N sentences in the order given; nats, float64, each ``(N,)`` unless said.
+
+    Attributes:
+        nll_nats: −log probability of the sentence, end of sentence included.
+        rate_nats: length of its codeword given the dither, the quantized rate.
+        relaxed_rate_nats: the training-time rate at a dither point of the same law.
+        tokens: target tokens, end of sentence included (int64).
+        unknown: target tokens outside the vocabulary (int64).
+        correct: target tokens that were the decoder's first guess (int64).
+        symbols: ``(N, symbols a sentence)`` int64, or None where nothing discrete is sent.
+        output: ``(N, m)`` float32, what the decoder got.
+    """
+
+    nll_nats: Tensor
+    rate_nats: Tensor
+    relaxed_rate_nats: Tensor
+    tokens: Tensor
+    unknown: Tensor
+    correct: Tensor
+    symbols: Tensor | None
+    output: Tensor
+
+
+class Scorer:
+    """Scores sentences with a trained autoencoder.
+
+    Args:
+        loaded: the model.
+        seed: seed of the dither and noise.
+        batch_size: sentences a batch.
+    """
+
+    def __init__(self, loaded: LoadedAutoencoder, seed: int, batch_size: int) -> None:
+        self.model = loaded.model
+        self.field = loaded.fields["tgt"].base_field
+        self.seed = seed
+        self.batch_size = batch_size
+        self.device = next(loaded.model.parameters()).device
+
+    def score(self, sentences: list[Sentence], progress: bool = False) -> SentenceScores:
+        """Return the scores of ``sentences``, in their order; a progress bar if asked for."""
+        columns = zip(*self._batchwise(self._score_batch, sentences, progress), strict=True)
+        joined = (None if c[0] is None else _in_order(c, sentences) for c in columns)
+        return SentenceScores(*joined)  # type: ignore[arg-type]
+
+    def encode(self, sentences: list[Sentence]) -> Tensor:
+        """Return the ``output`` of :meth:`score` alone, ``(N, m)``."""
+        return _in_order(self._batchwise(self._encode_batch, sentences), sentences)
+
+    def points(self, sentences: list[Sentence]) -> Tensor:
+        """Return the ``symbols`` of :meth:`score` alone, ``(N, symbols a sentence)``.
+
+        Raises:
+            UserError: if the bottleneck sends nothing discrete.
+        """
+        self.model.encoder.bottleneck.require_symbols()
+        return _in_order(self._batchwise(self._point_batch, sentences), sentences)
+
+    def represent(self, sentences: list[Sentence], progress: bool = False) -> Tensor:
+        """Return X of each of ``sentences``, ``(N, m)``; a progress bar if asked for."""
+        return _in_order(self._batchwise(self._represent, sentences, progress), sentences)
+
+    def _represent(self, batch: list[Sentence]) -> Tensor:
+        src, lengths, _ = self._tensors(batch)
+        return self.model.encoder.represent(src, lengths).float().cpu()
+
+    def _batchwise(
+        self,
+        work: Callable[[list[Sentence]], Result],
+        sentences: list[Sentence],
+        progress: bool = False,
+    ) -> list[Result]:
+        """Return what ``work`` makes of each batch of ``sentences``, the longest first."""
+        order, results = _by_length(sentences), []
+        with (
+            torch.inference_mode(),
+            products("highest"),
+            tqdm(total=len(sentences), unit="sent", desc="scoring", disable=not progress) as bar,
+        ):
+            for start in range(0, len(order), self.batch_size):
+                batch = [sentences[i] for i in order[start : start + self.batch_size]]
+                results.append(work(batch))
+                bar.update(len(batch))
+        return results
+
+    def _channel(self, x: Tensor, batch: list[Sentence], relaxed: bool) -> Bottlenecked:
+        noise = SentenceNoise(self.seed, [sentence.index for sentence in batch])
+        return self.model.encoder.bottlenecked(x, noise, relaxed)
+
+    def _encode_batch(self, batch: list[Sentence]) -> Tensor:
+        return self._sent(batch).output.cpu()
+
+    def _point_batch(self, batch: list[Sentence]) -> Tensor:
+        symbols = self._sent(batch).symbols
+        assert symbols is not None
+        return symbols.cpu()
+
+    def _sent(self, batch: list[Sentence]) -> Bottlenecked:
+        src, lengths, _ = self._tensors(batch)
+        x = self.model.encoder.represent(src, lengths)
+        return self._channel(x, batch, relaxed=False)
+
+    def _score_batch(self, batch: list[Sentence]) -> SentenceScores:
+        src, lengths, tgt = self._tensors(batch)
+        x = self.model.encoder.represent(src, lengths)
+        through, relaxed = (self._channel(x, batch, relaxed) for relaxed in (False, True))
+        decoded = self.model.decode(src, tgt, lengths, through.output)
+        target = tgt[1:, :, 0]
+        # By length, as a text may hold the very word that stands for padding.
+        steps = torch.arange(len(target), device=self.device).unsqueeze(1)
+        real = steps <= lengths.to(self.device)  # (tgt_len - 1, batch)
+        nll, correct = self._token_scores(decoded, target, real)
+        unknown = target == self.field.vocab.stoi[self.field.unk_token]
+        return SentenceScores(
+            nll.sum(0).cpu(),
+            through.rate_nats.cpu(),
+            relaxed.rate_nats.cpu(),
+            real.sum(0).cpu(),
+            unknown.sum(0).cpu(),
+            correct.sum(0).cpu(),
+            None if through.symbols is None else through.symbols.cpu(),
+            through.output.cpu(),
+        )
+
+    def _tensors(self, batch: list[Sentence]) -> tuple[Tensor, Tensor, Tensor]:
+        """Return source ``(len, batch, 1)``, its lengths, and target ``(len + 2, batch, 1)``."""
+        ends = self.field.pad_token, self.field.init_token, self.field.eos_token
+        padding, begin, end = (self.field.vocab.stoi[token] for token in ends)
+        src, tgt = (
+            pad_sequence([torch.tensor(line) for line in lines], padding_value=padding)
+            for lines in ([s.ids for s in batch], [[begin, *s.ids, end] for s in batch])
+        )
+        lengths = torch.tensor([len(sentence.ids) for sentence in batch])
+        return src.unsqueeze(-1).to(self.device), lengths, tgt.unsqueeze(-1).to(self.device)
+
+    @cached_property
+    def _logits(self) -> Logits:
+        return Logits(self.model.generator[0])
+
+    def _token_scores(self, decoded: Tensor, target: Tensor, real: Tensor) -> tuple[Tensor, Tensor]:
+        """Return NLL (nats, float64) of each token, and whether the decoder's first guess was it.
+
+        Only ``real`` tokens meet the vocabulary; at padding there is 0 and False.
+        """
+        nll = torch.zeros(target.shape, dtype=torch.double, device=target.device)
+        correct = torch.zeros_like(real)
+        truth = target[real].unsqueeze(1)
+        costs, guessed = [], []
+        for part, logits in self._logits.of(decoded[real]):
+            top, chosen = logits.amax(1, keepdim=True), logits.gather(1, truth[part])
+            total = logits.sub_(top).exp2_().sum(1)
+            costs.append(total.log2().double() + (top - chosen).squeeze(1))
+            guessed.append((chosen == top).squeeze(1))
+        nll[real], correct[real] = torch.cat(costs) * math.log(2), torch.cat(guessed)
+        return nll, correct
+
+
+def _by_length(sentences: list[Sentence]) -> list[int]:
+    return sorted(range(len(sentences)), key=lambda i: -len(sentences[i].tokens))
+
+
+def _in_order(batches: Sequence[Tensor], sentences: list[Sentence]) -> Tensor:
+    """Return the rows of ``batches``, which are by length, in the order of ``sentences``."""
+    inverse = torch.empty(len(sentences), dtype=torch.long)
+    inverse[torch.tensor(_by_length(sentences))] = torch.arange(len(sentences))
+    return torch.cat(list(batches))[inverse]

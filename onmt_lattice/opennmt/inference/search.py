@@ -1,0 +1,205 @@
+"""Decoding sentences from their quantized representation, greedily or by OpenNMT-py's search."""
+
+from __future__ import annotations
+
+import io
+from argparse import Namespace
+from itertools import takewhile
+from typing import Any
+
+import onmt.translate
+import torch
+from onmt.transforms import TransformPipe
+from onmt.translate.translator import Translator
+from onmt.utils.logging import init_logger, logger
+from onmt.utils.parse import ArgumentParser
+from torch import Tensor
+
+from onmt_lattice.errors import UserError
+from onmt_lattice.files import check_output, write_lines
+from onmt_lattice.opennmt.checkpoint import LoadedAutoencoder, load_autoencoder
+from onmt_lattice.opennmt.data.sentences import (
+    Sentence,
+    read_sentences,
+    token_index,
+    trained_transforms,
+    undo,
+)
+from onmt_lattice.opennmt.inference.greedy import greedy
+from onmt_lattice.opennmt.inference.scoring import Scorer
+from onmt_lattice.opennmt.model.devices import products
+from onmt_lattice.opennmt.options.parsers import translate_parser
+from onmt_lattice.opennmt.options.parsing import parse
+from onmt_lattice.opennmt.options.ranges import TRANSLATION
+from onmt_lattice.opennmt.training import plugin
+from onmt_lattice.ranges import check_ranges
+from onmt_lattice.text import no_sentence, read_lines
+
+
+class Reconstructor(Translator):
+    """OpenNMT-py's translator, decoding from what the bottleneck gave.
+
+    Attributes:
+        outputs: ``(N, m)``, the bottleneck's output for each sentence handed to ``translate``.
+    """
+
+    outputs: Tensor
+
+    def _run_encoder(self, batch: Any) -> tuple[Tensor, Any, Tensor, Tensor]:
+        src, lengths = batch.src
+        encoder = self.model.encoder
+        state = encoder.decoder_state(self.outputs[batch.indices.cpu()].to(src.device))
+        return src, state, encoder.empty_memory(src), lengths
+
+
+def reconstruct(
+    loaded: LoadedAutoencoder,
+    sentences: list[Sentence],
+    outputs: Tensor,
+    pipe: TransformPipe,
+    opt: Namespace,
+) -> list[list[str]]:
+    """Return the ``n_best`` lines decoded for each sentence, as OpenNMT-py would write them.
+
+    Where all that ``opt`` asks for is the most probable word at every step, :func:`greedy` takes
+    the place of OpenNMT-py's search, and decodes the same lines.
+
+    Args:
+        loaded: the model.
+        sentences: what to decode; of their tokens, only how many there are is looked at.
+        outputs: ``(N, m)``, the bottleneck's output for each.
+        pipe: the transforms to undo.
+        opt: options of ``onmt_lattice translate``.
+    """
+    search = _decode_greedily if _is_greedy(opt) else _search
+    with torch.inference_mode(), products("highest"):
+        lines = search(loaded, sentences, outputs, opt)
+    n = opt.n_best
+    return [
+        [undo(pipe, line) for line in lines[i * n : (i + 1) * n]] for i in range(len(sentences))
+    ]
+
+
+# What a search may look at beside the most probable word, and what turns it off.
+PLAIN = {
+    "beam_size": 1,
+    "min_length": 0,
+    "ratio": 0.0,
+    "block_ngram_repeat": 0,
+    "ban_unk_token": False,
+    "random_sampling_topk": 0,
+    "random_sampling_topp": 0.0,
+    "with_score": False,
+    "verbose": False,
+    "report_time": False,
+}
+
+
+def _is_greedy(opt: Namespace) -> bool:
+    return all(getattr(opt, name) == value for name, value in PLAIN.items())
+
+
+def _decode_greedily(
+    loaded: LoadedAutoencoder, sentences: list[Sentence], outputs: Tensor, opt: Namespace
+) -> list[str]:
+    field = loaded.fields["tgt"].base_field
+    tokens, index = field.vocab.itos, field.vocab.stoi
+    begin, end = index[field.init_token], index[field.eos_token]
+    decoded = greedy(loaded.model, outputs, begin, end, opt.max_length)
+    return [" ".join(tokens[i] for i in takewhile(end.__ne__, words)) for words in decoded]
+
+
+def _search(
+    loaded: LoadedAutoencoder, sentences: list[Sentence], outputs: Tensor, opt: Namespace
+) -> list[str]:
+    scorer = onmt.translate.GNMTGlobalScorer.from_opt(opt)
+    with io.StringIO() as out:
+        translator = Reconstructor.from_opt(
+            loaded.model, loaded.fields, opt, loaded.opt, scorer, out, report_score=False
+        )
+        translator.outputs = outputs
+        torch.manual_seed(opt.seed)  # of sampling; to OpenNMT-py a seed of 0 is none
+        source = [" ".join(sentence.tokens).encode() for sentence in sentences]
+        translator.translate(src=source, batch_size=opt.batch_size, batch_type=opt.batch_type)
+        return out.getvalue().split("\n")[:-1]
+
+
+ENCODED_AT_ONCE = 64  # sentences
+
+
+def check_options(opt: Namespace) -> None:
+    """Refuse what translation of autoencoders cannot do.
+
+    Raises:
+        UserError: naming the option.
+    """
+    if len(opt.models) != 1:
+        raise UserError(f"-model {' '.join(opt.models)}: expected one checkpoint, not an ensemble")
+    check_ranges(vars(opt), TRANSLATION)
+    if opt.n_best > opt.beam_size:
+        raise UserError(f"-n_best {opt.n_best}: expected at most -beam_size, {opt.beam_size}")
+    if opt.min_length > opt.max_length:
+        raise UserError(
+            f"-min_length {opt.min_length}: expected at most -max_length, {opt.max_length}"
+        )
+    for name, required in (("data_type", "text"), ("coverage_penalty", "none"), ("int8", False)):
+        if getattr(opt, name) != required:
+            raise UserError(f"-{name} {getattr(opt, name)}: must be {required} here")
+    for name in (
+        "src_feats",
+        "tgt",
+        "tgt_prefix",
+        "report_align",
+        "attn_debug",
+        "align_debug",
+        "replace_unk",
+        "phrase_table",
+        "dump_beam",
+        "avg_raw_probs",
+        "stepwise_penalty",
+    ):
+        if getattr(opt, name, None):
+            raise UserError(
+                f"-{name}: not possible here: a sentence is decoded from its representation "
+                f"alone, without attention or a second input"
+            )
+    ArgumentParser.validate_translate_opts(opt)
+
+
+def search_options(beam_size: int, max_length: int, batch_size: int, gpu: int) -> Namespace:
+    """Return options for :func:`reconstruct`: those of ``translate``, all others the default."""
+    given = {"beam_size": beam_size, "max_length": max_length, "batch_size": batch_size, "gpu": gpu}
+    words = [word for name, value in given.items() for word in (f"-{name}", str(value))]
+    return parse(translate_parser, ["-model", "", "-src", "", *words])
+
+
+def translate(argv: list[str]) -> None:
+    """Run ``onmt_lattice translate`` with the words behind the subcommand.
+
+    Empty lines of the source, and those of which the transforms leave nothing, are empty lines of
+    the output.
+
+    Raises:
+        UserError: for any mistake in the options or the source.
+    """
+    opt = parse(translate_parser, argv)
+    plugin.install()
+    check_options(opt)
+    check_output(opt.output, "-output")
+    init_logger(opt.log_file)
+    lines = read_lines(opt.src)
+    loaded = load_autoencoder(opt.models[0], opt.gpu)
+    pipe = trained_transforms(loaded)
+    sentences = read_sentences(lines, pipe, token_index(loaded))
+    if not sentences:
+        raise no_sentence(opt.src)
+    scorer = Scorer(loaded, opt.seed, ENCODED_AT_ONCE)
+    output = [[""] * opt.n_best for _ in lines]
+    for start in range(0, len(sentences), opt.shard_size or len(sentences)):
+        shard = sentences[start : start + (opt.shard_size or len(sentences))]
+        logger.info("Decoding lines %d to %d", shard[0].index + 1, shard[-1].index + 1)
+        decoded = reconstruct(loaded, shard, scorer.encode(shard), pipe, opt)
+        for sentence, best in zip(shard, decoded, strict=True):
+            output[sentence.index] = best
+    write_lines(opt.output, (line for best in output for line in best))
+    logger.info("%d lines written to %s", len(output), opt.output)

@@ -1,0 +1,244 @@
+"""Text to bytes and back through a trained autoencoder."""
+
+from __future__ import annotations
+
+from argparse import Namespace
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+from tqdm import tqdm
+
+from onmt_lattice.bitstream import AlteredBitstream, DitherKey, WrongModel
+from onmt_lattice.bitstream.file import FileWriter, Header, Mode, Section, TextFile
+from onmt_lattice.bitstream.places import pack_places, read_places
+from onmt_lattice.bitstream.representation import representation_codec
+from onmt_lattice.errors import UserError
+from onmt_lattice.opennmt.checkpoint import LoadedAutoencoder, load_autoencoder
+from onmt_lattice.opennmt.data.sentences import (
+    Sentence,
+    read_sentences,
+    token_index,
+    trained_transforms,
+)
+from onmt_lattice.opennmt.inference.fingerprint import model_fingerprint
+from onmt_lattice.opennmt.inference.scoring import Scorer
+from onmt_lattice.opennmt.inference.search import reconstruct, search_options
+from onmt_lattice.opennmt.training import plugin
+from onmt_lattice.text import word_count
+
+TOGETHER = 12  # log2 of the lines that share a block
+
+
+class Compressed(NamedTuple):
+    """A compressed text.
+
+    Attributes:
+        data: the file.
+        rate_nats: the ideal length of what is sent in it, by the model's own rate.
+        tokens, unknown: how many tokens the model saw, and how many of them it does not know.
+    """
+
+    data: bytes
+    rate_nats: float
+    tokens: int
+    unknown: int
+
+
+class TextCodec:
+    """Compresses sentences with an autoencoder whose representation has a code.
+
+    Only the representation is kept: what comes back is what the decoder makes of it.
+
+    >>> codec = TextCodec(load_autoencoder("model.safetensors"))  # doctest: +SKIP
+    >>> codec.decompress(codec.compress(["a man rides a horse", ""]))  # doctest: +SKIP
+
+    Args:
+        loaded: the model.
+        batch_size: sentences that go through the network at a time.
+
+    Attributes:
+        codec: of the representation.
+        fingerprint: of all that decoding needs.
+
+    Raises:
+        UserError: if the model's bottleneck has no code.
+    """
+
+    def __init__(self, loaded: LoadedAutoencoder, batch_size: int = 64) -> None:
+        self.loaded, self.batch_size = loaded, batch_size
+        self.codec = representation_codec(loaded.model.encoder.bottleneck)
+        self.pipe = trained_transforms(loaded)
+        self.scorer = Scorer(loaded, 0, batch_size)
+        self.fingerprint = model_fingerprint(loaded, self.codec)
+        self._known = token_index(loaded)
+
+    def read(self, lines: Sequence[str], first: int = 0) -> list[Sentence]:
+        """Return the sentences of ``lines``, of which the first has the number ``first``."""
+        return read_sentences(lines, self.pipe, self._known, first)
+
+    def compress(self, sentences: Sequence[str], seed: int = 0, alone: bool = False) -> bytes:
+        """Return the file that ``sentences`` become; see :meth:`compressed`."""
+        return self.compressed(sentences, seed, alone).data
+
+    def decompress(self, data: bytes, beam_size: int = 1, max_length: int = 100) -> list[str]:
+        """Return the sentences of the file ``data``, as the model decodes them.
+
+        Raises:
+            BitstreamError: as :meth:`decompressed`.
+        """
+        blocks = self.decompressed(data, beam_size, max_length)
+        return [sentence for block in blocks for sentence in block]
+
+    def compressed(
+        self, lines: Sequence[str], seed: int = 0, alone: bool = False, progress: bool = False
+    ) -> Compressed:
+        """Return the file that ``lines`` become, and what it should cost.
+
+        Args:
+            lines: without line feeds; one without words, or of which the model's transforms leave
+                nothing, stays empty.
+            seed: of the dither, from 0 to 2⁶³ − 1.
+            alone: whether each line decodes without the others, which costs some seven bytes each.
+            progress: whether to show a progress bar.
+
+        Raises:
+            UserError: if a line has a line feed in it.
+        """
+        header = self._header(lines, seed, alone)
+        writer, rate, tokens = FileWriter(header), 0.0, Counter[bool]()
+        with tqdm(total=len(lines), unit="line", desc="compressing", disable=not progress) as bar:
+            for number in range(header.blocks):
+                span = header.span(number)
+                part = self.read(lines[span.start : span.stop], span.start)
+                sections, nats = self._sections(part, span, seed)
+                writer.add(sections)
+                rate += nats
+                tokens.update(token in self._known for line in part for token in line.tokens)
+                bar.update(len(span))
+        return Compressed(writer.data(), rate, tokens.total(), tokens[False])
+
+    def decompressed(
+        self, data: bytes, beam_size: int = 1, max_length: int = 100, progress: bool = False
+    ) -> Iterator[list[str]]:
+        """Yield the lines of each block of the file ``data``, once all of it has been checked.
+
+        Args:
+            data: all of the file.
+            beam_size: 1 is greedy.
+            max_length: longest line decoded, in tokens.
+            progress: whether to show a progress bar.
+
+        Raises:
+            BitstreamError: if it is no file that this model wrote, in whole and unaltered.
+        """
+        file, search = self.opened(data), self._search(beam_size, max_length)
+        total = file.header.lines
+        with tqdm(total=total, unit="line", desc="decompressing", disable=not progress) as bar:
+            for number in range(file.header.blocks):
+                yield self._lines(file, number, search)
+                bar.update(len(file.header.span(number)))
+
+    def decompress_line(
+        self, data: bytes, line: int, beam_size: int = 1, max_length: int = 100
+    ) -> str:
+        """Return line ``line``, from 0, of the file ``data``; only its block is decoded.
+
+        Raises:
+            UserError: if the file has fewer lines.
+            BitstreamError: as :meth:`decompressed`.
+        """
+        file = self.opened(data)
+        if not 0 <= line < file.header.lines:
+            raise UserError(f"line {line + 1}: expected 1 to {file.header.lines}")
+        number = line >> file.header.block_bits
+        lines = self._lines(file, number, self._search(beam_size, max_length))
+        return lines[line - file.header.span(number).start]
+
+    def opened(self, data: bytes, mode: Mode = Mode.LOSSY) -> TextFile:
+        """Return the file ``data``, which is to be of ``mode``.
+
+        Raises:
+            BitstreamError: if it is no file that this model wrote, in whole and unaltered.
+        """
+        file = TextFile(data)
+        if file.header.fingerprint != self.fingerprint:
+            raise WrongModel(
+                f"a file of the model {file.header.fingerprint.hex()}, this is "
+                f"{self.fingerprint.hex()}: expected the checkpoint that it was compressed with"
+            )
+        if file.header.mode != mode:
+            raise AlteredBitstream(
+                f"a {file.header.mode.name.lower()} file: expected one that is {mode.name.lower()}"
+            )
+        return file
+
+    def _search(self, beam_size: int, max_length: int) -> Namespace:
+        device = self.scorer.device
+        gpu = (device.index or 0) if device.type == "cuda" else -1
+        return search_options(beam_size, max_length, self.batch_size, gpu)
+
+    def _header(self, lines: Sequence[str], seed: int, alone: bool) -> Header:
+        for number, line in enumerate(lines):
+            if "\n" in line:
+                raise UserError(f"sentence {number + 1} has a line feed in it: expected one line")
+        return Header(
+            fingerprint=self.fingerprint,
+            mode=Mode.LOSSY,
+            block_bits=0 if alone else TOGETHER,
+            seed=seed,
+            lines=len(lines),
+            words=sum(map(word_count, lines)),
+            characters=sum(len(line) + 1 for line in lines),
+        )
+
+    def _sections(
+        self, sentences: list[Sentence], span: range, seed: int
+    ) -> tuple[dict[Section, bytes], float]:
+        """Return the sections of the block of lines ``span``, and the ideal length in nats."""
+        indices = [sentence.index for sentence in sentences]
+        empty = sorted(set(span) - set(indices))
+        sections = {Section.POINTS: b""}
+        if empty:
+            sections[Section.EMPTY] = pack_places([index - span.start for index in empty])
+        if not sentences:
+            return sections, 0.0
+        key = DitherKey(seed, tuple(indices))
+        sent = self.codec.quantize(self.scorer.represent(sentences), key)
+        sections[Section.POINTS] = self.codec.write(sent, key)
+        return sections, float(self.codec.rate_nats(sent, key).sum())
+
+    def _lines(self, file: TextFile, number: int, search: Namespace) -> list[str]:
+        """Return the lines of a block of a file."""
+        span, sections = file.header.span(number), file.block(number)
+        unknown = set(sections) - set(Section)
+        if unknown or Section.POINTS not in sections:
+            raise AlteredBitstream(
+                f"a block with sections {sorted(sections)}: expected those that this release writes"
+            )
+        empty = set(read_places(sections.get(Section.EMPTY, b""), len(span)))
+        indices = [index for place, index in enumerate(span) if place not in empty]
+        key = DitherKey(file.header.seed, tuple(indices))
+        sent = self.codec.read(sections[Section.POINTS], key)
+        lines = dict.fromkeys(span, "")
+        if indices:
+            # All that search looks at, of a source, is that there is one.
+            source = [Sentence(index, ["-"], [], 0) for index in indices]
+            output = self.codec.output(sent, key)
+            best = reconstruct(self.loaded, source, output, self.pipe, search)
+            lines |= {index: line[0] for index, line in zip(indices, best, strict=True)}
+        return list(lines.values())
+
+
+def load_codec(path: str, gpu: int = -1, batch_size: int = 64) -> TextCodec:
+    """Return the codec of the checkpoint at ``path``.
+
+    Raises:
+        UserError: if there is no model, or its bottleneck has no code.
+    """
+    plugin.install()
+    loaded = load_autoencoder(path, gpu)
+    try:
+        return TextCodec(loaded, batch_size)
+    except UserError as error:
+        raise UserError(f"-model {path}: {error}") from error

@@ -1,0 +1,74 @@
+"""The decoder of a trained autoencoder as a model of tokens that is the same on any machine."""
+
+from __future__ import annotations
+
+import numpy as np
+from onmt.transforms import TransformPipe
+from torch import Tensor, nn
+
+from onmt_lattice.bitstream.exact import Floats
+from onmt_lattice.bitstream.lossless.decoder import Affine, Layer, RecurrentDecoder
+from onmt_lattice.bitstream.lossless.lines import Vocabulary
+from onmt_lattice.errors import UserError
+from onmt_lattice.opennmt.checkpoint import LoadedAutoencoder
+from onmt_lattice.opennmt.data.sentences import segmented, undo
+
+PARAMETERS = ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
+
+
+def token_model(loaded: LoadedAutoencoder) -> RecurrentDecoder:
+    """Return the decoder in exact arithmetic, given what comes before the bottleneck's ``map_out``.
+
+    Raises:
+        UserError: if its embeddings are more than a table, or its weights cannot be used.
+    """
+    model = loaded.model
+    if loaded.opt.position_encoding:
+        raise UserError("-position_encoding: lossless coding has no such decoder; train without it")
+    rnn = model.decoder.rnn
+    parameters = {name: _numbers(value) for name, value in rnn.named_parameters()}
+    layers = [
+        Layer(*(parameters[f"{name}_l{i}"] for name in PARAMETERS)) for i in range(rnn.num_layers)
+    ]
+    embeddings = _numbers(model.decoder.embeddings.word_lut.weight)
+    first = model.encoder.bottleneck.map_out
+    return RecurrentDecoder(
+        embeddings,
+        layers,
+        _affine(model.generator[0]),
+        _affine(first) if isinstance(first, nn.Linear) else None,
+    )
+
+
+def vocabulary(loaded: LoadedAutoencoder) -> Vocabulary:
+    """Return the tokens that the decoder knows."""
+    field = loaded.fields["tgt"].base_field
+    marks = (field.unk_token, field.init_token, field.eos_token, field.pad_token)
+    return Vocabulary(field.vocab.itos, *(field.vocab.stoi[mark] for mark in marks))
+
+
+class Pipeline:
+    """A :class:`~onmt_lattice.bitstream.lossless.lines.Segmentation` by OpenNMT-py's transforms.
+
+    Args:
+        pipe: those that the model was trained with.
+    """
+
+    def __init__(self, pipe: TransformPipe) -> None:
+        self.pipe = pipe
+
+    def tokens(self, line: str) -> list[str]:
+        """Return the tokens of ``line``; none where the transforms leave nothing of it."""
+        return segmented(line.split(), self.pipe)
+
+    def text(self, tokens: list[str]) -> str:
+        """Return the line that ``tokens`` stand for."""
+        return undo(self.pipe, " ".join(tokens))
+
+
+def _affine(linear: nn.Linear) -> Affine:
+    return Affine(_numbers(linear.weight), _numbers(linear.bias))
+
+
+def _numbers(tensor: Tensor) -> Floats:
+    return np.asarray(tensor.detach().double().cpu().numpy())

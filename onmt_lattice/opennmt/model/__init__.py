@@ -1,0 +1,1 @@
+"""The autoencoder: encoder, bottleneck, decoder and output layer."""

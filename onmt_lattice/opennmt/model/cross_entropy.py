@@ -1,0 +1,118 @@
+"""Linear map and cross entropy in one, over the tokens alone that are no padding.
+
+The logits of some thousand rows at a time are formed, turned into their own gradient in place, and
+forgotten: memory does not grow with the batch, nothing is computed at padding, no log-softmax is
+kept for a backward pass, and the decoder's first guess is looked at on the way.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from onmt_lattice.opennmt.model.aligned import aligned
+from onmt_lattice.opennmt.model.devices import can_look
+from onmt_lattice.opennmt.model.logits import slices
+
+
+class CrossEntropy(NamedTuple):
+    """What some tokens cost.
+
+    Attributes:
+        loss: scalar, the sum of −log softmax at the target, times ``scale``; differentiable.
+        nll_nats: scalar, float64, the sum itself.
+        correct: scalar, int64, how many targets have the greatest logit of their row.
+    """
+
+    loss: Tensor
+    nll_nats: Tensor
+    correct: Tensor
+
+
+def cross_entropy(
+    rows: Tensor, linear: nn.Linear, target: Tensor, scale: float = 1.0
+) -> CrossEntropy:
+    """Return the cross entropy of ``target`` under softmax(``linear(rows)``).
+
+    Its gradient is formed in the forward pass, already times ``scale``.
+
+    Args:
+        rows: ``(n, dim)``. If of bfloat16, matrices are multiplied in it; all else is in single
+            precision inside.
+        linear: from dim to the vocabulary.
+        target: ``(n,)`` int64.
+        scale: what the loss is multiplied by, such as one over the sentences of a batch.
+    """
+    weight, bias = linear.weight.float(), linear.bias.float()
+    rows = rows if rows.dtype == torch.bfloat16 else rows.float()
+    loss, nll, correct = _CrossEntropy.apply(rows, weight, bias, target, scale)
+    return CrossEntropy(loss, nll, correct)
+
+
+class _CrossEntropy(torch.autograd.Function):
+    @staticmethod
+    @torch.amp.custom_fwd(device_type="cuda", cast_inputs=torch.float32)
+    def forward(
+        ctx: Any, rows: Tensor, weight: Tensor, bias: Tensor, target: Tensor, scale: float
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        for_rows, for_weight, for_bias = ctx.needs_input_grad[:3]
+        d_rows = torch.empty_like(rows) if for_rows else None
+        d_weight = aligned(len(weight), weight.shape[1], weight) if for_weight else None
+        d_bias = torch.zeros_like(bias) if for_bias else None
+        if d_weight is not None and len(rows) == 0:
+            d_weight.zero_()
+        nll = torch.zeros((), dtype=torch.double, device=rows.device)
+        correct = torch.zeros((), dtype=torch.long, device=rows.device)
+        room, low = aligned(0, len(weight), weight), weight.to(rows.dtype)
+        for part in slices(len(rows), len(weight)):
+            some, wanted = rows[part], target[part, None]
+            if len(room) < len(some):  # at the first slice, which is the longest
+                room = aligned(len(some), len(weight), weight)
+            logits = _logits(some, low, bias, room[: len(some)])
+            top, chosen = logits.amax(1, keepdim=True), logits.gather(1, wanted)
+            correct += (chosen == top).sum()
+            mass = logits.sub_(top).exp_()  # softmax, but for the factor 1 / total
+            total = mass.sum(1, keepdim=True)
+            nll += (total.log() + (top - chosen)).sum(dtype=torch.double)
+            if not (for_rows or for_weight or for_bias):
+                continue
+            # d loss / d logits = (mass - total at the target) * factor
+            factor = scale / total
+            gradient = mass.scatter_add_(1, wanted, -total)
+            if d_rows is not None:
+                torch.mm(gradient.to(low.dtype), low, out=d_rows[part]).mul_(factor)
+            if d_weight is not None:
+                scaled = (some * factor).to(low.dtype)
+                _add_product(d_weight, gradient.to(low.dtype).t(), scaled, part.start == 0)
+            if d_bias is not None:
+                d_bias.addmv_(gradient.t(), factor.squeeze(1))
+        ctx.gradients = d_rows, d_weight, d_bias
+        ctx.mark_non_differentiable(nll, correct)
+        return (nll * scale).to(weight.dtype), nll, correct
+
+    @staticmethod
+    @torch.autograd.function.once_differentiable
+    def backward(ctx: Any, d_loss: Tensor, *_: Any) -> tuple[Tensor | None, ...]:
+        gradients, ctx.gradients = ctx.gradients, None
+        if not can_look(d_loss) or d_loss != 1:  # 1 in training: spare a pass over them
+            gradients = tuple(None if g is None else g.mul_(d_loss) for g in gradients)
+        return (*gradients, None, None)
+
+
+def _logits(rows: Tensor, weight: Tensor, bias: Tensor, out: Tensor) -> Tensor:
+    """Set ``out``, of single precision, to the logits of ``rows``."""
+    if rows.dtype == out.dtype:
+        return torch.addmm(bias, rows, weight.t(), out=out)
+    return out.copy_(rows @ weight.t()).add_(bias)
+
+
+def _add_product(total: Tensor, a: Tensor, b: Tensor, first: bool) -> None:
+    """Add ``a`` times ``b`` to ``total``, of single precision, which the first of them sets."""
+    if a.dtype == total.dtype:
+        total.addmm_(a, b, beta=int(not first))
+    elif first:
+        total.copy_(a @ b)
+    else:
+        total.add_(a @ b)

@@ -1,0 +1,1 @@
+"""Options: from command line and YAML to typed configuration."""

@@ -1,0 +1,199 @@
+"""Parsers of the options: OpenNMT-py's own plus ours."""
+
+from __future__ import annotations
+
+import dataclasses
+from argparse import Namespace
+from typing import Any
+
+import onmt.opts
+from onmt.utils.parse import ArgumentParser
+
+from onmt_lattice.bottlenecks import bottlenecks
+from onmt_lattice.opennmt.options.parsing import StrictParser, parse
+from onmt_lattice.opennmt.options.schedules import SCHEDULES
+
+AUTO, NEVER = "auto", "never"  # -resume
+
+TF32, BF16 = "tf32", "bf16"  # -model_dtype
+ENCODER_TYPE = "bottleneck_brnn"
+
+# Where an autoencoder through a bottleneck, or the paper's settings, differ from OpenNMT-py's
+# defaults. Anything given in YAML or on the command line goes before them.
+TRAIN_DEFAULTS: dict[str, Any] = {
+    "encoder_type": ENCODER_TYPE,
+    "rnn_type": "GRU",
+    "global_attention": "none",
+    "input_feed": 0,
+    "share_vocab": True,
+    "dropout": [0.0],
+    "optim": "adam",
+    "learning_rate": 1e-4,
+    "learning_rate_decay": 0.75,
+    "start_decay_steps": 100_000,
+    "decay_steps": 50_000,
+    "train_steps": 500_000,
+}
+BUILD_VOCAB_DEFAULTS: dict[str, Any] = {"share_vocab": True, "n_sample": -1}
+TRANSLATE_DEFAULTS: dict[str, Any] = {"seed": 0, "beam_size": 1}  # as evaluate
+
+DIM_HELP = "dimension d between the maps m -> d -> m; 0 for m"
+
+
+def add_bottleneck_options(parser: ArgumentParser) -> None:
+    """Add ``-bottleneck``, its common options, and those each bottleneck declares."""
+    known = bottlenecks()
+    group = parser.add_argument_group("Bottleneck")
+    summaries = "; ".join(f"{name}: {cls.summary}" for name, cls in known.items())
+    group.add(
+        "-bottleneck", "--bottleneck", default="gaussian", choices=list(known), help=summaries
+    )
+    group.add(
+        "-bottleneck_site",
+        "--bottleneck_site",
+        default="top",
+        choices=["top", "all"],
+        help="what X is: the top encoder layer's final state in both directions, from which every "
+        "decoder layer starts (top), or every layer's (all)",
+    )
+    for name, (field, owners) in declared_options().items():
+        choices = field.metadata.get("choices")
+        text = field.metadata.get("help", DIM_HELP)
+        owned = "" if len(owners) == len(known) else f" [{', '.join(owners)}]"
+        group.add(
+            f"-{name}",
+            f"--{name}",
+            type=type(field.default),
+            default=None,
+            choices=choices() if choices else None,
+            help=f"{text}{owned} (default: {_defaults(name)})",
+        )
+
+
+def _defaults(option: str) -> str:
+    """Return the default of an option, and that of each bottleneck where they differ."""
+    owners: dict[Any, list[str]] = {}
+    for name, cls in bottlenecks().items():
+        for field in dataclasses.fields(cls.Config):
+            if field.name == option:
+                owners.setdefault(field.default, []).append(name)
+    if len(owners) == 1:
+        return str(next(iter(owners)))
+    return "; ".join(f"{default} for {', '.join(names)}" for default, names in owners.items())
+
+
+def declared_options() -> dict[str, tuple[dataclasses.Field[Any], list[str]]]:
+    """Return each bottleneck option's field and the bottlenecks that have it."""
+    options: dict[str, tuple[dataclasses.Field[Any], list[str]]] = {}
+    for name, cls in bottlenecks().items():
+        for field in dataclasses.fields(cls.Config):
+            options.setdefault(field.name, (field, []))[1].append(name)
+    return options
+
+
+def add_objective_options(parser: ArgumentParser) -> None:
+    """Add the options of λ, the weight of the rate."""
+    group = parser.add_argument_group("Objective: NLL + lambda * rate")
+    group.add(
+        "-rate_weight",
+        "--rate_weight",
+        type=float,
+        default=1.0,
+        help="what lambda tends to; NLL and rate are in the same unit",
+    )
+    group.add(
+        "-rate_weight_schedule",
+        "--rate_weight_schedule",
+        default="logistic",
+        choices=list(SCHEDULES),
+        help="how lambda gets there; logistic: near 0 at first, half at the midpoint",
+    )
+    group.add(
+        "-rate_weight_midpoint",
+        "--rate_weight_midpoint",
+        type=int,
+        default=100_000,
+        help="training step at which lambda is half of -rate_weight",
+    )
+
+
+def train_parser() -> StrictParser:
+    """Return the parser of ``onmt_lattice train``."""
+    parser = StrictParser(
+        prog="onmt_lattice train",
+        description="Train a sentence autoencoder through a bottleneck. NLL, rate and their total "
+        "are reported in bits per target token, end of sentence included.",
+        epilog="example: onmt_lattice train -config my.yaml -bottleneck gaussian "
+        "-save_model runs/gaussian/model",
+    )
+    onmt.opts.train_opts(parser)
+    encoder_type = next(a for a in parser._actions if a.dest == "encoder_type")
+    encoder_type.choices = [*encoder_type.choices, ENCODER_TYPE]
+    model_dtype = next(a for a in parser._actions if a.dest == "model_dtype")
+    model_dtype.choices = [*model_dtype.choices, TF32, BF16]
+    model_dtype.help = (
+        "how training multiplies matrices: in single precision (fp32), on GPUs in TF32 (tf32), in "
+        "bfloat16 (bf16) or in half precision (fp16, on GPUs); the bottleneck, the weights, the "
+        "rate and evaluation are in single precision or more"
+    )
+    add_bottleneck_options(parser)
+    add_objective_options(parser)
+    parser.add_argument_group("History").add(
+        "-log_json",
+        "--log_json",
+        default="",
+        metavar="FILE",
+        help="write every report and validation to this file too, a JSON object a line; a resumed "
+        "run goes on in it",
+    )
+    parser.add_argument_group("Resumption").add(
+        "-resume",
+        "--resume",
+        default=NEVER,
+        choices=[NEVER, AUTO],
+        help="auto: go on from the newest whole checkpoint under -save_model, if there is one; "
+        "without it, a run does not start where there are checkpoints",
+    )
+    parser.set_defaults(**TRAIN_DEFAULTS)
+    return parser
+
+
+def parse_train(argv: list[str]) -> Namespace:
+    """Return the options in ``argv``; its YAML file may hold those of the other commands too."""
+    return parse(
+        train_parser,
+        argv,
+        also_in_config=(build_vocab_parser, translate_parser),
+        # How many lines build_vocab counts; to train it means: write samples and stop.
+        not_of_config=frozenset({"n_sample"}),
+    )
+
+
+def build_vocab_parser() -> StrictParser:
+    """Return the parser of ``onmt_lattice build_vocab``."""
+    parser = StrictParser(
+        prog="onmt_lattice build_vocab",
+        description="Count the tokens of the training corpora, one '<token>\\t<count>' a line. "
+        "Reads the same YAML as train.",
+        epilog="example: onmt_lattice build_vocab -config my.yaml -src_vocab vocab.txt",
+    )
+    onmt.opts.dynamic_prepare_opts(parser, build_vocab_only=True)
+    next(a for a in parser._actions if a.dest == "save_data").required = False
+    parser.set_defaults(**BUILD_VOCAB_DEFAULTS)
+    return parser
+
+
+def translate_parser() -> StrictParser:
+    """Return the parser of ``onmt_lattice translate``."""
+    parser = StrictParser(
+        prog="onmt_lattice translate",
+        description="Decode every sentence from its quantized representation, as "
+        "onmt_translate does. The dither comes from -seed and the line number alone. Lengths are "
+        "in tokens, scores in nats.",
+        epilog="example: onmt_lattice translate -src runs/demo/text/test.en -output pred.txt "
+        "-model runs/demo/gaussian_0.2_seed1/model_step_2000.safetensors -beam_size 1",
+    )
+    onmt.opts.config_opts(parser)
+    onmt.opts.translate_opts(parser)
+    parser.set_defaults(**TRANSLATE_DEFAULTS)
+    return parser

@@ -1,0 +1,1 @@
+"""Training: OpenNMT-py's flow with our model, loss, trainer and saver in it."""

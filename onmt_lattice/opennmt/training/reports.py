@@ -1,0 +1,211 @@
+"""Reports of a training run, as OpenNMT-py makes them and as lines of a history."""
+
+from __future__ import annotations
+
+import math
+import time
+from argparse import Namespace
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from onmt.utils.logging import logger
+from onmt.utils.optimizers import Optimizer
+from onmt.utils.report_manager import ReportMgr
+from torch import Tensor, nn
+
+from onmt_lattice.errors import UserError
+from onmt_lattice.opennmt.model.autoencoder import renamed, trainable
+from onmt_lattice.opennmt.model.devices import can_look
+from onmt_lattice.opennmt.model.statistics import RateStatistics
+from onmt_lattice.opennmt.training.history import History
+
+MOST_SKIPPED = 20  # steps in a row
+MOST_UNSEEN = 1000  # steps
+
+
+class NormOptimizer(Optimizer):
+    """OpenNMT-py's optimizer, which leaves out steps whose gradient is not finite.
+
+    The gradient is measured once. On a CPU the norm is looked at, and the gradient scaled only
+    where it is longer than ``-max_grad_norm``. On any other device Adam waits for nothing: its
+    kernel leaves the step out, which is told when the norms are looked at, at the latest after
+    ``MOST_UNSEEN`` steps. The other optimizers, and half precision, wait for the device.
+
+    Its state goes by the names of parameters, which torch numbers.
+
+    Attributes:
+        names: of the parameters, by their numbers.
+        skipped: steps left out so far, as far as they have been looked at.
+        last_good: says which checkpoint was the last that was written.
+    """
+
+    _max_grad_norm: float
+    names: list[str]
+    skipped = 0
+    _in_row = 0
+    _last_norm = float("nan")
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._unseen: list[tuple[int, Tensor]] = []
+        self.last_good: Callable[[], str] = lambda: "no checkpoint is written"
+
+    @classmethod
+    def from_opt(
+        cls, model: nn.Module, opt: Namespace, checkpoint: dict[str, Any] | None = None
+    ) -> NormOptimizer:
+        """Build the optimizer as OpenNMT-py does; Adam takes its step in one pass."""
+        names = trainable(model)
+        if checkpoint is not None:
+            optim = dict(checkpoint["optim"])
+            if opt.reset_optim in ("none", "keep_states"):
+                numbers = {name: number for number, name in enumerate(names)}
+                optim["optimizer"] = renamed(optim["optimizer"], numbers)
+            checkpoint = {**checkpoint, "optim": optim}
+        built: NormOptimizer = super().from_opt(model, opt, checkpoint)
+        built.names = names
+        adam = built._optimizer
+        if type(adam) is torch.optim.Adam:
+            for group in adam.param_groups:
+                group["fused"] = True
+            adam.load_state_dict(adam.state_dict())  # its counters go where this needs them
+        return built
+
+    def state_dict(self) -> dict[str, Any]:
+        """See :meth:`Optimizer.state_dict`."""
+        state = super().state_dict()
+        return {**state, "optimizer": renamed(state["optimizer"], dict(enumerate(self.names)))}
+
+    @property
+    def grad_norm(self) -> float:
+        """The gradient's norm at the last step, before it was clipped."""
+        self.look()
+        return self._last_norm
+
+    @property
+    def skipped_in_row(self) -> int:
+        """How many steps were left out since the last that was not."""
+        self.look()
+        return self._in_row
+
+    def step(self) -> None:
+        """See :meth:`Optimizer.step`.
+
+        Raises:
+            UserError: as :meth:`look`.
+        """
+        norm = self._norm()
+        self._unseen.append((self.training_step, norm))
+        fused = all(group.get("fused") for group in self._optimizer.param_groups)
+        looks = can_look(norm) or self.amp or not fused
+        if looks or len(self._unseen) == MOST_UNSEEN:
+            self.look()
+        if looks and self._in_row:
+            self._decay_step += 1
+            self._training_step += 1
+            return
+        if not looks:
+            self._optimizer.found_inf = (~norm.isfinite()).float()  # Adam's kernel asks for it
+        self._clipped_step(norm, needless=looks and norm.item() <= self._max_grad_norm)
+
+    def look(self) -> None:
+        """Look at the norms of the steps since the last look, and tell which were left out.
+
+        Raises:
+            UserError: if too many steps in a row had to be left out.
+        """
+        steps, norms = [s for s, _ in self._unseen], [n for _, n in self._unseen]
+        self._unseen = []
+        for step, norm in zip(steps, torch.stack(norms).tolist() if norms else [], strict=True):
+            self._last_norm = norm
+            # In half precision the scaler leaves steps out by itself while it looks for a scale.
+            if self.amp or math.isfinite(norm):
+                self._in_row = 0
+            else:
+                self._tell_skipped(step)
+
+    def _tell_skipped(self, step: int) -> None:
+        self.skipped += 1
+        self._in_row += 1
+        logger.warning(
+            "Step %d: the gradient is not finite, and the step is left out (%d so far)",
+            *(step, self.skipped),
+        )
+        if self._in_row == MOST_SKIPPED:
+            raise UserError(
+                f"step {step}: for {MOST_SKIPPED} steps in a row the gradient was not finite; "
+                f"train with a smaller -learning_rate, or a smaller -max_grad_norm; "
+                f"{self.last_good()}"
+            )
+
+    def _clipped_step(self, norm: Tensor, needless: bool) -> None:
+        limit = self._max_grad_norm
+        if not self.amp:
+            if limit > 0 and not needless:
+                torch.nn.utils.clip_grads_with_norm_(self._parameters(), limit, norm)
+            self._max_grad_norm = 0  # OpenNMT-py would measure the gradient again
+        super().step()
+        self._max_grad_norm = limit
+
+    def _norm(self) -> Tensor:
+        gradients = [p.grad for p in self._parameters() if p.grad is not None]
+        scale = self._scaler.get_scale() if self.amp else 1.0
+        return torch.nn.utils.get_total_norm(gradients) / scale
+
+    def _parameters(self) -> list[nn.Parameter]:
+        return [p for group in self._optimizer.param_groups for p in group["params"]]
+
+
+class HistoryReports(ReportMgr):
+    """OpenNMT-py's reports, each written to a history too.
+
+    Args:
+        stock: the report manager whose place it takes.
+        history: where the entries go.
+        optim: knows the gradient's norm.
+    """
+
+    def __init__(self, stock: ReportMgr, history: History, optim: NormOptimizer) -> None:
+        super().__init__(stock.report_every, tensorboard_writer=stock.tensorboard_writer)
+        self.history = history
+        self.optim = optim
+
+    def _report_training(
+        self, step: int, num_steps: int, learning_rate: float, patience: Any, stats: RateStatistics
+    ) -> None:
+        super()._report_training(step, num_steps, learning_rate, patience, stats)
+        entry = self._entry("train", step, learning_rate, stats)
+        self.history.append({**entry, "grad_norm": self.optim.grad_norm})
+
+    def _report_step(
+        self,
+        lr: float,
+        patience: Any,
+        step: int,
+        train_stats: RateStatistics | None = None,
+        valid_stats: RateStatistics | None = None,
+    ) -> None:
+        super()._report_step(lr, patience, step, train_stats, valid_stats)
+        if valid_stats is None:
+            return
+        entry = self._entry("valid", step, lr, valid_stats)
+        if valid_stats.relaxed is not None:
+            entry["relaxed_nll"] = valid_stats.relaxed.nll_bits()
+            entry["relaxed_rate"] = valid_stats.relaxed.rate_bits()
+        self.history.append(entry)
+
+    def _entry(
+        self, event: str, step: int, learning_rate: float, stats: RateStatistics
+    ) -> dict[str, Any]:
+        nll, rate = stats.nll_bits(), stats.rate_bits()
+        return {
+            "event": event,
+            "step": step,
+            "seconds": round(self.history.seconds + time.time() - self.start_time, 3),
+            "tokens_per_second": round(stats.tokens_per_second(), 1),
+            **{"nll": nll, "rate": rate, "total": nll + rate},
+            "accuracy": stats.accuracy() / 100,
+            "rate_weight": stats.rate_weight,
+            "learning_rate": learning_rate,
+        }

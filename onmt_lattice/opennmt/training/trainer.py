@@ -1,0 +1,246 @@
+"""OpenNMT-py's trainer, validating on every device, in the real and the relaxed channel."""
+
+from __future__ import annotations
+
+import math
+import signal
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from itertools import islice
+from typing import Any
+
+import torch
+from onmt.trainer import Trainer
+from onmt.utils.logging import logger
+from torch import Tensor
+
+from onmt_lattice.errors import Interrupted
+from onmt_lattice.evaluation.codebook import CodebookUsage
+from onmt_lattice.noise import SentenceNoise
+from onmt_lattice.opennmt.checkpoint import host_random_state, random_state, set_random_state
+from onmt_lattice.opennmt.checkpoint.patience import fresh_scores, patience_of
+from onmt_lattice.opennmt.data.stream import Follower
+from onmt_lattice.opennmt.model.autoencoder import Autoencoder
+from onmt_lattice.opennmt.model.devices import products
+from onmt_lattice.opennmt.model.processes import gathered, greatest
+from onmt_lattice.opennmt.model.statistics import RateStatistics
+from onmt_lattice.opennmt.training.interruption import StopNow, StopRequest
+
+
+class RateTrainer(Trainer):
+    """A trainer of autoencoders.
+
+    Attributes:
+        batches_taken: how many batches the run has taken from its data.
+        data: where they come from, which knows the position there.
+        noise_seed: seed of the dither and noise of validation.
+        precision: of the products of matrices in a step; see :func:`~.devices.products`.
+        unreported: statistics of the steps since the last report.
+        carried: sums of the statistics that a resumed run had not reported yet, if there are any.
+        best: the least total of NLL and rate of a validation so far, bits per token.
+        begun: the step that this run began at.
+        stop: whether training has been asked to stop.
+        averaged_every: after how many steps parameters enter their moving average.
+    """
+
+    model: Autoencoder
+    average_every: int
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.batches_taken = 0
+        self.data = Follower([])
+        if self.earlystopper is not None:
+            fresh_scores(self.earlystopper)
+        self.noise_seed = 0
+        self.precision = "highest"
+        self.unreported = RateStatistics()
+        self.carried: dict[str, float] | None = None
+        self.best = math.inf
+        self.begun = 0
+        self.stop = StopRequest()
+        # OpenNMT-py counts from the step that a run was resumed at.
+        self.averaged_every: int = self.average_every
+        self.average_every = 1
+        self.train_loss.training_step = lambda: self.optim.training_step
+        self.valid_loss.training_step = lambda: self.optim.training_step - 1  # the one just done
+
+    def progress(self) -> dict[str, Any]:
+        """Return what a checkpoint needs beside model and optimizer."""
+        step = self.optim.training_step - 1
+        return {
+            "batches_taken": self.batches_taken,
+            "rate_weight": self.train_loss.rate_weight(step),
+            "best": self.best,
+            "patience": None if self.earlystopper is None else patience_of(self.earlystopper),
+        }
+
+    def share(self) -> dict[str, Any]:
+        """Return what it needs of this process alone."""
+        return {
+            "random_state": random_state(),
+            "unreported": self.unreported.sums(),
+            "position": self.data.position,
+        }
+
+    def _gradient_accumulation(
+        self,
+        true_batches: list[Any],
+        normalization: int,
+        total_stats: RateStatistics,
+        report_stats: RateStatistics,
+    ) -> None:
+        if self.carried is not None:
+            report_stats.carry_on(self.carried)
+            self.carried = None
+        with products(self.precision):
+            super()._gradient_accumulation(true_batches, normalization, total_stats, report_stats)
+
+    def resume_average(self, raw: dict[str, Tensor] | None) -> None:
+        """Go on with the ``raw`` parameters of a checkpoint whose model is their moving average."""
+        if raw is None:
+            return
+        parameters = dict(self.model.named_parameters())
+        if self.average_decay > 0:
+            self.moving_average = [p.detach().float().clone() for p in parameters.values()]
+        for name, parameter in parameters.items():
+            parameter.data.copy_(raw[name])
+
+    def _maybe_report_training(self, *args: Any) -> RateStatistics:
+        step, *_, stats = args
+        stats.steps += 1
+        if step % self.report_manager.report_every == 0:
+            self.optim.look()
+            self._warn_if_diverging(step, stats)
+        self.unreported = super()._maybe_report_training(*args)
+        return self.unreported
+
+    def _warn_if_diverging(self, step: int, stats: RateStatistics) -> None:
+        guessing = math.log2(self.model.generator[0].out_features)
+        if stats.nll_bits() > 2 * guessing:
+            logger.warning(
+                "Step %d: an NLL of %.3g bits per token, where guessing takes %.1f: training "
+                "diverges; a smaller -learning_rate may help",
+                *(step, stats.nll_bits(), guessing),
+            )
+
+    def _accum_batches(self, iterator: Iterable[Any]) -> Iterator[tuple[list[Any], int]]:
+        """Yield the batches of each step, and what its loss is divided by.
+
+        As OpenNMT-py does, which asks the device how many tokens are no padding.
+        """
+        stream = iter(iterator)
+        while True:
+            self._stop_if_asked()
+            self.accum_count = self._accum_count(self.optim.training_step)
+            batches = self._read(stream)
+            if not batches:
+                return
+            self.batches_taken += len(batches)
+            by_tokens = self.norm_method == "tokens"
+            yield batches, sum(len(b.real) if by_tokens else b.batch_size for b in batches)
+
+    def _read(self, stream: Iterator[Any]) -> list[Any]:
+        """Return the batches of a step; where a signal comes before them, none has been taken."""
+        position, state = self.data.position, host_random_state()
+        try:
+            with self.stop.while_reading():
+                return list(islice(stream, self.accum_count))
+        except StopNow:
+            self.data.position = position
+            set_random_state(state)
+            self._stop_if_asked()
+            raise
+
+    def _stop_if_asked(self) -> None:
+        """Save a checkpoint and raise :class:`Interrupted` if a signal has asked to stop."""
+        device = next(self.model.parameters()).device
+        number = greatest(self.stop.number or 0, device)  # all processes stop at the same step
+        if not number:
+            return
+        step = self.optim.training_step - 1
+        said = f"stopped at step {step} by {signal.Signals(number).name}"
+        if step > self.begun and self.model_saver is not None:
+            self.model_saver.save(step, moving_average=self.moving_average)
+            said += f"; {self.model_saver.last_path} is written, and -resume auto goes on from it"
+        raise Interrupted(number, said)
+
+    def _update_average(self, step: int) -> None:
+        if (step - 1) % self.averaged_every == 0:
+            super()._update_average(step)
+
+    def _report_step(
+        self,
+        learning_rate: float,
+        step: int,
+        train_stats: RateStatistics | None = None,
+        valid_stats: RateStatistics | None = None,
+    ) -> None:
+        """Report a validation; keep the model if it is the best so far."""
+        super()._report_step(learning_rate, step, train_stats, valid_stats)
+        if valid_stats is None or self.model_saver is None:
+            return
+        total = valid_stats.nll_bits() + valid_stats.rate_bits()
+        if total < self.best:
+            self.best = total
+            self.model_saver.save_best(step, self.moving_average)
+
+    def validate(
+        self, valid_iter: Iterable[Any], moving_average: list[Tensor] | None = None
+    ) -> RateStatistics:
+        """Return the statistics of the quantized channel, with the relaxed one's attached.
+
+        They are of the sentences of all processes, each of which has some of them. Both channels
+        decode every sentence with noise of its own index, so that validation neither depends on
+        the batches nor disturbs the training's random numbers.
+        """
+        quantized, relaxed = RateStatistics(), RateStatistics()
+        batch = None
+        usage = CodebookUsage()
+        with self._evaluated(moving_average), torch.no_grad(), products("highest"):
+            for batch in valid_iter:
+                with torch.autocast("cuda", enabled=self.optim.amp):
+                    x = self.model.encoder.represent(*batch.src)
+                    symbols = self._score(batch, x, quantized, relaxed=False)
+                    self._score(batch, x, relaxed, relaxed=True)
+                if symbols is not None:
+                    usage.add(symbols)
+            for metric, scorer in self.valid_scorers.items() if batch is not None else ():
+                scorer["value"] = self.training_eval_handler(scorer["scorer"], batch, "valid")
+                quantized.computed_metrics = {
+                    **quantized.computed_metrics,
+                    metric: scorer["value"],
+                }
+        quantized, relaxed = quantized.of_all_processes(), relaxed.of_all_processes()
+        quantized.relaxed = relaxed
+        logger.info("Validation quantized; %s", quantized.describe())
+        logger.info("Validation relaxed;   %s", relaxed.describe())
+        alphabet = self.model.encoder.bottleneck.alphabet
+        if alphabet is not None:
+            usage.symbols = [symbols for each in gathered(usage.symbols) for symbols in each]
+            logger.info("Validation codebooks; %s", usage.summary(alphabet).describe())
+        return quantized
+
+    def _score(self, batch: Any, x: Tensor, stats: RateStatistics, relaxed: bool) -> Tensor | None:
+        src, lengths = batch.src
+        noise = SentenceNoise(self.noise_seed, batch.indices)
+        through = self.model.encoder.bottlenecked(x, noise, relaxed)
+        decoded = self.model.decode(src, batch.tgt, lengths, through.output)
+        _, batch_stats = self.valid_loss(batch, decoded, {"rate_nats": through.rate_nats})
+        stats.update(batch_stats)
+        return through.symbols
+
+    @contextmanager
+    def _evaluated(self, moving_average: list[Tensor] | None) -> Iterator[None]:
+        """Put the model in evaluation mode, with averaged parameters if there are any."""
+        parameters = list(self.model.parameters())
+        kept = [p.data for p in parameters]
+        for parameter, average in zip(parameters, moving_average or (), strict=False):
+            parameter.data = average.data
+        self.model.eval()
+        try:
+            yield
+        finally:
+            for parameter, data in zip(parameters, kept, strict=True):
+                parameter.data = data
+            self.model.train()
