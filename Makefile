@@ -3,6 +3,7 @@
 # make test-latest  types and tests with the newest versions that setup.py admits
 # make test-oldest  that frozen streams decode with the oldest torch and numpy that setup.py admits
 # make lint         style and types
+# make size         lines and files by room
 # make lock         write requirements.lock; with UPGRADE=--upgrade, in those newest versions
 #
 # TORCH_INDEX=https://download.pytorch.org/whl/cpu installs a torch without its libraries for GPUs.
@@ -17,7 +18,7 @@ OPENNMT := --no-deps $(shell grep -o 'OpenNMT-py==[0-9.]*' setup.py)
 
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: demo test test-system test-latest latest test-oldest lint format \
+.PHONY: demo test test-system test-latest latest test-oldest lint size format \
 	supported lock clean
 .DELETE_ON_ERROR:
 
@@ -49,6 +50,13 @@ lint: $(INSTALLED)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+size:
+	@git ls-files 'onmt_lattice/*.py' scripts 'tests/*.py' | xargs wc -l | sed '$$d' | awk '{ \
+		n = split($$2, part, "/"); room = part[1] (n > 2 ? "/" part[2] : ""); \
+		lines[room] += $$1; files[room]++; all += $$1 } END { \
+		for (room in lines) printf "%6d lines %4d files  %s\n", lines[room], files[room], room; \
+		printf "%6d lines in all\n", all }' | sort -k 5
 
 format: $(INSTALLED)
 	$(BIN)/ruff check --fix .

@@ -70,3 +70,13 @@ SIZE = Range(1, 2**16)  # numbers a vector; beyond, no machine has the memory
 THREADS = Range(1, 1024)  # torch crashes when it is asked for a hundred thousand
 BEAM = Range(1, 1024)
 DEVICE = Range(0, 2**31 - 1, also=(-1,), meaning="the CPU")
+
+
+def duration(seconds: float) -> str:
+    """Return a length of time as a person says it.
+
+    >>> duration(4000)
+    '1 h 7 min'
+    """
+    minutes = round(seconds / 60)
+    return f"{minutes // 60} h {minutes % 60} min" if minutes >= 60 else f"{minutes} min"

@@ -203,7 +203,7 @@ def build(corpus: Corpus, tmp_path: Path) -> Callable[..., Any]:
 
 def batch_of(trainer: Any, sentences: list[str], first_index: int = 0) -> Any:
     """Return ``sentences`` as a batch of OpenNMT-py's form: time first, longest first."""
-    from onmt_lattice.opennmt.data.batches import moved
+    from onmt_lattice.opennmt.data.stream import moved
 
     field = trainer.model_saver.fields["tgt"].base_field
     ids = {token: field.vocab.stoi[token] for line in sentences for token in line.split()}

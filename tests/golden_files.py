@@ -17,8 +17,8 @@ from torch import Tensor
 
 from onmt_lattice.bitstream import DitherKey
 from onmt_lattice.bitstream.file import Section
-from onmt_lattice.bitstream.places import read_places
 from onmt_lattice.bitstream.representation import LatticePoints
+from onmt_lattice.bitstream.varint import read_places
 from onmt_lattice.cli.main import quiet_opennmt
 
 GOLDEN = Path(__file__).parent / "golden"

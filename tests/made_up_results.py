@@ -7,8 +7,7 @@ from typing import Any
 
 from made_up_evaluation import made_up_evaluation
 
-from onmt_lattice.evaluation.codebook import Codebooks
-from onmt_lattice.evaluation.coded import Coded
+from onmt_lattice.evaluation.codebook import Codebooks, Coded
 from onmt_lattice.evaluation.result import Evaluation, Reconstruction
 from onmt_lattice.experiments.report.results import (
     ANNEALED,

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch.nn import functional
 
-from onmt_lattice.opennmt.model.aligned import aligned, linear
+from onmt_lattice.opennmt.model.devices import aligned, linear
 
 
 @pytest.mark.parametrize("columns", [1, 15, 16, 17, 500])

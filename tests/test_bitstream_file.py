@@ -19,8 +19,7 @@ from onmt_lattice.bitstream.file import (
     TextFile,
     section_name,
 )
-from onmt_lattice.bitstream.places import pack_places, read_places
-from onmt_lattice.bitstream.varint import pack_number
+from onmt_lattice.bitstream.varint import pack_number, pack_places, read_places
 
 HEADER = Header(b"\xde\xad\xbe\xef", Mode.LOSSY, 2, 7, 10, 100, 600)
 BLOCKS: list[dict[Section, bytes]] = [

@@ -22,7 +22,7 @@ from onmt_lattice import files
 from onmt_lattice.cli import decompress, main
 from onmt_lattice.errors import UserError
 from onmt_lattice.experiments.demo.demo import CONFIG
-from onmt_lattice.opennmt.training.disk_space import checkpoints_to_come
+from onmt_lattice.opennmt.training.process import checkpoints_to_come
 
 Mistake = Callable[..., str]
 Trained = Callable[[str], Path]

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import importlib
+import pkgutil
 import re
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import onmt
@@ -29,6 +31,7 @@ from onmt_lattice.opennmt.training import plugin
 from onmt_lattice.opennmt.training.loss import RateLossCompute
 from onmt_lattice.opennmt.training.trainer import RateTrainer
 
+ROOT = Path(plugin.__file__).parent.parent
 MODULES = [
     onmt,
     onmt.bin.train,
@@ -100,8 +103,9 @@ def test_install_replaces_what_the_table_lists_and_nothing_else() -> None:
 @pytest.mark.usefixtures("stock")
 def test_importing_the_package_replaces_nothing() -> None:
     before = names()
-    for module in ("checkpoint", "encoder", "evaluate", "options", "scoring", "training"):
-        importlib.import_module(f"onmt_lattice.opennmt.{module}")
+    for package in ("options", "model", "checkpoint", "data", "training", "inference", "commands"):
+        for module in pkgutil.iter_modules([str(ROOT / package)]):
+            importlib.import_module(f"onmt_lattice.opennmt.{package}.{module.name}")
     assert names() == before
     assert options.ENCODER_TYPE not in onmt.encoders.str2enc
 

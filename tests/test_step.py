@@ -19,7 +19,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 from onmt_lattice.errors import UserError
-from onmt_lattice.opennmt.data.batches import moved
+from onmt_lattice.opennmt.data.stream import moved
 from onmt_lattice.opennmt.model import cross_entropy
 from onmt_lattice.opennmt.training import reports as reporting
 from onmt_lattice.opennmt.training.reports import NormOptimizer

@@ -7,7 +7,6 @@ from pathlib import Path
 
 import pytest
 
-from onmt_lattice.durations import duration
 from onmt_lattice.experiments.report.results import FAILED, FINISHED, FIXED, WAITING
 from onmt_lattice.experiments.sweep import scheduler
 from onmt_lattice.experiments.sweep.manifest import Manifest
@@ -17,6 +16,7 @@ from onmt_lattice.experiments.sweep.run import Run
 from onmt_lattice.experiments.sweep.scheduler import bring_to_end
 from onmt_lattice.locks import locked
 from onmt_lattice.opennmt.training.history import History
+from onmt_lattice.ranges import duration
 
 
 class Scripted(Run):

@@ -23,7 +23,7 @@ from onmt_lattice.bitstream import (
     WrongModel,
 )
 from onmt_lattice.bitstream.file import FileWriter, Section, TextFile
-from onmt_lattice.bitstream.places import pack_places
+from onmt_lattice.bitstream.varint import pack_places
 from onmt_lattice.cli import main
 from onmt_lattice.errors import UserError
 from onmt_lattice.evaluation.result import Evaluation

@@ -6,8 +6,8 @@ import argparse
 from typing import Any
 
 from onmt_lattice.errors import UserError, unknown_name
-from onmt_lattice.parsers import Strict
 from onmt_lattice.ranges import BEAM, COUNT, DEVICE, SEED, THREADS, check_ranges
+from onmt_lattice.registry import Strict
 
 
 class Parser(Strict, argparse.ArgumentParser):

@@ -11,8 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from onmt_lattice.errors import UserError
-from onmt_lattice.evaluation.codebook import Codebooks
-from onmt_lattice.evaluation.coded import Coded
+from onmt_lattice.evaluation.codebook import Codebooks, Coded
 from onmt_lattice.files import read_json, write_json
 
 FORMAT = 2

@@ -25,7 +25,6 @@ from onmt_lattice.lattices.base import Array, Kernel
 from onmt_lattice.lattices.constants import on
 from onmt_lattice.lattices.kernels.circuit import Circuit, Recorder, circuit
 from onmt_lattice.lattices.trellis import LOG_SUM, MAX, Semiring, TrellisLattice
-from onmt_lattice.lattices.word_sums import WordSums
 
 Over = Semiring | Recorder
 
@@ -235,3 +234,27 @@ def _sum_to(x: Tensor, shape: tuple[int, ...]) -> Tensor:
 def _block_size(on_cpu: int, x: Tensor) -> int:
     """Return how many points to take at a time: other devices have no small cache to respect."""
     return on_cpu if x.device.type == "cpu" else max(on_cpu, 4096)
+
+
+class WordSums(torch.autograd.Function):
+    """Log of the total weight of the words at points ``(N, n)``: ``(N,)`` float64."""
+
+    @staticmethod
+    def forward(ctx: Any, y: Tensor, log_s: Tensor, period: int, circuit: Circuit) -> Tensor:
+        """Sum over the words of ``circuit``, whose residues are those modulo ``period``."""
+        from onmt_lattice.lattices.kernels import circuit_sums  # numba takes a while to import
+
+        wanted = len(y) if any(ctx.needs_input_grad) else 0
+        values = torch.empty(len(y), dtype=torch.float64)
+        gradients = torch.empty(2, wanted, y.shape[1], dtype=torch.float64)
+        at = (v.detach().double().contiguous().numpy() for v in (y, log_s))
+        circuit_sums.log_sums(*at, period, circuit, values.numpy(), gradients.numpy())
+        ctx.save_for_backward(gradients)
+        return values
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
+        """Return the gradients in the points and in the logs of the scales."""
+        (gradients,) = ctx.saved_tensors
+        return *(gradients * grad[:, None]), None, None

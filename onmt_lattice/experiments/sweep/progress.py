@@ -11,10 +11,10 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from onmt_lattice.durations import duration
 from onmt_lattice.experiments.report.results import FAILED, FINISHED, RUNNING
 from onmt_lattice.experiments.sweep.manifest import Manifest
 from onmt_lattice.experiments.sweep.run import Run
+from onmt_lattice.ranges import duration
 
 LINE_SECONDS = 30.0
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
 from onmt_lattice.bottlenecks import has_code
+from onmt_lattice.errors import UserError
 from onmt_lattice.evaluation.result import NO_LATTICE
 from onmt_lattice.experiments.sweep.run import RESUME, Run
 
@@ -95,3 +97,36 @@ def _training_text(options: dict[str, Any]) -> str:
     """Return the path of the first text that is trained on."""
     corpora = [corpus for name, corpus in options["data"].items() if name != "valid"]
     return str(Path(corpora[0]["path_src"]))
+
+
+ASIDE = ".aside"
+
+
+def put_aside(runs: Iterable[Run]) -> Iterator[str]:
+    """Rename the damaged checkpoints of unfinished ``runs``, and say of each what was done.
+
+    Training goes on from the newest checkpoint, so that those after a damaged one are renamed with
+    it, and made again from the one before.
+    """
+    for run in runs:
+        if run.finished:
+            continue
+        for each in filter(None, (run.waits_for, run)):
+            for step, path in each.evaluated().items():
+                if damage := _damage(path) if path.exists() else "":
+                    later = {s: p for s, p in each.checkpoints().items() if s >= step}
+                    for p in later.values():
+                        p.replace(f"{p}{ASIDE}")
+                    yield f"run {each.name}: {damage}; goes on from the checkpoint before"
+                    break
+
+
+def _damage(path: object) -> str:
+    """Return why the checkpoint at ``path`` cannot be read, nothing if it can."""
+    from onmt_lattice.opennmt.checkpoint import load_checkpoint
+
+    try:
+        load_checkpoint(str(path))
+    except UserError as error:
+        return str(error)
+    return ""

@@ -15,12 +15,12 @@ from onmt_lattice.experiments.report.drawing import write
 from onmt_lattice.experiments.report.results import Results
 from onmt_lattice.experiments.sweep.cluster import cluster_options, cluster_workers
 from onmt_lattice.experiments.sweep.collection import collect
-from onmt_lattice.experiments.sweep.damage import put_aside
 from onmt_lattice.experiments.sweep.devices import NONE, gpus
 from onmt_lattice.experiments.sweep.manifest import Manifest
 from onmt_lattice.experiments.sweep.plan import Plan, read_plan
 from onmt_lattice.experiments.sweep.processes import FIRST_PORT, Processes, device_options, divide
 from onmt_lattice.experiments.sweep.progress import Progress
+from onmt_lattice.experiments.sweep.quantized_run import put_aside
 from onmt_lattice.experiments.sweep.scheduler import Workers, bring_to_end
 from onmt_lattice.locks import only_user
 from onmt_lattice.opennmt.commands.vocabulary import build_vocab

@@ -24,7 +24,7 @@ from onmt_lattice.opennmt.checkpoint.contents import (
 )
 from onmt_lattice.opennmt.checkpoint.file import write_file
 from onmt_lattice.opennmt.checkpoint.tensor_checks import not_finite
-from onmt_lattice.opennmt.model.processes import gathered, rank
+from onmt_lattice.opennmt.model.devices import gathered, rank
 
 
 def write_checkpoint(path: str | os.PathLike[str], checkpoint: dict[str, Any]) -> None:

@@ -13,8 +13,7 @@ from sacrebleu.metrics import BLEU, CHRF
 
 from onmt_lattice.bitstream import TextFile
 from onmt_lattice.errors import UserError
-from onmt_lattice.evaluation.codebook import Codebooks, CodebookUsage
-from onmt_lattice.evaluation.coded import Coded
+from onmt_lattice.evaluation.codebook import Codebooks, CodebookUsage, Coded
 from onmt_lattice.evaluation.result import (
     Bits,
     Entropy,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from argparse import Namespace
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -10,18 +12,18 @@ from typing import NamedTuple
 from tqdm import tqdm
 
 from onmt_lattice.bitstream import AlteredBitstream, DitherKey, WrongModel
-from onmt_lattice.bitstream.file import FileWriter, Header, Mode, Section, TextFile
-from onmt_lattice.bitstream.places import pack_places, read_places
-from onmt_lattice.bitstream.representation import representation_codec
+from onmt_lattice.bitstream.file import FINGERPRINT, FileWriter, Header, Mode, Section, TextFile
+from onmt_lattice.bitstream.representation import RepresentationCodec, representation_codec
+from onmt_lattice.bitstream.varint import pack_places, read_places
 from onmt_lattice.errors import UserError
-from onmt_lattice.opennmt.checkpoint import LoadedAutoencoder, load_autoencoder
+from onmt_lattice.opennmt.checkpoint import LoadedAutoencoder, embedded_files, load_autoencoder
 from onmt_lattice.opennmt.data.sentences import (
     Sentence,
     read_sentences,
     token_index,
     trained_transforms,
+    transform_names,
 )
-from onmt_lattice.opennmt.inference.fingerprint import model_fingerprint
 from onmt_lattice.opennmt.inference.scoring import Scorer
 from onmt_lattice.opennmt.inference.search import reconstruct, search_options
 from onmt_lattice.opennmt.training import plugin
@@ -242,3 +244,35 @@ def load_codec(path: str, gpu: int = -1, batch_size: int = 64) -> TextCodec:
         return TextCodec(loaded, batch_size)
     except UserError as error:
         raise UserError(f"-model {path}: {error}") from error
+
+
+SEGMENTATION = ("subword_type", "onmttok_kwargs")
+ARCHITECTURE = ("rnn_type", "bottleneck_site")
+
+
+def model_fingerprint(loaded: LoadedAutoencoder, codec: RepresentationCodec) -> bytes:
+    """Return a hash of every tensor, both vocabularies, the segmentation and the ``codec``.
+
+    It depends neither on the device nor on where files lie, nor on how the model was trained: the
+    same model has the same fingerprint. Another one has it by a chance of 2⁻³².
+    """
+    digest = hashlib.sha256()
+    digest.update(json.dumps(_values(loaded, codec), sort_keys=True).encode())
+    for name, content in sorted(embedded_files(loaded.opt).items()):
+        digest.update(f"{name} {len(content)}".encode() + bytes(content.tolist()))
+    for name, tensor in sorted(loaded.model.state_dict().items()):
+        exact = tensor.detach().cpu().contiguous()
+        exact = exact.float() if exact.is_floating_point() else exact
+        digest.update(f"{name} {tuple(exact.shape)}".encode())
+        digest.update(exact.numpy().astype(exact.numpy().dtype.newbyteorder("<")).tobytes())
+    return digest.digest()[:FINGERPRINT]
+
+
+def _values(loaded: LoadedAutoencoder, codec: RepresentationCodec) -> dict[str, object]:
+    """Return what decides and is no tensor, in plain values."""
+    opt = loaded.opt
+    names = (*ARCHITECTURE, *(f"{side}_{name}" for side in ("src", "tgt") for name in SEGMENTATION))
+    vocabularies = {side: loaded.fields[side].base_field.vocab.itos for side in ("src", "tgt")}
+    options = {name: str(getattr(opt, name, None)) for name in names}
+    transforms = transform_names(loaded)
+    return {"codec": codec.fingerprint, "transforms": transforms, **options, **vocabularies}

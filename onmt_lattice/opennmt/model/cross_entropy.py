@@ -12,8 +12,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from onmt_lattice.opennmt.model.aligned import aligned
-from onmt_lattice.opennmt.model.devices import can_look
+from onmt_lattice.opennmt.model.devices import aligned, can_look
 from onmt_lattice.opennmt.model.logits import slices
 
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any, TypeVar
 
 import torch
-from torch import Tensor
+from torch import Tensor, distributed
 
 
 def can_look(x: Tensor) -> bool:
@@ -28,3 +29,61 @@ def products(precision: str) -> Iterator[None]:
     finally:
         torch.set_float32_matmul_precision(before)
         torch.backends.cudnn.allow_tf32 = cudnn
+
+
+T = TypeVar("T")
+
+
+def rank() -> int:
+    """Return the number of this process among those that train together, 0 if it is alone."""
+    return distributed.get_rank() if _several() else 0
+
+
+def gathered(value: T) -> list[T]:
+    """Return the value of every process, in their order; all of them have to call this."""
+    if not _several():
+        return [value]
+    values: list[T | None] = [None] * distributed.get_world_size()
+    distributed.all_gather_object(values, value)
+    return values  # type: ignore[return-value]
+
+
+def greatest(value: int, device: torch.device) -> int:
+    """Return the greatest value of all processes, sent through ``device``."""
+    if not _several():
+        return value
+    sent = torch.tensor(value, device=device)
+    distributed.all_reduce(sent, distributed.ReduceOp.MAX)
+    return int(sent)
+
+
+def _several() -> bool:
+    return distributed.is_available() and distributed.is_initialized()
+
+
+ALIGNED = 16  # numbers of single precision, 64 bytes
+
+
+def aligned(rows: int, columns: int, like: Tensor) -> Tensor:
+    """Return a matrix, not filled, with every row at a multiple of 64 bytes from the first."""
+    return like.new_empty(rows, -(-columns // ALIGNED) * ALIGNED)[:, :columns]
+
+
+def linear(rows: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+    """Return :func:`torch.nn.functional.linear` of ``rows`` ``(N, dim)``, aligned."""
+    found: Tensor = _Linear.apply(rows, weight, bias)
+    return found
+
+
+class _Linear(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, rows: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+        ctx.save_for_backward(rows, weight)
+        out = aligned(len(rows), len(weight), rows)
+        return torch.addmm(bias, rows, weight.t(), out=out)
+
+    @staticmethod
+    @torch.autograd.function.once_differentiable
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        rows, weight = ctx.saved_tensors
+        return grad @ weight, grad.t() @ rows, grad.sum(0)

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.nn.utils.rnn import pack_padded_sequence
 
-from onmt_lattice.opennmt.model.aligned import linear
+from onmt_lattice.opennmt.model.devices import linear
 
 
 class Words(NamedTuple):

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor, nn
 
-from onmt_lattice.opennmt.model.aligned import aligned
+from onmt_lattice.opennmt.model.devices import aligned
 
 LOGITS_AT_ONCE = 2**23  # 32 MiB in single precision
 

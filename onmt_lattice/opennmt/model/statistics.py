@@ -11,8 +11,8 @@ from onmt.utils.logging import logger
 from onmt.utils.statistics import Statistics
 from torch import Tensor
 
-from onmt_lattice.durations import duration
-from onmt_lattice.opennmt.model.processes import gathered
+from onmt_lattice.opennmt.model.devices import gathered
+from onmt_lattice.ranges import duration
 
 NATS_PER_BIT = math.log(2)
 SUMS = ("loss", "n_words", "n_correct", "rate_nats")

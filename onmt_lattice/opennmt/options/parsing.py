@@ -11,7 +11,7 @@ import yaml
 from onmt.utils.parse import ArgumentParser
 
 from onmt_lattice.errors import UserError, unknown_name
-from onmt_lattice.parsers import Strict
+from onmt_lattice.registry import Strict
 
 
 class StrictParser(Strict, ArgumentParser):

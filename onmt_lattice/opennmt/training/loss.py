@@ -45,7 +45,7 @@ class RateLossCompute(NMTLossCompute):
         """Return the loss over ``normalization``, and the statistics of the batch.
 
         Args:
-            batch: OpenNMT-py's, as :func:`~onmt_lattice.opennmt.data.batches.moved` returns it;
+            batch: OpenNMT-py's, as :func:`~onmt_lattice.opennmt.data.stream.moved` returns it;
                 ``batch.tgt`` is ``(tgt_len, batch, 1)``.
             output: ``(tgt_len - 1, batch, dim)``, the decoder's.
             attns: with the rate of each sentence in nats, ``rate_nats``, ``(batch,)``.

@@ -21,8 +21,7 @@ from onmt_lattice.opennmt.checkpoint import host_random_state, random_state, set
 from onmt_lattice.opennmt.checkpoint.patience import fresh_scores, patience_of
 from onmt_lattice.opennmt.data.stream import Follower
 from onmt_lattice.opennmt.model.autoencoder import Autoencoder
-from onmt_lattice.opennmt.model.devices import products
-from onmt_lattice.opennmt.model.processes import gathered, greatest
+from onmt_lattice.opennmt.model.devices import gathered, greatest, products
 from onmt_lattice.opennmt.model.statistics import RateStatistics
 from onmt_lattice.opennmt.training.interruption import StopNow, StopRequest
 
