@@ -179,7 +179,7 @@ def test_sums_and_gradients(kernels: Kernels) -> None:
         assert ((got - right).abs() <= 1e-11 * right.abs() + 1e-10 + 5e-11 * size).all()
 
 
-@every_sum
+@of([*CODES, "conv16-20", "conv9-20"], ["conv16-20", "conv9-20"])
 def test_float32_is_as_exact_as_the_mathematics_in_float32(kernels: Kernels) -> None:
     """To a few of its last digits, of what cancels, too."""
     y, log_s = (v.float() for v in points_and_scales(kernels))
