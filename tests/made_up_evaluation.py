@@ -23,7 +23,7 @@ def made_up_evaluation(
         "bottleneck": label.split()[0],
         "settings": {},
         "label": label,
-        "pays": label != "none",
+        "is_code": label != "none",
         "dim": 24,
         "text": "text/test.en",
         "sentences": sentences,

@@ -16,7 +16,7 @@ from conftest import Corpus, children
 from test_training import assert_same_end, train
 
 from onmt_lattice.errors import UserError
-from onmt_lattice.opennmt.data.batch_worker import AHEAD, made_ahead
+from onmt_lattice.opennmt.data.batch_worker import AHEAD, prefetch
 from onmt_lattice.opennmt.training import process
 
 
@@ -52,7 +52,7 @@ def test_a_run_with_batches_made_ahead_goes_on_to_the_same_end(
 
 @pytest.mark.usefixtures("forked")
 def test_an_error_in_the_stream_is_raised_behind_the_batches_before_it() -> None:
-    batches = made_ahead(Stream(3, UserError("text.en: line 4: not UTF-8")))
+    batches = prefetch(Stream(3, UserError("text.en: line 4: not UTF-8")))
     assert [batch.number for batch in islice(batches, 3)] == [0, 1, 2]
     with pytest.raises(UserError, match="line 4: not UTF-8"):
         next(batches)
@@ -61,7 +61,7 @@ def test_an_error_in_the_stream_is_raised_behind_the_batches_before_it() -> None
 
 @pytest.mark.usefixtures("forked")
 def test_a_process_that_has_ended_is_told() -> None:
-    batches = made_ahead(Stream(10**9, UserError("")))
+    batches = prefetch(Stream(10**9, UserError("")))
     os.kill(next(batches).made_by, signal.SIGKILL)
     with pytest.raises(UserError, match="has ended with status -9"):
         for _ in range(10 * AHEAD):
@@ -70,7 +70,7 @@ def test_a_process_that_has_ended_is_told() -> None:
 
 @pytest.mark.usefixtures("forked")
 def test_signals_do_not_end_it() -> None:
-    batches = made_ahead(Stream(10**9, UserError("")))
+    batches = prefetch(Stream(10**9, UserError("")))
     for number in (signal.SIGTERM, signal.SIGINT):
         os.kill(next(batches).made_by, number)
     assert [batch.number for batch in islice(batches, 100)] == list(range(2, 102))

@@ -60,9 +60,9 @@ def test_numbers_hang_together(
     assert e.total.word == e.nll.word + e.rate.word
     assert e.perplexity == pytest.approx(2**e.nll.token)
     assert 0 < e.token_accuracy < 1
-    assert (e.rate.token > 0) == (name != "none") == e.pays
+    assert (e.rate.token > 0) == (name != "none") == e.is_code
     bottleneck = load_autoencoder(str(trained(name)), -1).model.encoder.bottleneck
-    assert (e.dim, e.pays) == (bottleneck.dim, bottleneck.pays)
+    assert (e.dim, e.is_code) == (bottleneck.dim, bottleneck.is_code)
     assert (e.seed, e.step) == (3, 60)
     assert e.rate_weight == pytest.approx(1 / (1 + math.exp(5 * 0.4)))  # logistic, at 60 of 100
     assert e.run.endswith(f"/{name}") and e.model.endswith(f"/{name}_step_60.safetensors")

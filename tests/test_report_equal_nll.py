@@ -167,7 +167,7 @@ def test_a_curve_without_a_code_is_not_compared_whatever_it_is_called() -> None:
     """As that of a bottleneck which another package brings."""
     (run,) = fixed("Z", 1, [(2.5, 0.5)])
     (point,) = run.points
-    free = replace(point, evaluation=replace(point.evaluation, bottleneck="another", pays=False))
+    free = replace(point, evaluation=replace(point.evaluation, bottleneck="another", is_code=False))
     reference = fixed("gaussian", 1, GRID)
     assert of([*reference, run], "Z") != []
     assert of([*reference, replace(run, points=[free])], "Z") == []

@@ -20,8 +20,8 @@ from onmt.utils.misc import set_random_seed
 
 from onmt_lattice.errors import UserError
 from onmt_lattice.opennmt.checkpoint import OUR_KEY, random_state
-from onmt_lattice.opennmt.data.batch_worker import made_ahead
-from onmt_lattice.opennmt.data.stream import Follower, Text, training_batches
+from onmt_lattice.opennmt.data.batch_worker import prefetch
+from onmt_lattice.opennmt.data.stream import PositionTracker, Text, training_batches
 from onmt_lattice.opennmt.options import parsers as options
 from onmt_lattice.opennmt.options import parsing
 from onmt_lattice.opennmt.training import launch as training
@@ -76,7 +76,7 @@ def same(a: list[torch.Tensor], b: list[torch.Tensor]) -> bool:
 
 def checkpoints_of(stream: Any, count: int) -> Iterator[tuple[list[torch.Tensor], dict[str, Any]]]:
     """Yield ``count`` batches, each with the checkpoint that a run would write behind it."""
-    follower = Follower(stream)
+    follower = PositionTracker(stream)
     for taken, batch in enumerate(islice(follower, count), 1):
         seen = content(batch)
         position = pickle.loads(pickle.dumps(follower.position))
@@ -121,7 +121,7 @@ def test_batches_are_opennmt_s_and_the_same_from_any_position(
         checkpoint = runs[taken - 1][1]
         again = training_batches(*made, stride, offset, position_of(checkpoint, 0))
         set_random_seed(1000 + taken, False)
-        follower = Follower(resumed(again, checkpoint, 0))
+        follower = PositionTracker(resumed(again, checkpoint, 0))
         for number, batch in enumerate(islice(follower, 5), taken):
             assert same(content(batch), expected[number]), (taken, number)
             want, got = position_of(runs[number][1], 0), follower.position
@@ -187,7 +187,7 @@ def test_a_text_that_has_changed_is_read_from_its_first_line(
         text[:begin] + bytes([text[begin] ^ 1]) + text[begin + 1 :],
     ):
         path.write_bytes(changed)
-        again = Follower(training_batches(*made, position=position))
+        again = PositionTracker(training_batches(*made, position=position))
         indices = next(iter(again)).indices
         assert len(indices) == len(first[-1]) and again.position is not None
         assert all(p["lines"] == 0 for p in again.position["texts"].values())
@@ -206,7 +206,7 @@ def test_another_number_of_processes_goes_on_at_the_same_line(
     position = position_of(checkpoint, 0)
     made.opt.world_size = 2
     for offset in (0, 1):
-        follower = Follower(training_batches(*made, 2, offset, position))
+        follower = PositionTracker(training_batches(*made, 2, offset, position))
         next(iter(follower))
         assert follower.position is not None
         assert follower.position["texts"] == position["texts"]
@@ -244,18 +244,18 @@ def test_batches_go_to_other_processes_without_shared_memory(make: Make) -> None
 def test_another_process_makes_the_same_batches(make: Make) -> None:
     made = make(**SETTINGS["switched"])
     set_random_seed(7, False)
-    here = Follower(training_batches(*made))
+    here = PositionTracker(training_batches(*made))
     expected = [([*b.src, b.tgt, b.indices], here.position) for b in islice(here, 20)]
     set_random_seed(7, False)
-    batches = made_ahead(training_batches(*made))
-    there = Follower(batches)
+    batches = prefetch(training_batches(*made))
+    there = PositionTracker(batches)
     for batch, (seen, position) in zip(there, expected, strict=False):
         assert same(content(batch), seen)  # which draws random numbers between them
         assert repr(there.position) == repr(position)
     batches.close()
     assert not children()
     # From a position, another process makes them too.
-    again = made_ahead(training_batches(*made, 1, 0, expected[9][1]))
+    again = prefetch(training_batches(*made, 1, 0, expected[9][1]))
     for batch, (seen, _) in zip(again, expected[10:], strict=False):
         assert same(content(batch), seen)
     again.close()

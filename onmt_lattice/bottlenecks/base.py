@@ -83,7 +83,7 @@ class Bottleneck(nn.Module, ABC):
     Config: ClassVar[type[BottleneckConfig]] = BottleneckConfig
     always_maps: ClassVar[bool] = False
     encoder_gain: ClassVar[float] = 1.0  # that of A when training starts
-    pays: ClassVar[bool] = True  # whether rate + NLL is the length of a code for the sentence
+    is_code: ClassVar[bool] = True  # whether rate + NLL is the length of a code for the sentence
     alphabet: int | None = None  # number of values of each symbol, where finite
     symbols: int | None = None  # number of symbols of a sentence, where anything discrete is sent
 

@@ -20,7 +20,7 @@ class IdentityBottleneck(Bottleneck):
 
     name = "none"
     summary = "the identity, rate 0: the unquantized upper bound"
-    pays = False
+    is_code = False
 
     def __init__(self, input_dim: int, config: BottleneckConfig) -> None:
         super().__init__(input_dim, config)

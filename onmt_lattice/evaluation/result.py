@@ -147,7 +147,7 @@ class Evaluation:
         run: name of the run it belongs to: the path without its step.
         step: training steps done; ``rate_weight``: λ at that step.
         bottleneck: its name; ``settings``: its options; ``label``: what plots call it.
-        pays: whether rate + NLL is the length of a code for the text.
+        is_code: whether rate + NLL is the length of a code for the text.
         text: path of the text; ``sentences``, ``empty_lines``, ``words``, ``tokens``,
             ``unknown_tokens``: counts in it.
         seed: of the dither and noise.
@@ -167,7 +167,7 @@ class Evaluation:
     bottleneck: str
     settings: dict[str, Any]
     label: str
-    pays: bool
+    is_code: bool
     text: str
     sentences: int
     empty_lines: int

@@ -267,8 +267,8 @@ def _over(results: Results, curve: str, reading: str) -> dict[tuple[str, int], f
     found = {}
     for seed, marks in by_seed(results, curve, reading).items():
         for mark in marks:
-            pays = mark.point.evaluation.pays
-            least = rate_at(mark.nll, references.get(seed, [])) if pays else None
+            is_code = mark.point.evaluation.is_code
+            least = rate_at(mark.nll, references.get(seed, [])) if is_code else None
             over = None if least is None else mark.rate - least
             found[(mark.run.name, mark.point.step)] = over
     return found

@@ -56,7 +56,7 @@ def collapsed(mark: Mark) -> bool:
 def fronts(results: Results, curve: str, reading: str) -> dict[int, Curve]:
     """Return the :func:`front` of each seed of a curve that has a code and any point on it."""
     seeds = {
-        seed: front(mark for mark in marks if mark.point.evaluation.pays)
+        seed: front(mark for mark in marks if mark.point.evaluation.is_code)
         for seed, marks in by_seed(results, curve, reading).items()
     }
     return {seed: points for seed, points in seeds.items() if points}

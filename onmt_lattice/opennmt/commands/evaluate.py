@@ -120,7 +120,7 @@ def evaluate(
         bottleneck=loaded.opt.bottleneck,
         settings=bottleneck_settings(loaded.opt),
         label=bottleneck_label(loaded.opt),
-        pays=loaded.model.encoder.bottleneck.pays,
+        is_code=loaded.model.encoder.bottleneck.is_code,
         text=options.src,
         sentences=len(sentences),
         empty_lines=len(lines) - len(sentences),
@@ -180,8 +180,8 @@ def _codebooks(loaded: LoadedAutoencoder, scores: SentenceScores) -> Codebooks |
 def _entropy(
     source: KnownSource | None, loaded: LoadedAutoencoder, scores: SentenceScores
 ) -> Entropy | None:
-    """Return the check of rate + NLL ≥ H if the text's source is known and the model pays."""
-    if source is None or not loaded.model.encoder.bottleneck.pays:
+    """Return the check of rate + NLL ≥ H if the text's source is known and the model is a code."""
+    if source is None or not loaded.model.encoder.bottleneck.is_code:
         return None
     total = ((scores.nll_nats + scores.rate_nats) * BITS_PER_NAT).tolist()
     unknown = scores.unknown.tolist()

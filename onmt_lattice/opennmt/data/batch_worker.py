@@ -25,7 +25,7 @@ from onmt_lattice.opennmt.checkpoint import host_random_state, set_random_state
 AHEAD = 32  # batches: a bucket takes as long to make as some of them take to train on
 
 
-def made_ahead(stream: Iterable[Any], log_file: str = "") -> Iterator[Any]:
+def prefetch(stream: Iterable[Any], log_file: str = "") -> Iterator[Any]:
     """Yield the batches of ``stream``, which another process makes until the generator is closed.
 
     Its random numbers begin as those of this process are when it starts.

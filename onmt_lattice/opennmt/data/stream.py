@@ -258,7 +258,7 @@ class TrainingBatches(DynamicDatasetIter):
             yield batch
 
 
-class Follower:
+class PositionTracker:
     """Knows the position behind the batches that were taken from it.
 
     Attributes:

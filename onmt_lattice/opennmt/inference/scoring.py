@@ -16,7 +16,7 @@ from onmt_lattice.bottlenecks import Bottlenecked
 from onmt_lattice.noise import SentenceNoise
 from onmt_lattice.opennmt.checkpoint import LoadedAutoencoder
 from onmt_lattice.opennmt.data.sentences import Sentence
-from onmt_lattice.opennmt.model.devices import products
+from onmt_lattice.opennmt.model.devices import matmul_precision
 from onmt_lattice.opennmt.model.logits import Logits
 
 Result = TypeVar("Result")
@@ -99,7 +99,7 @@ class Scorer:
         order, results = _by_length(sentences), []
         with (
             torch.inference_mode(),
-            products("highest"),
+            matmul_precision("highest"),
             tqdm(total=len(sentences), unit="sent", desc="scoring", disable=not progress) as bar,
         ):
             for start in range(0, len(order), self.batch_size):

@@ -27,7 +27,7 @@ from onmt_lattice.opennmt.data.sentences import (
 )
 from onmt_lattice.opennmt.inference.greedy import greedy
 from onmt_lattice.opennmt.inference.scoring import Scorer
-from onmt_lattice.opennmt.model.devices import products
+from onmt_lattice.opennmt.model.devices import matmul_precision
 from onmt_lattice.opennmt.options.parsers import translate_parser
 from onmt_lattice.opennmt.options.parsing import parse
 from onmt_lattice.opennmt.options.ranges import TRANSLATION
@@ -72,7 +72,7 @@ def reconstruct(
         opt: options of ``onmt_lattice translate``.
     """
     search = _decode_greedily if _is_greedy(opt) else _search
-    with torch.inference_mode(), products("highest"):
+    with torch.inference_mode(), matmul_precision("highest"):
         lines = search(loaded, sentences, outputs, opt)
     n = opt.n_best
     return [

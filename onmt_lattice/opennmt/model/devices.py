@@ -16,7 +16,7 @@ def can_look(x: Tensor) -> bool:
 
 
 @contextmanager
-def products(precision: str) -> Iterator[None]:
+def matmul_precision(precision: str) -> Iterator[None]:
     """Multiply matrices of single precision as :func:`torch.set_float32_matmul_precision` says.
 
     So do RNNs on a GPU, to which cuDNN would give TF32 whatever that says.

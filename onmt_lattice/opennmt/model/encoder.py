@@ -13,7 +13,7 @@ from torch import Tensor
 from onmt_lattice.bottlenecks import Bottlenecked
 from onmt_lattice.noise import Noise, StreamNoise
 from onmt_lattice.opennmt.model import gru
-from onmt_lattice.opennmt.model.devices import products
+from onmt_lattice.opennmt.model.devices import matmul_precision
 from onmt_lattice.opennmt.options.configuration import make_bottleneck_from_opt, representation_dim
 
 State = Tensor | tuple[Tensor, ...]
@@ -74,7 +74,7 @@ class BottleneckEncoder(RNNEncoder):
     def bottlenecked(self, x: Tensor, noise: Noise, relaxed: bool) -> Bottlenecked:
         """Return what the quantized or ``relaxed`` channel makes of X, in single precision."""
         channel = self.bottleneck.relaxed if relaxed else self.bottleneck.quantized
-        with torch.autocast(x.device.type, enabled=False), products("highest"):
+        with torch.autocast(x.device.type, enabled=False), matmul_precision("highest"):
             return channel(x.float(), noise)
 
     def empty_memory(self, src: Tensor) -> Tensor:

@@ -33,7 +33,7 @@ from onmt_lattice.opennmt.options.ranges import RANGES
 from onmt_lattice.opennmt.training import plugin
 from onmt_lattice.opennmt.training.history import read_history
 from onmt_lattice.opennmt.training.interruption import PassedOn
-from onmt_lattice.opennmt.training.resumption import only_training, settle_start
+from onmt_lattice.opennmt.training.resumption import only_training, resolve_checkpoint
 from onmt_lattice.ranges import check_ranges
 
 
@@ -49,7 +49,7 @@ def train(argv: list[str]) -> None:
     init_logger(opt.log_file)
     check_texts(yaml.safe_load(opt.data))
     with only_training(opt.save_model):
-        plugin.go_on_from(settle_start(opt))
+        plugin.go_on_from(resolve_checkpoint(opt))
         if opt.world_size == 1:
             onmt.bin.train.train(opt)
         else:

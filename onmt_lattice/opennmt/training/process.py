@@ -33,8 +33,14 @@ from onmt_lattice.opennmt.checkpoint import (
     set_random_state,
 )
 from onmt_lattice.opennmt.checkpoint.patience import set_patience
-from onmt_lattice.opennmt.data.batch_worker import made_ahead
-from onmt_lattice.opennmt.data.stream import Follower, OnDevice, Position, behind, training_batches
+from onmt_lattice.opennmt.data.batch_worker import prefetch
+from onmt_lattice.opennmt.data.stream import (
+    OnDevice,
+    Position,
+    PositionTracker,
+    behind,
+    training_batches,
+)
 from onmt_lattice.opennmt.model.autoencoder import Autoencoder
 from onmt_lattice.opennmt.options.configuration import bottleneck_label, bottleneck_settings
 from onmt_lattice.opennmt.options.parsers import BF16, TF32
@@ -82,7 +88,7 @@ def run_process(
         position = position_of(checkpoint, rank)
         stream: Iterable[Any] = training_batches(opt, fields, transforms_cls, position=position)
         if makes_ahead(device):
-            stream = made_ahead(stream, opt.log_file)
+            stream = prefetch(stream, opt.log_file)
     else:
         stream = queued_batches(batch_queue, semaphore)
         trainer.stop = PatientRequest()
@@ -91,7 +97,7 @@ def run_process(
         *(fields, transforms_cls, opt), is_train=False, stride=opt.world_size, offset=rank
     )
     batches = resumed(stream, checkpoint, rank)
-    trainer.data = Follower(batches)
+    trainer.data = PositionTracker(batches)
     padding = trainer.train_loss.padding_idx
     with closing(batches), trainer.stop:
         trainer.train(

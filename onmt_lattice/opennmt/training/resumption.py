@@ -65,7 +65,7 @@ def newest_whole(save_model: str) -> tuple[Path, dict[str, Any]] | None:
     return None
 
 
-def settle_start(opt: Namespace) -> dict[str, Any] | None:
+def resolve_checkpoint(opt: Namespace) -> dict[str, Any] | None:
     """Set ``opt.train_from`` and ``opt.seed`` to what the run starts with; return its checkpoint.
 
     Raises:

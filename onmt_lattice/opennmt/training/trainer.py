@@ -19,9 +19,9 @@ from onmt_lattice.evaluation.codebook import CodebookUsage
 from onmt_lattice.noise import SentenceNoise
 from onmt_lattice.opennmt.checkpoint import host_random_state, random_state, set_random_state
 from onmt_lattice.opennmt.checkpoint.patience import fresh_scores, patience_of
-from onmt_lattice.opennmt.data.stream import Follower
+from onmt_lattice.opennmt.data.stream import PositionTracker
 from onmt_lattice.opennmt.model.autoencoder import Autoencoder
-from onmt_lattice.opennmt.model.devices import gathered, greatest, products
+from onmt_lattice.opennmt.model.devices import gathered, greatest, matmul_precision
 from onmt_lattice.opennmt.model.statistics import RateStatistics
 from onmt_lattice.opennmt.training.interruption import StopNow, StopRequest
 
@@ -33,7 +33,7 @@ class RateTrainer(Trainer):
         batches_taken: how many batches the run has taken from its data.
         data: where they come from, which knows the position there.
         noise_seed: seed of the dither and noise of validation.
-        precision: of the products of matrices in a step; see :func:`~.devices.products`.
+        precision: of the products of matrices in a step; see :func:`~.devices.matmul_precision`.
         unreported: statistics of the steps since the last report.
         carried: sums of the statistics that a resumed run had not reported yet, if there are any.
         best: the least total of NLL and rate of a validation so far, bits per token.
@@ -48,7 +48,7 @@ class RateTrainer(Trainer):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.batches_taken = 0
-        self.data = Follower([])
+        self.data = PositionTracker([])
         if self.earlystopper is not None:
             fresh_scores(self.earlystopper)
         self.noise_seed = 0
@@ -92,7 +92,7 @@ class RateTrainer(Trainer):
         if self.carried is not None:
             report_stats.carry_on(self.carried)
             self.carried = None
-        with products(self.precision):
+        with matmul_precision(self.precision):
             super()._gradient_accumulation(true_batches, normalization, total_stats, report_stats)
 
     def resume_average(self, raw: dict[str, Tensor] | None) -> None:
@@ -196,7 +196,7 @@ class RateTrainer(Trainer):
         quantized, relaxed = RateStatistics(), RateStatistics()
         batch = None
         usage = CodebookUsage()
-        with self._evaluated(moving_average), torch.no_grad(), products("highest"):
+        with self._evaluated(moving_average), torch.no_grad(), matmul_precision("highest"):
             for batch in valid_iter:
                 with torch.autocast("cuda", enabled=self.optim.amp):
                     x = self.model.encoder.represent(*batch.src)
