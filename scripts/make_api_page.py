@@ -17,7 +17,7 @@ HEAD = """\
 
 The public names of `onmt_lattice.lattices`, `onmt_lattice.codes`, `onmt_lattice.bottlenecks` and
 `onmt_lattice.bitstream`, each of which imports only from those before it. Written from the
-docstrings by `scripts/make_api_page.py`; the [README](../README.md#as-a-library) has an example.
+docstrings by `scripts/make_api_page.py`; [library.md](library.md) has an example.
 """
 
 

@@ -75,9 +75,9 @@ def test_help_and_version(scripts: Path, tmp_path: Path) -> None:
     assert "onmt_lattice demo" in done(scripts / "onmt_lattice", "demo", "--help", cwd=tmp_path)
 
 
-def test_the_readmes_library_example(scripts: Path, tmp_path: Path) -> None:
-    readme = (ROOT / "README.md").read_text(encoding="utf-8")
-    examples = re.findall(r"^```python\n(.*?)^```", readme, flags=re.M | re.S)
+def test_the_library_example(scripts: Path, tmp_path: Path) -> None:
+    page = (ROOT / "docs/library.md").read_text(encoding="utf-8")
+    examples = re.findall(r"^```python\n(.*?)^```", page, flags=re.M | re.S)
     (example,) = [text for text in examples if "make_lattice" in text]
     done(scripts / "python", "-c", example, cwd=tmp_path)
 

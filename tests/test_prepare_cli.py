@@ -83,7 +83,7 @@ def test_ctrl_c_says_how_to_resume(tmp_path: Path) -> None:
         running.send_signal(signal.SIGINT)
         _, err = running.communicate()
     assert running.returncode == 130
-    assert err.splitlines()[-1] == "onmt_lattice prepare: interrupted; run again to go on"
+    assert err.splitlines()[-1] == "onmt_lattice prepare: interrupted; run again to resume"
 
 
 def test_a_mistake_is_one_line_and_status_2(

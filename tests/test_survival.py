@@ -162,7 +162,7 @@ def test_a_run_does_not_start_where_there_are_checkpoints(
     train(config)
     said = mistake("train", "-config", config)
     assert f"holds checkpoints beyond step 0 already, up to {tmp_path}/m_step_2.safetensors" in said
-    assert "-resume auto goes on from it" in said
+    assert "-resume auto resumes from it" in said
     train(config, "-resume", "auto", "-train_steps", 4)
     words = ("-train_from", tmp_path / "m_step_2.safetensors", "-train_steps", 6)
     assert "beyond step 2" in mistake("train", "-config", config, *words)
@@ -316,7 +316,7 @@ def test_steps_without_a_finite_gradient_are_left_out_and_too_many_stop(
     monkeypatch.setattr(NormOptimizer, "_norm", measured)
     train(config)
     log = (tmp_path / "log").read_text()
-    assert "Step 4: the gradient is not finite, and the step is left out (2 so far)" in log
+    assert "Step 4: the gradient is not finite, and the step is skipped (2 so far)" in log
     assert load(tmp_path / "m_step_30.safetensors")["optim"]["training_step"] == 31
     broken |= set(range(15, 100))
     said = mistake("train", "-config", config, "-save_model", tmp_path / "n", "-train_steps", 60)

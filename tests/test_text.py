@@ -160,7 +160,7 @@ def test_lines_that_are_too_long(
         logged = ["-log_file", log] if short else []
         assert main([str(word) for word in [*words, *short, *logged]]) == 0
         if short:
-            assert f"{text}: 1 lines are left out, the first is line 801" in log.read_text()
+            assert f"{text}: 1 lines are skipped, the first is line 801" in log.read_text()
             log.unlink()
         for made in tmp_path.glob("out*"):
             made.unlink()

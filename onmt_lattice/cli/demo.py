@@ -17,7 +17,7 @@ def parser() -> Parser:
         description="On the embedded corpus, whose entropy is known: train small Gaussian models, "
         "put one lattice after another in place of their noise, train straight-through quantizers "
         "beside them, evaluate all (NLL and rate in bits per word), and draw rate against NLL. "
-        "Takes some minutes on 2 cores; can be interrupted, and goes on when run again.",
+        "Takes some minutes on 2 cores; can be interrupted, and resumes when run again.",
         epilog="example: onmt_lattice demo -jobs 2",
     )
     p.option("output", type=Path, default=Path("runs/demo"), help="folder (default: runs/demo)")

@@ -175,7 +175,7 @@ def main(argv: list[str] | None = None) -> int:
         print(f"onmt_lattice {name}: {interruption}", file=sys.stderr)
         return interruption.status
     except KeyboardInterrupt:
-        again = "; run again to go on" if name in RESUMED else ""
+        again = "; run again to resume" if name in RESUMED else ""
         print(f"onmt_lattice {name}: interrupted{again}", file=sys.stderr)
         return 130
     return status or 0

@@ -25,7 +25,7 @@ def parser() -> Parser:
         prog="onmt_lattice sweep",
         description="Train and evaluate the grid of models that a YAML file describes, and draw "
         "Figure 3 of the paper, rate against NLL in bits per word, with table and report. Can be "
-        "interrupted, and goes on when run again. Leaves in -output: results.json, figure3.png, "
+        "interrupted, and resumes when run again. Leaves in -output: results.json, figure3.png, "
         ".svg and .pdf, table.txt, report.html, manifest.json (the state of every run) and a "
         "folder for each run.",
         epilog="example: onmt_lattice sweep -config configs/captions/sweep.yaml -text multi30k "
@@ -64,7 +64,7 @@ def parser() -> Parser:
     p.option(
         "cluster",
         choices=["slurm"],
-        help="make each run a job of Slurm, through submitit; jobs go on when the sweep is "
+        help="make each run a job of Slurm, through submitit; jobs continue when the sweep is "
         "stopped, and are found when it is run again",
     )
     p.option(

@@ -161,7 +161,7 @@ def comparison_table(results: Results) -> Table:
         f"over: the rate of a curve less that of {reference} at the same NLL, of the same seed and "
         f"reading; what is positive costs more than {reference}. Between neighbouring points of a "
         "curve the logarithm of the rate is interpolated, beyond them nothing; points that "
-        "another of the same curve and seed beats in both NLL and rate are left out. Mean over "
+        "another of the same curve and seed beats in both NLL and rate are skipped. Mean over "
         "seeds with, in brackets, the lowest and the highest: a range, no confidence interval; "
         "without brackets, one seed alone reaches that NLL.",
     ]

@@ -38,8 +38,8 @@ def paired_table(results: Results) -> Table:
         "the chord. gap closed: what is saved of the cost of Z in the same model, both at equal "
         "NLL; its interval takes the two costs as independent, which makes it too wide.",
         "Mean over seeds; ± half of the 95 % interval of the paired difference, over sentences: as "
-        "if all seeds had the same luck with them. It leaves out how seeds differ, and errors of "
-        "slopes and of theory's price. In brackets the lowest and the highest seed.",
+        "if all seeds had the same luck with them. It does not cover how seeds differ, nor errors "
+        "of slopes and of theory's price. In brackets the lowest and the highest seed.",
         "tuned: training went on with the lattice's noise, and equally long for the Gaussian; two "
         "trainings differ by more than what sentences tell.",
     )

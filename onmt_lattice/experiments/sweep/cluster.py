@@ -169,7 +169,7 @@ class ClusterWorkers:
         except (FailedSubmissionError, UncompletedJobError) as error:
             raise UserError(
                 f"run {run.name}: the cluster did not take the job: {error}; see -cluster_options; "
-                f"jobs submitted before go on, and the sweep finds them when it is run again"
+                f"jobs submitted before continue, and the sweep finds them when it is run again"
             ) from error
         self.queue.add(job.job_id)
         return SlurmJob(run, job, self.queue)

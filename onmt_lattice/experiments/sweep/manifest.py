@@ -50,7 +50,7 @@ class Manifest:
         except (ValueError, KeyError, TypeError) as error:
             raise UserError(
                 f"{self.path}: damaged or of another version ({error}); remove it, and the sweep "
-                f"goes on from the checkpoints"
+                f"resumes from the checkpoints"
             ) from error
 
     def __getitem__(self, run: Run) -> Record:

@@ -117,7 +117,7 @@ def put_aside(runs: Iterable[Run]) -> Iterator[str]:
                     later = {s: p for s, p in each.checkpoints().items() if s >= step}
                     for p in later.values():
                         p.replace(f"{p}{ASIDE}")
-                    yield f"run {each.name}: {damage}; goes on from the checkpoint before"
+                    yield f"run {each.name}: {damage}; resumes from the checkpoint before"
                     break
 
 

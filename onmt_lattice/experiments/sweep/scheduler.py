@@ -110,4 +110,4 @@ def _record_end(run: Run, status: int, manifest: Manifest, progress: Progress) -
         return
     why = f"exit status {status}" if status else f"ended before step {run.steps}"
     manifest.record(run, FAILED, f"{why}; the end of {run.log}:\n{run.log_end()}")
-    progress.say(f"run {run.name} failed ({why}); see {run.log}; the others go on")
+    progress.say(f"run {run.name} failed ({why}); see {run.log}; the others continue")

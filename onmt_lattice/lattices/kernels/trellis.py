@@ -51,7 +51,8 @@ def _decode(
         _pair_costs(x, t, ways, pairs)
         _relax(metrics[t], metrics[t + 1], labels, ways, pairs)
     for lane in range(LANES):
-        end, least = np.int64(0), np.inf  # a literal 0 would be a type of its own to compile for
+        end: Any = np.int64(0)  # a literal 0 would be a type of its own to compile for
+        least = np.inf
         for s in range(states):
             if ends[s] and metrics[sections, s, lane] < least:
                 end, least = s, metrics[sections, s, lane]

@@ -166,7 +166,7 @@ def check_texts(corpora: Mapping[str, Mapping[str, Any]]) -> None:
             )
         if longer:
             logger.warning(
-                "%s %s: %d lines are left out, the first is line %d: they have more than %d "
+                "%s %s: %d lines are skipped, the first is line %d: they have more than %d "
                 "characters, which is no sentence",
                 *(option, path, len(longer), longer[0], LONGEST_LINE),
             )

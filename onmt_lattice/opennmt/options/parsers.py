@@ -144,14 +144,14 @@ def train_parser() -> StrictParser:
         default="",
         metavar="FILE",
         help="write every report and validation to this file too, a JSON object a line; a resumed "
-        "run goes on in it",
+        "run continues in it",
     )
     parser.add_argument_group("Resumption").add(
         "-resume",
         "--resume",
         default=NEVER,
         choices=[NEVER, AUTO],
-        help="auto: go on from the newest whole checkpoint under -save_model, if there is one; "
+        help="auto: resume from the newest whole checkpoint under -save_model, if there is one; "
         "without it, a run does not start where there are checkpoints",
     )
     parser.set_defaults(**TRAIN_DEFAULTS)

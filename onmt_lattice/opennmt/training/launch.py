@@ -74,7 +74,7 @@ def _train_in_several(opt: Namespace) -> None:
     if stop.number is not None:
         said = f"stopped by {signal.Signals(stop.number).name}"
         if written := list(checkpoints(opt.save_model).values()):
-            said += f"; {written[-1]} is the last checkpoint, and -resume auto goes on from it"
+            said += f"; {written[-1]} is the last checkpoint, and -resume auto resumes from it"
         raise Interrupted(stop.number, said)
 
 

@@ -236,7 +236,7 @@ def check_same_bottleneck(opt: Namespace, before: Namespace) -> None:
     if now != then:
         raise UserError(
             f"-train_from {opt.train_from}: its bottleneck is {_difference(then, now)}, not "
-            f"{_difference(now, then)}; a run goes on with the bottleneck that it began with"
+            f"{_difference(now, then)}; a run resumes with the bottleneck that it began with"
         )
 
 
@@ -275,7 +275,7 @@ def log_resumed_objective(opt: Namespace, before: Namespace) -> None:
     for name in ("rate_weight", "rate_weight_schedule", "rate_weight_midpoint", "model_dtype"):
         now, then = getattr(opt, name), getattr(before, name)
         if now != then:
-            logger.warning("-%s: the checkpoint had %s; going on with %s", name, then, now)
+            logger.warning("-%s: the checkpoint had %s; continuing with %s", name, then, now)
 
 
 def queued_batches(batch_queue: Any, semaphore: Any) -> Iterator[Any]:

@@ -129,7 +129,7 @@ class NormOptimizer(Optimizer):
         self.skipped += 1
         self._in_row += 1
         logger.warning(
-            "Step %d: the gradient is not finite, and the step is left out (%d so far)",
+            "Step %d: the gradient is not finite, and the step is skipped (%d so far)",
             *(step, self.skipped),
         )
         if self._in_row == MOST_SKIPPED:

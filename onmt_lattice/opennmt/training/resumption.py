@@ -120,7 +120,7 @@ def _refuse_to_overwrite(save_model: str, begin: int) -> None:
     if later:
         raise UserError(
             f"-save_model {save_model}: holds checkpoints beyond step {begin} already, up to "
-            f"{later[-1]}; -resume auto goes on from it, another -save_model begins beside it, and "
+            f"{later[-1]}; -resume auto resumes from it, another -save_model begins beside it, and "
             f"removing them makes room"
         )
 

@@ -161,7 +161,7 @@ class RateTrainer(Trainer):
         said = f"stopped at step {step} by {signal.Signals(number).name}"
         if step > self.begun and self.model_saver is not None:
             self.model_saver.save(step, moving_average=self.moving_average)
-            said += f"; {self.model_saver.last_path} is written, and -resume auto goes on from it"
+            said += f"; {self.model_saver.last_path} is written, and -resume auto resumes from it"
         raise Interrupted(number, said)
 
     def _update_average(self, step: int) -> None:
