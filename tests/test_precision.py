@@ -81,4 +81,4 @@ def test_models_trained_in_bfloat16_are_evaluated_as_any_others(
     assert not load_autoencoder(tmp_path / "m_step_2.safetensors").model.bf16
     log = tmp_path / "log"
     train(config, "-train_steps", 3, "-resume", "auto", "-log_file", log)
-    assert "-model_dtype: the checkpoint had bf16; going on with fp32" in log.read_text()
+    assert "-model_dtype: the checkpoint had bf16; continuing with fp32" in log.read_text()

@@ -137,8 +137,8 @@ def test_another_objective_is_warned_about(corpus: Corpus, tmp_path: Path) -> No
     changes = ("-rate_weight", 2.0, "-rate_weight_schedule", "constant")
     train(config, *resumed, *changes, "-report_every", 1)
     said = log_of(log)
-    assert "WARNING] -rate_weight: the checkpoint had 1.0; going on with 2.0" in said
-    assert "-rate_weight_schedule: the checkpoint had logistic; going on with constant" in said
+    assert "WARNING] -rate_weight: the checkpoint had 1.0; continuing with 2.0" in said
+    assert "-rate_weight_schedule: the checkpoint had logistic; continuing with constant" in said
     assert said.count("lambda: 2.0000") >= 2
 
 
