@@ -108,6 +108,7 @@ def test_a_codec_that_was_saved_reads_and_writes_the_same(
     assert again.compress(x, seed=3) == data != codec.compress(x, seed=4)
     np.testing.assert_array_equal(again.decompress(data), codec.decompress(data))
     assert again.to_bytes() == codec.to_bytes()
+    assert codec.costs(x, 3, codec.compress(x, 3, embed=True)) == codec.costs(x, 3)
 
 
 def test_damaged_files_and_codecs_are_refused(codec: VectorCodec) -> None:

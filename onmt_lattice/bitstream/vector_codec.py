@@ -28,6 +28,7 @@ from onmt_lattice.bitstream.dither import DitherKey
 from onmt_lattice.bitstream.errors import AlteredBitstream, NotABitstream, WrongModel
 from onmt_lattice.bitstream.file import FileWriter, Header, Mode, Section, TextFile
 from onmt_lattice.bitstream.lattice_codec import LatticeCodec
+from onmt_lattice.bitstream.varint import pack_number
 from onmt_lattice.bottlenecks.channel import LatticeChannel
 from onmt_lattice.bottlenecks.gaussian_to_lattice import quantize_gaussian
 from onmt_lattice.bottlenecks.lattice import AUTO, code_on
@@ -187,7 +188,7 @@ class VectorCodec:
         writer = FileWriter(header)
         blocks = tqdm(_parts(rows), "packing", header.blocks, disable=not progress)
         for number, part in enumerate(blocks):
-            key = self._key(seed, header.span(number))
+            key = DitherKey(seed, tuple(header.span(number)))
             sections = {Section.POINTS: self._codec.write(self._points(part, key), key)}
             if embed and number == 0:
                 sections[Section.CODEC] = self.to_bytes()
@@ -214,17 +215,23 @@ class VectorCodec:
                 f"a file of codec {file.header.fingerprint.hex()}, this is {self.fingerprint.hex()}"
             )
         for number in range(file.header.blocks):
-            key = self._key(file.header.seed, file.header.span(number))
+            key = DitherKey(file.header.seed, tuple(file.header.span(number)))
             payload = file.block(number).get(Section.POINTS)
             if payload is None:
                 raise AlteredBitstream(f"block {number + 1} has no points: expected some")
             yield self._vectors(self._codec.read(payload, key), key)
 
-    def costs(self, x: npt.ArrayLike, seed: int = 0) -> VectorCosts:
-        """Return what ``x`` ``(N, d)`` costs, and how far it comes back from itself."""
+    def costs(self, x: npt.ArrayLike, seed: int = 0, data: bytes | None = None) -> VectorCosts:
+        """Return what ``x`` ``(N, d)`` costs, and how far it comes back from itself.
+
+        Args:
+            x: the vectors.
+            seed: of the dither.
+            data: what :meth:`compress` made of them with that seed, if it did already.
+        """
         rows, nats, square = _checked(x, self.width), 0.0, 0.0
         for begin, part in zip(range(0, len(rows), AT_ONCE), _parts(rows), strict=True):
-            key = self._key(seed, range(begin, begin + len(part)))
+            key = DitherKey(seed, tuple(range(begin, begin + len(part))))
             points = self._points(part, key)
             sent = points - self._codec.dither(key)
             nats += float(self._channel.rate_nats(sent, StreamNoise()).sum())
@@ -234,13 +241,10 @@ class VectorCodec:
             rows=len(rows),
             width=self.width,
             expected_bits=nats / math.log(2) / len(rows),
-            coded_bits=8 * len(self.compress(rows, seed)) / len(rows),
+            coded_bits=8 * _size(self.compress(rows, seed) if data is None else data) / len(rows),
             mse=mse,
             gaussian_bits=rate_distortion_bits(self._variances, mse),
         )
-
-    def _key(self, seed: int, span: range) -> DitherKey:
-        return DitherKey(seed, tuple(span))
 
     def _points(self, rows: Floats, key: DitherKey) -> Tensor:
         sent = torch.from_numpy((rows - self._mean) @ self._encode)
@@ -311,6 +315,12 @@ def vector_file(data: bytes) -> TextFile:
     if file.header.mode != Mode.VECTORS:
         raise NotABitstream("a file of text: expected one of vectors; 'decompress' reads it")
     return file
+
+
+def _size(data: bytes) -> int:
+    """Return the bytes of a file of vectors, without those of a codec in it."""
+    held = vector_file(data).block(0).get(Section.CODEC)
+    return len(data) - (0 if held is None else 1 + len(pack_number(len(held))) + len(held))
 
 
 def embedded_codec(data: bytes) -> VectorCodec | None:

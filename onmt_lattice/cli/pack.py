@@ -87,5 +87,5 @@ def run(argv: list[str]) -> None:
         codec.save(args.codec)
     with output_stream(args.output) as stream:
         stream.write(data)
-    costs = codec.costs(rows, args.seed)
+    costs = codec.costs(rows, args.seed, data)
     print(f"{costs.describe()}\n{len(data)} bytes, to {args.output}", file=sys.stderr)
