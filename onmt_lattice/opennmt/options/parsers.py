@@ -121,20 +121,11 @@ def train_parser() -> StrictParser:
     """Return the parser of ``onmt_lattice train``."""
     parser = StrictParser(
         prog="onmt_lattice train",
+        usage="%(prog)s -config FILE [-option VALUE ...]",
         description="Train a sentence autoencoder through a bottleneck. NLL, rate and their total "
         "are reported in bits per target token, end of sentence included.",
         epilog="example: onmt_lattice train -config my.yaml -bottleneck gaussian "
         "-save_model runs/gaussian/model",
-    )
-    onmt.opts.train_opts(parser)
-    encoder_type = next(a for a in parser._actions if a.dest == "encoder_type")
-    encoder_type.choices = [*encoder_type.choices, ENCODER_TYPE]
-    model_dtype = next(a for a in parser._actions if a.dest == "model_dtype")
-    model_dtype.choices = [*model_dtype.choices, TF32, BF16]
-    model_dtype.help = (
-        "how training multiplies matrices: in single precision (fp32), on GPUs in TF32 (tf32), in "
-        "bfloat16 (bf16) or in half precision (fp16, on GPUs); the bottleneck, the weights, the "
-        "rate and evaluation are in single precision or more"
     )
     add_bottleneck_options(parser)
     add_objective_options(parser)
@@ -153,6 +144,16 @@ def train_parser() -> StrictParser:
         choices=[NEVER, AUTO],
         help="auto: resume from the newest whole checkpoint under -save_model, if there is one; "
         "without it, a run does not start where there are checkpoints",
+    )
+    onmt.opts.train_opts(parser)  # after ours, as --help lists them in this order
+    encoder_type = next(a for a in parser._actions if a.dest == "encoder_type")
+    encoder_type.choices = [*encoder_type.choices, ENCODER_TYPE]
+    model_dtype = next(a for a in parser._actions if a.dest == "model_dtype")
+    model_dtype.choices = [*model_dtype.choices, TF32, BF16]
+    model_dtype.help = (
+        "how training multiplies matrices: in single precision (fp32), on GPUs in TF32 (tf32), in "
+        "bfloat16 (bf16) or in half precision (fp16, on GPUs); the bottleneck, the weights, the "
+        "rate and evaluation are in single precision or more"
     )
     parser.set_defaults(**TRAIN_DEFAULTS)
     return parser
