@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import warnings
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -17,14 +18,17 @@ def load(path: str | os.PathLike[str], batch_size: int = 64, gpu: int = -1) -> T
     """Return the model of the checkpoint at ``path``, to encode, decode, compress and score with.
 
     Args:
-        path: a file that ``onmt_lattice train`` or ``quantize`` has written.
+        path: a file that ``onmt_lattice train`` or ``quantize`` has written, a folder that
+            ``export`` has, or ``hf://user/name``, such a folder on the Hugging Face hub.
         batch_size: sentences that go through the network at a time.
         gpu: CUDA device, or −1 for the CPU.
 
     Raises:
-        UserError: if it is no such file.
+        UserError: if there is no such model.
     """
-    from onmt_lattice.opennmt.inference.trained_model import TrainedModel
+    with warnings.catch_warnings():  # torch's, of what OpenNMT-py uses
+        warnings.simplefilter("ignore")
+        from onmt_lattice.opennmt.inference.trained_model import TrainedModel
 
     return TrainedModel(path, batch_size, gpu)
 

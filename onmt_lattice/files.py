@@ -24,6 +24,8 @@ except ImportError:  # not on Windows, where parts of killed processes stay
 
 STANDARD = "-"  # standard input or output
 CHECKPOINT = ".safetensors"  # the suffix of checkpoints
+EXPORTED = f"model{CHECKPOINT}"  # the checkpoint in a folder of export
+HUB = "hf://"  # before user/name of a model on a hub
 _BLOCK = 1 << 20  # bytes
 
 
@@ -186,6 +188,39 @@ def checkpoints(base: str | os.PathLike[str]) -> dict[int, Path]:
     name = re.compile(rf"{re.escape(target.name)}_step_(\d+){re.escape(CHECKPOINT)}")
     matches = ((name.fullmatch(path.name), path) for path in target.parent.glob(f"*{CHECKPOINT}"))
     return dict(sorted((int(match[1]), path) for match, path in matches if match))
+
+
+def model_file(path: str | os.PathLike[str]) -> str:
+    """Return the checkpoint that ``path`` names, which may be a folder that ``export`` has written.
+
+    That of ``hf://user/name``, or of ``hf://user/name@revision``, is downloaded once.
+
+    Raises:
+        UserError: if there is none.
+    """
+    name = os.fspath(path)
+    if name.startswith(HUB):
+        return _downloaded(name)
+    if os.path.isdir(name):
+        name = os.path.join(name, EXPORTED)
+    if not os.path.isfile(name):
+        raise UserError(f"checkpoint {name}: no such file")
+    return name
+
+
+def _downloaded(name: str) -> str:
+    try:
+        from huggingface_hub import hf_hub_download
+    except ImportError as error:
+        raise UserError(f"{name}: needs a package: pip install huggingface_hub") from error
+    repository, _, revision = name.removeprefix(HUB).partition("@")
+    try:
+        return hf_hub_download(repository, EXPORTED, revision=revision or None)
+    except (OSError, ValueError) as error:
+        raise UserError(
+            f"{name}: no {EXPORTED} of it on the hub or in the cache; expected {HUB}user/name, of "
+            f"a folder that 'onmt_lattice export' has written ({error})"
+        ) from error
 
 
 def write_text(path: str | os.PathLike[str], text: str) -> None:

@@ -70,7 +70,7 @@ def test_the_commands_on_ones_own_text(
     (tmp_path / "my.yaml").write_text(config, encoding="utf-8")
     ours = [line for line in pages if line.startswith("onmt_lattice ")]
     names = [line.split()[1] for line in ours]
-    expected = ["build_vocab", "train", "quantize", "evaluate", "translate", "plot"]
+    expected = ["build_vocab", "train", "quantize", "evaluate", "translate", "plot", "export"]
     assert names == [*expected, "encode", "decode", "compress", "inspect", "decompress"]
     (interpolation,) = blocks("docs/compress.md", "python")
     _, program = blocks("docs/library.md", "python")

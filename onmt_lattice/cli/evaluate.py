@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from onmt_lattice.cli.arguments import Parser, check_numbers
 from onmt_lattice.errors import UserError
 from onmt_lattice.experiments.corpus import english_grammar, ideal_bits
-from onmt_lattice.files import STANDARD, check_folder, check_output
+from onmt_lattice.files import STANDARD, check_folder, check_output, model_file
 from onmt_lattice.text import FORM
 
 if TYPE_CHECKING:
@@ -81,8 +81,7 @@ def run(argv: list[str]) -> None:
             _check(path, f"-{name}", models)
             _check_names(models, f"-{name}")
     for model in models:
-        if not os.path.isfile(model):
-            raise UserError(f"checkpoint {model}: no such file")
+        model_file(model)
 
     import torch
 

@@ -28,6 +28,7 @@ COMMANDS = {
     "pack": "compress vectors of any origin",
     "unpack": "write the vectors of such a file to an array",
     "quantize": "put a lattice in place of a trained model's Gaussian noise",
+    "export": "write a folder to share a model with, its model card in it",
     "lattices": "list the lattices, and what each costs",
     "evaluate": "measure rate and NLL of a checkpoint on a text",
     "sweep": "train and evaluate a grid of models: Figure 3 with table and report",

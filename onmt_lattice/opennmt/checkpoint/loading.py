@@ -21,6 +21,7 @@ from torch import Tensor
 from onmt_lattice import __version__
 from onmt_lattice.errors import UserError
 from onmt_lattice.evaluation.result import Quantized
+from onmt_lattice.files import model_file
 from onmt_lattice.opennmt.checkpoint.checks import check_options, check_ours, check_vocabulary
 from onmt_lattice.opennmt.checkpoint.contents import (
     FORMAT,
@@ -38,11 +39,13 @@ from onmt_lattice.opennmt.model.autoencoder import Autoencoder
 def load_checkpoint(path: str | os.PathLike[str]) -> dict[str, Any]:
     """Return the checkpoint at ``path``, on the CPU, with everything in it that a model needs.
 
+    Args:
+        path: what :func:`~onmt_lattice.files.model_file` takes.
+
     Raises:
         UserError: if the file is missing, is damaged, or was not written by this package.
     """
-    if not os.path.isfile(path):
-        raise UserError(f"checkpoint {path}: no such file")
+    path = model_file(path)
     logger.info("Loading checkpoint from %s", path)
     tensors, values = read_file(path)
     with checkpoint_errors(path):

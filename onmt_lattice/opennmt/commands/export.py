@@ -1,0 +1,143 @@
+"""A folder to share a model with: the model, its card, and the card's numbers."""
+
+from __future__ import annotations
+
+import dataclasses
+from argparse import Namespace
+from pathlib import Path
+from typing import Any
+
+import yaml
+from jinja2 import StrictUndefined, Template
+
+from onmt_lattice import __version__
+from onmt_lattice.bottlenecks import bottleneck_class
+from onmt_lattice.errors import UserError
+from onmt_lattice.evaluation.result import Evaluation
+from onmt_lattice.files import EXPORTED, write_json, write_text
+from onmt_lattice.opennmt.checkpoint import (
+    OUR_KEY,
+    LoadedAutoencoder,
+    build_autoencoder,
+    load_checkpoint,
+    write_checkpoint,
+)
+from onmt_lattice.opennmt.data.sentences import transform_names
+from onmt_lattice.opennmt.options.configuration import bottleneck_settings
+from onmt_lattice.opennmt.training import plugin
+
+SHOWN = """rnn_type enc_layers dec_layers enc_rnn_size dec_rnn_size src_word_vec_size dropout
+rate_weight rate_weight_schedule optim learning_rate batch_size batch_type train_steps
+average_decay seed""".split()
+CARD = Path(__file__).with_name("model_card.md")
+
+
+def export(model: str, evaluation: str, output: str) -> int:
+    """Write the folder ``output`` of a checkpoint and its evaluation; return the model's bytes.
+
+    The model is written last: there is none in a folder that is not whole.
+
+    Raises:
+        UserError: if one of them cannot be read, or they do not belong together.
+    """
+    plugin.install()
+    measured = Evaluation.read(evaluation)
+    checkpoint = load_checkpoint(model)
+    loaded = build_autoencoder(model, checkpoint)
+    _check_of_model(measured, evaluation, loaded, model)
+    name = Path(output).resolve().name
+    options = _options(loaded.opt)
+    write_text(Path(output, "README.md"), _card(name, loaded, checkpoint, measured, options))
+    costs = {cost: dataclasses.asdict(bits) for cost, bits in _costs(measured).items()}
+    config = {
+        "model_type": "onmt_lattice",
+        "onmt_lattice": __version__,
+        "step": loaded.step,
+        "options": options,
+        "bits": {"text": Path(measured.text).name, "seed": measured.seed, **costs},
+    }
+    write_json(Path(output, "config.json"), config)
+    write_checkpoint(path := Path(output, EXPORTED), without_training(checkpoint))
+    return path.stat().st_size
+
+
+def without_training(checkpoint: dict[str, Any]) -> dict[str, Any]:
+    """Return ``checkpoint`` without what only a resumed training reads, as far as it may lack it.
+
+    It has no optimizer's state, no parameters beside their average and no place in the data, and
+    one process, whose random state stays.
+    """
+    optim, ours = checkpoint["optim"], checkpoint[OUR_KEY]
+    kept = {name: value for name, value in ours.items() if name != "raw"}
+    process = {"random_state": ours["processes"][0]["random_state"]}
+    return {
+        **checkpoint,
+        "optim": {**optim, "optimizer": {**optim["optimizer"], "state": {}}},
+        OUR_KEY: {**kept, "processes": [process]},
+    }
+
+
+def _check_of_model(measured: Evaluation, path: str, loaded: LoadedAutoencoder, model: str) -> None:
+    quantized = loaded.quantized
+    of = loaded.step, loaded.opt.bottleneck, bottleneck_settings(loaded.opt), quantized
+    if of != (measured.step, measured.bottleneck, measured.settings, measured.quantized):
+        raise UserError(
+            f"-evaluation {path}: of {measured.model}, {measured.label} at step {measured.step}; "
+            f"expected what 'onmt_lattice evaluate -model {model} -output FILE' writes"
+        )
+
+
+def _options(opt: Namespace) -> dict[str, Any]:
+    shown = {name: getattr(opt, name) for name in SHOWN}
+    return {"bottleneck": opt.bottleneck, **bottleneck_settings(opt), **shown}
+
+
+def _costs(measured: Evaluation) -> dict[str, Any]:
+    return {"NLL": measured.nll, "rate": measured.rate, "total": measured.total}
+
+
+def _card(
+    name: str,
+    loaded: LoadedAutoencoder,
+    checkpoint: dict[str, Any],
+    e: Evaluation,
+    options: dict[str, Any],
+) -> str:
+    """Return the model card: YAML that hubs read, then Markdown."""
+    text = Path(e.text).name
+    metrics = [
+        {"type": cost.lower(), "name": f"{cost}, bits per word", "value": round(bits.word, 4)}
+        for cost, bits in _costs(e).items()
+    ]
+    result = {
+        "task": {"type": "text-autoencoding"},
+        "dataset": {"type": text, "name": text},
+        "metrics": metrics,
+    }
+    head = {
+        "library_name": "onmt_lattice",
+        "tags": ["opennmt-py", "autoencoder", "text-compression", e.bottleneck],
+        "model-index": [{"name": name, "results": [result]}],
+    }
+    corpora = [c for key, c in checkpoint["opt"].data.items() if key != "valid"]
+    transforms = " and ".join(transform_names(loaded))
+    bottleneck = bottleneck_class(e.bottleneck)
+    template = Template(
+        CARD.read_text(encoding="utf-8"), undefined=StrictUndefined, trim_blocks=True
+    )
+    return template.render(
+        head=yaml.safe_dump(head, sort_keys=False, allow_unicode=True),
+        name=name,
+        e=e,
+        loaded=loaded,
+        summary=bottleneck.summary,
+        has_code=bottleneck.has_code(e.settings),
+        texts=", ".join(Path(corpus["path_src"]).name for corpus in corpora),
+        text=text,
+        vocabulary=len(loaded.fields["tgt"].base_field.vocab),
+        parameters=sum(p.numel() for p in loaded.model.parameters()),
+        transforms=f", then by {transforms}" if transforms else "",
+        costs=_costs(e),
+        options=options,
+        version=__version__,
+    )
