@@ -10,7 +10,9 @@ import multiprocessing
 import os
 import random
 import runpy
-from collections.abc import Callable, Iterator
+import signal
+import sys
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -41,7 +43,7 @@ NEEDS_PYONMTTOK = pytest.mark.skipif(
 )
 MODEL = {
     **{"rnn_size": 32, "word_vec_size": 16, "layers": 1, "param_init": 0.3},
-    **{"batch_size": 32, "learning_rate": 0.02},
+    **{"batch_size": 32, "bucket_size": 100, "learning_rate": 0.02},
 }
 SCHEDULE = {"train_steps": 60, "rate_weight_midpoint": 100, "report_every": 10, "valid_steps": 30}
 
@@ -231,6 +233,73 @@ def forked(monkeypatch: pytest.MonkeyPatch) -> None:
     """Several processes of a training are forks of this one, which are there at once."""
     context = torch.multiprocessing.get_context("fork")
     monkeypatch.setattr(torch.multiprocessing, "get_context", lambda method: context)
+
+
+class Fork:
+    """A command in a fork of this process, which has imported all that it needs: like a Popen.
+
+    Its output is added to the file ``log``; of the open files it keeps no other but ``lock``.
+    """
+
+    def __init__(self, words: Iterable[object], log: Path, lock: int = 2, **env: str) -> None:
+        self.returncode: int | None = None
+        self.pid = os.fork()
+        if self.pid == 0:
+            status = 1
+            try:
+                status = self._run([*map(str, words)], log, lock, env)
+            finally:
+                os._exit(status)
+
+    def _run(self, words: list[str], log: Path, lock: int, env: dict[str, str]) -> int:
+        os.setsid()
+        file = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+        os.dup2(file, 1), os.dup2(file, 2)
+        os.closerange(3, lock), os.closerange(max(lock, 2) + 1, 1024)
+        sys.stdin, sys.stdout = open(os.devnull), open(1, "w", closefd=False)
+        sys.stderr = open(2, "w", buffering=1, closefd=False)
+        logging.getLogger().handlers.clear()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, signal.default_int_handler if number == 2 else signal.SIG_DFL)
+        os.environ.update(env)
+        try:
+            return main(words)
+        except SystemExit as stop:
+            return int(stop.code or 0)
+        finally:
+            sys.stdout.flush()
+
+    def poll(self) -> int | None:
+        """Return the status of a command that has ended, below 0 if by a signal; else None."""
+        return self._ask(os.WNOHANG)
+
+    def wait(self) -> int | None:
+        """Return the status of the command at its end."""
+        return self._ask(0)
+
+    def _ask(self, how: int) -> int | None:
+        if self.returncode is None and (found := os.waitpid(self.pid, how))[0]:
+            self.returncode = os.waitstatus_to_exitcode(found[1])
+        return self.returncode
+
+    def send_signal(self, number: signal.Signals) -> None:
+        """Send a signal to a command that has not ended."""
+        if self.poll() is None:
+            os.kill(self.pid, number)
+
+
+@pytest.fixture(scope="module")
+def forked_sweeps() -> Iterator[None]:
+    """The commands of a sweep are forks of this process; see test_install for a real one."""
+    from onmt_lattice.experiments.sweep import processes
+    from onmt_lattice.experiments.sweep.run import PROGRAM
+
+    def launch(command: list[str], log: Path, lock: int, env: dict[str, str]) -> Fork:
+        return Fork(command[len(PROGRAM) :], log, lock, **env)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(processes, "launch", launch)
+        yield
 
 
 def children() -> list[Any]:

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import os
+import runpy
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -123,7 +121,8 @@ def smaller(path: Path, **changes: Any) -> None:
     path.write_text(yaml.safe_dump(content | changes, sort_keys=False), encoding="utf-8")
 
 
-def test_figure_3_from_nothing(tmp_path: Path) -> None:
+@pytest.mark.usefixtures("forked_sweeps")
+def test_figure_3_from_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """From archives on a server to figure, table and report: a few curves of small models."""
     top = tmp_path / "checkout"
     shutil.copytree(CONFIGS, top / "configs")
@@ -134,10 +133,10 @@ def test_figure_3_from_nothing(tmp_path: Path) -> None:
     smaller(top / "configs/paper/common.yaml", **SMALL)
     curves = {name: CURVES[name] for name in SHOWN}
     smaller(top / "configs/paper/sweep.yaml", curves=curves, evaluate_every=10)
-    command = [sys.executable, top / "scripts/reproduce_figure3", "paper", "-gpus", "none"]
-    environment = os.environ | {"PYTHONPATH": str(TOP)}
-    done = subprocess.run(command, cwd=top, env=environment, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
+    monkeypatch.chdir(top)
+    monkeypatch.setattr("sys.argv", ["reproduce_figure3", "paper", "-gpus", "none"])
+    with pytest.raises(SystemExit, match=r"^0$"):
+        runpy.run_path(str(top / "scripts/reproduce_figure3"), run_name="__main__")
     made = top / "runs/paper"
     assert {"figure3.png", "table.txt", "report.html"} <= {path.name for path in made.iterdir()}
     results = Results.read(made / "results.json")

@@ -19,10 +19,12 @@ from onmt_lattice.experiments.sweep.sweep import SweepOptions
 
 
 @pytest.fixture
-def words(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+def words(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, forked_sweeps: None) -> list[str]:
     """Return the words of a demo of two models of 40 steps, and a lattice, on fifty sentences."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setitem(SPLITS, "test", Split(50, 3))
+    for split, sentences in SPLITS.items():
+        monkeypatch.setitem(SPLITS, split, Split({"train": 2000}.get(split, 50), sentences.seed))
+    monkeypatch.setattr("onmt_lattice.bottlenecks.gaussian_to_lattice.FIT_STEPS", 5)
     sweep = yaml.safe_load(CONFIG.read_text(encoding="utf-8"))
     names = ("gaussian", "lattice A2", "ste_vector M=4")
     sweep |= {

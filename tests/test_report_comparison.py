@@ -1,13 +1,16 @@
-"""The tables of a sweep: cost over the reference at equal NLL, and the points."""
+"""Costs of a sweep: points by seed and place, against the reference at equal NLL, and in tables."""
 
 from __future__ import annotations
 
 import json
 import math
 from dataclasses import replace
+from itertools import pairwise
 from statistics import fmean
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from made_up_curves import DIM, SENTENCES, WORDS, annealed, fixed, sweep, unfinished
 
 from onmt_lattice.evaluation.codebook import Codebooks
@@ -20,9 +23,228 @@ from onmt_lattice.experiments.report.comparison import (
     tables,
     text,
 )
-from onmt_lattice.experiments.report.curves import Spread
-from onmt_lattice.experiments.report.results import Results, RunResult
+from onmt_lattice.experiments.report.curves import Spread, by_place, by_seed, shortfall, trade_off
+from onmt_lattice.experiments.report.equal_nll import (
+    COLLAPSED,
+    Cost,
+    Curve,
+    costs,
+    front,
+    levels,
+    rate_at,
+)
+from onmt_lattice.experiments.report.results import ANNEALED, FIXED, Results, RunResult
 from onmt_lattice.lattices import make_lattice
+
+POINTS = [(2.0, 5.0), (3.0, 2.0), (2.5, 3.0)]
+
+
+def test_a_spread_lies_about_its_mean() -> None:
+    spread = Spread.of([(1, 2.0), (1, 4.0), (2, 7.0), (3, None), (4, 1.0)])
+    assert spread is not None and spread.seeds == {1: 3.0, 2: 7.0, 4: 1.0}
+    assert spread.lowest <= spread.mean <= spread.highest
+    assert (spread.lowest, spread.mean, spread.highest) == (1.0, 11 / 3, 7.0)
+    assert spread.text("+.1f") == "+3.7 [+1.0, +7.0]"
+    assert Spread({5: 2.0}).text(".2f") == "2.00"
+    assert spread.json() == {
+        "mean": 11 / 3,
+        "lowest": 1.0,
+        "highest": 7.0,
+        "seeds": {"1": 3.0, "2": 7.0, "4": 1.0},
+    }
+    assert Spread.of([(1, None)]) is None
+
+
+def test_a_place_is_what_varies_and_a_seed_goes_through_all() -> None:
+    results = sweep([*fixed("Z", 1, POINTS), *fixed("Z", 2, POINTS[:2]), annealed("Z", 1, POINTS)])
+    seeds, places = by_seed(results, "Z", FIXED), by_place(results, "Z", FIXED)
+    assert {seed: [mark.nll for mark in marks] for seed, marks in seeds.items()} == {
+        1: [2.0, 2.5, 3.0],
+        2: [2.0, 3.0],
+    }
+    assert [(marks[0].place, [mark.run.seed for mark in marks]) for marks in places] == [
+        ("rate_weight 0.1", [1, 2]),
+        ("rate_weight 0.3", [1]),
+        ("rate_weight 0.2", [1, 2]),
+    ]
+    steps = [marks[0].place for marks in by_place(results, "Z", ANNEALED)]
+    assert steps == ["step 100", "step 200", "step 300"]
+    assert by_seed(results, "E8", FIXED) == {}
+
+
+def test_an_annealed_run_trades_off_from_its_lowest_nll_on() -> None:
+    nlls = [9.0, 3.0, 2.0, 2.5, 2.25]
+    results = sweep([annealed("Z", 1, [(nll, 1.0) for nll in nlls])])
+    marks = by_seed(results, "Z", ANNEALED)[1]
+    assert [mark.nll for mark in trade_off(marks, ANNEALED)] == [2.0, 2.5, 2.25]
+    assert trade_off(marks, FIXED) == marks
+
+
+def test_a_diverged_point_has_no_lowest_nll() -> None:
+    results = sweep([annealed("Z", 1, [(math.nan, 1.0), (3.0, 1.0), (math.nan, 1.0)])])
+    late = trade_off(by_seed(results, "Z", ANNEALED)[1], ANNEALED)
+    assert [mark.nll for mark in late] == [3.0, math.inf]
+
+
+def test_runs_that_are_not_finished_are_named_by_status() -> None:
+    runs = fixed("Z", 1, POINTS)
+    assert shortfall(sweep(runs)) == []
+    runs += [unfinished("Z", "a", "waiting"), unfinished("Z", "b", "failed")]
+    assert shortfall(sweep([*runs, unfinished("Z", "c", "waiting")])) == [
+        ("failed", "1 of 6 runs failed", ["b"]),
+        ("waiting", "2 of 6 runs waiting", ["a", "c"]),
+    ]
+
+
+HALVING = [(2.0, 8.0), (2.5, 4.0), (3.5, 1.0), (4.0, 0.5)]  # halves in half a bit of NLL, but once
+
+
+def of(runs: list[RunResult], curve: str, reading: str = FIXED) -> list[list[Cost]]:
+    return costs(sweep(runs), curve, reading)
+
+
+def curve_of(run: list[RunResult], reading: str = FIXED) -> Curve:
+    return front(by_seed(sweep(run), "gaussian", reading)[1])
+
+
+# ---- interpolation ------------------------------------------------------------------------------
+
+
+@given(
+    nll=st.floats(1.0, 4.0),
+    steepness=st.floats(-3.0, -0.1),
+    inner=st.lists(st.floats(1.1, 3.9), max_size=4, unique=True),
+)
+def test_an_exponential_curve_is_met_everywhere(
+    nll: float, steepness: float, inner: list[float]
+) -> None:
+    curve = [(x, math.exp(steepness * x)) for x in sorted([1.0, *inner, 4.0])]
+    assert rate_at(nll, curve) == pytest.approx(math.exp(steepness * nll))
+
+
+def test_points_are_met_exactly_and_between_them_it_is_no_dearer_than_the_chord() -> None:
+    assert [rate_at(nll, HALVING) for nll, _ in HALVING] == [rate for _, rate in HALVING]
+    for (nll0, rate0), (nll1, rate1) in pairwise(HALVING):
+        between = rate_at((nll0 + nll1) / 2, HALVING)
+        assert between == pytest.approx(math.sqrt(rate0 * rate1))
+        assert between < (rate0 + rate1) / 2
+
+
+def test_nothing_is_extrapolated() -> None:
+    for nll in (1.999, 4.001, math.inf, math.nan):
+        assert rate_at(nll, HALVING) is None
+    assert rate_at(2.0, [(2.0, 8.0)]) == 8.0
+    assert rate_at(2.1, [(2.0, 8.0)]) is None
+    assert rate_at(2.0, []) is None
+
+
+# ---- the front of a curve ------------------------------------------------------------------------
+
+
+def test_what_is_beaten_in_both_is_no_part_of_a_curve() -> None:
+    points = [(4.5, 0.0), (2.5, 4.0), (2.0, 8.0), (2.5, 3.0), (4.2, COLLAPSED / 2), (math.nan, 1.0)]
+    points += [(3.0, 3.5), (3.0, 1.0)]
+    assert curve_of(fixed("gaussian", 1, points)) == [(2.0, 8.0), (2.5, 3.0), (3.0, 1.0)]
+
+
+def test_an_annealed_curve_begins_where_training_has_brought_the_nll_down() -> None:
+    run = annealed("gaussian", 1, [(9.0, 2.5), (2.5, 9.0), (2.0, 8.0), (3.0, 2.0), (2.5, 4.0)])
+    assert curve_of([run], ANNEALED) == [(2.0, 8.0), (2.5, 4.0), (3.0, 2.0)]
+
+
+@given(
+    st.lists(st.tuples(st.floats(1.0, 4.0), st.floats(0.1, 9.0)), min_size=1, max_size=9),
+)
+def test_a_front_falls_and_no_point_beats_it(points: list[tuple[float, float]]) -> None:
+    curve = curve_of(fixed("gaussian", 1, points))
+    assert all(nll0 < nll1 and rate0 > rate1 for (nll0, rate0), (nll1, rate1) in pairwise(curve))
+    assert set(curve) <= set(points)
+    for nll, rate in points:
+        assert any(x <= nll and y <= rate for x, y in curve)
+
+
+# ---- against the reference ----------------------------------------------------------------------
+
+
+def test_levels_are_round_and_within_the_reference() -> None:
+    assert levels({1: HALVING}) == [2.0, 2.25, 2.5, 2.75, 3.0, 3.25, 3.5, 3.75, 4.0]
+    assert levels({1: [(2.94, 3.0), (3.42, 1.0)]}) == [
+        2.95,
+        3.0,
+        3.05,
+        3.1,
+        3.15,
+        3.2,
+        3.25,
+        3.3,
+        3.35,
+        3.4,
+    ]
+    assert levels({1: [(2.1, 3.0)], 2: [(7.9, 1.0)]}) == [3.0, 4.0, 5.0, 6.0, 7.0]
+    assert levels({}) == []
+
+
+@pytest.mark.parametrize("extra", [0.0, 0.75, -0.25])
+def test_a_curve_that_costs_so_much_more_costs_just_that_where_it_has_points(extra: float) -> None:
+    runs = [*fixed("gaussian", 1, HALVING), *fixed("Z", 1, [(n, r + extra) for n, r in HALVING])]
+    found = {cost.nll: cost for (cost,) in of(runs, "Z")}
+    assert list(found) == levels({1: HALVING})
+    for nll, rate in HALVING:
+        assert found[nll].over == pytest.approx(extra)
+        assert found[nll].rate == pytest.approx(rate + extra)
+
+
+def test_a_curve_is_held_against_the_reference_where_both_reach_and_nowhere_else() -> None:
+    runs = [*fixed("gaussian", 1, HALVING), *fixed("Z", 1, [(1.9, 9.0), (2.6, 5.0)])]
+    assert [cost.nll for (cost,) in of(runs, "Z")] == [2.0, 2.25, 2.5]
+    runs = [*fixed("gaussian", 1, HALVING), *fixed("Z", 1, [(4.1, 9.0), (4.6, 5.0)])]
+    assert of(runs, "Z") == []
+
+
+def test_each_seed_has_its_own_reference_and_may_reach_less_far() -> None:
+    runs = [
+        *fixed("gaussian", 1, HALVING),
+        *fixed("gaussian", 2, [(n, r + 1) for n, r in HALVING]),
+        *fixed("Z", 1, [(2.0, 9.0), (2.5, 5.0)]),
+        *fixed("Z", 2, [(2.0, 9.0), (3.5, 2.0)]),
+        *fixed("Z", 3, [(2.0, 9.0), (3.5, 2.0)]),  # without a reference
+    ]
+    found = {group[0].nll: {cost.seed: cost.over for cost in group} for group in of(runs, "Z")}
+    assert found[2.0] == pytest.approx({1: 1.0, 2: 0.0})
+    assert found[3.5] == pytest.approx({2: 0.0})
+    assert all(3 not in seeds for seeds in found.values())
+
+
+def test_single_points_are_held_against_the_reference_at_their_own_nll() -> None:
+    runs = [
+        *(run for seed in (1, 2) for run in fixed("gaussian", seed, HALVING)),
+        *fixed("Z", 1, [(2.5, 4.5)]),
+        *fixed("Z", 2, [(3.5, 1.25)]),
+    ]
+    (group,) = of(runs, "Z")
+    assert [(cost.seed, cost.nll, cost.over) for cost in group] == [(1, 2.5, 0.5), (2, 3.5, 0.25)]
+
+
+def test_each_reading_has_its_own_reference() -> None:
+    runs = [*fixed("gaussian", 1, HALVING), annealed("Z", 1, HALVING)]
+    assert of(runs, "Z", ANNEALED) == []
+    runs.append(annealed("gaussian", 1, [(n, r - 0.25) for n, r in HALVING]))
+    assert of(runs, "Z", ANNEALED)[0][0].over == pytest.approx(0.25)
+
+
+def test_what_has_no_code_is_not_held_against_one_that_has() -> None:
+    assert of([*fixed("gaussian", 1, HALVING), *fixed("none", 1, [(2.5, 0.5)])], "none") == []
+
+
+def test_a_curve_without_a_code_is_not_compared_whatever_it_is_called() -> None:
+    """As that of a bottleneck which another package brings."""
+    (run,) = fixed("Z", 1, [(2.5, 0.5)])
+    (point,) = run.points
+    free = replace(point, evaluation=replace(point.evaluation, bottleneck="another", is_code=False))
+    reference = fixed("gaussian", 1, HALVING)
+    assert of([*reference, run], "Z") != []
+    assert of([*reference, replace(run, points=[free])], "Z") == []
+
 
 GRID = [(2.0, 8.0), (2.5, 4.0), (3.5, 1.0)]
 EXTRA = {1: 0.5, 2: 0.75, 3: 0.1}  # bits per word of each seed of Z over the Gaussian

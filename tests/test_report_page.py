@@ -7,8 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from chromium import browser, opened
-from html_page import HtmlPage
+from html_page import HtmlPage, browser, opened
 from made_up_results import CURVES, INPUTS, annealed, coded, fixed, sweep
 from matplotlib.figure import Figure
 

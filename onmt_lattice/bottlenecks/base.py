@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
+import sys
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
-from importlib.metadata import entry_points
+from functools import lru_cache
+from importlib.metadata import EntryPoints, entry_points
 from typing import Any, ClassVar, NamedTuple
 
 from torch import Tensor, nn
@@ -196,7 +198,7 @@ def bottlenecks() -> dict[str, type[Bottleneck]]:
     Raises:
         UserError: if such a class cannot be loaded, is none, or has a name that is taken.
     """
-    for entry in entry_points(group=ENTRY_POINT_GROUP):
+    for entry in _entry_points(tuple(sys.path)):
         try:
             register_bottleneck(entry.load())
         except (ImportError, AttributeError, TypeError, ValueError) as error:
@@ -205,6 +207,12 @@ def bottlenecks() -> dict[str, type[Bottleneck]]:
                 f"mend or uninstall the package it comes from"
             ) from error
     return {name: _BOTTLENECKS[name] for name in _BOTTLENECKS.names()}
+
+
+@lru_cache(maxsize=1)
+def _entry_points(path: tuple[str, ...]) -> EntryPoints:
+    """Return those of the packages on ``path``, that is sys.path; looking takes 20 ms."""
+    return entry_points(group=ENTRY_POINT_GROUP)
 
 
 def bottleneck_class(name: str) -> type[Bottleneck]:
