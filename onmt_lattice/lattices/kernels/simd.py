@@ -64,6 +64,19 @@ def store(typing: Any, array: Any, row: Any, vector: Any) -> Any:
 
 
 @generated
+def store_bytes(typing: Any, array: Any, row: Any, vector: Any) -> Any:
+    """Set row ``row`` of ``array``, contiguous int8, of as many numbers as ``vector`` has."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        numbers = ir.VectorType(ir.IntType(8), vector.lanes)
+        address = _address(context, builder, signature.args, arguments, numbers)
+        builder.store(builder.fptosi(arguments[2], numbers), address, align=1)
+        return context.get_dummy_value()
+
+    return types.void(array, row, vector), generate
+
+
+@generated
 def spread(typing: Any, array: Any, number: Any) -> Any:
     """Return a vector of ``number``, of the dtype of ``array``."""
 
@@ -84,10 +97,12 @@ def if_less(typing: Any, a: Any, b: Any, then: Any, otherwise: Any) -> Any:
     return _lanewise(emit, a, b, then, otherwise)
 
 
-def _address(context: Any, builder: Any, kinds: Any, arguments: Any) -> Any:
+def _address(
+    context: Any, builder: Any, kinds: Any, arguments: Any, vector: Any | None = None
+) -> Any:
     """Return a pointer to a vector: the row that two arguments, array and row, stand for."""
     data = make_array(kinds[0])(context, builder, arguments[0]).data
-    vector = context.get_value_type(Vector(kinds[0].dtype))
+    vector = vector or context.get_value_type(Vector(kinds[0].dtype))
     row = context.cast(builder, arguments[1], kinds[1], types.intp)
     return builder.gep(builder.bitcast(data, vector.as_pointer()), [row])
 

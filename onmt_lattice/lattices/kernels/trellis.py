@@ -17,7 +17,15 @@ from typing import Any
 import numpy as np
 
 from onmt_lattice.compilation import compiled, helper
-from onmt_lattice.lattices.kernels.simd import BYTES, if_less, load, rint, spread, store
+from onmt_lattice.lattices.kernels.simd import (
+    BYTES,
+    if_less,
+    load,
+    rint,
+    spread,
+    store,
+    store_bytes,
+)
 
 LANES = BYTES // 8
 
@@ -27,12 +35,12 @@ def nearest_points(x: Any, labels: Any, starts: Any, ends: Any, ways: Any, point
     """Set ``points`` ``(N, n)`` to the nearest points of ``x`` ``(N, n)``: Viterbi's algorithm."""
     count, n = x.shape
     lanes, found = np.empty((n, LANES)), np.empty((LANES, n))
-    metrics = np.empty((n // 2 + 1, len(labels), LANES))
+    choices = np.empty((n // 2, len(labels), LANES), dtype=np.int8)
     for begin in range(0, count, LANES):
         for lane in range(LANES):
             for i in range(n):
                 lanes[i, lane] = x[min(begin + lane, count - 1), i]
-        _decode(lanes, labels, starts, ends, ways, metrics, found)
+        _decode(lanes, labels, starts, ends, ways, choices, found)
         for lane in range(min(LANES, count - begin)):
             for i in range(n):
                 points[begin + lane, i] = found[lane, i]
@@ -40,23 +48,28 @@ def nearest_points(x: Any, labels: Any, starts: Any, ends: Any, ways: Any, point
 
 @helper
 def _decode(
-    x: Any, labels: Any, starts: Any, ends: Any, ways: Any, metrics: Any, points: Any
+    x: Any, labels: Any, starts: Any, ends: Any, ways: Any, choices: Any, points: Any
 ) -> None:
-    """Set ``points`` ``(LANES, n)`` to the nearest points of ``x`` ``(n, LANES)``."""
-    states, sections = len(labels), len(x) // 2
+    """Set ``points`` ``(LANES, n)`` to the nearest points of ``x`` ``(n, LANES)``.
+
+    ``choices`` ``(T, S, LANES)`` is left with the last edges of the best paths to each state.
+    """
+    states = len(labels)
+    old, new = np.empty((states, LANES)), np.empty((states, LANES))
     pairs = np.empty((len(ways) * len(ways), LANES))
     for s in range(states):
-        store(metrics[0], s, spread(pairs, 0.0 if starts[s] else np.inf))
-    for t in range(sections):
+        store(old, s, spread(pairs, 0.0 if starts[s] else np.inf))
+    for t in range(len(choices)):
         _pair_costs(x, t, ways, pairs)
-        _relax(metrics[t], metrics[t + 1], labels, ways, pairs)
+        _relax(old, new, labels, ways, pairs, choices[t])
+        old, new = new, old
     for lane in range(LANES):
         end: Any = np.int64(0)  # a literal 0 would be a type of its own to compile for
         least = np.inf
         for s in range(states):
-            if ends[s] and metrics[sections, s, lane] < least:
-                end, least = s, metrics[sections, s, lane]
-        _trace(x, lane, end, metrics, labels, ways, points[lane])
+            if ends[s] and old[s, lane] < least:
+                end, least = s, old[s, lane]
+        _trace(x, lane, end, choices, labels, ways, points[lane])
 
 
 @helper
@@ -71,33 +84,28 @@ def _pair_costs(x: Any, t: Any, ways: Any, pairs: Any) -> None:
 
 
 @helper
-def _relax(old: Any, new: Any, labels: Any, ways: Any, pairs: Any) -> None:
-    """Set ``new`` ``(S, LANES)`` to the least costs of paths one section longer than ``old``."""
+def _relax(old: Any, new: Any, labels: Any, ways: Any, pairs: Any, choices: Any) -> None:
+    """Set ``new`` ``(S, LANES)`` to the least costs of paths one section longer than ``old``.
+
+    ``choices`` ``(S, LANES)`` is set to their last edges, the first ones where several are best.
+    """
     step = len(labels) // len(ways)
     for s in range(len(labels)):
-        best = load(old, s // len(ways)) + load(pairs, labels[s, 0])
+        best, way = load(old, s // len(ways)) + load(pairs, labels[s, 0]), spread(old, 0.0)
         for d in range(1, len(ways)):
             cost = load(old, s // len(ways) + d * step) + load(pairs, labels[s, d])
+            way = if_less(cost, best, float(d), way)
             best = if_less(cost, best, cost, best)
         store(new, s, best)
+        store_bytes(choices, s, way)
 
 
 @helper
-def _trace(x: Any, lane: Any, state: Any, metrics: Any, labels: Any, ways: Any, point: Any) -> None:
-    """Set ``point`` ``(n,)`` to the nearest of the best path of ``lane`` that ends in ``state``.
-
-    No choices were kept on the way: those along the one path are made again.
-    """
+def _trace(x: Any, lane: Any, state: Any, choices: Any, labels: Any, ways: Any, point: Any) -> None:
+    """Set ``point`` ``(n,)`` to the nearest of the best path of ``lane`` that ends in ``state``."""
     q = len(ways)
-    for t in range(len(metrics) - 2, -1, -1):
-        way, least = 0, np.inf
-        for d in range(q):
-            first, second = labels[state, d] // q, labels[state, d] % q
-            u, v = (x[2 * t, lane] - first) / q, (x[2 * t + 1, lane] - second) / q
-            u, v = (u - np.rint(u)) * q, (v - np.rint(v)) * q
-            cost = metrics[t, state // q + d * (len(labels) // q), lane] + (u * u + v * v)
-            if cost < least:
-                way, least = d, cost
+    for t in range(len(choices) - 1, -1, -1):
+        way = np.int64(choices[t, state, lane])
         first, second = labels[state, way] // q, labels[state, way] % q
         point[2 * t] = first + q * np.rint((x[2 * t, lane] - first) / q)
         point[2 * t + 1] = second + q * np.rint((x[2 * t + 1, lane] - second) / q)
