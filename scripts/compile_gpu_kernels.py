@@ -25,7 +25,10 @@ the GPU that is named. A line a kernel: warps a program, registers a thread and 
 thread (where registers are spilled), as cuobjdump reads them off the result, bytes of shared memory
 a program, and barriers in the code.
 """
-LATTICES = ["conv4-8", "conv64-500", "conv1024-500", "conv9-20", "conv2187-500", "conv625-500"]
+LATTICES = [
+    *("conv4-8", "conv64-500", "conv1024-500", "conv9-20", "conv2187-500", "conv625-500"),
+    "z4conv256-500",
+]
 CUOBJDUMP = Path(triton.__file__).parent / "backends" / "nvidia" / "bin" / "cuobjdump"
 
 

@@ -33,7 +33,10 @@ after the first streams. A failure prints the stream and ends with status 1.
 LATTICES = [
     *(("Z", "discrete_gaussian"), ("Z", "convolved_gaussian")),
     *((name, "discrete_gaussian") for name in ("A2", "A3*", "D4", "E8", "BW16", "Leech")),
-    *((name, "discrete_gaussian") for name in ("conv16-24", "conv9-12", "conv25-12")),
+    *(
+        (name, "discrete_gaussian")
+        for name in ("conv16-24", "conv9-12", "conv25-12", "z4conv64-12")
+    ),
 ]
 ENTRIES = [2, 16, 300]
 KEY = DitherKey(5, (0, 1, 7))

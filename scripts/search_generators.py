@@ -7,22 +7,24 @@ import os
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import argparse
+import json
 import math
 from collections.abc import Iterator
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 import torch
 
 from onmt_lattice.experiments.theory.estimates import Estimate
-from onmt_lattice.lattices.convolutional_code import Encoder
-from onmt_lattice.lattices.generators import GENERATORS
+from onmt_lattice.lattices.generators import GENERATORS, Generators
 from onmt_lattice.lattices.kernels import trellis as kernels
 
 DESCRIPTION = """\
 search: draw pairs of taps (or go through all, if there are fewer), measure G at n = 200 on the same
 random points for all, and go on with the best quarter on four times as many, until one is left. Its
-G is then measured on fresh points: that of the winner's own sample is too good.
+G is then measured on fresh points: that of the winner's own sample is too good. With -scores FILE
+what is measured is kept there, and a search that was stopped resumes.
 
 table: measure G of those built in at several n, fit G = middle + edges/n, and list those of small n
 that are more than 0.3 % off: the numbers of onmt_lattice/lattices/generators.py.
@@ -36,6 +38,7 @@ DIM = 200
 FIRST_POINTS = 24  # on which all candidates are measured
 SHORT, APART = 48, 0.003  # the n below which G is compared with the fit, and how near it has to be
 KEPT = 4  # one of so many goes on, with so many times the points
+FRESH = 4_000_000  # coordinates that the winner is measured on
 
 
 class Block(NamedTuple):
@@ -48,11 +51,11 @@ class Block(NamedTuple):
     dim: float
 
 
-def half_free(q: int, taps: Taps, n: int) -> Block:
+def half_free(code: Generators, n: int) -> Block:
     """Return the block that is built in."""
-    code = Encoder(q, taps, n // 2)
-    starts, ends = (mask.to(torch.uint8).numpy() for mask in (code.starts, code.ends))
-    return Block(q, code.labels.numpy(), starts, ends, n / 2)
+    encoder = code.encoder(n // 2)
+    starts, ends = (mask.to(torch.uint8).numpy() for mask in (encoder.starts, encoder.ends))
+    return Block(code.q, encoder.labels.numpy(), starts, ends, n / 2)
 
 
 def decode(block: Block, x: np.ndarray) -> np.ndarray:
@@ -69,8 +72,9 @@ def moments(block: Block, x: np.ndarray, points: np.ndarray) -> np.ndarray:
     return np.square(x - points).mean(1) * block.q ** (-2 * (n - block.dim) / n)
 
 
-def measured(block: Block, n: int, points: int, seed: int) -> Estimate:
-    """Return G of ``block`` from ``points`` points, drawn from ``seed``."""
+def measured(code: Generators, n: int, points: int, seed: int) -> Estimate:
+    """Return G of ``code`` in n dimensions from ``points`` points, drawn from ``seed``."""
+    block = half_free(code, n)
     x = block.q * np.random.default_rng([seed, n]).random((points, n))
     values = moments(block, x, decode(block, x))
     return Estimate(float(values.mean()), float(values.std(ddof=1)) / math.sqrt(points))
@@ -80,8 +84,12 @@ def measured(block: Block, n: int, points: int, seed: int) -> Estimate:
 
 
 def coprime(q: int, taps: Taps) -> bool:
-    """Return whether the two polynomials have no common factor: else messages share words."""
-    a, b = (np.trim_zeros([int(digit) for digit in word], "f") for word in taps)
+    """Return whether the two polynomials have no common factor: else messages share words.
+
+    Of ℤ4 it is those modulo 2 that count.
+    """
+    q = prime(q)
+    a, b = (np.trim_zeros([int(digit) % q for digit in word], "f") for word in taps)
     while len(b):
         inverse = pow(int(b[0]), -1, q)
         while len(a) >= len(b):
@@ -91,6 +99,11 @@ def coprime(q: int, taps: Taps) -> bool:
             a = list(np.trim_zeros(a, "f"))
         a, b = b, a
     return len(a) == 1
+
+
+def prime(q: int) -> int:
+    """Return the prime that divides ``q``."""
+    return 2 if q == 4 else q
 
 
 def candidates(q: int, memory: int, count: int, seed: int) -> Iterator[Taps]:
@@ -103,37 +116,46 @@ def candidates(q: int, memory: int, count: int, seed: int) -> Iterator[Taps]:
         pairs = iter(np.random.default_rng(seed).integers(len(words), size=(count, 2)))
     for i, j in pairs:
         first, second = words[i], words[j]
-        both_ends = (first[0] + second[0] != "00") and (first[-1] + second[-1] != "00")
+        both_ends = all(int(first[k]) % prime(q) or int(second[k]) % prime(q) for k in (0, -1))
         if both_ends and i != j:
             yield first, second
 
 
-def search(q: int, memory: int, count: int, seed: int) -> tuple[Taps, Estimate]:
-    """Return the best pair of taps found, and its G at n = 200 on fresh points."""
-    found = list(candidates(q, memory, count, seed))
+def search(q: int, memory: int, count: int, seed: int, file: Path | None) -> None:
+    """Print the best pair of taps found, and its G at n = 200 on fresh points."""
+    known = {}
+    for line in file.read_text().splitlines() if file and file.exists() else []:
+        *key, score = json.loads(line)
+        known[tuple(key)] = score
+    found = [Generators(q, t, math.nan, math.nan) for t in candidates(q, memory, count, seed)]
     points, tried = FIRST_POINTS, len(found)
     while len(found) > 1:
         x = q * np.random.default_rng([seed, points]).random((points, DIM))
-        scores = {}
-        for taps in found:
-            block = half_free(q, taps, DIM)
-            scores[taps] = moments(block, x, decode(block, x)).mean()
-        kept = sorted(found, key=scores.__getitem__)[: max(1, len(found) // KEPT)]
-        found = [taps for taps in kept if coprime(q, taps)] or kept[:1]
+        scores = []
+        for code in found:
+            key = (q, seed, points, *code.taps)
+            if key not in known:
+                block = half_free(code, DIM)
+                known[key] = float(moments(block, x, decode(block, x)).mean())
+                if file:
+                    with file.open("a") as lines:
+                        lines.write(json.dumps([*key, known[key]]) + "\n")
+            scores.append(known[key])
+        kept = [found[i] for i in np.argsort(scores, kind="stable")[: max(1, len(found) // KEPT)]]
+        found = [code for code in kept if coprime(q, code.taps)] or kept[:1]
         points *= KEPT
-    best = measured(half_free(q, found[0], DIM), DIM, 4 * points, seed + 1)
-    print(f"q {q} memory {memory}: {tried} candidates, {found[0]}, G({DIM}) {best.text('')}")
-    return found[0], best
+    best = measured(found[0], DIM, FRESH // DIM, seed + 1)
+    taps = found[0].taps
+    print(f"q {q} memory {memory}: {tried} candidates, {taps}, G({DIM}) {best.text('')}")
 
 
 # ---- those built in ---------------------------------------------------------
 
 
-def fit(q: int, taps: Taps, coordinates: int, seed: int) -> tuple[Estimate, Estimate, float]:
+def fit(code: Generators, coordinates: int, seed: int) -> tuple[Estimate, Estimate, float]:
     """Fit G = middle + edges/n; return both, and the largest relative deviation."""
-    memory = len(taps[0]) - 1
-    dims = [max(32, 4 * memory), 48, 96, 200, 400]
-    found = [measured(half_free(q, taps, n), n, coordinates // n, seed) for n in dims]
+    dims = [max(32, code.least), 48, 96, 200, 400]
+    found = [measured(code, n, coordinates // n, seed) for n in dims]
     weights = np.array([1 / g.standard_error for g in found])
     design = np.array([[1, 1 / n] for n in dims])
     covariance = np.linalg.inv((design * weights[:, None] ** 2).T @ design)
@@ -148,34 +170,32 @@ def fit(q: int, taps: Taps, coordinates: int, seed: int) -> tuple[Estimate, Esti
     )
 
 
-def short(states: int, coordinates: int, seed: int) -> dict[int, float]:
+def short(code: Generators, coordinates: int, seed: int) -> dict[int, float]:
     """Return G by n where the built-in fit is too far from it."""
-    code = GENERATORS[states]
     found = {}
-    for n in range(4 * (len(code.taps[0]) - 1), SHORT, 2):
-        nsm = measured(half_free(code.q, code.taps, n), n, 4 * coordinates // n, seed).mean
+    for n in range(code.least, SHORT, 2):
+        nsm = measured(code, n, 4 * coordinates // n, seed).mean
         if abs(nsm / (code.middle + code.edges / n) - 1) > APART:
             found[n] = round(nsm, 5)
     return found
 
 
-def table(only: list[int], coordinates: int, seed: int) -> None:
+def table(only: list[str], coordinates: int, seed: int) -> None:
     """Print middle and edges of those built in."""
-    for states, code in GENERATORS.items():
-        if only and states not in only:
-            continue
-        middle, edges, apart = fit(code.q, code.taps, coordinates, seed)
+    for name in only or GENERATORS:
+        code = GENERATORS[name]
+        middle, edges, apart = fit(code, coordinates, seed)
         print(
-            f"{states:5} {code.q} {code.taps} middle {middle.text('')} edges {edges.text('')} "
+            f"{name:9} {code.taps} middle {middle.text('')} edges {edges.text('')} "
             f"off by at most {apart:.2%}; built in {code.middle} {code.edges}; "
-            f"not so {short(states, coordinates, seed)}, built in {code.short}",
+            f"not so {short(code, coordinates, seed)}, built in {code.short}",
             flush=True,
         )
 
 
-def tail_biting(q: int, taps: Taps, x: np.ndarray) -> np.ndarray:
+def tail_biting(code: Generators, x: np.ndarray) -> np.ndarray:
     """Return the nearest points by paths that end in the state in which they began."""
-    block = half_free(q, taps, x.shape[1])
+    block = half_free(code, x.shape[1])
     points, best = np.zeros_like(x), np.full(len(x), np.inf)
     for state in range(len(block.labels)):
         only = (np.arange(len(block.labels)) == state).astype(np.uint8)
@@ -186,28 +206,28 @@ def tail_biting(q: int, taps: Taps, x: np.ndarray) -> np.ndarray:
     return points
 
 
-def compare_ends(states: int, coordinates: int, seed: int) -> None:
+def compare_ends(name: str, coordinates: int, seed: int) -> None:
     """Print G by kind of ends and n, on the same random points for all."""
-    code = GENERATORS[states]
-    q, memory = code.q, len(code.taps[0]) - 1
-    every = np.ones(states, np.uint8)
-    zero = (np.arange(states) == 0).astype(np.uint8)
+    code = GENERATORS[name]
     for n in (96, 250, 500):
-        block = half_free(q, code.taps, n)
+        block = half_free(code, n)
+        states = len(block.labels)
+        digits = math.log(states, code.q)
+        every, zero = np.ones(states, np.uint8), (np.arange(states) == 0).astype(np.uint8)
         kinds = {
             "zero, free": block._replace(starts=zero, ends=every),
-            "zero, zero": block._replace(starts=zero, ends=zero, dim=n / 2 - memory),
-            "free, free": block._replace(starts=every, ends=every, dim=n / 2 + memory),
+            "zero, zero": block._replace(starts=zero, ends=zero, dim=n / 2 - digits),
+            "free, free": block._replace(starts=every, ends=every, dim=n / 2 + digits),
             "half free": block,
         }
         count = coordinates // n
-        x = q * np.random.default_rng([seed, n]).random((count, n))
+        x = code.q * np.random.default_rng([seed, n]).random((count, n))
         values = {kind: moments(b, x, decode(b, x)) for kind, b in kinds.items()}
         few = x[: max(50, count // states)]
-        values["tail-biting"] = moments(block, few, tail_biting(q, code.taps, few))
+        values["tail-biting"] = moments(block, few, tail_biting(code, few))
         for kind, v in values.items():
             g = Estimate(float(v.mean()), float(v.std(ddof=1)) / math.sqrt(len(v)))
-            print(f"{states:5} n {n:4}  {kind:12} G {g.text('')}", flush=True)
+            print(f"{name:9} n {n:4}  {kind:12} G {g.text('')}", flush=True)
 
 
 def parse_args() -> argparse.Namespace:
@@ -216,10 +236,11 @@ def parse_args() -> argparse.Namespace:
         description=DESCRIPTION, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("task", choices=["search", "table", "ends"])
-    parser.add_argument("-q", type=int, default=2, choices=[2, 3, 5])
+    parser.add_argument("-q", type=int, default=2, choices=[2, 3, 4, 5])
     parser.add_argument("-memory", type=int, default=4, help="ν, of q^ν states")
     parser.add_argument("-candidates", type=int, default=2_000)
-    parser.add_argument("-states", type=int, nargs="+", default=[], help="of table, ends")
+    parser.add_argument("-scores", type=Path, help="file of a search's measurements, kept there")
+    parser.add_argument("-codes", nargs="+", default=[], help="of table, ends: such as conv64")
     parser.add_argument(
         "-coordinates", type=int, default=1_000_000, help="a measurement's, at each n"
     )
@@ -231,12 +252,12 @@ def main() -> None:
     """Do what the command line says."""
     args = parse_args()
     if args.task == "search":
-        search(args.q, args.memory, args.candidates, args.seed)
+        search(args.q, args.memory, args.candidates, args.seed, args.scores)
     elif args.task == "table":
-        table(args.states, args.coordinates, args.seed)
+        table(args.codes, args.coordinates, args.seed)
     else:
-        for states in args.states or [16, 64]:
-            compare_ends(states, args.coordinates, args.seed)
+        for name in args.codes or ["conv16", "conv64"]:
+            compare_ends(name, args.coordinates, args.seed)
 
 
 if __name__ == "__main__":

@@ -20,13 +20,13 @@ from onmt_lattice.errors import UserError
 from onmt_lattice.lattices import make_lattice
 from onmt_lattice.noise import SentenceNoise, StreamNoise
 
-NAMES = ["Z", "A2", "A3*", "D4", "E8", "BW16", "Leech", "E8^2", "conv16-96", "conv9-96"]
+NAMES = ["Z", "A2", "A3*", "D4", "E8", "BW16", "Leech", "E8^2", "conv16-96", "z4conv64-96"]
 CODES = [*((name, "discrete_gaussian") for name in NAMES), ("Z", "convolved_gaussian")]
 every_code = pytest.mark.parametrize("name, code", CODES)
 KEY = DitherKey(3, tuple(range(10, 50)))
 GRID_LATTICES = [
     *("Z", "A2", "A3", "A3*", "A7*", "D3*", "D4", "D4*", "D5", "D16", "E8", "BW16", "Leech"),
-    *("conv4-96", "conv64-500", "conv1024-96", "conv9-96", "conv25-96"),
+    *("conv4-96", "conv64-500", "conv1024-96", "conv9-96", "conv25-96", "z4conv256-96"),
 ]
 
 

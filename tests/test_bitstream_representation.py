@@ -17,7 +17,7 @@ from onmt_lattice.noise import StreamNoise
 FRAME = 24  # bytes of a file of 1,000 sentences around their points; see test_bitstream_file
 DIM = 90  # which the dimensions of most lattices do not divide
 KEY = DitherKey(3, tuple(range(10, 410)))
-LATTICES = ("A2", "A3*", "E8", "Leech", "E8^2", "conv16", "conv9-96")
+LATTICES = ("A2", "A3*", "E8", "Leech", "E8^2", "conv16", "z4conv64-96")
 CODED: dict[str, tuple[str, dict[str, object]]] = {
     **{name: ("lattice", {"lattice": name}) for name in ("Z", *LATTICES)},
     "Z discrete": ("lattice", {"lattice": "Z", "lattice_code": "discrete_gaussian"}),

@@ -15,7 +15,7 @@ from onmt_lattice.lattices import make_lattice
 
 LATTICES = [
     *("Z", "A2", "A3", "A3*", "A7*", "D4", "D4*", "D5", "E8", "BW16", "Leech", "E8^2"),
-    *("conv4-24", "conv64-24", "conv1024-40", "conv9-24", "conv729-40", "conv25-40"),
+    *("conv4-24", "conv64-24", "conv1024-40", "conv9-24", "conv729-40", "conv25-40", "z4conv64-24"),
 ]
 CODES = [*((name, "discrete_gaussian") for name in LATTICES), ("Z", "convolved_gaussian")]
 SCALES = np.logspace(-2, 3, 11)  # of prior and of what is quantized

@@ -25,7 +25,7 @@ from onmt_lattice.noise import SentenceNoise, StreamNoise
 
 F64 = torch.float64
 CONVOLVED, DISCRETE = "convolved_gaussian", "discrete_gaussian"
-SMALL = ["Z", "A2", "A3*", "D4", "E8", "BW16", "Leech", "conv4-8"]
+SMALL = ["Z", "A2", "A3*", "D4", "E8", "BW16", "Leech", "conv4-8", "z4conv64-12"]
 EXACT = [(CONVOLVED, "Z"), *((DISCRETE, name) for name in SMALL)]
 EVERY = [*EXACT, *((CONVOLVED, name) for name in ("A2", "E8"))]
 LAWS = settings(derandomize=True, deadline=None, max_examples=40)

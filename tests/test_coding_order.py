@@ -16,7 +16,7 @@ from onmt_lattice.lattices.cubic import Cubic
 
 NAMES = [
     *("Z", "A2", "A5", "A3*", "D2", "D5", "D3*", "E8", "BW16", "Leech"),
-    *("conv4-8", "conv16-16", "conv9-12", "conv25-18"),
+    *("conv4-8", "conv16-16", "conv9-12", "conv25-18", "z4conv64-12"),
 ]
 every_lattice = pytest.mark.parametrize("name", NAMES)
 

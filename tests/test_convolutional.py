@@ -16,14 +16,16 @@ def generator(seed: int = 0) -> torch.Generator:
     return torch.Generator().manual_seed(seed)
 
 
-def least(states: int) -> ConvolutionalLattice:
-    """Return the lattice of least dimension."""
-    return ConvolutionalLattice(states, 4 * (len(GENERATORS[states].taps[0]) - 1))
+def of_dim(name: str, n: int) -> ConvolutionalLattice:
+    """Return the lattice ``name`` in n dimensions."""
+    lattice = make_lattice(name, n=n)
+    assert isinstance(lattice, ConvolutionalLattice)
+    return lattice
 
 
-@pytest.mark.parametrize("states", GENERATORS)
-def test_the_points_are_the_integers_whose_residues_are_words(states: int) -> None:
-    lattice = least(states)
+@pytest.mark.parametrize("name", GENERATORS)
+def test_the_points_are_the_integers_whose_residues_are_words(name: str) -> None:
+    lattice = of_dim(name, GENERATORS[name].least)
     q, sections = lattice.encoder.q, lattice.encoder.sections
     messages = torch.randint(q, (200, sections), generator=generator())
     words = lattice.encoder.word(messages)
@@ -35,9 +37,10 @@ def test_the_points_are_the_integers_whose_residues_are_words(states: int) -> No
     assert not lattice.contains(off.double()).any()
 
 
-def test_all_words_are_paths_and_all_paths_are_words() -> None:
+@pytest.mark.parametrize(("name", "n"), [("conv4", 8), ("z4conv64", 12)])
+def test_all_words_are_paths_and_all_paths_are_words(name: str, n: int) -> None:
     """Walk the trellis by its definition, and count."""
-    lattice = least(4)
+    lattice = of_dim(name, n)
     code = lattice.encoder
     paths = [(s, ()) for s in range(code.states) if code.starts[s]]
     for _ in range(code.sections):
@@ -83,9 +86,10 @@ def test_a_volume_beyond_all_floats_does_no_harm() -> None:
     assert u.square().mean() == pytest.approx(1, abs=0.1)
 
 
-@pytest.mark.parametrize("states", GENERATORS)
-def test_the_dithers_second_moment_at_the_least_dimensions(states: int) -> None:
-    for lattice in least(states), ConvolutionalLattice(states, least(states).dim + 2):
+@pytest.mark.parametrize("name", GENERATORS)
+def test_the_dithers_second_moment_at_the_least_dimensions(name: str) -> None:
+    least = GENERATORS[name].least
+    for lattice in of_dim(name, least), of_dim(name, least + 2):
         u = lattice.with_second_moment(1.0).sample_dither((8_000,), generator(), torch.float64)
         moments = u.square().mean(1)
         assert abs(moments.mean() - 1) < 4 * moments.std() / len(u) ** 0.5 + 3e-3
@@ -112,7 +116,8 @@ def test_the_middle_comes_first() -> None:
     [
         ("conv64-97", "even number from 24 to 4096"),
         ("conv64-12", "even number from 24 to 4096"),
-        ("conv60-96", "expected one of 4, 8, "),
+        ("conv60-96", "conv60: expected one of conv4, conv8, "),
+        ("z4conv27-96", "z4conv27: expected one of z4conv64"),
         ("conv64", "'n'; expected something like 'conv64-96'"),
     ],
 )

@@ -28,7 +28,7 @@ from onmt_lattice.lattices.trellis import LOG_SUM, TrellisLattice
 F64 = torch.float64
 DTYPES = [torch.float32, F64]
 GPU = "cuda" if torch.cuda.is_available() else "cpu"
-CONVOLUTIONAL = ["conv4-8", "conv16-20", "conv64-24", "conv9-20", "conv25-16"]  # of q = 2, 3 and 5
+CONVOLUTIONAL = ["conv4-8", "conv16-20", "conv64-24", "conv9-20", "conv25-16", "z4conv64-20"]
 SMALL = ["Z", "Z3", "A1", "A2", "A7", "A24", "D2", "D4", "D5", "D24", "E8"]
 CODES = ["BW16", "Leech"]
 SCALES = [-16.0, -8.0, -4.0, -3.0, -2.5, -2.0, -1.5, -1.0, LOG_CROSSING, 0.0, 0.5, 2.0, 16.0]
@@ -254,7 +254,7 @@ def test_triton_s_kernels_compile_for_two_gpus(tmp_path: Path) -> None:
     pytest.importorskip("triton")
     left_out = ("TRITON_INTERPRET", "TRITON_CACHE_DIR")
     environment = {k: v for k, v in os.environ.items() if k not in left_out}
-    lattices = ("conv64-24", "conv625-24")
+    lattices = ("conv64-24", "conv625-24", "z4conv64-24")
     run = subprocess.run(
         [sys.executable, SCRIPTS / "compile_gpu_kernels.py", "-lattices", *lattices],
         env={**environment, "TRITON_CACHE_DIR": str(tmp_path)},

@@ -15,7 +15,7 @@ from onmt_lattice.lattices.base import FARTHEST
 from onmt_lattice.lattices.trellis import MAX, TrellisLattice
 
 FAMILY_MEMBERS = ["A1", "A7", "A5*", "D2", "D5", "D16", "D3*"]  # the least, odd, even and large
-CONVOLUTIONAL = ["conv4-8", "conv8-12", "conv9-8"]  # as large as enumeration bears
+CONVOLUTIONAL = ["conv4-8", "conv8-12", "conv9-8", "z4conv64-12"]  # as large as enumeration bears
 LISTED = [name for name in lattice_names() if make_lattice(name).dim <= 24]
 LATTICES = sorted({*LISTED, *FAMILY_MEMBERS, *CONVOLUTIONAL, "Z3", "E8^2"})
 DTYPES = [torch.float32, torch.float64]

@@ -76,7 +76,7 @@ def test_codewords_cost_what_the_quantization_says(lattice: str) -> None:
     assert got.mean().item() == pytest.approx(expected, abs=4 * error)
 
 
-@pytest.mark.parametrize("lattice", ["Z", "A2", "E8", "conv16-24", "conv27-24"])
+@pytest.mark.parametrize("lattice", ["Z", "A2", "E8", "conv16-24", "z4conv64-24"])
 def test_the_control_variate_has_mean_0(lattice: str) -> None:
     d, rows = 24 if "24" in lattice else make_lattice(lattice).dim, 4000
     sigma = torch.ones(d, dtype=F64)

@@ -117,7 +117,7 @@ def test_estimates_are_shown_to_two_digits_of_their_error(value: Estimate, text:
 def test_lattices_come_by_dimension_and_every_generator_is_measured() -> None:
     dims = [make_lattice(name).dim for name in PAPER_LATTICES]
     assert dims == sorted(dims)
-    convolutional = [f"conv{states}-480" for states in GENERATORS]
+    convolutional = [f"{name}-480" for name in GENERATORS]
     assert EXPERIMENTS["moments"].lattices == (*PAPER_LATTICES, *convolutional)
 
 

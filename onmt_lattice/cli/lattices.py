@@ -64,10 +64,10 @@ def table(dim: int) -> Table:
     from onmt_lattice.lattices.convolutional import ConvolutionalLattice
     from onmt_lattice.lattices.generators import GENERATORS
 
-    lattices = [make_lattice(name) for name in lattice_names() if not name.startswith("conv")]
-    for states in GENERATORS:
+    lattices = [make_lattice(name) for name in lattice_names() if "conv" not in name]
+    for name in GENERATORS:
         with suppress(UserError):
-            lattices.append(make_lattice(f"conv{states}", n=dim))
+            lattices.append(make_lattice(name, n=dim))
     cubic = make_lattice("Z").space_filling_loss
     rows = []
     for lattice in lattices:

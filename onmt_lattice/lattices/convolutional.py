@@ -1,6 +1,7 @@
 """Lattices of any even dimension, by Construction A from convolutional codes.
 
-Λ = {x ∈ ℤⁿ : x mod q ∈ C} with C a convolutional code of rate 1/2 over GF(q): volume q^(n/2).
+Λ = {x ∈ ℤⁿ : x mod q ∈ C} with C a convolutional code of rate 1/2 over ℤ_q, which is a field if
+q is 2, 3 or 5, and a ring if it is 4: volume q^(n/2).
 Its points are the paths of a trellis of n/2 sections, whose edges allow one class mod q at each of
 two coordinates; the nearest point is Viterbi's best path, and log Θ the forward sum, with the
 posterior of the classes as its gradient. So both take a time linear in n, and G falls with the
@@ -25,14 +26,14 @@ from torch import Tensor
 
 from onmt_lattice.lattices.coding_order import CodingOrder, trellis_order
 from onmt_lattice.lattices.constants import on
-from onmt_lattice.lattices.convolutional_code import Encoder
 from onmt_lattice.lattices.generators import GENERATORS
 from onmt_lattice.lattices.path_sums import PathSums
-from onmt_lattice.lattices.registry import register_lattice
+from onmt_lattice.lattices.registry import make_lattice, register_lattice
 from onmt_lattice.lattices.trellis import LOG_SUM, MAX, Semiring, TrellisLattice
 
 NEVER = -1e30  # log weight of a path that is not allowed: finite, so that gradients are
 NUMBERS_AT_ONCE = 2**24  # metrics of the trellis that are kept at a time
+POINTS_AT_ONCE = 256  # at least, of kernels, whose metrics are those of a few at a time
 MEASURED_COORDINATES = 4_000_000  # of dithers that the coordinates' second moments are measured on
 NUMBERS_ON_GPUS = 2**27, 2**22  # the same there, and coordinates, whose classes are weighed eagerly
 
@@ -54,35 +55,37 @@ def triton_runs_on(device: torch.device) -> bool:
 
 
 @cache
-def _unit_second_moments(states: int, n: int) -> Tensor:
+def _unit_second_moments(name: str) -> Tensor:
     """Return ``(n,)``, the second moments at scale 1, measured on dithers of a seed."""
-    generator = torch.Generator().manual_seed(0)
-    shape = (MEASURED_COORDINATES // n,)
-    dithers = ConvolutionalLattice(states, n).sample_dither(shape, generator, torch.float64)
-    return dithers.square_().mean(0)
+    generator, lattice = torch.Generator().manual_seed(0), make_lattice(name)
+    shape = (MEASURED_COORDINATES // lattice.dim,)
+    return lattice.sample_dither(shape, generator, torch.float64).square_().mean(0)
 
 
 @register_lattice("conv", "conv64-96")
 class ConvolutionalLattice(TrellisLattice):
     """The lattice of the code with ``states`` states in n dimensions, n even and at least 4ν.
 
-    The kissing number and the covering radius are not known. G is a simulation, within 0.3 % for
-    each n; see :mod:`~onmt_lattice.lattices.generators`.
+    The code is over GF(2), GF(3) or GF(5), whichever has so many states. The kissing number and the
+    covering radius are not known. G is a simulation, within 0.3 % for each n; see
+    :mod:`~onmt_lattice.lattices.generators`.
     """
 
     most = 4096
+    family = "conv"
 
     def __init__(self, states: int, n: int):
-        if states not in GENERATORS:
-            raise ValueError(f"{states} states: expected one of {', '.join(map(str, GENERATORS))}")
-        code = GENERATORS[states]
-        least = 4 * (len(code.taps[0]) - 1)
-        if not isinstance(n, int) or n % 2 or not least <= n <= self.most:
+        name = f"{self.family}{states}"
+        if name not in GENERATORS:
+            known = [other for other in GENERATORS if other.startswith(self.family)]
+            raise ValueError(f"{name}: expected one of {', '.join(known)}")
+        code = GENERATORS[name]
+        if not isinstance(n, int) or n % 2 or not code.least <= n <= self.most:
             raise ValueError(
-                f"conv{states} of n = {n!r}: expected an even number from {least} to {self.most}"
+                f"{name} of n = {n!r}: expected an even number from {code.least} to {self.most}"
             )
-        self.name, self.dim = f"conv{states}-{n}", n
-        self.encoder = Encoder(code.q, code.taps, n // 2)
+        self.name, self.dim = f"{name}-{n}", n
+        self.encoder = code.encoder(n // 2)
         self.nsm = code.nsm(n)
         self.chunk = max(8, NUMBERS_AT_ONCE // (states * n))
 
@@ -116,7 +119,7 @@ class ConvolutionalLattice(TrellisLattice):
     @property
     def second_moments(self) -> Tensor:
         """See :attr:`Lattice.second_moments`: the ends differ; a simulation, always the same."""
-        return _unit_second_moments(self.encoder.states, self.dim) * self.scale**2
+        return _unit_second_moments(self.name) * self.scale**2
 
     @property
     def place_order(self) -> tuple[int, ...]:
@@ -229,18 +232,18 @@ class ConvolutionalLattice(TrellisLattice):
             return self._fold(y, log_s, LOG_SUM)
         y, log_s = (v.expand(shape).reshape(-1, self.dim) for v in (y, log_s))
         value, lost = PathSums.apply(y, log_s, self._trellis(), self.encoder.memory)
-        if lost.any():
-            kept = self._fold(y[lost].double(), log_s[lost].double(), LOG_SUM)
-            value = value.masked_scatter(lost, kept)
+        for few in lost.nonzero().squeeze(1).split(self.chunk):
+            kept = self._fold(y[few].double(), log_s[few].double(), LOG_SUM)
+            value = value.index_put((few,), kept)
         return value.view(shape[:-1]).to(y.dtype)
 
     # ---- and by those for GPUs -----------------------------------------------------------------
 
     def _chunk_on(self, device: torch.device) -> int:
-        if not triton_runs_on(device):
-            return self.chunk
-        metrics, coordinates = NUMBERS_ON_GPUS
-        return max(8, min(metrics // self.encoder.states, coordinates) // self.dim)
+        if triton_runs_on(device):
+            metrics, coordinates = NUMBERS_ON_GPUS
+            return max(8, min(metrics // self.encoder.states, coordinates) // self.dim)
+        return max(self.chunk, POINTS_AT_ONCE) if device.type == "cpu" else self.chunk
 
     def _sections(self, y: Tensor, log_s: Tensor, over: Semiring) -> Tensor:
         """Return ``(N, T, q²)``, the log weights of the labels of each section."""
@@ -264,3 +267,10 @@ class ConvolutionalLattice(TrellisLattice):
 
     def _order(self) -> CodingOrder:
         return trellis_order(self.encoder)
+
+
+@register_lattice("z4conv", "z4conv64-96")
+class Z4ConvolutionalLattice(ConvolutionalLattice):
+    """The same of a code over the ring ℤ4."""
+
+    family = "z4conv"

@@ -1,13 +1,17 @@
-"""Encoders of convolutional codes of rate 1/2 over GF(q), as trellises and as block codes.
+"""Encoders of convolutional codes of rate 1/2 over ℤ_q, as trellises and as block codes.
 
-At each step the encoder takes an input in GF(q), remembers the last ν of them, and puts out two
-numbers: c_m = Σ_j g_m[j]·u_{t−j} mod q, with the taps g_m[0] … g_m[ν] on the newest input first.
+q is a prime, so that ℤ_q is the field GF(q), or 4. At each step the encoder takes an input in ℤ_q,
+remembers the last ν of them, and puts out two numbers: c_m = Σ_j g_m[j]·u_{t−j} mod q, with the
+taps g_m[0] … g_m[ν] on the newest input first.
 
 A block of T steps has two ends. A known state at the start makes the first coordinates of the
 lattice coarse, a free state at the end makes the last ones fine, and both cost: second moments that
 differ raise G. So the newer half of the inputs before the first step are free (the older are 0),
 and as many of the last inputs are 0: the ends are neither, and the rate is 1/2 exactly. No
 termination that one pass of the trellis decodes had a smaller G; see scripts/search_generators.py.
+
+Over ℤ4 the taps are coprime modulo 2, where the code is therefore one of dimension T: so it is a
+free module of rank T, of 4^T words, whose generator has pivots that are units.
 """
 
 from __future__ import annotations
@@ -24,8 +28,9 @@ class Encoder:
     """An encoder over ``sections`` steps.
 
     Args:
-        q: the order of the field, a prime.
-        taps: two words of ν + 1 digits, such as "1011011" and "1111001", coprime as polynomials.
+        q: the order of the ring, a prime or 4.
+        taps: two words of ν + 1 digits, such as "1011011" and "1111001", coprime as polynomials
+            modulo the prime that divides q, where neither the newest nor the oldest are both 0.
         sections: T, at least ν: so that different messages have different words (Sylvester).
 
     Attributes:
@@ -82,17 +87,18 @@ class Encoder:
 
     @cached_property
     def reduced(self) -> tuple[Tensor, Tensor, Tensor]:
-        """Row-reduce the generator G over GF(q).
+        """Row-reduce the generator G over ℤ_q.
 
         Returns:
             ``(T, 2T)`` R = MG mod q, which is the identity at the pivots; ``(T, T)`` M; ``(T,)``
             the pivots, in rising order. All are int64.
         """
         rows = torch.cat([self.generator, torch.eye(self.sections).long()], 1)
-        pivots = []
+        pivots, prime = [], 2 if self.q == 4 else self.q
         for i in range(self.sections):
-            column = int((rows[i:, : 2 * self.sections] != 0).any(0).long().argmax())
-            swap = i + int((rows[i:, column] != 0).long().argmax())
+            units = rows[i:, : 2 * self.sections] % prime != 0
+            column = int(units.any(0).long().argmax())
+            swap = i + int(units[:, column].long().argmax())
             rows[[i, swap]] = rows[[swap, i]]
             rows[i] = rows[i] * pow(int(rows[i, column]), -1, self.q) % self.q
             others = rows[:, column].clone()

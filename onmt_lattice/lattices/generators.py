@@ -15,12 +15,14 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import NamedTuple
 
+from onmt_lattice.lattices.convolutional_code import Encoder
+
 
 class Generators(NamedTuple):
     """The taps of an encoder, and the normalized second moment of its lattices.
 
     Attributes:
-        q: the order of the field.
+        q: the order of the ring.
         taps: the two words of taps, newest input first.
         middle: G as n → ∞.
         edges: n·(G − middle), what the ends of a block add.
@@ -33,30 +35,39 @@ class Generators(NamedTuple):
     edges: float
     short: Mapping[int, float] = MappingProxyType({})
 
+    @property
+    def least(self) -> int:
+        """The least n that the lattice is built in: 4ν."""
+        return 4 * (len(self.taps[0]) - 1)
+
+    def encoder(self, sections: int) -> Encoder:
+        """Return the encoder of so many steps."""
+        return Encoder(self.q, self.taps, sections)
+
     def nsm(self, n: int) -> float:
         """Return G of the lattice of n dimensions."""
         return self.short.get(n, self.middle + self.edges / n)
 
 
-# By number of states. ``search_generators.py table`` measures all: middle and edges with standard
-# errors below 0.00002 and 0.0015, short ones to 0.05 %. So G is within 0.3 % for all n.
+# By name. ``search_generators.py table`` measures all: middle and edges with standard errors below
+# 0.00002 and 0.0015, short ones to 0.05 %. So G is within 0.3 % for all n.
 GENERATORS = {
-    4: Generators(2, ("101", "111"), 0.066590, 0.0583, {8: 0.07364}),
-    8: Generators(2, ("1011", "1111"), 0.065293, 0.0676, {14: 0.07054, 18: 0.06932}),
-    16: Generators(2, ("10011", "11101"), 0.064352, 0.1010, {18: 0.07021}),
-    32: Generators(2, ("110111", "101001"), 0.063549, 0.1054),
-    64: Generators(2, ("1110001", "1011011"), 0.062887, 0.1096),
-    128: Generators(2, ("10100111", "11111001"), 0.062476, 0.1194),
-    256: Generators(2, ("101110001", "111101011"), 0.062054, 0.1293),
-    512: Generators(2, ("1101011011", "1000111001"), 0.061822, 0.1367),
-    1024: Generators(2, ("10011110111", "11011011001"), 0.061667, 0.1388),
-    9: Generators(3, ("122", "112"), 0.066307, 0.0692),
-    27: Generators(3, ("1222", "1121"), 0.064170, 0.0974),
-    81: Generators(3, ("10111", "12212"), 0.062610, 0.1160),
-    243: Generators(3, ("120122", "101112"), 0.061762, 0.1319),
-    729: Generators(3, ("1000111", "1211201"), 0.061133, 0.1443),
-    2187: Generators(3, ("11021121", "10212122"), 0.060687, 0.1574),
-    25: Generators(
+    "conv4": Generators(2, ("101", "111"), 0.066590, 0.0583, {8: 0.07364}),
+    "conv8": Generators(2, ("1011", "1111"), 0.065293, 0.0676, {14: 0.07054, 18: 0.06932}),
+    "conv16": Generators(2, ("10011", "11101"), 0.064352, 0.1010, {18: 0.07021}),
+    "conv32": Generators(2, ("110111", "101001"), 0.063549, 0.1054),
+    "conv64": Generators(2, ("1110001", "1011011"), 0.062887, 0.1096),
+    "conv128": Generators(2, ("10100111", "11111001"), 0.062476, 0.1194),
+    "conv256": Generators(2, ("101110001", "111101011"), 0.062054, 0.1293),
+    "conv512": Generators(2, ("1101011011", "1000111001"), 0.061822, 0.1367),
+    "conv1024": Generators(2, ("10011110111", "11011011001"), 0.061667, 0.1388),
+    "conv9": Generators(3, ("122", "112"), 0.066307, 0.0692),
+    "conv27": Generators(3, ("1222", "1121"), 0.064170, 0.0974),
+    "conv81": Generators(3, ("10111", "12212"), 0.062610, 0.1160),
+    "conv243": Generators(3, ("120122", "101112"), 0.061762, 0.1319),
+    "conv729": Generators(3, ("1000111", "1211201"), 0.061133, 0.1443),
+    "conv2187": Generators(3, ("11021121", "10212122"), 0.060687, 0.1574),
+    "conv25": Generators(
         5,
         ("114", "233"),
         0.063487,
@@ -79,10 +90,11 @@ GENERATORS = {
             38: 0.066,
         },
     ),
-    125: Generators(
+    "conv125": Generators(
         5, ("1043", "2241"), 0.061835, 0.1418, {14: 0.07115, 16: 0.07041, 20: 0.06855, 24: 0.0675}
     ),
-    625: Generators(
+    "conv625": Generators(
         5, ("10111", "23043"), 0.060914, 0.1466, {18: 0.06939, 20: 0.06852, 26: 0.06676}
     ),
+    "z4conv64": Generators(4, ("1101", "2332"), 0.062214, 0.1259, {12: 0.07215, 14: 0.07075}),
 }

@@ -17,7 +17,7 @@ LatticeClass = TypeVar("LatticeClass", bound=type[Lattice])
 _CLASSES: Registry[Lattice] = Registry("lattice", Lattice)
 _EXAMPLES: dict[str, tuple[str, ...]] = {}
 _POWER = re.compile(r"(?P<factor>.+)\^(?P<copies>\d+)")
-_SHORTHAND = re.compile(r"(?P<family>[a-z]+)(?P<number>\d+)(-(?P<n>\d+))?(?P<dual>\*?)")
+_SHORTHAND = re.compile(r"(?P<family>[a-z](\w*[a-z])?)(?P<number>\d+)(-(?P<n>\d+))?(?P<dual>\*?)")
 
 
 class LatticeNameError(UserError, ValueError):
@@ -54,7 +54,7 @@ def make_lattice(name: str, **params: Any) -> Lattice:
     ``make_lattice("D", n=6)`` is ``make_lattice("D6")``, ``make_lattice("A*", n=3)`` is
     ``make_lattice("A3*")``; ``make_lattice("E8^4")`` is the product of four copies of E8, and
     ``make_lattice("conv64", n=96)``, or "conv64-96", the lattice of the convolutional code of 64
-    states in 96 dimensions. Names are case-insensitive.
+    states in 96 dimensions, "z4conv64-96" that of the one over ℤ4. Names are case-insensitive.
 
     Raises:
         LatticeNameError: (a :class:`UserError` and a ``ValueError``) if there is no such lattice,

@@ -11,7 +11,11 @@ PAPER_LATTICES = ("Z", "A2", "D4", "E8", "BW16", "Leech")
 """The six lattices of the tables, by dimension."""
 
 STATES = (4, 8, 16, 32, 64, 128, 256, 512, 1024, 9, 27, 81, 243, 729, 2187, 25, 125, 625)
-LONGEST = tuple(f"conv{states}-480" for states in STATES)
+Z4_STATES = (64,)
+LONGEST = (
+    *(f"conv{states}-480" for states in STATES),
+    *(f"z4conv{states}-480" for states in Z4_STATES),
+)
 """Convolutional lattices of every number of states that there is a generator for."""
 
 SHORT_AND_LONG = (

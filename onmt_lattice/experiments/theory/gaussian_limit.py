@@ -132,7 +132,8 @@ def _draw_excess(axes: Any, rows: list[Row]) -> None:
 
 def _draw_kurtosis(axes: Any, rows: list[Row]) -> None:
     """Draw a point for each lattice; of a code, the best block has its number of states beside."""
-    field = {f"conv{states}": f"states, GF({code.q})" for states, code in GENERATORS.items()}
+    rings = {name: f"GF({code.q})" for name, code in GENERATORS.items()}
+    field = {name: f"states, {'Z4' if name.startswith('z4') else rings[name]}" for name in rings}
     names = [row.lattice.partition("-")[0] for row in rows]
     best = {name: row for name, row in sorted(zip(names, rows, strict=True), key=_loss)}
     for number, kind in enumerate(dict.fromkeys(field.get(name, "others") for name in names)):
@@ -141,7 +142,7 @@ def _draw_kurtosis(axes: Any, rows: list[Row]) -> None:
         values = [-row.kurtosis.mean for row in mine]
         axes.plot([row.loss for row in mine], values, linestyle="", markersize=4, **style)
     for name, row in best.items():
-        text, below = name.removeprefix("conv"), field.get(name) == "states, GF(5)"
+        text, below = name.rpartition("conv")[2], field.get(name) == "states, GF(5)"
         beside: Any = {"xytext": (0, -10 if below else 5), "textcoords": "offset points"}
         place = "right" if len(text) > 3 else "center"  # the largest are the farthest left
         axes.annotate(text, (row.loss, -row.kurtosis.mean), fontsize=6.5, ha=place, **beside)
