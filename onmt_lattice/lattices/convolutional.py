@@ -232,7 +232,7 @@ class ConvolutionalLattice(TrellisLattice):
             return self._fold(y, log_s, LOG_SUM)
         y, log_s = (v.expand(shape).reshape(-1, self.dim) for v in (y, log_s))
         value, lost = PathSums.apply(y, log_s, self._trellis(), self.encoder.memory)
-        for few in lost.nonzero().squeeze(1).split(self.chunk):
+        for few in lost.nonzero().squeeze(1).split(self.chunk) if lost.any() else ():
             kept = self._fold(y[few].double(), log_s[few].double(), LOG_SUM)
             value = value.index_put((few,), kept)
         return value.view(shape[:-1]).to(y.dtype)
