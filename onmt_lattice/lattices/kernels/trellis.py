@@ -30,11 +30,19 @@ from onmt_lattice.lattices.kernels.simd import (
 LANES = BYTES // 8
 
 
+@helper
+def vectors(count: Any) -> Any:
+    """Return ``(count, LANES)`` for vectors, each in one line of the processor's cache."""
+    numbers = np.empty((count + 1) * LANES)
+    skip = -(numbers.ctypes.data // numbers.itemsize) % LANES
+    return numbers[skip : skip + count * LANES].reshape(count, LANES)
+
+
 @compiled
 def nearest_points(x: Any, labels: Any, starts: Any, ends: Any, ways: Any, points: Any) -> None:
     """Set ``points`` ``(N, n)`` to the nearest points of ``x`` ``(N, n)``: Viterbi's algorithm."""
     count, n = x.shape
-    lanes, found = np.empty((n, LANES)), np.empty((LANES, n))
+    lanes, found = vectors(n), np.empty((LANES, n))
     choices = np.empty((n // 2, len(labels), LANES), dtype=np.int8)
     for begin in range(0, count, LANES):
         for lane in range(LANES):
@@ -55,8 +63,8 @@ def _decode(
     ``choices`` ``(T, S, LANES)`` is left with the last edges of the best paths to each state.
     """
     states = len(labels)
-    old, new = np.empty((states, LANES)), np.empty((states, LANES))
-    pairs = np.empty((len(ways) * len(ways), LANES))
+    old, new = vectors(states), vectors(states)
+    pairs = vectors(len(ways) * len(ways))
     for s in range(states):
         store(old, s, spread(pairs, 0.0 if starts[s] else np.inf))
     for t in range(len(choices)):
@@ -139,10 +147,10 @@ def log_sums(
     """
     count, n, q = weights.shape
     wanted = len(posteriors) > 0
-    lanes = np.empty((n, q, LANES))
-    alpha = np.empty((n // 2 + 1 if wanted else 2, len(labels), LANES))
-    totals, least = np.empty((n // 2 + 1, LANES)), np.empty((1, LANES))
-    posterior = np.empty((n, q, LANES))
+    lanes = vectors(n * q).reshape(n, q, LANES)
+    alpha = vectors((n // 2 + 1 if wanted else 2) * len(labels)).reshape(-1, len(labels), LANES)
+    totals, least = vectors(n // 2 + 1), vectors(1)
+    posterior = vectors(n * q).reshape(n, q, LANES)
     for begin in range(0, count, LANES):
         for lane in range(LANES):
             for i in range(n):
@@ -184,7 +192,7 @@ def _forward(
     product is that of all paths.
     """
     step, rows = len(labels) // len(ways), len(alpha)
-    pairs = np.empty((len(ways) * len(ways), LANES))
+    pairs = vectors(len(ways) * len(ways))
     for s in range(len(labels)):
         store(alpha[0], s, spread(pairs, float(starts[s])))
     store(totals, 0, spread(pairs, 1.0))
@@ -219,8 +227,8 @@ def _backward(
     ``alpha`` is that of :func:`_forward`; ``least`` ``(1, LANES)`` is set to what ``met`` is to be.
     """
     q, states = len(ways), len(labels)
-    pairs, shares = np.empty((q * q, LANES)), np.empty((q * q, LANES))
-    beta, ahead = np.empty((states, LANES)), np.empty((states, LANES))
+    pairs, shares = vectors(q * q), vectors(q * q)
+    beta, ahead = vectors(states), vectors(states)
     total = spread(pairs, 1.0)
     for s in range(states):
         store(ahead, s, spread(pairs, float(ends[s])))
@@ -243,15 +251,16 @@ def _edges(
     step = len(labels) // len(ways)
     for e in range(len(shares)):
         store(shares, e, spread(shares, 0.0))
-    for p in range(len(labels)):
-        first, d = p % step * len(ways), p // step
-        total = spread(pairs, 0.0)
-        for a in range(len(ways)):
-            e = labels[first + a, d]
-            onward = load(pairs, e) * load(ahead, first + a)
-            total = total + onward
-            store(shares, e, load(shares, e) + load(alpha, p) * onward)
-        store(beta, p, total)
+    for r in range(step):
+        for d in range(len(ways)):
+            p, first = d * step + r, r * len(ways)
+            total = spread(pairs, 0.0)
+            for a in range(len(ways)):
+                e = labels[first + a, d]
+                onward = load(pairs, e) * load(ahead, first + a)
+                total = total + onward
+                store(shares, e, load(shares, e) + load(alpha, p) * onward)
+            store(beta, p, total)
 
 
 @helper
