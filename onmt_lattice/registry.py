@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any, Generic, NoReturn, TypeVar, cast
+from typing import Any, Generic, TypeVar, cast
 
-from onmt_lattice.errors import UserError, unknown_name
+from onmt_lattice.errors import unknown_name
 
 Kind = TypeVar("Kind")
 
@@ -56,18 +56,3 @@ class Registry(Generic[Kind]):
     def names(self) -> list[str]:
         """Return every name, sorted."""
         return sorted(self.classes)
-
-
-class Strict:
-    """Before a parser's class: errors are :class:`UserError`, and no option is abbreviated."""
-
-    def __init__(self, **kwargs: Any) -> None:
-        super().__init__(allow_abbrev=False, **kwargs)  # type: ignore[call-arg]
-
-    def error(self, message: str) -> NoReturn:
-        """Raise :class:`UserError` with ``message``."""
-        raise UserError(message)
-
-    def _get_option_tuples(self, option_string: str) -> list[Any]:
-        """Return no option for an abbreviation; ``allow_abbrev`` stops those of two dashes only."""
-        return []

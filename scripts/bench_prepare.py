@@ -19,7 +19,8 @@ from sacremoses import MosesDetokenizer
 from subword_nmt.learn_bpe import learn_bpe
 
 from onmt_lattice.experiments.prepare.manifest import Manifest
-from onmt_lattice.experiments.prepare.sources import TEXTS, TRAINING, Options
+from onmt_lattice.experiments.prepare.options import Wmt16Options
+from onmt_lattice.experiments.prepare.sources import TEXTS, TRAINING
 from onmt_lattice.experiments.prepare.subword import segment
 from onmt_lattice.experiments.prepare.wmt16 import prepare
 
@@ -60,8 +61,12 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         archives, out = Path(folder, "archives"), Path(folder, "out")
         write_archives(archives, sentences, args.lines)
-        options = Options(
-            out, merges=args.merges, given=archives, workers=args.workers, joint_bpe=args.joint_bpe
+        options = Wmt16Options(
+            output=out,
+            merges=args.merges,
+            given=archives,
+            workers=args.workers,
+            joint_bpe=args.joint_bpe,
         )
         report_steps(prepare(options), args.lines, args.workers)
         report_memory()

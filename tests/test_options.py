@@ -83,9 +83,9 @@ def test_numbers_that_mean_nothing(refused: Mistake, option: str, value: object)
 
 
 def test_every_numeric_option_has_a_range_that_holds_its_default() -> None:
+    from onmt_lattice.config import check_ranges
     from onmt_lattice.opennmt.options import parsers as options
     from onmt_lattice.opennmt.options.ranges import RANGES, TRANSLATION
-    from onmt_lattice.ranges import check_ranges
 
     for make, ranges in (
         (options.train_parser, RANGES),

@@ -19,7 +19,8 @@ from subword_nmt.apply_bpe import BPE
 from onmt_lattice.errors import UserError
 from onmt_lattice.experiments.prepare import parallel
 from onmt_lattice.experiments.prepare.moses import tokeniser
-from onmt_lattice.experiments.prepare.sources import TRAINING, Options
+from onmt_lattice.experiments.prepare.options import Wmt16Options
+from onmt_lattice.experiments.prepare.sources import TRAINING
 from onmt_lattice.experiments.prepare.wmt16 import prepare
 from onmt_lattice.files import sha256
 
@@ -36,23 +37,23 @@ def small_batches(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture(scope="module")
-def prepared(tmp_path_factory: pytest.TempPathFactory) -> Options:
-    """Options by which data has been prepared, to read."""
+def prepared(tmp_path_factory: pytest.TempPathFactory) -> Wmt16Options:
+    """Wmt16Options by which data has been prepared, to read."""
     folder = tmp_path_factory.mktemp("wmt16")
     given = miniature.write(folder / "archives", miniature.archives(MEMBERS))
-    options = Options(folder / "out", merges=40, given=given)
+    options = Wmt16Options(output=folder / "out", merges=40, given=given)
     prepare(options)
     return options
 
 
 @pytest.fixture
-def new(prepared: Options, tmp_path: Path) -> Options:
+def new(prepared: Wmt16Options, tmp_path: Path) -> Wmt16Options:
     """The same options for an empty folder."""
     return replace(prepared, output=tmp_path / "out")
 
 
 @pytest.fixture
-def copy(prepared: Options, new: Options) -> Options:
+def copy(prepared: Wmt16Options, new: Wmt16Options) -> Wmt16Options:
     """The same options for a copy of the prepared data, to change."""
     shutil.copytree(prepared.output, new.output)
     return new
@@ -99,7 +100,9 @@ def vocabulary(out: Path) -> dict[str, int]:
 # What is prepared
 
 
-def test_all_texts_are_tokens_segmented_by_subword_nmt(prepared: Options, copy: Options) -> None:
+def test_all_texts_are_tokens_segmented_by_subword_nmt(
+    prepared: Wmt16Options, copy: Wmt16Options
+) -> None:
     expected = units_of(prepared.output, "en", side(0))
     shuffled = lines(prepared.output / "train.en")
     assert sorted(shuffled) == sorted(expected)
@@ -112,13 +115,13 @@ def test_all_texts_are_tokens_segmented_by_subword_nmt(prepared: Options, copy: 
     assert lines(copy.output / "train.en") == expected
 
 
-def test_the_vocabulary_counts_the_units_of_the_training_text(prepared: Options) -> None:
+def test_the_vocabulary_counts_the_units_of_the_training_text(prepared: Wmt16Options) -> None:
     counted = vocabulary(prepared.output)
     assert counted == counts(lines(prepared.output / "train.en"))
     assert list(counted.values()) == sorted(counted.values(), reverse=True)
 
 
-def test_pairs_are_dropped_and_invalid_bytes_noted(new: Options, tmp_path: Path) -> None:
+def test_pairs_are_dropped_and_invalid_bytes_noted(new: Wmt16Options, tmp_path: Path) -> None:
     english = miniature.text(["only one side", "", "a " * 81]) + b"caf\xe9\n"
     german = miniature.text(["", "", "b " * 81, "gut"])
     given = changed(tmp_path, "de-en.tgz", en=english, de=german)
@@ -133,14 +136,14 @@ def test_pairs_are_dropped_and_invalid_bytes_noted(new: Options, tmp_path: Path)
     assert "\ufffd" in (new.output / "train.en").read_text()
 
 
-def test_joint_bpe_learns_and_counts_both_languages_and_writes_english(new: Options) -> None:
+def test_joint_bpe_learns_and_counts_both_languages_and_writes_english(new: Wmt16Options) -> None:
     prepare(replace(new, joint_bpe=True))
     english, german = (units_of(new.output, "en de".split()[i], side(i)) for i in (0, 1))
     assert sorted(lines(new.output / "train.en")) == sorted(english)
     assert vocabulary(new.output) == counts(english + german)
 
 
-def test_sentencepiece_leaves_the_text_plain(new: Options) -> None:
+def test_sentencepiece_leaves_the_text_plain(new: Wmt16Options) -> None:
     prepare(replace(new, subword="sentencepiece", merges=70))
     model = sentencepiece.SentencePieceProcessor(model_file=str(new.output / "sentencepiece.model"))
 
@@ -154,7 +157,9 @@ def test_sentencepiece_leaves_the_text_plain(new: Options) -> None:
     assert vocabulary(new.output) == counts(pieces(side(0)))
 
 
-def test_lines_of_which_the_model_leaves_nothing_are_dropped(new: Options, tmp_path: Path) -> None:
+def test_lines_of_which_the_model_leaves_nothing_are_dropped(
+    new: Wmt16Options, tmp_path: Path
+) -> None:
     given = changed(tmp_path, "de-en.tgz", en="\u200b\n\ufeff\n▁\n".encode(), de=b"x\n" * 3)
     manifest = prepare(replace(new, given=given, subword="sentencepiece", merges=70))
     assert manifest.facts("tokens/europarl-v7")["kept"] == 43
@@ -163,7 +168,7 @@ def test_lines_of_which_the_model_leaves_nothing_are_dropped(new: Options, tmp_p
 
 
 @pytest.mark.parametrize(("subword", "merges"), [("bpe", 40), ("sentencepiece", 70)])
-def test_opennmt_reads_the_yaml(new: Options, subword: str, merges: int) -> None:
+def test_opennmt_reads_the_yaml(new: Wmt16Options, subword: str, merges: int) -> None:
     from onmt.inputters.corpus import build_corpora_iters, get_corpora
     from onmt.inputters.fields import build_dynamic_fields
     from onmt.opts import train_opts
@@ -190,12 +195,14 @@ def test_opennmt_reads_the_yaml(new: Options, subword: str, merges: int) -> None
 # The same bytes, however they are made
 
 
-def test_more_workers_make_the_same(prepared: Options, new: Options) -> None:
+def test_more_workers_make_the_same(prepared: Wmt16Options, new: Wmt16Options) -> None:
     prepare(replace(new, workers=2))
     assert contents(new.output) == contents(prepared.output)
 
 
-def test_windows_line_ends_make_the_same(prepared: Options, new: Options, tmp_path: Path) -> None:
+def test_windows_line_ends_make_the_same(
+    prepared: Wmt16Options, new: Wmt16Options, tmp_path: Path
+) -> None:
     windows = {
         archive: {name: text.replace(b"\n", b"\r\n") for name, text in held.items()}
         for archive, held in MEMBERS.items()
@@ -204,7 +211,9 @@ def test_windows_line_ends_make_the_same(prepared: Options, new: Options, tmp_pa
     assert contents(new.output) == contents(prepared.output)
 
 
-def test_downloads_make_the_same_and_broken_ones_resume(prepared: Options, new: Options) -> None:
+def test_downloads_make_the_same_and_broken_ones_resume(
+    prepared: Wmt16Options, new: Wmt16Options
+) -> None:
     given = miniature.write(new.output.parent / "given", {})
     shutil.copy(prepared.given / "test.tgz", given)  # which is not downloaded then
     with miniature.serving(miniature.archives(), break_after={"de-en.tgz": 300}) as server:
@@ -220,7 +229,7 @@ def test_downloads_make_the_same_and_broken_ones_resume(prepared: Options, new: 
 
 
 def test_an_interruption_anywhere_leaves_whole_files_and_is_resumed(
-    copy: Options, monkeypatch: pytest.MonkeyPatch
+    copy: Wmt16Options, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     expected = contents(copy.output)
     rename = os.replace
@@ -252,7 +261,9 @@ def test_an_interruption_anywhere_leaves_whole_files_and_is_resumed(
 # What a further run does
 
 
-def test_a_second_run_does_nothing_and_a_moved_folder_only_needs_its_yaml(copy: Options) -> None:
+def test_a_second_run_does_nothing_and_a_moved_folder_only_needs_its_yaml(
+    copy: Wmt16Options,
+) -> None:
     def times() -> dict[str, int]:
         files = [path for path in copy.output.rglob("*") if path.is_file()]
         return {str(p.relative_to(copy.output)): p.stat().st_mtime_ns for p in files}
@@ -267,7 +278,7 @@ def test_a_second_run_does_nothing_and_a_moved_folder_only_needs_its_yaml(copy: 
     assert content["src_vocab"] == str((copy.output / "vocab.txt").resolve())
 
 
-def test_a_deleted_output_is_made_anew_and_nothing_else(copy: Options) -> None:
+def test_a_deleted_output_is_made_anew_and_nothing_else(copy: Wmt16Options) -> None:
     before = contents(copy.output)
     (copy.output / "newstest2014.en").unlink()
     assert prepare(copy).done == ["newstest2014"]
@@ -276,7 +287,7 @@ def test_a_deleted_output_is_made_anew_and_nothing_else(copy: Options) -> None:
     assert contents(copy.output) == before
 
 
-def test_other_options_are_refused_or_redo_what_depends_on_them(copy: Options) -> None:
+def test_other_options_are_refused_or_redo_what_depends_on_them(copy: Wmt16Options) -> None:
     before = contents(copy.output)
     with pytest.raises(UserError, match="merges was 40, is 20; max_tokens was 80, is 70"):
         prepare(replace(copy, merges=20, max_tokens=70))
@@ -289,7 +300,7 @@ def test_other_options_are_refused_or_redo_what_depends_on_them(copy: Options) -
     assert [step for step in shorter if step.startswith("tokens/")]
 
 
-def test_the_intermediate_files_are_deleted_unless_asked_for(copy: Options) -> None:
+def test_the_intermediate_files_are_deleted_unless_asked_for(copy: Wmt16Options) -> None:
     work = copy.output / "work"
     assert not work.exists()
     work.mkdir()
@@ -300,7 +311,7 @@ def test_the_intermediate_files_are_deleted_unless_asked_for(copy: Options) -> N
     assert len(list(work.iterdir())) == 4
 
 
-def test_one_run_at_a_time(new: Options, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_one_run_at_a_time(new: Wmt16Options, monkeypatch: pytest.MonkeyPatch) -> None:
     def second(*_: object) -> None:
         prepare(new)
 
@@ -312,13 +323,13 @@ def test_one_run_at_a_time(new: Options, monkeypatch: pytest.MonkeyPatch) -> Non
 # What archives can have wrong with them
 
 
-def test_a_misaligned_pair_is_refused_with_both_counts(new: Options, tmp_path: Path) -> None:
+def test_a_misaligned_pair_is_refused_with_both_counts(new: Wmt16Options, tmp_path: Path) -> None:
     given = changed(tmp_path, "de-en.tgz", de=b"noch eine Zeile\n")
     with pytest.raises(UserError, match=r"\.en has 40 lines and .*\.de has 41"):
         prepare(replace(new, given=given))
 
 
-def test_required_checksums_are_enforced_even_later(copy: Options, tmp_path: Path) -> None:
+def test_required_checksums_are_enforced_even_later(copy: Wmt16Options, tmp_path: Path) -> None:
     given = miniature.write(tmp_path / "archives", miniature.archives())
     required = tmp_path / "sums"
     digests = {path.name: sha256(path) for path in given.iterdir()}
@@ -334,7 +345,7 @@ def test_required_checksums_are_enforced_even_later(copy: Options, tmp_path: Pat
 
 
 def test_archives_that_are_not_wmt16s_fail_the_published_checksums(
-    new: Options,
+    new: Wmt16Options,
 ) -> None:
     published = Path(__file__).resolve().parent.parent / "data" / "wmt16.sha256"
     with pytest.raises(UserError, match=r"commoncrawl\.tgz: SHA-256 is .* -checksums has c7a74e"):
@@ -350,7 +361,7 @@ def test_archives_that_are_not_wmt16s_fail_the_published_checksums(
     ],
 )
 def test_a_file_without_their_checksums_is_refused(
-    new: Options, tmp_path: Path, content: str, message: str
+    new: Wmt16Options, tmp_path: Path, content: str, message: str
 ) -> None:
     (tmp_path / "sums").write_text(content)
     with pytest.raises(UserError, match=message):
@@ -358,7 +369,7 @@ def test_a_file_without_their_checksums_is_refused(
 
 
 def test_an_archive_that_has_changed_at_its_source_is_reported_and_then_prepared_from(
-    new: Options,
+    new: Wmt16Options,
 ) -> None:
     with miniature.serving(miniature.archives()) as server:
         fetching = replace(new, given=None, mirror=server.url)

@@ -15,8 +15,8 @@ from onmt_lattice.experiments.sweep.progress import Progress
 from onmt_lattice.experiments.sweep.run import Run
 from onmt_lattice.experiments.sweep.scheduler import bring_to_end
 from onmt_lattice.locks import locked
+from onmt_lattice.opennmt.model.statistics import duration
 from onmt_lattice.opennmt.training.history import History
-from onmt_lattice.ranges import duration
 
 
 class Scripted(Run):

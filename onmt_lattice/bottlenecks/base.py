@@ -5,16 +5,16 @@ from __future__ import annotations
 import dataclasses
 import sys
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from functools import lru_cache
 from importlib.metadata import EntryPoints, entry_points
 from typing import Any, ClassVar, NamedTuple
 
 from torch import Tensor, nn
 
+from onmt_lattice.config import SIZE, Config, Range, option
 from onmt_lattice.errors import UserError, unknown_name
 from onmt_lattice.noise import Noise
-from onmt_lattice.ranges import SIZE
 from onmt_lattice.registry import Registry
 
 ENTRY_POINT_GROUP = "onmt_lattice.bottlenecks"
@@ -37,36 +37,18 @@ class Bottlenecked(NamedTuple):
 
 
 @dataclasses.dataclass(frozen=True)
-class BottleneckConfig:
-    """Options of a bottleneck; subclasses add theirs with :func:`option`.
+class BottleneckConfig(Config):
+    """Options of a bottleneck; subclasses add theirs with :func:`~onmt_lattice.config.option`.
 
     Attributes:
         bottleneck_dim: d, the dimension between the linear maps m → d → m; 0 stands for m.
     """
 
-    bottleneck_dim: int = 0
-
-    def __post_init__(self) -> None:
-        dim = self.bottleneck_dim
-        self.require(
-            "bottleneck_dim",
-            type(dim) is int and (dim == 0 or dim in SIZE),
-            f"0 (for m) or a positive integer of at most {SIZE.high}",
-        )
-        for field in dataclasses.fields(self):
-            choices = field.metadata.get("choices")
-            if choices and getattr(self, field.name) not in choices():
-                raise unknown_name(field.name, getattr(self, field.name), choices())
-
-    def require(self, name: str, holds: bool, expected: str) -> None:
-        """Raise the error for option ``name`` unless its value ``holds``."""
-        if not holds:
-            raise UserError(f"-{name} {getattr(self, name)!r}: expected {expected}")
-
-
-def option(default: Any, help: str, choices: Callable[[], list[str]] | None = None) -> Any:
-    """Declare a configuration field that the command line offers as ``-<field>``."""
-    return dataclasses.field(default=default, metadata={"help": help, "choices": choices})
+    bottleneck_dim: int = option(
+        0,
+        "dimension d between the maps m -> d -> m; 0 for m",
+        range=Range(SIZE.low, SIZE.high, also=(0,), meaning="m"),
+    )
 
 
 class Bottleneck(nn.Module, ABC):

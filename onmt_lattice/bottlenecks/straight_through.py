@@ -18,9 +18,9 @@ from onmt_lattice.bottlenecks.base import (
     register_bottleneck,
     require_finite,
 )
+from onmt_lattice.config import SIZE, Range
 from onmt_lattice.errors import UserError
 from onmt_lattice.noise import Noise
-from onmt_lattice.ranges import SIZE, Range
 
 LEVELS = Range(2, SIZE.high)
 LLOYD_ITERATIONS = 10
@@ -79,24 +79,19 @@ def fit_entries(x: Tensor, count: int) -> Tensor:
 class ScalarConfig(BottleneckConfig):
     """Options of the ``ste_scalar`` bottleneck."""
 
-    levels: int = option(2, "M, the number of levels or code vectors of each quantizer")
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        fits = type(self.levels) is int and self.levels in LEVELS
-        self.require("levels", fits, f"an integer of {LEVELS}")
+    levels: int = option(
+        2, "M, the number of levels or code vectors of each quantizer", range=LEVELS
+    )
 
 
 @dataclasses.dataclass(frozen=True)
 class VectorConfig(ScalarConfig):
     """Options of the ``ste_vector`` bottleneck."""
 
-    levels: int = option(4, "M, the number of levels or code vectors of each quantizer")
-    vector_dim: int = option(2, "dimension of the code vectors of each quantizer")
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        self.require("vector_dim", self.vector_dim >= 1, "a positive integer")
+    levels: int = option(
+        4, "M, the number of levels or code vectors of each quantizer", range=LEVELS
+    )
+    vector_dim: int = option(2, "dimension of the code vectors of each quantizer", range=SIZE)
 
 
 class StraightThroughBottleneck(Bottleneck):

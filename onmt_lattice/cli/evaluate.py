@@ -4,79 +4,27 @@ from __future__ import annotations
 
 import os
 import sys
+from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from onmt_lattice.cli.arguments import Parser, check_numbers
+from onmt_lattice.config import parse
 from onmt_lattice.errors import UserError
 from onmt_lattice.experiments.corpus import english_grammar, ideal_bits
 from onmt_lattice.files import STANDARD, check_folder, check_output, model_file
-from onmt_lattice.text import FORM
+from onmt_lattice.opennmt.options.commands import EvaluateOptions
 
 if TYPE_CHECKING:
     from onmt_lattice.opennmt.commands.evaluate import KnownSource
 
 
-def parser() -> Parser:
-    """Return the parser of this command."""
-    p = Parser(
-        prog="onmt_lattice evaluate",
-        description="Measure rate and NLL of a checkpoint on a text, one sentence a line, "
-        "segmented into words as its training text. All costs are in bits: per target token (a "
-        "unit of the vocabulary, or the end of a sentence), per word of the text (pieces of words, "
-        "marked by @@, ▁ or ￭, are joined before they are counted) and per sentence. The rate is "
-        "the length of the codeword of the real, quantized representation.",
-        epilog="example: onmt_lattice evaluate -src runs/demo/text/test.en -reconstruct pred.txt "
-        "-model runs/demo/gaussian_0.2_seed1/model_step_2000.safetensors -output gaussian.json",
-    )
-    p.option("model", required=True, nargs="+", metavar="FILE", help="checkpoints written by train")
-    p.option("src", required=True, metavar="FILE", help=f"text to evaluate on, {FORM}")
-    p.option(
-        "output",
-        metavar="PATH",
-        help="write the numbers as JSON, for plot: to this file, or for several checkpoints to "
-        "one of the checkpoint's name in this folder; - is standard output",
-    )
-    p.option("seed", type=int, default=0, help="seed of the dither and noise (default: 0)")
-    p.option("batch_size", type=int, default=64, help="sentences a batch (default: 64)")
-    p.option("gpu", type=int, default=-1, help="CUDA device, or -1 for the CPU (default: -1)")
-    p.option(
-        "threads",
-        type=int,
-        metavar="N",
-        help="threads of the CPU (default: OMP_NUM_THREADS, or one for each core)",
-    )
-    p.option(
-        "reconstruct",
-        metavar="PATH",
-        help="decode every sentence, write the text to this file (or folder) and score it",
-    )
-    p.option(
-        "scores",
-        metavar="PATH",
-        help="write NLL and rate of every sentence in bits, as tab-separated values, to this file "
-        "(or folder)",
-    )
-    p.option(
-        "coded",
-        action="store_true",
-        help="compress the text as well, and show the bits of the file beside the rate",
-    )
-    p.option("beam_size", type=int, default=1, help="1 is greedy (default: 1)")
-    p.option(
-        "max_length", type=int, default=100, help="longest line decoded, tokens (default: 100)"
-    )
-    return p
-
-
 def run(argv: list[str]) -> None:
     """Evaluate with the options in ``argv``; print a table and write JSON."""
-    args = parser().parse_args(argv)
-    check_numbers(vars(args))
-    models, output, texts = args.model, args.output, args.reconstruct
+    options = parse("evaluate", EvaluateOptions, argv)
+    models, output = options.model, options.output
     for name in ("output", "reconstruct", "scores"):
-        path = getattr(args, name)
+        path = getattr(options, name)
         if path is not None:
             _check(path, f"-{name}", models)
             _check_names(models, f"-{name}")
@@ -85,20 +33,20 @@ def run(argv: list[str]) -> None:
 
     import torch
 
-    from onmt_lattice.opennmt.commands.evaluate import EvaluateOptions, evaluate
+    from onmt_lattice.opennmt.commands.evaluate import evaluate
     from onmt_lattice.opennmt.data.sentences import Text
 
-    if args.threads is not None:
-        torch.set_num_threads(args.threads)
-    read = Text(args.src)
-    own = ("model", "output", "reconstruct", "scores", "threads")
-    shared = {k: v for k, v in vars(args).items() if k not in own}
+    if options.threads is not None:
+        torch.set_num_threads(options.threads)
+    read = Text(options.src)
     for model in models:
         several = len(models) > 1
-        text = _place(texts, model, ".txt", several)
-        scores = _place(args.scores, model, ".tsv", several)
-        options = EvaluateOptions(model, reconstruct=text, scores=scores, progress=True, **shared)
-        evaluation = evaluate(options, known_source, read)
+        own = replace(
+            options,
+            reconstruct=_place(options.reconstruct, model, ".txt", several),
+            scores=_place(options.scores, model, ".tsv", several),
+        )
+        evaluation = evaluate(model, own, known_source, read)
         broken = evaluation.entropy is not None and not evaluation.entropy.holds
         result = None if broken else _place(output, model, ".json", several)
         if result is not None:

@@ -2,27 +2,31 @@
 
 from __future__ import annotations
 
-from onmt_lattice.cli.arguments import Parser
+from dataclasses import dataclass
+
+from onmt_lattice.config import Config, option, parse
 from onmt_lattice.errors import UserError
 from onmt_lattice.files import read_bytes
 
 
-def parser() -> Parser:
-    """Return the parser of this command."""
-    p = Parser(
-        prog="onmt_lattice inspect",
-        description="Say what a file of compress holds, and where its bits go: in all, and for "
-        "each word and character of the text that was compressed. No model is needed.",
-        epilog="example: onmt_lattice inspect test.olz",
+@dataclass(frozen=True, kw_only=True)
+class InspectOptions(Config):
+    """Show what a file of compress or pack holds, and where its bits go.
+
+    In all, and for each word and character of the text that was compressed. No model is needed.
+
+    example: onmt_lattice inspect test.olz
+    """
+
+    file: str = option(
+        ..., "file of compress or pack; - is standard input", metavar="FILE", positional=True
     )
-    p.add_argument("file", metavar="FILE", help="file of compress; - is standard input")
-    return p
 
 
 def run(argv: list[str]) -> None:
     """Print what is in the file."""
-    args = parser().parse_args(argv)
-    data = read_bytes(args.file, "FILE")
+    options = parse("inspect", InspectOptions, argv)
+    data = read_bytes(options.file, "FILE")
 
     from onmt_lattice.bitstream import BitstreamError
     from onmt_lattice.bitstream.file import TextFile
@@ -30,4 +34,4 @@ def run(argv: list[str]) -> None:
     try:
         print(TextFile(data).table())
     except BitstreamError as error:
-        raise UserError(f"{args.file}: {error}") from error
+        raise UserError(f"{options.file}: {error}") from error

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import math
 from contextlib import suppress
+from dataclasses import dataclass
 from typing import NamedTuple
 
-from onmt_lattice.cli.arguments import Parser
+from onmt_lattice.config import SIZE, Config, option, parse
 from onmt_lattice.errors import UserError
 from onmt_lattice.experiments.tables import Column, Table
-from onmt_lattice.ranges import SIZE, check_ranges
 
 COLUMNS = {
     "lattice": Column("lattice"),
@@ -32,29 +32,28 @@ class Row(NamedTuple):
     edges: int | None = None
 
 
-def parser() -> Parser:
-    """Return the parser of this command."""
-    p = Parser(
-        prog="onmt_lattice lattices",
-        description="List the lattices, the cheapest in bits last: what each costs over a perfect "
-        "one, and how much work its nearest point is. Any of these names is one for -lattice.",
-        epilog="example: onmt_lattice lattices -dim 96",
-    )
-    p.option(
-        "dim",
-        type=int,
-        default=480,
+@dataclass(frozen=True, kw_only=True)
+class LatticesOptions(Config):
+    """List the lattices, the cheapest in bits last.
+
+    With what each costs over a perfect one, and how much work its nearest point is. Any of these
+    names is one for -lattice.
+
+    example: onmt_lattice lattices -dim 96
+    """
+
+    dim: int = option(
+        480,
+        "dimensions of the convolutional ones, which have any even number",
+        range=SIZE,
         metavar="N",
-        help="dimensions of the convolutional ones, which have any even number (default: 480)",
     )
-    return p
 
 
 def run(argv: list[str]) -> None:
     """Print the table."""
-    args = parser().parse_args(argv)
-    check_ranges(vars(args), {"dim": SIZE})
-    print(table(args.dim).text())
+    options = parse("lattices", LatticesOptions, argv)
+    print(table(options.dim).text())
 
 
 def table(dim: int) -> Table:

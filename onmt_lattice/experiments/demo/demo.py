@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 
 from onmt_lattice.errors import UserError
@@ -11,23 +10,15 @@ from onmt_lattice.experiments.corpus import write_corpus
 from onmt_lattice.experiments.report.drawing import REPORT
 from onmt_lattice.experiments.report.pairing import paired
 from onmt_lattice.experiments.report.results import FAILED, Results
-from onmt_lattice.experiments.sweep.sweep import SweepOptions, sweep
+from onmt_lattice.experiments.sweep.options import SweepOptions
+from onmt_lattice.experiments.sweep.sweep import sweep
 
 CONFIG = Path(__file__).parent / "sweep.yaml"
 TEXT = "text"
 SHOWN_SENTENCES = 3
 
 
-@dataclass(frozen=True)
-class DemoOptions:
-    """What the demo was asked for; see ``onmt_lattice demo --help``."""
-
-    config: Path = CONFIG
-    output: Path = Path("runs/demo")
-    jobs: int | None = None
-
-
-def demo(options: DemoOptions) -> Results:
+def demo(config: Path, output: Path, jobs: int | None = None) -> Results:
     """Train, quantize, evaluate and draw; go on where an earlier demo stopped or failed.
 
     The corpus is written to the folder ``text`` of the output, so that any folder will do.
@@ -35,21 +26,21 @@ def demo(options: DemoOptions) -> Results:
     Raises:
         UserError: if the configuration is not there or cannot be used, or a run fails.
     """
-    if not options.config.is_file():
-        raise UserError(f"-config {options.config}: no such file; leave it out for the demo's own")
-    text = options.output / TEXT
+    if not config.is_file():
+        raise UserError(f"-config {config}: no such file; leave it out for the demo's own")
+    text = output / TEXT
     write_corpus(text)
     results = sweep(
-        SweepOptions(options.config, options.output, text, jobs=options.jobs, retry_failed=True)
+        SweepOptions(config=config, output=output, text=text, jobs=jobs, retry_failed=True)
     )
     failed = [run for run in results.runs if run.record.status == FAILED]
     if failed:
         raise UserError(f"run {failed[0].name} failed: {failed[0].record.error}")
-    parts = (summary(results, options.output), prices(results), reconstructions(results))
+    parts = (summary(results, output), prices(results), reconstructions(results))
     print("\n" + "\n\n".join(filter(None, parts)) + "\n")
-    print(f"figure        {options.output}/figure3.png")
-    print(f"report        {options.output / REPORT}")
-    print(f"models, logs  {options.output}/*/")
+    print(f"figure        {output}/figure3.png")
+    print(f"report        {output / REPORT}")
+    print(f"models, logs  {output}/*/")
     return results
 
 

@@ -1,13 +1,8 @@
-"""What WMT16 German-English consists of, and what a preparation of it is asked to do.
-
-No library is imported here, so that the command line can be read and checked at once.
-"""
+"""What WMT16 German-English consists of."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 ARCHIVES = {
     "de-en.tgz": "http://www.statmt.org/europarl/v7",
@@ -61,38 +56,3 @@ FULL_NEWSTEST2014 = Text("test-full.tgz", "test-full/newstest2014-deen-ref.en.sg
 
 MODEL_FILES = {"bpe": "bpe.codes", "sentencepiece": "sentencepiece.model"}
 """The types of subword model, and the name of each one's file."""
-
-
-@dataclass(frozen=True)
-class Options:
-    """The options of ``prepare wmt16``, which its help explains; ``given`` is ``-from``."""
-
-    output: Path
-    subword: str = "bpe"
-    merges: int = 32_000
-    joint_bpe: bool = False
-    max_tokens: int = 80
-    seed: int = 1
-    keep_order: bool = False
-    given: Path | None = None
-    mirror: str | None = None
-    checksums: Path | None = None
-    tries: int = 6
-    workers: int = 1
-    keep_work: bool = False
-    redo: bool = False
-
-    @property
-    def plain(self) -> bool:
-        """Whether sentences stay as they are, for sentencepiece, instead of being tokenised."""
-        return self.subword == "sentencepiece"
-
-    @property
-    def order(self) -> int | None:
-        """The seed of the training sentences' order, None for the order of the corpora."""
-        return None if self.keep_order else self.seed
-
-    def of_data(self) -> dict[str, Any]:
-        """Return the options on which the prepared data depends."""
-        names = ("subword", "merges", "joint_bpe", "max_tokens")
-        return {name: getattr(self, name) for name in names} | {"seed": self.order}

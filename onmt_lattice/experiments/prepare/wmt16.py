@@ -21,15 +21,16 @@ from tqdm import tqdm
 from onmt_lattice.experiments.prepare.archives import Archives, read_sums
 from onmt_lattice.experiments.prepare.manifest import Facts, Manifest, Step, write_changed
 from onmt_lattice.experiments.prepare.moses import clean, tokeniser
+from onmt_lattice.experiments.prepare.options import Wmt16Options
 from onmt_lattice.experiments.prepare.parallel import map_batches
-from onmt_lattice.experiments.prepare.sources import MODEL_FILES, TEXTS, TRAINING, Options
+from onmt_lattice.experiments.prepare.sources import MODEL_FILES, TEXTS, TRAINING
 from onmt_lattice.experiments.prepare.subword import learn_bpe, learn_pieces, segment
 from onmt_lattice.experiments.prepare.texts import in_order, read_lines, read_sentences, shuffled
 from onmt_lattice.files import output_stream, write_lines
 from onmt_lattice.locks import only_user
 
 
-def prepare(options: Options) -> Manifest:
+def prepare(options: Wmt16Options) -> Manifest:
     """Prepare the data in ``options.output``, or finish what is there; return the manifest.
 
     Raises:
@@ -45,7 +46,7 @@ def prepare(options: Options) -> Manifest:
 class _Recipe:
     """The steps: survey the archives, tokenise and clean, learn, shuffle and segment, texts."""
 
-    def __init__(self, options: Options) -> None:
+    def __init__(self, options: Wmt16Options) -> None:
         self.options, self.folder = options, options.output
         self.manifest = Manifest(self.folder)
         self.archives = Archives(self.manifest, options.given, options.mirror, options.tries)

@@ -7,8 +7,7 @@ import os
 import torch
 
 from onmt_lattice.errors import UserError
-
-NONE = "none"
+from onmt_lattice.experiments.sweep.options import NONE
 
 
 def gpus(asked: list[str] | None, gpus_a_run: int) -> tuple[str, ...]:

@@ -10,6 +10,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+from onmt_lattice.config import Range, check_ranges
 from onmt_lattice.errors import UserError, unknown_name
 from onmt_lattice.experiments.report.results import ANNEALED, FIXED, READINGS
 from onmt_lattice.experiments.sweep.quantized_curve import (
@@ -22,7 +23,6 @@ from onmt_lattice.experiments.sweep.run import SAVE_CHECKPOINT_STEPS, Run
 from onmt_lattice.opennmt.options.parsers import train_parser
 from onmt_lattice.opennmt.options.parsing import check_keys, read_config
 from onmt_lattice.opennmt.options.ranges import RANGES
-from onmt_lattice.ranges import Range, check_ranges
 from onmt_lattice.text import read_lines
 
 REFERENCE = "gaussian"

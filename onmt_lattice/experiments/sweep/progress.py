@@ -14,7 +14,7 @@ from rich.text import Text
 from onmt_lattice.experiments.report.results import FAILED, FINISHED, RUNNING
 from onmt_lattice.experiments.sweep.manifest import Manifest
 from onmt_lattice.experiments.sweep.run import Run
-from onmt_lattice.ranges import duration
+from onmt_lattice.opennmt.model.statistics import duration
 
 LINE_SECONDS = 30.0
 

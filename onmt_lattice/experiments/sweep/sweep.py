@@ -6,17 +6,15 @@ import logging
 import shlex
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass
-from pathlib import Path
 
-from onmt_lattice.evaluation.result import WORD
 from onmt_lattice.experiments.environment import cores
 from onmt_lattice.experiments.report.drawing import write
 from onmt_lattice.experiments.report.results import Results
 from onmt_lattice.experiments.sweep.cluster import cluster_options, cluster_workers
 from onmt_lattice.experiments.sweep.collection import collect
-from onmt_lattice.experiments.sweep.devices import NONE, gpus
+from onmt_lattice.experiments.sweep.devices import gpus
 from onmt_lattice.experiments.sweep.manifest import Manifest
+from onmt_lattice.experiments.sweep.options import NONE, SweepOptions
 from onmt_lattice.experiments.sweep.plan import Plan, read_plan
 from onmt_lattice.experiments.sweep.processes import FIRST_PORT, Processes, device_options, divide
 from onmt_lattice.experiments.sweep.progress import Progress
@@ -24,23 +22,6 @@ from onmt_lattice.experiments.sweep.quantized_run import put_aside
 from onmt_lattice.experiments.sweep.scheduler import Workers, bring_to_end
 from onmt_lattice.locks import only_user
 from onmt_lattice.opennmt.commands.vocabulary import build_vocab
-
-
-@dataclass(frozen=True)
-class SweepOptions:
-    """What a sweep was asked for; see ``onmt_lattice sweep --help``."""
-
-    config: Path
-    output: Path
-    text: Path | None = None
-    seeds: list[int] | None = None
-    jobs: int | None = None
-    threads: int = 1
-    gpus: list[str] | None = None
-    retry_failed: bool = False
-    cluster: str | None = None
-    cluster_options: list[str] | None = None
-    per: str = WORD
 
 
 def sweep(options: SweepOptions) -> Results:
@@ -52,7 +33,7 @@ def sweep(options: SweepOptions) -> Results:
         UserError: if the file of the sweep, the text or the devices cannot be used, or if the
             output holds other runs.
     """
-    plan = read_plan(options.config, options.output, options.text, options.seeds)
+    plan = plan_of(options)
     with only_user(plan.folder):
         manifest = begin(plan)
         if options.retry_failed:
@@ -72,7 +53,7 @@ def draw_now(options: SweepOptions) -> Results:
     Raises:
         UserError: as :func:`sweep`.
     """
-    plan = read_plan(options.config, options.output, options.text, options.seeds)
+    plan = plan_of(options)
     for run in plan.runs:
         run.check()
     results = collect(plan, Manifest(plan.folder, plan.runs, _settings(plan)))
@@ -99,6 +80,12 @@ def _settings(plan: Plan) -> dict[str, str]:
     return {"config": str(plan.path), "test": str(plan.test)}
 
 
+def plan_of(options: SweepOptions) -> Plan:
+    """Return the plan of the sweep that is asked for."""
+    assert options.config is not None
+    return read_plan(options.config, options.output, options.text, options.seeds)
+
+
 def workers(plan: Plan, options: SweepOptions, manifest: Manifest) -> Workers:
     """Return where the runs are brought to their end: this machine, or a cluster."""
     if options.cluster is not None:
@@ -114,7 +101,7 @@ def workers(plan: Plan, options: SweepOptions, manifest: Manifest) -> Workers:
 
 def commands(options: SweepOptions) -> Iterator[str]:
     """Yield the command lines by which the sweep could be run by hand; prepares their files."""
-    plan = read_plan(options.config, options.output, options.text, options.seeds)
+    plan = plan_of(options)
     for run in plan.runs:
         run.claim()
     if not plan.vocabulary.exists():

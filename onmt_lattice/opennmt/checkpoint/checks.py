@@ -17,6 +17,7 @@ from onmt.utils.earlystopping import PatienceEnum
 from onmt.utils.parse import ArgumentParser
 from torch import Tensor
 
+from onmt_lattice.config import check_ranges
 from onmt_lattice.errors import UserError
 from onmt_lattice.evaluation.result import Quantized, revive
 from onmt_lattice.opennmt.checkpoint.contents import (
@@ -29,7 +30,6 @@ from onmt_lattice.opennmt.model.autoencoder import SPECIAL
 from onmt_lattice.opennmt.options.configuration import check_single_path, check_sizes
 from onmt_lattice.opennmt.options.parsers import train_parser
 from onmt_lattice.opennmt.options.ranges import RANGES
-from onmt_lattice.ranges import check_ranges
 
 KWARGS = ("src_onmttok_kwargs", "tgt_onmttok_kwargs")  # OpenNMT-py makes dictionaries of them
 

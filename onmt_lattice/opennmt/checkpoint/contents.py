@@ -35,10 +35,10 @@ from onmt.inputters.inputter import get_fields
 from torch import Tensor
 from torchtext.vocab import Vocab
 
+from onmt_lattice.config import COUNT, Range
 from onmt_lattice.errors import UserError
 from onmt_lattice.opennmt.checkpoint.patience import COUNTS
 from onmt_lattice.opennmt.model.statistics import SUMS
-from onmt_lattice.ranges import COUNT, Range
 
 FORMAT = 1
 OUR_KEY = "onmt_lattice"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import math
 import re
 from collections.abc import Callable
@@ -30,28 +29,12 @@ from onmt_lattice.opennmt.data.sentences import Sentence, Text, token_index, tra
 from onmt_lattice.opennmt.inference.scoring import Scorer, SentenceScores
 from onmt_lattice.opennmt.inference.search import reconstruct, search_options
 from onmt_lattice.opennmt.inference.text_codec import TextCodec
+from onmt_lattice.opennmt.options.commands import EvaluateOptions
 from onmt_lattice.opennmt.options.configuration import bottleneck_label, bottleneck_settings
 from onmt_lattice.opennmt.training import plugin
 from onmt_lattice.text import joined
 
 BITS_PER_NAT = 1 / math.log(2)
-
-
-@dataclasses.dataclass(frozen=True)
-class EvaluateOptions:
-    """What ``onmt_lattice evaluate`` was asked for; see its ``--help``."""
-
-    model: str
-    src: str
-    seed: int = 0
-    batch_size: int = 64
-    gpu: int = -1
-    reconstruct: str | None = None
-    beam_size: int = 1
-    max_length: int = 100
-    scores: str | None = None
-    coded: bool = False
-    progress: bool = False
 
 
 class KnownSource(NamedTuple):
@@ -69,16 +52,18 @@ class KnownSource(NamedTuple):
 
 
 def evaluate(
+    model: str,
     options: EvaluateOptions,
     source_of: Callable[[tuple[str, ...]], KnownSource | None] = lambda _: None,
     text: Text | None = None,
 ) -> Evaluation:
-    """Return rate and NLL of a checkpoint on a text.
+    """Return rate and NLL of the checkpoint ``model`` on a text.
 
     Its reconstruction, and what each sentence costs, are written if asked for.
 
     Args:
-        options: the checkpoint, the text, and how.
+        model: one of ``options.model``.
+        options: the text, and how.
         source_of: tells the source of the sentences of a text, where it is known, so that
             rate + NLL can be held against its entropy.
         text: that at ``options.src``, if it has been read already.
@@ -89,7 +74,7 @@ def evaluate(
     plugin.install()
     text = text or Text(options.src)
     lines = text.lines
-    loaded = load_autoencoder(options.model, options.gpu)
+    loaded = load_autoencoder(model, options.gpu)
     pipe = trained_transforms(loaded)
     sentences = text.sentences(loaded, pipe)
     expected = "text segmented as the model's training text"
@@ -97,7 +82,7 @@ def evaluate(
         (s.tokens for s in sentences), token_index(loaded), f"-src {options.src}", expected
     )
     coded = _coded(loaded, lines, options) if options.coded else None
-    scores = Scorer(loaded, options.seed, options.batch_size).score(sentences, options.progress)
+    scores = Scorer(loaded, options.seed, options.batch_size).score(sentences, progress=True)
     reconstruction = None
     if options.reconstruct is not None:
         opt = search_options(options.beam_size, options.max_length, options.batch_size, options.gpu)
@@ -113,8 +98,8 @@ def evaluate(
     )
     difference = (scores.rate_nats - scores.relaxed_rate_nats) * BITS_PER_NAT
     return Evaluation(
-        model=options.model,
-        run=re.sub(r"_step_\d+$", "", str(Path(options.model).with_suffix(""))),
+        model=model,
+        run=re.sub(r"_step_\d+$", "", str(Path(model).with_suffix(""))),
         step=loaded.step,
         rate_weight=loaded.rate_weight,
         bottleneck=loaded.opt.bottleneck,
@@ -150,7 +135,7 @@ def _coded(loaded: LoadedAutoencoder, lines: list[str], options: EvaluateOptions
         codec = TextCodec(loaded, options.batch_size)
     except UserError as error:
         raise UserError(f"-coded: {error}") from error
-    made = codec.compressed(lines, options.seed, progress=options.progress)
+    made = codec.compressed(lines, options.seed, progress=True)
     parts = TextFile(made.data).bits()
     return Coded(8 * len(made.data), parts, made.rate_nats * BITS_PER_NAT)
 

@@ -37,25 +37,11 @@ from onmt_lattice.opennmt.data.sentences import (
 )
 from onmt_lattice.opennmt.inference.scoring import Scorer
 from onmt_lattice.opennmt.model.autoencoder import trainable
+from onmt_lattice.opennmt.options.commands import LEAST_SENTENCES, QuantizeOptions
 from onmt_lattice.opennmt.training import plugin
 from onmt_lattice.text import is_sentence, no_sentence, read_lines
 
 CHANNEL = "encoder.bottleneck.channel."
-LEAST_SENTENCES = 100
-
-
-@dataclasses.dataclass(frozen=True)
-class QuantizeOptions:
-    """What ``onmt_lattice quantize`` was asked for; see its ``--help``."""
-
-    model: str
-    lattice: str
-    src: str
-    output: str
-    lattice_code: str = "auto"
-    fit_sentences: int = 1500
-    seed: int = 0
-    gpu: int = -1
 
 
 def quantize(options: QuantizeOptions) -> Quantized:

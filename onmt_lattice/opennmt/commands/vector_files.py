@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import shutil
 import tempfile
 import time
@@ -16,37 +15,10 @@ from onmt_lattice.errors import UserError
 from onmt_lattice.files import STANDARD, output_stream, standard_input
 from onmt_lattice.opennmt.inference.arrays import Rows, open_rows, write_rows
 from onmt_lattice.opennmt.inference.vectors import SentenceVectors
+from onmt_lattice.opennmt.options.commands import DecodeOptions, EncodeOptions
 from onmt_lattice.text import line_shards, no_sentence
 
 SHARD = 4096  # lines in memory at a time
-
-
-@dataclasses.dataclass(frozen=True)
-class EncodeOptions:
-    """What ``onmt_lattice encode`` was asked for; see its ``--help``."""
-
-    model: str
-    src: str
-    output: str
-    kind: str
-    seed: int = 0
-    batch_size: int = 64
-    gpu: int = -1
-
-
-@dataclasses.dataclass(frozen=True)
-class DecodeOptions:
-    """What ``onmt_lattice decode`` was asked for; see its ``--help``."""
-
-    model: str
-    input: str
-    output: str
-    kind: str
-    seed: int = 0
-    batch_size: int = 64
-    gpu: int = -1
-    beam_size: int = 5
-    max_length: int = 100
 
 
 def encode_file(options: EncodeOptions) -> str:

@@ -12,6 +12,7 @@ from onmt.utils.logging import init_logger, logger
 from onmt.utils.misc import set_random_seed
 from onmt.utils.parse import ArgumentParser
 
+from onmt_lattice.config import check_ranges
 from onmt_lattice.errors import UserError
 from onmt_lattice.files import check_output, write_lines
 from onmt_lattice.opennmt.data.corpora import check_texts, target_is_source
@@ -21,7 +22,6 @@ from onmt_lattice.opennmt.options.parsers import build_vocab_parser, train_parse
 from onmt_lattice.opennmt.options.parsing import parse
 from onmt_lattice.opennmt.options.ranges import RANGES
 from onmt_lattice.opennmt.training import plugin
-from onmt_lattice.ranges import check_ranges
 
 
 def build_vocab(argv: list[str]) -> None:

@@ -17,10 +17,10 @@ from onmt.inputters.corpus import ParallelCorpus, ParallelCorpusIterator
 from onmt.transforms import AVAILABLE_TRANSFORMS, Transform, TransformPipe
 from onmt.utils.logging import logger
 
+from onmt_lattice.config import Range
 from onmt_lattice.errors import UserError, unknown_name
 from onmt_lattice.opennmt.model.autoencoder import SPECIAL
 from onmt_lattice.opennmt.options.parsing import YAML_ERRORS
-from onmt_lattice.ranges import Range
 from onmt_lattice.text import LONGEST_LINE, is_sentence, lines_of, no_sentence
 
 # OpenNMT-py knows more: prefixes would make target and source differ, features and alignments are

@@ -15,6 +15,7 @@ from onmt.utils.logging import init_logger, logger
 from onmt.utils.parse import ArgumentParser
 from torch import Tensor
 
+from onmt_lattice.config import check_ranges
 from onmt_lattice.errors import UserError
 from onmt_lattice.files import check_output, write_lines
 from onmt_lattice.opennmt.checkpoint import LoadedAutoencoder, load_autoencoder
@@ -32,7 +33,6 @@ from onmt_lattice.opennmt.options.parsers import translate_parser
 from onmt_lattice.opennmt.options.parsing import parse
 from onmt_lattice.opennmt.options.ranges import TRANSLATION
 from onmt_lattice.opennmt.training import plugin
-from onmt_lattice.ranges import check_ranges
 from onmt_lattice.text import no_sentence, read_lines
 
 

@@ -12,7 +12,6 @@ from onmt.utils.statistics import Statistics
 from torch import Tensor
 
 from onmt_lattice.opennmt.model.devices import gathered
-from onmt_lattice.ranges import duration
 
 NATS_PER_BIT = math.log(2)
 SUMS = ("loss", "n_words", "n_correct", "rate_nats")
@@ -155,3 +154,13 @@ class RateStatistics(Statistics):
         if self.relaxed is not None:
             for key, value in self.relaxed.scalars().items():
                 writer.add_scalar(f"{prefix}/relaxed_{key}", value, step)
+
+
+def duration(seconds: float) -> str:
+    """Return a length of time as a person says it.
+
+    >>> duration(4000)
+    '1 h 7 min'
+    """
+    minutes = round(seconds / 60)
+    return f"{minutes // 60} h {minutes % 60} min" if minutes >= 60 else f"{minutes} min"

@@ -7,9 +7,10 @@ import math
 from argparse import Namespace
 from typing import Any
 
-from onmt_lattice.bottlenecks import Bottleneck, bottleneck_class, make_bottleneck
+from onmt_lattice.bottlenecks import Bottleneck, bottleneck_class
+from onmt_lattice.config import from_options
 from onmt_lattice.errors import UserError
-from onmt_lattice.opennmt.options.parsers import ENCODER_TYPE, declared_options
+from onmt_lattice.opennmt.options.parsers import ENCODER_TYPE, bottleneck_options
 from onmt_lattice.opennmt.options.schedules import RateWeight
 
 # Every option that would let the decoder see more than the bottleneck's output, or that would
@@ -41,37 +42,26 @@ def representation_dim(opt: Namespace) -> int:
 
 def make_bottleneck_from_opt(opt: Namespace, input_dim: int) -> Bottleneck:
     """Return the bottleneck that ``opt`` asks for, checking that it has every option given."""
-    valid = {field.name for field in dataclasses.fields(bottleneck_class(opt.bottleneck).Config)}
-    given = {}
-    for name, (_, owners) in declared_options().items():
+    cls = bottleneck_class(opt.bottleneck)
+    for name, options in bottleneck_options().items():
         value = getattr(opt, name, None)
-        if value is None:
-            continue
-        if name not in valid:
+        if value is not None and opt.bottleneck not in options:
             raise UserError(
                 f"-{name} {value}: -bottleneck {opt.bottleneck} has no such option "
-                f"(it belongs to {', '.join(owners)}); leave it out"
+                f"(it belongs to {', '.join(options)}); leave it out"
             )
-        given[name] = value
-    return make_bottleneck(opt.bottleneck, input_dim, **given)
+    return cls(input_dim, from_options(cls.Config, opt))
 
 
 def bottleneck_settings(opt: Namespace) -> dict[str, Any]:
     """Return the bottleneck's site and every option of its own, defaults filled in."""
-    config = bottleneck_class(opt.bottleneck).Config
-    given = {f.name: getattr(opt, f.name, None) for f in dataclasses.fields(config)}
-    settings = config(**{name: value for name, value in given.items() if value is not None})
+    settings = from_options(bottleneck_class(opt.bottleneck).Config, opt)
     return {"bottleneck_site": opt.bottleneck_site, **dataclasses.asdict(settings)}
 
 
 def bottleneck_label(opt: Namespace) -> str:
     """Return what tables and plots call the bottleneck, such as ``lattice E8``."""
     return bottleneck_class(opt.bottleneck).label(bottleneck_settings(opt))
-
-
-def rate_weight_from_opt(opt: Namespace) -> RateWeight:
-    """Return λ as ``opt`` asks for it."""
-    return RateWeight(opt.rate_weight, opt.rate_weight_schedule, opt.rate_weight_midpoint)
 
 
 def check_single_path(opt: Namespace) -> None:
@@ -116,7 +106,7 @@ def check_shapes(opt: Namespace) -> None:
     """Refuse encoder and decoder shapes that do not fit, before any data is read."""
     check_sizes(opt)
     make_bottleneck_from_opt(opt, representation_dim(opt))
-    rate_weight_from_opt(opt)
+    from_options(RateWeight, opt)
 
 
 def check_sizes(opt: Namespace) -> None:

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import dataclasses
 from argparse import Namespace
+from dataclasses import dataclass
 from typing import Any
 
 import onmt.opts
 from onmt.utils.parse import ArgumentParser
 
 from onmt_lattice.bottlenecks import bottlenecks
+from onmt_lattice.config import Config, Option, declared, option
 from onmt_lattice.opennmt.options.parsing import StrictParser, parse
-from onmt_lattice.opennmt.options.schedules import SCHEDULES
+from onmt_lattice.opennmt.options.schedules import RateWeight
 
 AUTO, NEVER = "auto", "never"  # -resume
 
@@ -37,11 +38,37 @@ TRAIN_DEFAULTS: dict[str, Any] = {
 BUILD_VOCAB_DEFAULTS: dict[str, Any] = {"share_vocab": True, "n_sample": -1}
 TRANSLATE_DEFAULTS: dict[str, Any] = {"seed": 0, "beam_size": 1}  # as evaluate
 
-DIM_HELP = "dimension d between the maps m -> d -> m; 0 for m"
+
+@dataclass(frozen=True)
+class RunOptions(Config):
+    """Options of a training run of our own."""
+
+    log_json: str = option(
+        "",
+        "write every report and validation to this file too, a JSON object a line; a resumed run "
+        "continues in it",
+        metavar="FILE",
+    )
+    resume: str = option(
+        NEVER,
+        "auto: resume from the newest whole checkpoint under -save_model, if there is one; without "
+        "it, a run does not start where there are checkpoints",
+        [NEVER, AUTO],
+    )
+
+
+def add_options(parser: ArgumentParser, title: str, config: type[Config]) -> None:
+    """Add a group of the options of ``config``."""
+    group = parser.add_argument_group(title)
+    for each in declared(config).values():
+        each.add_to(group)
 
 
 def add_bottleneck_options(parser: ArgumentParser) -> None:
-    """Add ``-bottleneck``, its common options, and those each bottleneck declares."""
+    """Add ``-bottleneck``, its common options, and those each bottleneck declares.
+
+    One that is not given is None, and has the default of the bottleneck.
+    """
     known = bottlenecks()
     group = parser.add_argument_group("Bottleneck")
     summaries = "; ".join(f"{name}: {cls.summary}" for name, cls in known.items())
@@ -56,65 +83,25 @@ def add_bottleneck_options(parser: ArgumentParser) -> None:
         help="what X is: the top encoder layer's final state in both directions, from which every "
         "decoder layer starts (top), or every layer's (all)",
     )
-    for name, (field, owners) in declared_options().items():
-        choices = field.metadata.get("choices")
-        text = field.metadata.get("help", DIM_HELP)
-        owned = "" if len(owners) == len(known) else f" [{', '.join(owners)}]"
-        group.add(
-            f"-{name}",
-            f"--{name}",
-            type=type(field.default),
-            default=None,
-            choices=choices() if choices else None,
-            help=f"{text}{owned} (default: {_defaults(name)})",
-        )
+    for options in bottleneck_options().values():
+        owned = "" if len(options) == len(known) else f" [{', '.join(options)}]"
+        owners: dict[Any, list[str]] = {}
+        for owner, each in options.items():
+            owners.setdefault(each.default, []).append(owner)
+        different = [f"{default} for {', '.join(names)}" for default, names in owners.items()]
+        default = "; ".join(different) if len(owners) > 1 else str(next(iter(owners)))
+        first = next(iter(options.values()))
+        help = f"{first.help}{owned} (default: {default})"
+        first._replace(default=None, help=help).add_to(group)
 
 
-def _defaults(option: str) -> str:
-    """Return the default of an option, and that of each bottleneck where they differ."""
-    owners: dict[Any, list[str]] = {}
-    for name, cls in bottlenecks().items():
-        for field in dataclasses.fields(cls.Config):
-            if field.name == option:
-                owners.setdefault(field.default, []).append(name)
-    if len(owners) == 1:
-        return str(next(iter(owners)))
-    return "; ".join(f"{default} for {', '.join(names)}" for default, names in owners.items())
-
-
-def declared_options() -> dict[str, tuple[dataclasses.Field[Any], list[str]]]:
-    """Return each bottleneck option's field and the bottlenecks that have it."""
-    options: dict[str, tuple[dataclasses.Field[Any], list[str]]] = {}
-    for name, cls in bottlenecks().items():
-        for field in dataclasses.fields(cls.Config):
-            options.setdefault(field.name, (field, []))[1].append(name)
+def bottleneck_options() -> dict[str, dict[str, Option]]:
+    """Return each option of a bottleneck: by its name, that of every bottleneck that has it."""
+    options: dict[str, dict[str, Option]] = {}
+    for owner, cls in bottlenecks().items():
+        for name, each in declared(cls.Config).items():
+            options.setdefault(name, {})[owner] = each
     return options
-
-
-def add_objective_options(parser: ArgumentParser) -> None:
-    """Add the options of λ, the weight of the rate."""
-    group = parser.add_argument_group("Objective: NLL + lambda * rate")
-    group.add(
-        "-rate_weight",
-        "--rate_weight",
-        type=float,
-        default=1.0,
-        help="what lambda tends to; NLL and rate are in the same unit",
-    )
-    group.add(
-        "-rate_weight_schedule",
-        "--rate_weight_schedule",
-        default="logistic",
-        choices=list(SCHEDULES),
-        help="how lambda gets there; logistic: near 0 at first, half at the midpoint",
-    )
-    group.add(
-        "-rate_weight_midpoint",
-        "--rate_weight_midpoint",
-        type=int,
-        default=100_000,
-        help="training step at which lambda is half of -rate_weight",
-    )
 
 
 def train_parser() -> StrictParser:
@@ -128,23 +115,8 @@ def train_parser() -> StrictParser:
         "-save_model runs/gaussian/model",
     )
     add_bottleneck_options(parser)
-    add_objective_options(parser)
-    parser.add_argument_group("History").add(
-        "-log_json",
-        "--log_json",
-        default="",
-        metavar="FILE",
-        help="write every report and validation to this file too, a JSON object a line; a resumed "
-        "run continues in it",
-    )
-    parser.add_argument_group("Resumption").add(
-        "-resume",
-        "--resume",
-        default=NEVER,
-        choices=[NEVER, AUTO],
-        help="auto: resume from the newest whole checkpoint under -save_model, if there is one; "
-        "without it, a run does not start where there are checkpoints",
-    )
+    add_options(parser, "Objective: NLL + lambda * rate", RateWeight)
+    add_options(parser, "History and resumption", RunOptions)
     onmt.opts.train_opts(parser)  # after ours, as --help lists them in this order
     encoder_type = next(a for a in parser._actions if a.dest == "encoder_type")
     encoder_type.choices = [*encoder_type.choices, ENCODER_TYPE]

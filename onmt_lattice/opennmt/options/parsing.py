@@ -10,16 +10,12 @@ from typing import Any
 import yaml
 from onmt.utils.parse import ArgumentParser
 
+from onmt_lattice.config import Strict
 from onmt_lattice.errors import UserError, unknown_name
-from onmt_lattice.registry import Strict
 
 
 class StrictParser(Strict, ArgumentParser):
     """OpenNMT-py's parser, made strict."""
-
-    def names(self) -> set[str]:
-        """Return every long option name, without dashes."""
-        return {s.lstrip("-") for a in self._actions for s in a.option_strings}
 
 
 MOST_VALUES = 10**5  # of a YAML file, each counted wherever an alias repeats it

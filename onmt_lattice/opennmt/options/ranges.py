@@ -6,12 +6,10 @@ default of 500. What stands here is refused outside its range before anything is
 
 from __future__ import annotations
 
-from onmt_lattice.ranges import BEAM, COUNT, DEVICE, SEED, SIZE, Range
+from onmt_lattice.config import BEAM, COUNT, COUNT_OR_ZERO, DEVICE, POSITIVE, SEED, SIZE, Range
 
 LAYERS = Range(1, 128)
-COUNT_OR_ZERO = Range(0, 2**31 - 1)
 AMOUNT = Range(0)
-POSITIVE = Range(0, above=True)
 SHARE = Range(0, 1)
 DECAY = Range(0, 1, below=True)
 

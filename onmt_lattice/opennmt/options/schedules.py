@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from onmt_lattice.errors import UserError, unknown_name
+from onmt_lattice.config import COUNT, Config, Range, option
 
 # λ(0) = 0.0067 of the asymptote: near 0, and 0.5 at the midpoint.
 LOGISTIC_STEEPNESS = 5.0
@@ -35,7 +35,7 @@ SCHEDULES: dict[str, Callable[[float], float]] = {
 
 
 @dataclass(frozen=True)
-class RateWeight:
+class RateWeight(Config):
     """λ as a function of the training step.
 
     Attributes:
@@ -44,17 +44,24 @@ class RateWeight:
         midpoint: the step at which ``logistic`` and ``hyperbolic`` reach half the asymptote.
     """
 
-    asymptote: float = 1.0
-    schedule: str = "logistic"
-    midpoint: int = 100_000
-
-    def __post_init__(self) -> None:
-        if not (math.isfinite(self.asymptote) and self.asymptote >= 0):
-            raise UserError(f"-rate_weight {self.asymptote}: expected a number of at least 0")
-        if self.midpoint <= 0:
-            raise UserError(f"-rate_weight_midpoint {self.midpoint}: expected a positive step")
-        if self.schedule not in SCHEDULES:
-            raise unknown_name("rate weight schedule", self.schedule, SCHEDULES)
+    asymptote: float = option(
+        1.0,
+        "what lambda tends to; NLL and rate are in the same unit",
+        range=Range(0),
+        name="rate_weight",
+    )
+    schedule: str = option(
+        "logistic",
+        "how lambda gets there; logistic: near 0 at first, half at the midpoint",
+        list(SCHEDULES),
+        name="rate_weight_schedule",
+    )
+    midpoint: int = option(
+        100_000,
+        "training step at which lambda is half of -rate_weight",
+        range=COUNT,
+        name="rate_weight_midpoint",
+    )
 
     def __call__(self, step: int) -> float:
         """Return λ at ``step``."""

@@ -16,6 +16,7 @@ import yaml
 from onmt.utils.logging import init_logger
 from onmt.utils.parse import ArgumentParser
 
+from onmt_lattice.config import check_ranges
 from onmt_lattice.errors import Interrupted, UserError
 from onmt_lattice.files import check_folder, check_output, checkpoints
 from onmt_lattice.opennmt.checkpoint import check_options as check_saved
@@ -34,7 +35,6 @@ from onmt_lattice.opennmt.training import plugin
 from onmt_lattice.opennmt.training.history import read_history
 from onmt_lattice.opennmt.training.interruption import PassedOn
 from onmt_lattice.opennmt.training.resumption import only_training, resolve_checkpoint
-from onmt_lattice.ranges import check_ranges
 
 
 def train(argv: list[str]) -> None:

@@ -10,9 +10,10 @@ import torch
 from onmt.utils.loss import NMTLossCompute
 from torch import Tensor, nn
 
+from onmt_lattice.config import from_options
 from onmt_lattice.opennmt.model.cross_entropy import cross_entropy
 from onmt_lattice.opennmt.model.statistics import RateStatistics
-from onmt_lattice.opennmt.options.configuration import rate_weight_from_opt
+from onmt_lattice.opennmt.options.schedules import RateWeight
 
 
 class RateLossCompute(NMTLossCompute):
@@ -65,5 +66,5 @@ class RateLossCompute(NMTLossCompute):
 def with_rate(compute: NMTLossCompute, opt: Namespace) -> RateLossCompute:
     """Return OpenNMT-py's loss ``compute`` with the rate that ``opt`` asks for added."""
     device = next(compute.generator.parameters()).device
-    loss = RateLossCompute(compute.criterion, compute.generator, rate_weight_from_opt(opt))
+    loss = RateLossCompute(compute.criterion, compute.generator, from_options(RateWeight, opt))
     return loss.to(device)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from onmt_lattice.config import Range, check_ranges
 from onmt_lattice.errors import UserError
-from onmt_lattice.ranges import Range, check_ranges
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,120 @@
+"""What the preparation of the paper's data takes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from onmt_lattice.config import COUNT, SEED, Config, option
+from onmt_lattice.errors import UserError
+from onmt_lattice.experiments.environment import cores
+from onmt_lattice.experiments.prepare.sources import FULL_NEWSTEST2014, MODEL_FILES
+from onmt_lattice.files import check_folder, check_output
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Options(Config):
+    given: Path | None = option(None, "use the archives in this folder", name="from", metavar="DIR")
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.given is not None and not self.given.is_dir():
+            raise UserError(f"-from {self.given}: there is no such folder")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Wmt16Options(_Options):
+    """Prepare the paper's data, the English side of WMT16 German-English.
+
+    Download Europarl v7, Common Crawl, News Commentary v11 and the test sets (1.2 GB), tokenise as
+    Moses does, keep the pairs of sentences of 1 to 80 tokens, learn a subword model on them and
+    segment. Leaves in -output: train.en, valid.en (newstest2013), newstest2014.en, newstest2015.en,
+    newstest2016.en, the subword model, vocab.txt (a unit, a tab, its count), data.yaml for
+    OpenNMT-py and manifest.json. Can be interrupted, and resumes when run again; does nothing when
+    all is done.
+
+    example: onmt_lattice prepare wmt16 -output data/wmt16
+    """
+
+    output: Path = option(Path("data/wmt16"), "folder that everything goes to", metavar="DIR")
+    subword: str = option(
+        "bpe",
+        "bpe: Moses tokens, segmented beforehand, merges in subword-nmt's format; sentencepiece: "
+        "sentences as they are, which OpenNMT-py segments as it reads",
+        sorted(MODEL_FILES),
+    )
+    merges: int = option(32_000, "merges or pieces", range=COUNT, metavar="N")
+    joint_bpe: bool = option(
+        False,
+        "learn the subword model and count the vocabulary on both languages, as the tutorial does, "
+        "not on English alone",
+    )
+    max_tokens: int = option(
+        80, "drop pairs with more Moses tokens on either side", range=COUNT, metavar="N"
+    )
+    seed: int = option(1, "of the training sentences' order", range=SEED, metavar="N")
+    keep_order: bool = option(False, "do not shuffle the training sentences")
+    mirror: str | None = option(
+        None, "download URL/de-en.tgz and so on, not from statmt.org", metavar="URL"
+    )
+    checksums: Path | None = option(
+        None, "insist on these SHA-256, as of sha256sum", metavar="FILE"
+    )
+    tries: int = option(
+        6,
+        "attempts without one new byte after which a download is given up; between them 1, 2, 4 "
+        "... 60 seconds",
+        range=COUNT,
+        metavar="N",
+    )
+    workers: int = option(cores(), "processes (default: one per core)", range=COUNT, metavar="N")
+    keep_work: bool = option(False, "keep the tokens (0.7 GB), to try other -merges")
+    redo: bool = option(False, "replace data that was prepared with other options")
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.mirror and not self.mirror.startswith(("http://", "https://")):
+            raise UserError(f"-mirror {self.mirror}: expected an address, http:// or https://")
+        check_folder(self.output, "-output")
+
+    @property
+    def plain(self) -> bool:
+        """Whether sentences stay as they are, for sentencepiece, instead of being tokenised."""
+        return self.subword == "sentencepiece"
+
+    @property
+    def order(self) -> int | None:
+        """The seed of the training sentences' order, None for the order of the corpora."""
+        return None if self.keep_order else self.seed
+
+    def of_data(self) -> dict[str, Any]:
+        """Return the options on which the prepared data depends."""
+        names = ("subword", "merges", "joint_bpe", "max_tokens")
+        return {name: getattr(self, name) for name in names} | {"seed": self.order}
+
+
+@dataclass(frozen=True, kw_only=True)
+class NewstestOptions(_Options):
+    """Write newstest2014's 3,003 English sentences in Moses tokens, by way of sacrebleu.
+
+    If asked, in subword units. sacrebleu's test set is wmt14/full, which it downloads once.
+
+    example: onmt_lattice prepare newstest2014 -output newstest2014.en
+    """
+
+    output: Path = option(
+        Path("newstest2014.en"), "file to write, a sentence a line", metavar="FILE"
+    )
+    subword_model: Path | None = option(
+        None,
+        "segment with these BPE merges (bpe.codes), or this sentencepiece model (*.model)",
+        metavar="FILE",
+    )
+    given: Path | None = option(
+        None, f"use DIR/{FULL_NEWSTEST2014.archive}", name="from", metavar="DIR"
+    )
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_output(self.output, "-output")

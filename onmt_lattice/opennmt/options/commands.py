@@ -1,0 +1,164 @@
+"""The options of the commands that use a trained model, apart from what these import."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from onmt_lattice.config import BEAM, COUNT, DEVICE, SEED, THREADS, Config, Range, option
+from onmt_lattice.text import FORM
+
+LEAST_SENTENCES = 100  # that a prior is fitted to
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelOptions(Config):
+    """What every command with a model on a device takes."""
+
+    seed: int = option(0, "seed of the dither and noise", range=SEED)
+    batch_size: int = option(64, "sentences a batch", range=COUNT)
+    gpu: int = option(-1, "CUDA device, or -1 for the CPU", range=DEVICE)
+
+
+@dataclass(frozen=True, kw_only=True)
+class DecodingOptions(ModelOptions):
+    """What every command that makes text of representations takes."""
+
+    beam_size: int = option(1, "1 is greedy", range=BEAM)
+    max_length: int = option(100, "longest line decoded, tokens", range=COUNT)
+
+
+@dataclass(frozen=True, kw_only=True)
+class EvaluateOptions(DecodingOptions):
+    """Measure rate and NLL of a checkpoint on a text.
+
+    It has one sentence a line, segmented into words as the training text. All costs are in bits:
+    per target token (a unit of the vocabulary, or the end of a sentence), per word of the text
+    (pieces of words, marked by @@, ▁ or ￭, are joined before they are counted) and per sentence.
+    The rate is the length of the codeword of the real, quantized representation.
+
+    example: onmt_lattice evaluate -src runs/demo/text/test.en -reconstruct pred.txt -model
+    runs/demo/gaussian_0.2_seed1/model_step_2000.safetensors -output gaussian.json
+    """
+
+    model: list[str] = option(..., "checkpoints written by train", metavar="FILE")
+    src: str = option(..., f"text to evaluate on, {FORM}", metavar="FILE")
+    output: str | None = option(
+        None,
+        "write the numbers as JSON, for plot: to this file, or for several checkpoints to one of "
+        "the checkpoint's name in this folder; - is standard output",
+        metavar="PATH",
+    )
+    reconstruct: str | None = option(
+        None,
+        "decode every sentence, write the text to this file (or folder) and score it",
+        metavar="PATH",
+    )
+    scores: str | None = option(
+        None,
+        "write NLL and rate of every sentence in bits, as tab-separated values, to this file (or "
+        "folder)",
+        metavar="PATH",
+    )
+    coded: bool = option(
+        False, "compress the text as well, and show the bits of the file beside the rate"
+    )
+    threads: int | None = option(
+        None,
+        "threads of the CPU (default: OMP_NUM_THREADS, or one for each core)",
+        range=THREADS,
+        metavar="N",
+    )
+
+
+def codes() -> list[str]:
+    """Return the names of the codes on a lattice."""
+    from onmt_lattice.bottlenecks.lattice import AUTO
+    from onmt_lattice.codes import code_names
+
+    return [AUTO, *code_names()]
+
+
+@dataclass(frozen=True, kw_only=True)
+class QuantizeOptions(Config):
+    """Put a lattice in place of the Gaussian noise of a trained model, without training.
+
+    The noise becomes the lattice's dither, and its code is fitted to sentences of the training
+    text. What it costs over the Gaussian is printed in bits per sentence, per word and per
+    dimension.
+
+    example: onmt_lattice quantize -model runs/my/model_step_500000.safetensors -lattice Leech -src
+    train.txt -output runs/my/leech_step_500000.safetensors
+    """
+
+    model: str = option(..., "trained with -bottleneck gaussian", metavar="FILE")
+    lattice: str = option(
+        ...,
+        "any name of -lattice of train; none fits the Gaussian's prior and nothing else",
+        metavar="NAME",
+    )
+    src: str = option(..., "the training text, as for train", metavar="FILE")
+    output: str = option(..., "the checkpoint to write", metavar="FILE")
+    lattice_code: str = option(
+        "auto",
+        "the code on its points, as for train: convolved_gaussian, discrete_gaussian or auto",
+        codes,
+        metavar="NAME",
+    )
+    fit_sentences: int = option(
+        1500, "how many sentences of the text to fit the code to", range=Range(LEAST_SENTENCES)
+    )
+    seed: int = option(0, "of their choice and their dither", range=SEED)
+    gpu: int = option(-1, "CUDA device, or -1 for the CPU", range=DEVICE)
+
+
+@dataclass(frozen=True, kw_only=True)
+class VectorOptions(ModelOptions):
+    """What a row of a file of vectors is, and of which model."""
+
+    model: str = option(..., "a checkpoint", metavar="FILE")
+    points: bool = option(
+        False,
+        "rows are the integer coordinates of lattice points in their bases, or the entries that "
+        "straight-through quantizers chose (int64)",
+        exclusive="kind",
+    )
+    continuous: bool = option(
+        False, "rows are X, what goes into the bottleneck (float32)", exclusive="kind"
+    )
+
+    @property
+    def kind(self) -> str:
+        """What a row is: ``points``, ``continuous`` or ``quantized``."""
+        return "points" if self.points else "continuous" if self.continuous else "quantized"
+
+
+@dataclass(frozen=True, kw_only=True)
+class EncodeOptions(VectorOptions):
+    """Write the representation of every sentence of a text as a row of an array.
+
+    The array is in NumPy's .npy format, and the representation the quantized one that the decoder
+    gets (float32), unless asked otherwise. The rows are in the order of the lines; that of an empty
+    line is NaN, or -2^63 in points, throughout.
+
+    example: onmt_lattice encode -src runs/demo/text/test.en -output vectors.npy -model
+    runs/demo/gaussian_0.2_seed1/model_step_2000.safetensors
+    """
+
+    src: str = option(..., f"text, {FORM}; - is standard input", metavar="FILE")
+    output: str = option(..., "the array to write; - is standard output", metavar="FILE")
+
+
+@dataclass(frozen=True, kw_only=True)
+class DecodeOptions(VectorOptions, DecodingOptions):
+    """Turn the rows of an array, as encode writes them or computed from such, back to text.
+
+    Points need the seed and the row numbers that they were encoded with, as these determine the
+    dither; X goes through the bottleneck. A row of NaN, or of -2^63 in points, becomes an empty
+    line.
+
+    example: onmt_lattice decode -input vectors.npy -output text.out -model
+    runs/demo/gaussian_0.2_seed1/model_step_2000.safetensors
+    """
+
+    input: str = option(..., "the array, .npy; - is standard input", metavar="FILE")
+    output: str = option(..., "the text to write; - is standard output", metavar="FILE")
