@@ -109,8 +109,8 @@ def option(
     metadata = {"help": help, "choices": choices, "range": range, **more}
     if default is ...:
         return dataclasses.field(metadata=metadata)
-    if isinstance(default, list):
-        return dataclasses.field(default_factory=lambda: list(default), metadata=metadata)
+    if isinstance(default, list | dict):
+        return dataclasses.field(default_factory=default.copy, metadata=metadata)
     return dataclasses.field(default=default, metadata=metadata)
 
 
@@ -145,13 +145,12 @@ class Option(NamedTuple):
         """Raise :class:`UserError`, which begins with ``label``, unless ``value`` is one for it."""
         if value is None and self.default is None and not self.required:
             return
-        expected = EXPECTED.get(self.kind, "")
+        words = "a list, each " * self.several + EXPECTED.get(self.kind, "")
         if self.several and not (isinstance(value, list | tuple) and value):
-            raise UserError(f"{label} {value!r}: expected a list, each {expected}")
+            raise UserError(f"{label} {value!r}: expected {words}; {self.help}")
         for each in value if self.several else [value]:
-            if expected and not _fits(each, self.kind):
-                bounds = "" if self.range is None else f", {self.range}"
-                raise UserError(f"{label} {value!r}: expected {expected}{bounds}")
+            if self.kind in EXPECTED and not _fits(each, self.kind):
+                raise UserError(f"{label} {value!r}: expected {words}; {self.help}")
             if self.range is not None and each not in self.range:
                 raise UserError(f"{label} {value}: expected {self.range}")
             if self.choices is not None and each not in (valid := self.valid()):
@@ -159,9 +158,7 @@ class Option(NamedTuple):
 
     def add_to(self, parser: argparse._ActionsContainer) -> None:
         """Add it to a ``parser``, or a group of one, with one dash or two as OpenNMT-py's."""
-        shown = not (self.default in (None, False) or "(default" in self.help)
-        help = f"{self.help} (default: {self.default})" if shown else self.help
-        more: dict[str, Any] = {"help": help.replace("%", "%%")}
+        more: dict[str, Any] = {"help": self.help.replace("%", "%%")}
         if self.kind is bool:
             more["action"] = "store_true"
         else:
@@ -183,6 +180,7 @@ EXPECTED: dict[type, str] = {
     bool: "true or false",
     str: "text",
     Path: "a path",
+    dict: "'option: value' lines",
 }
 
 
@@ -216,7 +214,7 @@ def declared(config: type[Config]) -> dict[str, Option]:
         if type(None) in get_args(hint):
             hint = next(each for each in get_args(hint) if each is not type(None))
         several = get_origin(hint) is list
-        kind = get_args(hint)[0] if several else hint
+        kind = get_args(hint)[0] if several else get_origin(hint) or hint
         made = field.default_factory
         default = field.default if made is dataclasses.MISSING else made()
         required = default is dataclasses.MISSING
@@ -251,13 +249,22 @@ def from_mapping(config: type[C], values: Mapping[str, Any], where: str) -> C:
     return config(**values)
 
 
+class Formatter(argparse.ArgumentDefaultsHelpFormatter):
+    """Adds defaults to the help, where there are any and it does not name them."""
+
+    def _get_help_string(self, action: argparse.Action) -> str | None:
+        none = any(action.default is value for value in (None, False, ""))
+        shown = none or "(default" in f"{action.help}"
+        return action.help if shown else super()._get_help_string(action)
+
+
 class Strict:
     """Before a parser's class: errors are :class:`UserError`, and no option is abbreviated."""
 
     _actions: list[argparse.Action]
 
     def __init__(self, **kwargs: Any) -> None:
-        super().__init__(allow_abbrev=False, **kwargs)  # type: ignore[call-arg]
+        super().__init__(allow_abbrev=False, formatter_class=Formatter, **kwargs)  # type: ignore[call-arg]
 
     def error(self, message: str) -> NoReturn:
         """Raise :class:`UserError` with ``message``."""

@@ -13,8 +13,13 @@ from onmt_lattice.errors import UserError
 from onmt_lattice.evaluation.result import Quantized
 from onmt_lattice.evaluation.sentence_scores import SentenceCost
 from onmt_lattice.experiments.report.comparison import comparison_table, tables, text
-from onmt_lattice.experiments.report.paired_table import paired_table
-from onmt_lattice.experiments.report.pairing import NORMAL_95, Paired, difference, paired
+from onmt_lattice.experiments.report.pairing import (
+    NORMAL_95,
+    Paired,
+    difference,
+    paired,
+    paired_table,
+)
 from onmt_lattice.experiments.report.results import (
     FINISHED,
     FIXED,

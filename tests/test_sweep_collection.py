@@ -41,7 +41,7 @@ def options(tmp_path: Path) -> SweepOptions:
     }
     (tmp_path / "common.yaml").write_text(yaml.safe_dump(shared), encoding="utf-8")
     (tmp_path / "sweep.yaml").write_text(yaml.safe_dump(sweep), encoding="utf-8")
-    return SweepOptions(tmp_path / "sweep.yaml", output, text)
+    return SweepOptions(config=tmp_path / "sweep.yaml", output=output, text=text)
 
 
 def plan_of(options: SweepOptions) -> Plan:

@@ -103,7 +103,7 @@ def test_gpus_are_the_sweeps_to_give(tmp_path: Path, text: Path) -> None:
 
 def test_commands_by_hand_take_the_gpus(tmp_path: Path, text: Path) -> None:
     plan_of(tmp_path, text, {**SHARED, "gpu_ranks": [0, 1], "world_size": 2})
-    options = SweepOptions(tmp_path / "sweep.yaml", tmp_path / "out", text)
+    options = SweepOptions(config=tmp_path / "sweep.yaml", output=tmp_path / "out", text=text)
     _, training, evaluation, *_ = commands(options)
     assert "-world_size 2 -gpu_ranks 0 1 -master_port" in training
     assert evaluation.endswith("-gpu 0")

@@ -30,7 +30,8 @@ def test_scores_are_those_of_evaluate(
 ) -> None:
     lines = corpus.test.read_text(encoding="utf-8").split("\n")[:-1]
     scores = model.score(lines)
-    e = evaluate(EvaluateOptions(str(trained("lattice_a2")), str(corpus.test)))
+    model = str(trained("lattice_a2"))
+    e = evaluate(model, EvaluateOptions(model=[model], src=str(corpus.test)))
     assert len(scores.rate_bits) == len(lines) and np.isnan(scores.nll_bits[0])
     assert np.nanmean(scores.rate_bits) == pytest.approx(e.rate.sentence)
     assert np.nanmean(scores.nll_bits) == pytest.approx(e.nll.sentence)

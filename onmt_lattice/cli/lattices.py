@@ -5,31 +5,22 @@ from __future__ import annotations
 import math
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Annotated, NamedTuple
 
 from onmt_lattice.config import SIZE, Config, option, parse
 from onmt_lattice.errors import UserError
-from onmt_lattice.experiments.tables import Column, Table
-
-COLUMNS = {
-    "lattice": Column("lattice"),
-    "dim": Column("dimensions"),
-    "loss": Column("loss"),
-    "saved": Column("saved (%)", ".1f"),
-    "states": Column("states"),
-    "edges": Column("edges"),
-}
+from onmt_lattice.experiments.tables import Column, Table, columns
 
 
 class Row(NamedTuple):
     """A lattice, and what it costs; see the notes of the table."""
 
-    lattice: str
-    dim: int
-    loss: float
-    saved: float
-    states: int | None = None
-    edges: int | None = None
+    lattice: Annotated[str, Column("lattice")]
+    dim: Annotated[int, Column("dimensions")]
+    loss: Annotated[float, Column("loss")]
+    saved: Annotated[float, Column("saved (%)", ".1f")]
+    states: Annotated[int | None, Column("states")] = None
+    edges: Annotated[int | None, Column("edges")] = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,4 +76,4 @@ def table(dim: int) -> Table:
         "time of a nearest point grows with them.",
     )
     rows.sort(key=lambda row: -row.loss)
-    return Table("lattices", COLUMNS, rows, notes)
+    return Table("lattices", columns(Row), rows, notes)

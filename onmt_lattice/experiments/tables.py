@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple, Protocol, runtime_checkable
+from typing import Any, NamedTuple, Protocol, get_type_hints, runtime_checkable
 
 
 class Column(NamedTuple):
@@ -12,6 +12,17 @@ class Column(NamedTuple):
 
     heading: str
     form: str = ".4f"
+
+
+def columns(row: type, *without: str) -> dict[str, Column]:
+    """Return the columns that the fields of the class ``row`` are annotated with, in their order.
+
+    A field ``loss: Annotated[float, Column("loss", ".2f")]`` is a column; ``without`` leaves out
+    some.
+    """
+    hints = get_type_hints(row, include_extras=True)
+    found = {name: getattr(hint, "__metadata__", ()) for name, hint in hints.items()}
+    return {name: more[0] for name, more in found.items() if more and name not in without}
 
 
 @runtime_checkable

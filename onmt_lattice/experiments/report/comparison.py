@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from textwrap import wrap
+from typing import Annotated
 
 from onmt_lattice.bottlenecks.lattice import lattice_for
 from onmt_lattice.experiments.report.curves import Mark, Spread, by_place, by_seed, shortfall
@@ -17,39 +18,12 @@ from onmt_lattice.experiments.report.equal_nll import (
     fronts,
     rate_at,
 )
-from onmt_lattice.experiments.report.paired_table import paired_table, with_kind
+from onmt_lattice.experiments.report.pairing import paired_table
 from onmt_lattice.experiments.report.results import ANNEALED, READINGS, Results
 from onmt_lattice.experiments.report.style import kinds
-from onmt_lattice.experiments.tables import Column, Table
+from onmt_lattice.experiments.tables import Column, Table, columns
 
 WIDTH = 100  # of the notes, as text
-
-COMPARISON_COLUMNS = {
-    "curve": Column("curve"),
-    "kind": Column("kind"),
-    "reading": Column("reading"),
-    "nll": Column("at NLL", ".2f"),
-    "rate": Column("rate", ".2f"),
-    "over": Column("bits per {per} over", "+.2f"),
-    "over_dimension": Column("bits per dimension", "+.3f"),
-    "loss": Column("loss", ".3f"),
-    "share": Column("share (%)", ".0f"),
-}
-POINT_COLUMNS = {
-    "curve": Column("curve"),
-    "reading": Column("reading"),
-    "place": Column("point"),
-    "rate_weight": Column("lambda", ".3f"),
-    "seeds": Column("seeds"),
-    "nll": Column("NLL", ".2f"),
-    "rate": Column("rate", ".2f"),
-    "total": Column("total", ".2f"),
-    "over": Column("over", "+.2f"),
-    "perplexity": Column("codebook", ".1f"),
-    "unused": Column("unused (%)", ".1f"),
-    "bleu": Column("BLEU", ".1f"),
-    "exact": Column("exact (%)", ".1f"),
-}
 
 
 def tables(results: Results) -> list[Table]:
@@ -86,15 +60,15 @@ class Comparison:
         share: ``over_dimension`` in percent of ``loss``.
     """
 
-    curve: str
-    reading: str
-    kind: str | None = None
-    nll: float | Spread | None = None
-    rate: Spread | None = None
-    over: Spread | None = None
-    over_dimension: Spread | None = None
-    loss: float | None = None
-    share: Spread | None = None
+    curve: Annotated[str, Column("curve")]
+    kind: Annotated[str | None, Column("kind")]
+    reading: Annotated[str, Column("reading")]
+    nll: Annotated[float | Spread | None, Column("at NLL", ".2f")] = None
+    rate: Annotated[Spread | None, Column("rate", ".2f")] = None
+    over: Annotated[Spread | None, Column("bits per word over", "+.2f")] = None
+    over_dimension: Annotated[Spread | None, Column("bits per dimension", "+.3f")] = None
+    loss: Annotated[float | None, Column("loss", ".3f")] = None
+    share: Annotated[Spread | None, Column("share (%)", ".0f")] = None
 
 
 def compare(results: Results) -> list[Comparison]:
@@ -113,7 +87,7 @@ def compare(results: Results) -> list[Comparison]:
             if curve != results.reference and (curve, reading) in present:
                 found = costs(results, curve, reading)
                 rows += [_comparison(results, curve, reading, group) for group in found]
-                rows += [] if found else [Comparison(curve, reading, results.kind(curve))]
+                rows += [] if found else [Comparison(curve, results.kind(curve), reading)]
     return rows
 
 
@@ -180,9 +154,9 @@ def comparison_table(results: Results) -> Table:
     notes += [*_uncompared(results), *_collapsed_note(results)]
     notes += [f"{missing.summary}; named below the points." for missing in shortfall(results)]
     title = f"cost over {reference} at equal NLL, {Path(results.text).name}"
-    shown = with_kind(COMPARISON_COLUMNS, bool(kinds(results)))
-    columns = {k: c._replace(heading=c.heading.format(per=results.per)) for k, c in shown.items()}
-    return Table(title, columns, rows, tuple(notes))
+    shown = columns(Comparison, *([] if kinds(results) else ["kind"]))
+    shown["over"] = Column(f"bits per {results.per} over", "+.2f")
+    return Table(title, shown, rows, tuple(notes))
 
 
 def _uncompared(results: Results) -> list[str]:
@@ -230,19 +204,19 @@ class Place:
         ``bleu``: 0 to 100; ``exact``: percent of the sentences.
     """
 
-    curve: str
-    reading: str
-    place: str
-    rate_weight: float
-    seeds: int
-    nll: Spread | None
-    rate: Spread | None
-    total: Spread | None
-    over: Spread | None
-    perplexity: Spread | None
-    unused: Spread | None
-    bleu: Spread | None
-    exact: Spread | None
+    curve: Annotated[str, Column("curve")]
+    reading: Annotated[str, Column("reading")]
+    place: Annotated[str, Column("point")]
+    rate_weight: Annotated[float, Column("lambda", ".3f")]
+    seeds: Annotated[int, Column("seeds")]
+    nll: Annotated[Spread | None, Column("NLL", ".2f")]
+    rate: Annotated[Spread | None, Column("rate", ".2f")]
+    total: Annotated[Spread | None, Column("total", ".2f")]
+    over: Annotated[Spread | None, Column("over", "+.2f")]
+    perplexity: Annotated[Spread | None, Column("codebook", ".1f")]
+    unused: Annotated[Spread | None, Column("unused (%)", ".1f")]
+    bleu: Annotated[Spread | None, Column("BLEU", ".1f")]
+    exact: Annotated[Spread | None, Column("exact (%)", ".1f")]
 
 
 def point_table(results: Results) -> Table:
@@ -258,7 +232,7 @@ def point_table(results: Results) -> Table:
         "perplexity of the codebooks; unused: their entries that no sentence of the text uses.",
         *(f"{missing.summary}: {', '.join(missing.names)}." for missing in shortfall(results)),
     ]
-    return Table(f"points, {Path(results.text).name}", POINT_COLUMNS, rows, tuple(notes))
+    return Table(f"points, {Path(results.text).name}", columns(Place), rows, tuple(notes))
 
 
 def _over(results: Results, curve: str, reading: str) -> dict[tuple[str, int], float | None]:

@@ -10,8 +10,9 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from statistics import fmean
-from typing import Any, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 from onmt_lattice.errors import UserError
 from onmt_lattice.evaluation.result import NO_LATTICE
@@ -20,11 +21,13 @@ from onmt_lattice.experiments.report.curves import Mark, Spread, by_place
 from onmt_lattice.experiments.report.equal_nll import collapsed
 from onmt_lattice.experiments.report.results import (
     READINGS,
+    TUNED,
     Difference,
     Quantizing,
     Results,
     RunResult,
 )
+from onmt_lattice.experiments.tables import Column, Table, columns
 
 RATE_WEIGHT = "rate_weight"
 CUBIC = "Z"
@@ -99,19 +102,19 @@ class Paired:
             the two costs as independent, where what they share would make it smaller.
     """
 
-    curve: str
-    kind: str | None
+    curve: Annotated[str, Column("curve")]
+    kind: Annotated[str | None, Column("kind")]
     reading: str
-    place: str
-    nll: float
+    place: Annotated[str, Column("point")]
+    nll: Annotated[float, Column("at NLL", ".2f")]
     rate: float
-    over: Estimate | None
-    over_dimension: Estimate | None
-    theory: float | None
-    of_theory: Estimate | None
-    nll_change: Estimate | None
-    equal: Estimate | None
-    closed: Estimate | None
+    over: Annotated[Estimate | None, Column("rate over", "+.3f")]
+    over_dimension: Annotated[Estimate | None, Column("per dimension", "+.4f")]
+    theory: Annotated[float | None, Column("theory", ".4f")]
+    of_theory: Annotated[Estimate | None, Column("of theory (%)", ".1f")]
+    nll_change: Annotated[Estimate | None, Column("NLL over", "+.3f")]
+    equal: Annotated[Estimate | None, Column("at equal NLL", "+.3f")]
+    closed: Annotated[Estimate | None, Column("gap closed (%)", ".0f")]
 
 
 class Pair(NamedTuple):
@@ -271,3 +274,31 @@ def _closed(results: Results, pair: Pair) -> tuple[float, float] | None:
     if cost_z <= 0:
         return None
     return 1 - cost / cost_z, math.hypot(error, cost / cost_z * error_z) / cost_z
+
+
+def paired_table(results: Results) -> Table:
+    """Return a line for each lattice in trained models, by curve and place."""
+    notes = (
+        "Each lattice against the Gaussian model it was put into, that model's prior refitted to "
+        "the same sentences as the lattice's code: same training, same seed, same sentences. rate "
+        "over and NLL over: the lattice's less the Gaussian's, in bits per {per}; per dimension: "
+        "the first in bits per dimension. theory: what the lattice costs over the Gaussian on a "
+        "Gaussian source of the model's own signal-to-noise ratios, in bits per dimension.",
+        "at equal NLL: the rate over the Gaussian's at the NLL that the lattice has, in bits per "
+        "{per}. The Gaussian's rate there is its own times exp(slope x change of NLL), the slope "
+        "being that of the logarithm of its rate against NLL at this point of its curve over "
+        "lambda, of the same seed: by the parabola through the points on both sides, at an end by "
+        "the chord. gap closed: what is saved of the cost of Z in the same model, both at equal "
+        "NLL; its interval takes the two costs as independent, which makes it too wide.",
+        "Mean over seeds; ± half of the 95 % interval of the paired difference, over sentences: as "
+        "if all seeds had the same luck with them. It does not cover how seeds differ, nor errors "
+        "of slopes and of theory's price. In brackets the lowest and the highest seed.",
+        "tuned: training went on with the lattice's noise, and equally long for the Gaussian; two "
+        "trainings differ by more than what sentences tell.",
+    )
+    rows = paired(results)
+    tuned = any(row.kind == TUNED for row in rows)
+    title = f"what a lattice costs in a trained Gaussian model, {Path(results.text).name}"
+    shown_columns = columns(Paired, *([] if tuned else ["kind"]))
+    shown = notes if tuned else notes[:-1]
+    return Table(title, shown_columns, rows, tuple(note.format(per=results.per) for note in shown))

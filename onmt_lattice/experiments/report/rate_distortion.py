@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import NamedTuple
+from typing import Annotated, NamedTuple
 
 from matplotlib.figure import Figure
 
@@ -15,7 +15,7 @@ from onmt_lattice.experiments.report.curves import Mark, Spread, by_place
 from onmt_lattice.experiments.report.figure import Coordinates, draw_curve, legend
 from onmt_lattice.experiments.report.results import READINGS, Results
 from onmt_lattice.experiments.report.style import curve_styles
-from onmt_lattice.experiments.tables import Column, Table
+from onmt_lattice.experiments.tables import Column, Table, columns
 
 SIZE = (8.0, 5.2)  # inches
 FILE, RATE = "file", "rate / 8"
@@ -126,28 +126,15 @@ class Place:
             percent.
     """
 
-    curve: str
-    reading: str
-    place: str
-    seeds: int
-    bytes: Spread
-    origin: str
-    bleu: Spread
-    chrf: Spread
-    exact: Spread
-
-
-COLUMNS = {
-    "curve": Column("curve"),
-    "reading": Column("reading"),
-    "place": Column("point"),
-    "seeds": Column("seeds"),
-    "bytes": Column("bytes a sentence", ".2f"),
-    "origin": Column("bytes of"),
-    "bleu": Column("BLEU", ".1f"),
-    "chrf": Column("chrF", ".1f"),
-    "exact": Column("exact (%)", ".1f"),
-}
+    curve: Annotated[str, Column("curve")]
+    reading: Annotated[str, Column("reading")]
+    place: Annotated[str, Column("point")]
+    seeds: Annotated[int, Column("seeds")]
+    bytes: Annotated[Spread, Column("bytes a sentence", ".2f")]
+    origin: Annotated[str, Column("bytes of")]
+    bleu: Annotated[Spread, Column("BLEU", ".1f")]
+    chrf: Annotated[Spread, Column("chrF", ".1f")]
+    exact: Annotated[Spread, Column("exact (%)", ".1f")]
 
 
 def rate_distortion_table(results: Results) -> Table:
@@ -165,7 +152,7 @@ def rate_distortion_table(results: Results) -> Table:
     if any(row.seeds > 1 for row in rows):
         notes.append(BRACKETS)
     title = f"bytes a sentence against what comes back, {Path(results.text).name}"
-    return Table(title, COLUMNS, rows, tuple(notes))
+    return Table(title, columns(Place), rows, tuple(notes))
 
 
 def _place(marks: list[Mark]) -> Place:

@@ -10,7 +10,15 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from onmt_lattice.config import Range, check_ranges
+from onmt_lattice.config import (
+    COUNT,
+    COUNT_OR_ZERO,
+    Config,
+    Range,
+    check_ranges,
+    from_mapping,
+    option,
+)
 from onmt_lattice.errors import UserError, unknown_name
 from onmt_lattice.experiments.report.results import ANNEALED, FIXED, READINGS
 from onmt_lattice.experiments.sweep.quantized_curve import (
@@ -26,11 +34,25 @@ from onmt_lattice.opennmt.options.ranges import RANGES
 from onmt_lattice.text import read_lines
 
 REFERENCE = "gaussian"
-KEYS = frozenset("config test seeds curves reference evaluate_every reconstruct".split())
 SEEDS = Range(1, 2**32 - 1)
 TEXTS = ("train.en", "valid.en", "test.en")
 # What a sweep decides for its runs, and no file of options may.
 OWN = "save_model train_from log_json seed gpu_ranks world_size src_vocab data".split()
+
+
+@dataclass(frozen=True, kw_only=True)
+class SweepFile(Config):
+    """The YAML file of a sweep."""
+
+    config: str = option(..., "the YAML file that all runs share")
+    curves: dict[str, Any] = option(..., "the options of each curve, by its name")
+    fixed: dict[str, Any] = option({}, "options, of which one is a list: a model for each value")
+    annealed: dict[str, Any] = option({}, "options of a run whose checkpoints are evaluated")
+    seeds: list[int] = option(..., "the seeds, such as [1, 2]", range=SEEDS)
+    test: str | None = option(None, "the path of the text to evaluate on")
+    reference: object = option(REFERENCE, "the curve that the others are held against")
+    evaluate_every: int = option(1, "evaluate every so many checkpoints", range=COUNT)
+    reconstruct: int = option(3, "sentences to show as they come back", range=COUNT_OR_ZERO)
 
 
 @dataclass(frozen=True)
@@ -74,10 +96,7 @@ def read_plan(path: Path, folder: Path, text: Path | None, seeds: list[int] | No
     Raises:
         UserError: naming the first thing in the file that is wrong.
     """
-    sweep = read_config(path)
-    for key in sweep:
-        if key not in KEYS | set(READINGS):
-            raise unknown_name(f"key in {path}", str(key), KEYS | set(READINGS))
+    sweep = from_mapping(SweepFile, read_config(path), str(path))
     shared = _shared(path, sweep, folder, text)
     gpus = _take_gpus(path, shared)
     test = text / "test.en" if text is not None else Path(_text(path, sweep))
@@ -85,8 +104,7 @@ def read_plan(path: Path, folder: Path, text: Path | None, seeds: list[int] | No
     if seeds is not None:
         check_ranges({"seeds": seeds}, {"seeds": SEEDS})
     given = {
-        str(name): _mapping(f"{path}: curve {name}", curve)
-        for name, curve in _mapping(f"{path}: curves", sweep.get("curves")).items()
+        str(name): _mapping(f"{path}: curve {name}", curve) for name, curve in sweep.curves.items()
     }
     trained = {name: curve for name, curve in given.items() if QUANTIZE not in curve}
     others = {name: curve for name, curve in given.items() if QUANTIZE in curve}
@@ -94,7 +112,7 @@ def read_plan(path: Path, folder: Path, text: Path | None, seeds: list[int] | No
     points = _checked_points(path, trained, sweep, shared)
     order = _order(list(given), quantized)
     runs: list[Run] = []
-    for seed in seeds or _seeds(path, sweep):  # outermost: an early stop leaves whole curves
+    for seed in seeds or sweep.seeds:  # outermost: an early stop leaves whole curves
         made: list[Run] = [
             Run(
                 curve=name,
@@ -104,15 +122,15 @@ def read_plan(path: Path, folder: Path, text: Path | None, seeds: list[int] | No
                 folder=_folder(folder, name, reading, point, seed),
                 options={**options, "seed": seed},
                 test=test,
-                evaluate_every=_count(path, sweep, "evaluate_every", 1, lowest=1),
-                reconstruct=_count(path, sweep, "reconstruct", 3),
+                evaluate_every=sweep.evaluate_every,
+                reconstruct=sweep.reconstruct,
             )
             for name, options, reading, point in points
         ]
         made += [run for curve in quantized for run in _quantized_runs(path, folder, curve, made)]
         runs += sorted(made, key=lambda run: order.index(run.curve))
     _check_distinct(path, runs)
-    reference = str(sweep.get("reference", REFERENCE))
+    reference = str(sweep.reference)
     if reference not in order:
         raise unknown_name(f"reference in {path}", reference, order)
     said = {name: _own_options(curve) for name, curve in trained.items()}
@@ -151,14 +169,9 @@ def _folder(folder: Path, curve: str, reading: str, point: Mapping[str, Any], se
     return folder / _slug(f"{curve}_{_values(point) or reading}_seed{seed}")
 
 
-def _shared(
-    path: Path, sweep: Mapping[str, Any], folder: Path, text: Path | None
-) -> dict[str, Any]:
+def _shared(path: Path, sweep: SweepFile, folder: Path, text: Path | None) -> dict[str, Any]:
     """Return the options that every run has, with its data and vocabulary."""
-    name = sweep.get("config")
-    if not isinstance(name, str):
-        raise UserError(f"{path}: config {name!r}: expected the YAML file that all runs share")
-    shared = read_config(path.parent / name)
+    shared = read_config(path.parent / sweep.config)
     shared.pop("save_model", None)
     if text is not None:
         for part in TEXTS:
@@ -171,7 +184,8 @@ def _shared(
         shared.pop("src_vocab", None)
     if "data" not in shared:
         raise UserError(
-            f"{path.parent / name}: names no data; give -text, a folder of {', '.join(TEXTS)}"
+            f"{path.parent / sweep.config}: names no data; give -text, a folder of "
+            f"{', '.join(TEXTS)}"
         )
     shared.setdefault("src_vocab", str(folder / "vocab.txt"))
     return shared
@@ -181,24 +195,23 @@ def _take_gpus(path: Path, shared: dict[str, Any]) -> int:
     """Return how many GPUs a run asks for; which ones is for the sweep to say."""
     if shared.get("gpu_backend") == "gloo":  # several processes on the CPU: a matter of their own
         return 0
-    processes = _count(path, shared, "world_size", 1, lowest=1)
+    processes = _count(path, shared, "world_size", 1)
     shared.pop("world_size", None)
     return 0 if shared.pop("gpu_ranks", None) in (None, []) else processes  # the rank may be a 0
 
 
-def _text(path: Path, sweep: Mapping[str, Any]) -> str:
-    test = sweep.get("test")
-    if not isinstance(test, str):
-        raise UserError(f"{path}: test {test!r}: expected the path of the text to evaluate on")
-    if not Path(test).is_file():
-        raise UserError(f"{path}: test {test}: no such file")
-    return test
+def _text(path: Path, sweep: SweepFile) -> str:
+    if sweep.test is None:
+        raise UserError(f"{path}: test is missing: the path of the text to evaluate on")
+    if not Path(sweep.test).is_file():
+        raise UserError(f"{path}: test {sweep.test}: no such file")
+    return sweep.test
 
 
 def _checked_points(
     path: Path,
     trained: Mapping[str, Mapping[str, Any]],
-    sweep: Mapping[str, Any],
+    sweep: SweepFile,
     shared: Mapping[str, Any],
 ) -> list[tuple[str, dict[str, Any], str, dict[str, Any]]]:
     """Return curve, options, reading and varied options of every run that is trained."""
@@ -216,15 +229,15 @@ def _checked_points(
 
 
 def _points(
-    path: Path, name: str, curve: Mapping[str, Any], sweep: Mapping[str, Any]
+    path: Path, name: str, curve: Mapping[str, Any], sweep: SweepFile
 ) -> Iterator[tuple[dict[str, Any], str, dict[str, Any]]]:
     """Yield the options of each run of a curve, its reading, and the options that vary."""
     for reading in READINGS:
-        above, own = sweep.get(reading, {}), curve.get(reading, {})
+        above, own = getattr(sweep, reading), curve.get(reading, {})
         if own is False or not (above or own):
             continue
         settings = {
-            **(_mapping(f"{path}: {reading}", above) if above else {}),
+            **above,
             **(_mapping(f"{path}: curve {name}: {reading}", own) if own else {}),
         }
         varied = {k: v for k, v in settings.items() if reading == FIXED and isinstance(v, list)}
@@ -266,9 +279,8 @@ def _check_numbers(path: Path, name: str, options: Mapping[str, Any]) -> None:
 
 def _check_checkpoints(path: Path, reading: str, options: Mapping[str, Any]) -> None:
     """Refuse what would train a run to its end and leave it without a point."""
-    _count(path, options, "train_steps", None, lowest=1)
-    lowest = 1 if reading == ANNEALED else 0
-    _count(path, options, "save_checkpoint_steps", SAVE_CHECKPOINT_STEPS, lowest)
+    _count(path, options, "train_steps", None)
+    _count(path, options, "save_checkpoint_steps", SAVE_CHECKPOINT_STEPS)
     kept = options.get("keep_checkpoint", -1)
     if kept == 0 or (reading == ANNEALED and kept != -1):
         needed = "all its checkpoints" if reading == ANNEALED else "its last checkpoint"
@@ -289,26 +301,11 @@ def _mapping(what: str, value: Any) -> Mapping[str, Any]:
     return value
 
 
-def _seeds(path: Path, sweep: Mapping[str, Any]) -> list[int]:
-    seeds = sweep.get("seeds")
-    if not isinstance(seeds, list) or not seeds or not all(map(_is_whole, seeds)):
-        raise UserError(f"{path}: seeds {seeds!r}: expected a list of whole numbers, as [1, 2]")
-    if not all(seed in SEEDS for seed in seeds):
-        raise UserError(f"{path}: seeds {seeds!r}: expected {SEEDS}")
-    return seeds
-
-
-def _count(
-    path: Path, given: Mapping[str, Any], key: str, default: int | None, lowest: int = 0
-) -> int:
+def _count(path: Path, given: Mapping[str, Any], key: str, default: int | None) -> int:
     value = given.get(key, default)
-    if not _is_whole(value) or value < lowest:
-        raise UserError(f"{path}: {key} {value!r}: expected a whole number of at least {lowest}")
-    return int(value)
-
-
-def _is_whole(value: Any) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool)
+    if type(value) is not int or value not in RANGES[key]:
+        raise UserError(f"{path}: {key} {value!r}: expected a whole number, {RANGES[key]}")
+    return value
 
 
 def _values(point: Mapping[str, Any]) -> str:

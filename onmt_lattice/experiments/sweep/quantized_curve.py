@@ -9,6 +9,7 @@ from typing import Any
 
 from onmt_lattice.bottlenecks.lattice import ANY_DIM, AUTO, lattice_for
 from onmt_lattice.codes import code_names
+from onmt_lattice.config import COUNT_OR_ZERO, Config, declared, from_mapping, option
 from onmt_lattice.errors import UserError, unknown_name
 from onmt_lattice.evaluation.result import NO_LATTICE
 from onmt_lattice.experiments.report.results import ANNEALED, FIXED, READINGS
@@ -16,7 +17,6 @@ from onmt_lattice.experiments.sweep.quantized_run import QuantizedRun
 from onmt_lattice.experiments.sweep.run import Run
 
 QUANTIZE = "quantize"
-KEYS = (QUANTIZE, "lattice", "lattice_code", "more_steps")
 GAUSSIAN = "gaussian"
 
 
@@ -98,28 +98,41 @@ def quantized_curves(
     return [*added.values(), *curves]
 
 
+@dataclass(frozen=True, kw_only=True)
+class _Curve(Config):
+    quantize: object = option(..., "the curve to quantize")
+    lattice: str = option(..., f"a lattice, or {NO_LATTICE} to refit the Gaussian's prior alone")
+    lattice_code: str = option(AUTO, "the code on its points", [AUTO, *code_names()])
+    more_steps: int = option(0, "how many steps training goes on for", range=COUNT_OR_ZERO)
+
+
 def _curve(path: Path, name: str, curve: Mapping[str, Any], trained: list[str]) -> QuantizedCurve:
     where = f"{path}: curve {name}"
-    source, lattice = str(curve[QUANTIZE]), str(curve.get("lattice"))
+    source = str(curve[QUANTIZE])
     if source not in trained:
         raise unknown_name(f"curve to quantize in {where}:", source, trained)
     for key in curve:
-        if key not in (*KEYS, *READINGS):
+        if key not in (known := list(declared(_Curve))) + list(READINGS):
             raise UserError(
                 f"{where}: {key}: has no place beside 'quantize': expected "
-                f"{', '.join(KEYS[1:])}; all other options are those of {source}"
+                f"{', '.join(known[1:])}; all other options are those of {source}"
             )
     for reading in READINGS:
         if curve.get(reading, False) is not False:
             raise UserError(
                 f"{where}: {reading}: its runs are those of {source}; leave it out, or say false"
             )
+    own = {key: value for key, value in curve.items() if key not in READINGS}
+    given = from_mapping(_Curve, own, where)
+    code = None if given.lattice_code == AUTO else given.lattice_code
+    if code and given.lattice == NO_LATTICE:
+        raise UserError(f"{where}: lattice_code: there is no lattice to code; leave it out")
     return QuantizedCurve(
         name=name,
         source=source,
-        lattice=_checked_lattice(where, lattice),
-        code=_checked_code(where, lattice, curve.get("lattice_code", AUTO)),
-        more_steps=_checked_steps(where, curve.get("more_steps", 0)),
+        lattice=_checked_lattice(where, given.lattice),
+        code=code,
+        more_steps=given.more_steps,
         readings=tuple(reading for reading in READINGS if reading not in curve),
     )
 
@@ -133,22 +146,6 @@ def _checked_lattice(where: str, lattice: str) -> str:
                 f"{where}: {error}; {NO_LATTICE!r} refits the Gaussian's prior alone"
             ) from error
     return lattice
-
-
-def _checked_code(where: str, lattice: str, code: Any) -> str | None:
-    if code == AUTO:
-        return None
-    if code not in code_names():
-        raise unknown_name(f"lattice_code in {where}:", str(code), [AUTO, *code_names()])
-    if lattice == NO_LATTICE:
-        raise UserError(f"{where}: lattice_code: there is no lattice to code; leave it out")
-    return str(code)
-
-
-def _checked_steps(where: str, steps: Any) -> int:
-    if not isinstance(steps, int) or isinstance(steps, bool) or steps < 0:
-        raise UserError(f"{where}: more_steps {steps!r}: expected a whole number of at least 0")
-    return steps
 
 
 def check_source(path: Path, curve: QuantizedCurve, source: Run) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from typing import Any, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 import numpy as np
 import torch
@@ -12,36 +12,25 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Circle
 
 from onmt_lattice.experiments.report.style import COLOURS
-from onmt_lattice.experiments.tables import Column, Table
+from onmt_lattice.experiments.tables import Column, Table, columns
 from onmt_lattice.experiments.theory.experiments import Outcome, Settings
 from onmt_lattice.experiments.theory.second_moments import CUBE
 from onmt_lattice.lattices import Lattice, make_lattice
 
 HALF_WIDTH = 2.2  # of the part of the plane that is drawn
 
-COLUMNS = {
-    "lattice": Column("lattice"),
-    "area": Column("cell area"),
-    "neighbours": Column("nearest neighbours"),
-    "spacing": Column("their distance"),
-    "radius": Column("covering radius"),
-    "thickness": Column("thickness of the covering"),
-    "moment": Column("E‖U‖²/n", ".6f"),
-    "error": Column("against the cube (%)", "+.2f"),
-}
-
 
 class Row(NamedTuple):
     """The geometry of a lattice of the plane, all exact."""
 
-    lattice: str
-    area: float
-    neighbours: int
-    spacing: float
-    radius: float
-    thickness: float
-    moment: float
-    error: float
+    lattice: Annotated[str, Column("lattice")]
+    area: Annotated[float, Column("cell area")]
+    neighbours: Annotated[int, Column("nearest neighbours")]
+    spacing: Annotated[float, Column("their distance")]
+    radius: Annotated[float, Column("covering radius")]
+    thickness: Annotated[float, Column("thickness of the covering")]
+    moment: Annotated[float, Column("E‖U‖²/n", ".6f")]
+    error: Annotated[float, Column("against the cube (%)", "+.2f")]
 
 
 def planar_lattices() -> dict[str, Lattice]:
@@ -149,7 +138,7 @@ def measure(settings: Settings) -> Outcome:
     """Tabulate and draw the two lattices; nothing here is sampled."""
     table = Table(
         "the cubic and the hexagonal lattice at equal cell area",
-        COLUMNS,
+        columns(Row),
         [_row(title, lattice) for title, lattice in planar_lattices().items()],
         (
             "Exact. Lengths are in square roots of the cell area. Thickness: circles over a place, "

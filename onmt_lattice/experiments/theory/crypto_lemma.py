@@ -7,41 +7,30 @@ uniform on the cell, whatever X is (Zamir & Feder, 1996).
 from __future__ import annotations
 
 import math
-from typing import NamedTuple
+from typing import Annotated, NamedTuple
 
 import torch
 from torch import Tensor
 
-from onmt_lattice.experiments.tables import Column, Table
+from onmt_lattice.experiments.tables import Column, Table, columns
 from onmt_lattice.experiments.theory.estimates import Estimate, estimate
 from onmt_lattice.experiments.theory.experiments import Outcome, Settings
 from onmt_lattice.lattices import Lattice
 
 SIGNIFICANCE = 0.01  # of the whole table: that any KS distance in it passes its critical value
 
-COLUMNS = {
-    "lattice": Column("lattice"),
-    "given": Column("given X"),
-    "mean": Column("largest |mean| (s.e.)", ".1f"),
-    "quantized": Column("E‖Z−U−X‖²/n"),
-    "relaxed": Column("E‖U‖²/n"),
-    "statistic": Column("largest KS"),
-    "critical": Column("critical (1 %)"),
-    "control": Column("KS at half the dither"),
-}
-
 
 class Row(NamedTuple):
     """The errors Z − U − X and −U compared, given one X."""
 
-    lattice: str
-    given: str
-    mean: float
-    quantized: Estimate
-    relaxed: Estimate
-    statistic: float
-    critical: float
-    control: float
+    lattice: Annotated[str, Column("lattice")]
+    given: Annotated[str, Column("given X")]
+    mean: Annotated[float, Column("largest |mean| (s.e.)", ".1f")]
+    quantized: Annotated[Estimate, Column("E‖Z−U−X‖²/n")]
+    relaxed: Annotated[Estimate, Column("E‖U‖²/n")]
+    statistic: Annotated[float, Column("largest KS")]
+    critical: Annotated[float, Column("critical (1 %)")]
+    control: Annotated[float, Column("KS at half the dither")]
 
 
 def kolmogorov_smirnov(a: Tensor, b: Tensor) -> Tensor:
@@ -113,7 +102,7 @@ def measure(settings: Settings) -> Outcome:
             rows.append(compare(name, x, lattice, settings, 3 * len(settings.lattices)))
     table = Table(
         "the Crypto-Lemma, Z − U against X − U given X (dither of second moment 1)",
-        COLUMNS,
+        columns(Row),
         rows,
         (
             "KS: the largest two-sample Kolmogorov-Smirnov distance over coordinates, their "

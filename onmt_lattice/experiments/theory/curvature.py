@@ -7,13 +7,13 @@ of the Voronoi cell does not enter.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Annotated, NamedTuple
 
 import torch
 from torch import Tensor
 from torch.autograd.functional import hessian
 
-from onmt_lattice.experiments.tables import Column, Table
+from onmt_lattice.experiments.tables import Column, Table, columns
 from onmt_lattice.experiments.theory.estimates import Estimate, estimate
 from onmt_lattice.experiments.theory.experiments import Outcome, Settings
 from onmt_lattice.lattices import Lattice
@@ -21,24 +21,18 @@ from onmt_lattice.lattices import Lattice
 Smooth = Callable[[Tensor], Tensor]  # (..., n) to (...)
 
 SIGMAS = {"whole": 1.0, "half": 0.5, "quarter": 0.25, "eighth": 0.125}
-COLUMNS = {
-    "lattice": Column("lattice"),
-    "eta": Column("η"),
-    "trace": Column("tr H"),
-    **{field: Column(f"σ = {sigma:g}") for field, sigma in SIGMAS.items()},
-}
 
 
 class Row(NamedTuple):
     """The ratio of both sides at four σ; 1 as σ → 0, and for a quadratic at every σ."""
 
-    lattice: str
-    eta: str
-    trace: float
-    whole: Estimate
-    half: Estimate
-    quarter: Estimate
-    eighth: Estimate
+    lattice: Annotated[str, Column("lattice")]
+    eta: Annotated[str, Column("η")]
+    trace: Annotated[float, Column("tr H")]
+    whole: Annotated[Estimate, Column("σ = 1")]
+    half: Annotated[Estimate, Column("σ = 0.5")]
+    quarter: Annotated[Estimate, Column("σ = 0.25")]
+    eighth: Annotated[Estimate, Column("σ = 0.125")]
 
 
 def direction(n: int) -> Tensor:
@@ -86,7 +80,7 @@ def measure(settings: Settings) -> Outcome:
     """Measure the ratio for every lattice and several η."""
     table = Table(
         "Lemma 2, (E η(x + σU) − η(x)) / (σ²/2 · tr H)",
-        COLUMNS,
+        columns(Row),
         [row for lattice in settings.lattices for row in _rows(lattice, settings)],
         (
             "1 for the quadratic form at every σ, and for the others as σ → 0, up to a "

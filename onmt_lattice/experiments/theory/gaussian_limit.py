@@ -8,14 +8,14 @@ says where it shows.
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 import torch
 from matplotlib.figure import Figure
 from torch import Tensor
 
 from onmt_lattice.experiments.report.style import COLOURS, MARKERS
-from onmt_lattice.experiments.tables import Column, Table
+from onmt_lattice.experiments.tables import Column, Table, columns
 from onmt_lattice.experiments.theory.estimates import Estimate, estimate
 from onmt_lattice.experiments.theory.experiments import Outcome, Settings, points_of_blocks
 from onmt_lattice.experiments.theory.rate_distortion import quantized_rate, shannon_bits
@@ -25,37 +25,22 @@ from onmt_lattice.lattices.generators import GENERATORS
 SNRS = {"tenth": 0.1, "half": 0.5, "one": 1.0, "ten": 10.0, "hundred": 100.0}
 NEAR = 16  # coordinates apart: beyond, those of a trellis hardly know of each other
 
-COLUMNS = {
-    "lattice": Column("lattice"),
-    "loss": Column("½ log2(2πe G)", ".4f"),
-    "kurtosis": Column("excess kurtosis"),
-    "distance": Column("KS to normal", ".4f"),
-    "uneven": Column("σ² of coordinates", ".3f"),
-    "correlation": Column("largest |ρ|", ".3f"),
-    "chance": Column("by chance", ".3f"),
-    "tenth": Column("SNR 0.1"),
-    "half": Column("SNR 0.5"),
-    "one": Column("SNR 1"),
-    "ten": Column("SNR 10"),
-    "hundred": Column("SNR 100"),
-}
-
 
 class Row(NamedTuple):
     """What is left between a lattice and the Gaussian channel; rates in bits per dimension."""
 
-    lattice: str
-    loss: float
-    kurtosis: Estimate
-    distance: float
-    uneven: float
-    correlation: float
-    chance: float
-    tenth: Estimate
-    half: Estimate
-    one: Estimate
-    ten: Estimate
-    hundred: Estimate
+    lattice: Annotated[str, Column("lattice")]
+    loss: Annotated[float, Column("½ log2(2πe G)", ".4f")]
+    kurtosis: Annotated[Estimate, Column("excess kurtosis")]
+    distance: Annotated[float, Column("KS to normal", ".4f")]
+    uneven: Annotated[float, Column("σ² of coordinates", ".3f")]
+    correlation: Annotated[float, Column("largest |ρ|", ".3f")]
+    chance: Annotated[float, Column("by chance", ".3f")]
+    tenth: Annotated[Estimate, Column("SNR 0.1")]
+    half: Annotated[Estimate, Column("SNR 0.5")]
+    one: Annotated[Estimate, Column("SNR 1")]
+    ten: Annotated[Estimate, Column("SNR 10")]
+    hundred: Annotated[Estimate, Column("SNR 100")]
 
 
 def excess_kurtosis(u: Tensor) -> Estimate:
@@ -159,7 +144,7 @@ def measure(settings: Settings) -> Outcome:
     rows = [_row(lattice, settings) for lattice in settings.lattices]
     table = Table(
         "what is left between a lattice and the Gaussian channel",
-        COLUMNS,
+        columns(Row),
         rows,
         (
             "½ log2(2πe G): the divergence of U from N(0, 1), bits per dimension. Excess kurtosis "

@@ -9,7 +9,7 @@ the ideal code's rate I(X; X + U) lies above it by at most the loss ½ log2(2πe
 from __future__ import annotations
 
 import math
-from typing import Any, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 import numpy as np
 import torch
@@ -17,7 +17,7 @@ from matplotlib.figure import Figure
 from torch import Tensor
 
 from onmt_lattice.experiments.report.style import COLOURS, MARKERS
-from onmt_lattice.experiments.tables import Column, Table
+from onmt_lattice.experiments.tables import Column, Table, columns
 from onmt_lattice.experiments.theory.codewords import codeword_bits, golden_section
 from onmt_lattice.experiments.theory.estimates import Estimate, estimate
 from onmt_lattice.experiments.theory.experiments import Outcome, Settings, points_of_blocks
@@ -28,29 +28,18 @@ PILOT = 250  # blocks that choose the prior's scale, none of which is coded afte
 SNR_LABEL = "SNR, σ² over the dither's second moment (dB)"
 MATCHED, PAPER = "discrete_gaussian", "convolved_gaussian"
 
-COLUMNS = {
-    "lattice": Column("lattice"),
-    "code": Column("code"),
-    "snr_db": Column("SNR (dB)"),
-    "distortion": Column("D/σ²"),
-    "rate": Column("rate (bits/dim)"),
-    "shannon": Column("Shannon"),
-    "ecdq": Column("ECDQ bound"),
-    "excess": Column("over Shannon"),
-}
-
 
 class Point(NamedTuple):
     """A point of the plot; rates in bits per dimension."""
 
-    lattice: str
-    code: str
-    snr_db: int
-    distortion: Estimate
-    rate: Estimate
-    shannon: float
-    ecdq: float
-    excess: Estimate
+    lattice: Annotated[str, Column("lattice")]
+    code: Annotated[str, Column("code")]
+    snr_db: Annotated[int, Column("SNR (dB)")]
+    distortion: Annotated[Estimate, Column("D/σ²")]
+    rate: Annotated[Estimate, Column("rate (bits/dim)")]
+    shannon: Annotated[float, Column("Shannon")]
+    ecdq: Annotated[float, Column("ECDQ bound")]
+    excess: Annotated[Estimate, Column("over Shannon")]
 
 
 def shannon_bits(snr: float) -> float:
@@ -199,7 +188,7 @@ def measure(settings: Settings) -> Outcome:
     ]
     table = Table(
         "entropy-coded dithered quantization of a Gaussian source, bits per dimension",
-        COLUMNS,
+        columns(Point),
         found,
         (
             "SNR: the source's variance over the dither's second moment, 0 dB = 1, 20 dB = 100. "

@@ -6,37 +6,28 @@ nothing is quantized, for any law of X whatever the prior X̂.
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Annotated, NamedTuple
 
 import torch
 from torch import Tensor
 
 from onmt_lattice.codes import code_names
-from onmt_lattice.experiments.tables import Column, Table
+from onmt_lattice.experiments.tables import Column, Table, columns
 from onmt_lattice.experiments.theory.codewords import codeword_bits
 from onmt_lattice.experiments.theory.estimates import Estimate, estimate
 from onmt_lattice.experiments.theory.experiments import Outcome, Settings, points_of_blocks
 from onmt_lattice.lattices import Lattice
 
-COLUMNS = {
-    "lattice": Column("lattice"),
-    "code": Column("code"),
-    "quantized": Column("codeword of Z (bits/dim)"),
-    "relaxed": Column("training rate (bits/dim)"),
-    "difference": Column("difference"),
-    "apart": Column("apart (s.e.)", "+.1f"),
-}
-
 
 class Row(NamedTuple):
     """Both sides of Theorem 1 in bits per dimension; their difference is taken X by X."""
 
-    lattice: str
-    code: str
-    quantized: Estimate
-    relaxed: Estimate
-    difference: Estimate
-    apart: float
+    lattice: Annotated[str, Column("lattice")]
+    code: Annotated[str, Column("code")]
+    quantized: Annotated[Estimate, Column("codeword of Z (bits/dim)")]
+    relaxed: Annotated[Estimate, Column("training rate (bits/dim)")]
+    difference: Annotated[Estimate, Column("difference")]
+    apart: Annotated[float, Column("apart (s.e.)", "+.1f")]
 
 
 def mismatched_source(samples: int, dim: int, generator: torch.Generator) -> Tensor:
@@ -78,7 +69,7 @@ def measure(settings: Settings) -> Outcome:
     ]
     table = Table(
         "Theorem 1, both sides, for an X that the prior does not fit",
-        COLUMNS,
+        columns(Row),
         rows,
         (
             "X: Laplace, of mean 0.5, its coordinates dependent; prior scales from 1 to 2 over "

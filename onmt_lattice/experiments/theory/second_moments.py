@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import math
-from typing import NamedTuple
+from typing import Annotated, NamedTuple
 
 import torch
 
-from onmt_lattice.experiments.tables import Column, Table
+from onmt_lattice.experiments.tables import Column, Table, columns
 from onmt_lattice.experiments.theory.estimates import Estimate, estimate
 from onmt_lattice.experiments.theory.experiments import Outcome, Settings, batches
 from onmt_lattice.lattices import Lattice
@@ -17,17 +17,7 @@ CUBE = 1 / 12
 CUBE_LOSS = space_filling_loss(CUBE)
 LIMIT = 1 / (2 * math.pi * math.e)  # of the best lattices as n → ∞ (Zamir & Feder, 1996)
 
-COLUMNS = {
-    "lattice": Column("lattice"),
-    "dim": Column("n"),
-    "nsm": Column("G(Λ) estimated"),
-    "published": Column("published", ".6f"),
-    "apart": Column("apart (s.e.)", "+.1f"),
-    "share": Column("share of the way (%)"),
-    "error": Column("error against Z (%)"),
-    "loss": Column("loss (bits/dim)"),
-    "share_of_loss": Column("share of Z's loss saved (%)"),
-}
+
 LARGEST = 24  # dimensions of which all samples are drawn
 LEAST_POINTS = 100
 
@@ -35,15 +25,15 @@ LEAST_POINTS = 100
 class Row(NamedTuple):
     """G of one lattice, and what follows from it."""
 
-    lattice: str
-    dim: int
-    nsm: Estimate
-    published: float
-    apart: float
-    share: Estimate
-    error: Estimate
-    loss: Estimate
-    share_of_loss: Estimate
+    lattice: Annotated[str, Column("lattice")]
+    dim: Annotated[int, Column("n")]
+    nsm: Annotated[Estimate, Column("G(Λ) estimated")]
+    published: Annotated[float, Column("published", ".6f")]
+    apart: Annotated[float, Column("apart (s.e.)", "+.1f")]
+    share: Annotated[Estimate, Column("share of the way (%)")]
+    error: Annotated[Estimate, Column("error against Z (%)")]
+    loss: Annotated[Estimate, Column("loss (bits/dim)")]
+    share_of_loss: Annotated[Estimate, Column("share of Z's loss saved (%)")]
 
 
 def normalized_second_moment(
@@ -80,7 +70,7 @@ def measure(settings: Settings) -> Outcome:
     """Estimate G of every lattice."""
     table = Table(
         "the normalized second moment G(Λ), and the way from Z to the limit",
-        COLUMNS,
+        columns(Row),
         [_row(lattice, settings) for lattice in settings.lattices],
         (
             f"Limit 1/(2πe) = {LIMIT:.6f}. At the same rate, at high resolution, a lattice has",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Any, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 import torch
 from matplotlib.figure import Figure
@@ -11,7 +11,7 @@ from matplotlib.patches import Circle, FancyBboxPatch
 from torch import Tensor
 
 from onmt_lattice.experiments.report.style import COLOURS
-from onmt_lattice.experiments.tables import Column, Table
+from onmt_lattice.experiments.tables import Column, Table, columns
 from onmt_lattice.experiments.theory.codewords import codeword_bits
 from onmt_lattice.experiments.theory.estimates import Estimate, estimate
 from onmt_lattice.experiments.theory.experiments import Outcome, Settings
@@ -21,19 +21,13 @@ LATTICE, CODE = "E8", "discrete_gaussian"
 LOG_S = math.log(2) / 2  # of the variance of Y
 SIGNAL, DITHER, RATE = COLOURS[0], COLOURS[1], COLOURS[2]
 
-COLUMNS = {
-    "wire": Column("mean a dimension"),
-    "inference": Column("inference, Y = Z − U"),
-    "training": Column("training, Y = X − U"),
-}
-
 
 class Row(NamedTuple):
     """One measurement in both systems."""
 
-    wire: str
-    inference: Estimate
-    training: Estimate
+    wire: Annotated[str, Column("mean a dimension")]
+    inference: Annotated[Estimate, Column("inference, Y = Z − U")]
+    training: Annotated[Estimate, Column("training, Y = X − U")]
 
 
 def measure_wires(settings: Settings) -> list[Row]:
@@ -144,7 +138,7 @@ def measure(settings: Settings) -> Outcome:
     """Measure the wires and draw the systems."""
     table = Table(
         f"what the decoder sees in both systems ({LATTICE}, X ~ N(0, 1), dither of unit moment)",
-        COLUMNS,
+        columns(Row),
         measure_wires(settings),
         ("Each system has an X and a U of its own.",),
     )

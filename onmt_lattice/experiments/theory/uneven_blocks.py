@@ -7,13 +7,13 @@ some that carry little, it costs more than the same coordinates sorted, so that 
 from __future__ import annotations
 
 import math
-from typing import NamedTuple
+from typing import Annotated, NamedTuple
 
 import torch
 from torch import Tensor
 
 from onmt_lattice.codes import make_code
-from onmt_lattice.experiments.tables import Column, Table
+from onmt_lattice.experiments.tables import Column, Table, columns
 from onmt_lattice.experiments.theory.codewords import golden_section
 from onmt_lattice.experiments.theory.estimates import Estimate, estimate
 from onmt_lattice.experiments.theory.experiments import Outcome, Settings
@@ -25,23 +25,15 @@ DIM = 96  # coordinates of a source: a multiple of every lattice's dimension
 LEAST, MOST = 0.1, 100.0  # their SNR, evenly spaced in decibels
 PILOT = 100
 
-COLUMNS = {
-    "lattice": Column("lattice"),
-    "loss": Column("½ log2(2πe G)", ".4f"),
-    "placed": Column("sorted"),
-    "mixed": Column("at random"),
-    "price": Column("price of mixing"),
-}
-
 
 class Row(NamedTuple):
     """Rates over Σ ½ log2(1 + SNR), bits per dimension."""
 
-    lattice: str
-    loss: float
-    placed: Estimate
-    mixed: Estimate
-    price: Estimate
+    lattice: Annotated[str, Column("lattice")]
+    loss: Annotated[float, Column("½ log2(2πe G)", ".4f")]
+    placed: Annotated[Estimate, Column("sorted")]
+    mixed: Annotated[Estimate, Column("at random")]
+    price: Annotated[Estimate, Column("price of mixing")]
 
 
 def ratios() -> Tensor:
@@ -105,7 +97,7 @@ def measure(settings: Settings) -> Outcome:
     """Compare sorted with mixed coordinates on every lattice."""
     table = Table(
         "the price of uneven blocks: bits per dimension over the Gaussian channel",
-        COLUMNS,
+        columns(Row),
         [_row(lattice, settings) for lattice in settings.lattices],
         (
             f"A Gaussian source of {DIM} coordinates, whose SNR goes from {LEAST:g} to {MOST:g}, "

@@ -118,11 +118,10 @@ def train_parser() -> StrictParser:
     add_options(parser, "Objective: NLL + lambda * rate", RateWeight)
     add_options(parser, "History and resumption", RunOptions)
     onmt.opts.train_opts(parser)  # after ours, as --help lists them in this order
-    encoder_type = next(a for a in parser._actions if a.dest == "encoder_type")
-    encoder_type.choices = [*encoder_type.choices, ENCODER_TYPE]
-    model_dtype = next(a for a in parser._actions if a.dest == "model_dtype")
-    model_dtype.choices = [*model_dtype.choices, TF32, BF16]
-    model_dtype.help = (
+    actions = {action.dest: action for action in parser._actions}
+    for name, more in (("encoder_type", [ENCODER_TYPE]), ("model_dtype", [TF32, BF16])):
+        actions[name].choices = [*(actions[name].choices or ()), *more]
+    actions["model_dtype"].help = (
         "how training multiplies matrices: in single precision (fp32), on GPUs in TF32 (tf32), in "
         "bfloat16 (bf16) or in half precision (fp16, on GPUs); the bottleneck, the weights, the "
         "rate and evaluation are in single precision or more"
