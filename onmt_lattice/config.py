@@ -141,8 +141,9 @@ class Option(NamedTuple):
         assert self.choices is not None
         return self.choices() if callable(self.choices) else self.choices
 
-    def check(self, value: Any, label: str) -> None:
-        """Raise :class:`UserError`, which begins with ``label``, unless ``value`` is one for it."""
+    def check(self, value: Any, where: str = "") -> None:
+        """Raise :class:`UserError` unless ``value`` is one for it, in the file ``where``."""
+        label = f"{where}: {self.name}" if where else f"-{self.name}"
         if value is None and self.default is None and not self.required:
             return
         words = "a list, each " * self.several + EXPECTED.get(self.kind, "")
@@ -154,7 +155,8 @@ class Option(NamedTuple):
             if self.range is not None and each not in self.range:
                 raise UserError(f"{label} {value}: expected {self.range}")
             if self.choices is not None and each not in (valid := self.valid()):
-                raise unknown_name(label.lstrip("-").replace("_", " "), each, valid)
+                kind = self.name.replace("_", " ") + (f" in {where}:" if where else "")
+                raise unknown_name(kind, each, valid)
 
     def add_to(self, parser: argparse._ActionsContainer) -> None:
         """Add it to a ``parser``, or a group of one, with one dash or two as OpenNMT-py's."""
@@ -198,7 +200,7 @@ class Config:
 
     def __post_init__(self) -> None:
         for each in declared(type(self)).values():
-            each.check(getattr(self, each.field), f"-{each.name}")
+            each.check(getattr(self, each.field))
 
 
 C = TypeVar("C", bound=Config)
@@ -242,7 +244,7 @@ def from_mapping(config: type[C], values: Mapping[str, Any], where: str) -> C:
     for key, value in values.items():
         if key not in options:
             raise unknown_name(f"key in {where}", str(key), options)
-        options[key].check(value, f"{where}: {key}")
+        options[key].check(value, where)
     for key, each in options.items():
         if each.required and key not in values:
             raise UserError(f"{where}: {key} is missing: {each.help}")

@@ -3,7 +3,7 @@ import contextlib
 import constriction
 import numpy as np
 
-from onmt_lattice.bitstream import AlteredBitstream
+from onmt_lattice.bitstream import DamagedBitstream
 from onmt_lattice.bitstream.coder import Coder, Meter, Reader, Writer
 
 RNG = np.random.default_rng(0)
@@ -62,7 +62,7 @@ def test_a_stream_is_as_short_as_its_symbols_allow_and_no_other_is_read() -> Non
         assert reader._uniform(sizes, None).tolist() == values.tolist()
         reader.check_end()
         for wrong in {payload + b"\0", payload + b"\1\2\3\4\5", payload[:-1]} - {payload}:
-            with contextlib.suppress(AlteredBitstream):
+            with contextlib.suppress(DamagedBitstream):
                 reader = Reader(wrong)
                 found = reader._uniform(sizes, None)
                 reader.check_end()

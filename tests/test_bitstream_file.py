@@ -5,11 +5,9 @@ import numpy as np
 import pytest
 
 from onmt_lattice.bitstream import (
-    AlteredBitstream,
     BitstreamError,
-    ExtendedBitstream,
+    DamagedBitstream,
     NotABitstream,
-    TruncatedBitstream,
 )
 from onmt_lattice.bitstream.file import (
     FileWriter,
@@ -75,7 +73,7 @@ def test_what_holds_a_thousand_sentences_is_small() -> None:
 
 def test_every_beginning_is_truncated() -> None:
     for size in range(1, len(DATA)):
-        with pytest.raises(TruncatedBitstream):
+        with pytest.raises(DamagedBitstream):
             TextFile(DATA[:size])
 
 
@@ -96,9 +94,9 @@ def test_what_is_wrong_is_told_apart() -> None:
         TextFile(DATA[:3] + b"\x09" + DATA[4:])
     with pytest.raises(NotABitstream, match="mode 15"):
         TextFile(DATA[:8] + b"\xf2" + DATA[9:])
-    with pytest.raises(ExtendedBitstream, match="3 bytes after"):
+    with pytest.raises(DamagedBitstream, match="3 bytes after"):
         TextFile(DATA + b"abc")
-    with pytest.raises(AlteredBitstream, match="block 1"):
+    with pytest.raises(DamagedBitstream, match="block 1"):
         TextFile(DATA[:30] + b"?" + DATA[31:])
 
 
@@ -118,7 +116,7 @@ def test_blocks_cannot_change_places_or_files() -> None:
         *([two, one], [one, one], [one, blocks(foreign)[1]], [blocks(foreign)[0], two]),
         *([one, blocks(changed)[1]], [blocks(changed)[0], two]),
     ):
-        with pytest.raises(AlteredBitstream):
+        with pytest.raises(DamagedBitstream):
             TextFile(header.pack() + b"".join(wrong))
 
 
@@ -132,7 +130,7 @@ def test_sections_have_one_order() -> None:
     head = Header(b"1234", Mode.LOSSY, 12, 0, 1, 1, 1).pack()
     assert set(TextFile(file(0, 1)).block(0)) == {0, 1}
     for kinds in ((1, 0), (1, 1)):
-        with pytest.raises(AlteredBitstream, match="out of order"):
+        with pytest.raises(DamagedBitstream, match="out of order"):
             TextFile(file(*kinds))
 
 
@@ -149,10 +147,10 @@ def test_a_kind_of_a_later_release_is_shown_by_its_number() -> None:
 def test_what_a_file_declares_sets_nothing_aside(lines: int, block_bits: int) -> None:
     header = Header(b"1234", Mode.LOSSY, block_bits, 0, lines, lines, lines)
     tracemalloc.start()
-    with pytest.raises(TruncatedBitstream, match="lacks"):
+    with pytest.raises(DamagedBitstream, match="lacks"):
         TextFile(packed(header, [{Section.POINTS: b""}] * 10))
     length = pack_number(2 * Section.POINTS + 1) + pack_number(2**60)
-    with pytest.raises(TruncatedBitstream, match="lacks"):
+    with pytest.raises(DamagedBitstream, match="lacks"):
         TextFile(Header(b"1234", Mode.LOSSY, 12, 0, 1, 1, 1).pack() + length + bytes(9))
     assert tracemalloc.get_traced_memory()[1] < 10**6
     tracemalloc.stop()
@@ -179,7 +177,7 @@ def test_empty_lines_come_back(places: list[int]) -> None:
 def test_an_empty_line_beyond_the_block_is_refused() -> None:
     data = pack_places([3, 7])
     assert read_places(data, 8) == [3, 7]
-    with pytest.raises(AlteredBitstream, match="an empty line 8 of 7"):
+    with pytest.raises(DamagedBitstream, match="an empty line 8 of 7"):
         read_places(data, 7)
-    with pytest.raises(TruncatedBitstream):
+    with pytest.raises(DamagedBitstream):
         read_places(data + b"\xff", 8)

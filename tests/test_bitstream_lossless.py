@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from onmt_lattice.bitstream import AlteredBitstream, BitstreamError, WrongText
+from onmt_lattice.bitstream import BitstreamError, DamagedBitstream
 from onmt_lattice.bitstream.adaptive import AdaptiveSymbols
 from onmt_lattice.bitstream.coder import Writer
 from onmt_lattice.bitstream.exact import Floats
@@ -156,7 +156,7 @@ def test_a_word_that_is_no_text_is_refused(word: bytes) -> None:
     Speller(map(str.encode, WORDS)).code(escapes, word)
     TokenCodec(Model(), VOCABULARY.begin, VOCABULARY.end).code(tokens, values(1), [[0]])
     sections = Sections(escapes.payload(), tokens.payload(), 0)
-    with pytest.raises(AlteredBitstream, match="a word that is no UTF-8"):
+    with pytest.raises(DamagedBitstream, match="a word that is no UTF-8"):
         codec().open(sections, 1).lines(values(1))
 
 
@@ -212,5 +212,5 @@ def test_other_text_than_was_written_is_not_given_out(
     assert read(sections, 2, LowerCase())
     with pytest.raises(BitstreamError):
         reading(sections)
-    with pytest.raises(WrongText, match="not the one that was written"):
+    with pytest.raises(DamagedBitstream, match="not the one that was written"):
         WRONG[-1](sections)

@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from onmt_lattice.bitstream import AlteredBitstream, DitherKey
+from onmt_lattice.bitstream import DamagedBitstream, DitherKey
 from onmt_lattice.bitstream.representation import LatticePoints, representation_codec
 from onmt_lattice.bottlenecks import Bottleneck, LatticeBottleneck, has_code, make_bottleneck
 from onmt_lattice.codes import code_names
@@ -129,7 +129,7 @@ def test_bytes_that_no_encoder_wrote_end_in_the_exception_or_decode(name: str) -
         for payload in (bytes(size), b"\xff" * size, rng.bytes(size)):
             try:
                 assert len(codec.read(payload, key)) == 2
-            except AlteredBitstream:
+            except DamagedBitstream:
                 continue
 
 

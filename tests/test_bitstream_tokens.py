@@ -3,7 +3,7 @@ import math
 import numpy as np
 import pytest
 
-from onmt_lattice.bitstream import AlteredBitstream, BitstreamError
+from onmt_lattice.bitstream import BitstreamError, DamagedBitstream
 from onmt_lattice.bitstream.coder import Meter, Reader, Writer
 from onmt_lattice.bitstream.exact import Floats
 from onmt_lattice.bitstream.logarithms import Integers
@@ -89,5 +89,5 @@ def test_reading_ends_whatever_the_bytes() -> None:
         with pytest.raises(BitstreamError, match="more symbols than bytes can hold"):
             codec.code(Reader(rng.bytes(size)), np.zeros((300, 1)), None)
     model.table[:, 7] += 2**26  # and each step next to free
-    with pytest.raises(AlteredBitstream, match="more than 1024 tokens"):
+    with pytest.raises(DamagedBitstream, match="more than 1024 tokens"):
         codec.code(Reader(b"\x55" * 400), np.zeros((30, 1)), None)

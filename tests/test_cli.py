@@ -68,7 +68,7 @@ def test_help_shows_units_and_an_example(
         "train": "in bits per target token",
         "translate": "Lengths are in tokens, scores in nats",
         "evaluate": "in bits: per target token",
-        "encode": "a row of an array in NumPy's .npy format",
+        "encode": "The array is in NumPy's .npy format",
         "decode": "A row of NaN, or of -2^63 in points, becomes an empty line",
     }
     assert units[command] in " ".join(shown.split())
@@ -96,8 +96,8 @@ def test_train_s_help_begins_with_our_options(capsys: Capture) -> None:
     shown = help_of("train", capsys)
     assert shown.startswith("usage: onmt_lattice train -config FILE [-option VALUE ...]\n")
     groups = re.findall(r"^(\S.*):$", shown, flags=re.M)
-    ours = ["Bottleneck", "Objective: NLL + lambda * rate", "History", "Resumption"]
-    assert groups[1:6] == [*ours, "Configuration"]
+    ours = ["Bottleneck", "Objective: NLL + lambda * rate", "History and resumption"]
+    assert groups[1:5] == [*ours, "Configuration"]
 
 
 def test_an_unknown_command(mistake: Mistake) -> None:

@@ -9,7 +9,7 @@ import fuzzing
 import numpy as np
 import pytest
 
-from onmt_lattice.bitstream import AlteredBitstream, BitstreamError
+from onmt_lattice.bitstream import BitstreamError, DamagedBitstream
 
 FUZZ = runpy.run_path(str(Path(__file__).parent.parent / "scripts" / "fuzz_bitstream.py"))
 
@@ -40,9 +40,9 @@ def test_a_decoder_that_fails_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(fuzzing, "SECONDS", 1)
     for decode, said in (
         (lambda data: True, "accepted what no encoder wrote"),
-        (raises(AlteredBitstream("as ever")), "refused as written"),
+        (raises(DamagedBitstream("as ever")), "refused as written"),
         (raises(BitstreamError("base")), "BitstreamError"),
-        (raises(AlteredBitstream("two\nlines")), "two"),
+        (raises(DamagedBitstream("two\nlines")), "two"),
         (raises(ValueError("a bug")), "a bug"),
         (slow, "more than 1 seconds"),
     ):
@@ -56,4 +56,4 @@ def test_forged_streams_reach_the_symbols() -> None:
     rng = np.random.default_rng(0)
     for targets in (FUZZ["block_targets"](rng), FUZZ["file_targets"](FUZZ["MODELS"][0], rng)):
         ends = {FUZZ["outcome"](t, t.forge(rng), True) for t in targets for _ in range(60)}
-        assert {"AlteredBitstream", "decoded"} <= ends
+        assert {"DamagedBitstream", "decoded"} <= ends

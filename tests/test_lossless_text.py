@@ -16,7 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from test_token_model import LINE
 
-from onmt_lattice.bitstream import AlteredBitstream, BitstreamError, WrongText
+from onmt_lattice.bitstream import BitstreamError, DamagedBitstream
 from onmt_lattice.bitstream.file import FileWriter, Section, TextFile
 from onmt_lattice.cli import main
 from onmt_lattice.opennmt.inference import lossless_text
@@ -123,22 +123,22 @@ def test_forged_files_end_in_an_exception_or_the_text(z: LosslessText, corpus: C
 
 def test_another_text_is_not_given_out(z: LosslessText) -> None:
     made = z.compress(b"the man sees the dog\n")
-    with pytest.raises(WrongText, match="not the one that was written"):
+    with pytest.raises(DamagedBitstream, match="not the one that was written"):
         z.decompress(forged(made, lambda s: s.update({Section.TEXT: b"abcd"})))
     for kind in (Section.TOKENS, Section.TEXT):
-        with pytest.raises(AlteredBitstream, match="a lossless block of sections"):
+        with pytest.raises(DamagedBitstream, match="a lossless block of sections"):
             z.decompress(forged(made, lambda s, kind=kind: s.pop(kind)))
     with pytest.raises(BitstreamError):
         z.decompress(forged(made, lambda s: s.update({Section.POINTS: b""})))
     raw = z.compress(b"\n")
-    with pytest.raises(AlteredBitstream, match="points of no line"):
+    with pytest.raises(DamagedBitstream, match="points of no line"):
         z.decompress(forged(raw, lambda s: s.update({Section.POINTS: b"abcd"})))
 
 
 def test_the_mode_of_a_file_is_heeded(z: LosslessText) -> None:
-    with pytest.raises(AlteredBitstream, match="a lossy file: expected one that is lossless"):
+    with pytest.raises(DamagedBitstream, match="a lossy file: expected one that is lossless"):
         z.decompress(z.codec.compress(["the man"]))
-    with pytest.raises(AlteredBitstream, match="a lossless file: expected one that is lossy"):
+    with pytest.raises(DamagedBitstream, match="a lossless file: expected one that is lossy"):
         z.codec.decompress(z.compress(b"the man"))
 
 

@@ -36,7 +36,7 @@ def test_defaults_are_those_of_an_autoencoder(corpus: Corpus) -> None:
     [
         ("rate_weight", -1.0, "-rate_weight -1.0: expected at least 0"),
         ("rate_weight_midpoint", 0, "-rate_weight_midpoint 0: expected at least 1"),
-        ("bottleneck_dim", -1, "-bottleneck_dim -1: expected 0"),
+        ("bottleneck_dim", -1, "-bottleneck_dim -1: expected at least 1"),
         ("rnn_size", 33, "-enc_rnn_size 33: expected an even number"),
         ("train_from", "nothing.safetensors", "-train_from nothing.safetensors: no such file"),
         ("src_vocab", "nothing.txt", "-src_vocab nothing.txt: no such file; 'onmt_lattice build"),
@@ -93,7 +93,7 @@ def test_every_numeric_option_has_a_range_that_holds_its_default() -> None:
         (options.translate_parser, TRANSLATION),
     ):
         numeric = [a for a in make()._actions if a.type in (int, float)]
-        names = {a.dest for a in numeric} - set(options.declared_options())
+        names = {a.dest for a in numeric} - set(options.bottleneck_options())
         assert names <= set(ranges), f"{names - set(ranges)} of {make.__name__}"
         check_ranges({a.dest: a.default for a in numeric}, ranges)
         for name in names:

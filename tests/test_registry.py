@@ -132,17 +132,14 @@ def test_a_config_of_another_kind_is_refused(
 
 EXTENSION = """
 import dataclasses, math, torch
+from onmt_lattice.config import COUNT
 from onmt_lattice.bottlenecks import (
     Bottleneck, BottleneckConfig, Bottlenecked, option, register_bottleneck
 )
 
 @dataclasses.dataclass(frozen=True)
 class HalvingConfig(BottleneckConfig):
-    divisor: int = option(2, "what X is divided by")
-
-    def __post_init__(self):
-        super().__post_init__()
-        self.require("divisor", self.divisor > 0, "a positive integer")
+    divisor: int = option(2, "what X is divided by", range=COUNT)
 
 class Halving(Bottleneck):
     name = "halving"
@@ -191,7 +188,7 @@ def test_an_installed_package_adds_its_bottleneck(
         assert {"both", "halving"} < bottlenecks().keys()
     third, x = make_bottleneck("halving", 4, divisor=4), torch.ones(2, 4)
     torch.testing.assert_close(third(x, StreamNoise()).output, x / 4)
-    with pytest.raises(UserError, match="-divisor 0: expected a positive integer"):
+    with pytest.raises(UserError, match="-divisor 0: expected at least 1"):
         make_bottleneck("halving", 4, divisor=0)
     with pytest.raises(UserError, match="did you mean 'halving'"):
         make_bottleneck("halfing", 4)

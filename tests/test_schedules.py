@@ -52,7 +52,7 @@ def test_hyperbolic_is_t_over_one_plus_t() -> None:
 
 
 @pytest.mark.parametrize("schedule", sorted(SCHEDULES))
-@pytest.mark.parametrize("midpoint", [1, 100_000, 10**12])
+@pytest.mark.parametrize("midpoint", [1, 100_000, 10**9])
 def test_every_schedule_tends_to_its_asymptote(schedule: str, midpoint: int) -> None:
     limit = weight(schedule, midpoint=midpoint)(10**10 * midpoint)
     assert limit == pytest.approx(3.0, rel=1e-9)
@@ -84,14 +84,14 @@ def test_an_asymptote_of_zero_switches_the_rate_off() -> None:
 
 @pytest.mark.parametrize("asymptote", [-0.1, math.nan, math.inf])
 def test_an_impossible_asymptote_is_refused(asymptote: float) -> None:
-    message = rf"-rate_weight {asymptote}: expected a number of at least 0"
+    message = rf"-rate_weight {asymptote}: expected at least 0"
     with pytest.raises(UserError, match=message):
         RateWeight(asymptote)
 
 
 @pytest.mark.parametrize("midpoint", [0, -5])
 def test_a_midpoint_before_the_first_step_is_refused(midpoint: int) -> None:
-    with pytest.raises(UserError, match=f"-rate_weight_midpoint {midpoint}: expected a positive"):
+    with pytest.raises(UserError, match=f"-rate_weight_midpoint {midpoint}: expected at least 1"):
         RateWeight(midpoint=midpoint)
 
 

@@ -119,8 +119,8 @@ def test_a_number_may_be_the_name_of_a_curve(tmp_path: Path, text: Path) -> None
     ("changes", "message"),
     [
         ({"curve": {}}, "unknown key in .*'curve'; did you mean 'curves'"),
-        ({"config": None}, "config None: expected the YAML file"),
-        ({"curves": None}, "curves: expected 'option: value' lines"),
+        ({"config": None}, "config None: expected text; the YAML file"),
+        ({"curves": None}, "curves None: expected 'option: value' lines"),
         ({"curves": {"gaussian": {"bottlenek": "gaussian"}}}, "did you mean 'bottleneck'"),
         ({"curves": {"gaussian": {"seed": 3}}}, "seed: is set by the sweep"),
         ({"curves": {"Z": {"bottleneck": "lattice"}}}, "unknown reference .*'gaussian'"),
@@ -129,7 +129,7 @@ def test_a_number_may_be_the_name_of_a_curve(tmp_path: Path, text: Path) -> None
         ({"fixed": {"rate_weight": 0.1}}, "fixed: expected a list of values"),
         ({"fixed": {"rate_weight": [0.1], "levels": []}}, "gaussian: fixed: .* not an empty one"),
         ({"fixed": {"rate_weight": [0.1, 0.1]}}, "two runs would be called gaussian_0.1_seed1"),
-        ({"seeds": [True]}, "seeds .*: expected a list of whole numbers"),
+        ({"seeds": [True]}, "seeds .*: expected a list, each a whole number"),
         ({"annealed": {"keep_checkpoint": 2}}, "keep_checkpoint 2: .* annealed needs"),
         ({"annealed": {"keep_checkpoint": "all"}}, "keep_checkpoint 'all': .* annealed needs"),
         ({"curves": {"gaussian": {"keep_checkpoint": 2}}}, "keep_checkpoint 2: .* annealed needs"),
@@ -168,7 +168,7 @@ def test_no_reading_at_all(tmp_path: Path, text: Path) -> None:
 def test_texts_that_are_not_there(tmp_path: Path, text: Path) -> None:
     with pytest.raises(UserError, match="names no data; give -text"):
         plan_of(tmp_path, None)
-    with pytest.raises(UserError, match=r"test None: expected the path"):
+    with pytest.raises(UserError, match=r"test is missing: the path"):
         plan_of(tmp_path, None, {**SHARED, "data": {}})
     with pytest.raises(UserError, match=r"test none.en: no such file"):
         plan_of(tmp_path, None, {**SHARED, "data": {}}, test="none.en")

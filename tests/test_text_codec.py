@@ -14,13 +14,11 @@ from conftest import BOTTLENECKS, Corpus, lines_of
 from test_quantize import quantize
 
 from onmt_lattice.bitstream import (
-    AlteredBitstream,
     BitstreamError,
+    DamagedBitstream,
     DitherKey,
-    ExtendedBitstream,
     NotABitstream,
-    TruncatedBitstream,
-    WrongModel,
+    WrongCode,
 )
 from onmt_lattice.bitstream.file import FileWriter, Section, TextFile
 from onmt_lattice.bitstream.varint import pack_places
@@ -119,17 +117,17 @@ def test_a_line_feed_within_a_sentence_is_refused(z: TextCodec) -> None:
 
 def test_another_model_is_told(z: TextCodec, trained: Trained, corpus: Corpus) -> None:
     data = z.compress(text_of(corpus))
-    with pytest.raises(WrongModel, match="expected the checkpoint that it was compressed with"):
+    with pytest.raises(WrongCode, match="expected the checkpoint that it was compressed with"):
         load_codec(str(trained("lattice_a2"))).decompress(data)
     changed = load_autoencoder(trained("lattice_z"))
     with torch.no_grad():
         changed.model.generator[0].bias[0] += 1e-3
-    with pytest.raises(WrongModel):
+    with pytest.raises(WrongCode):
         TextCodec(changed).decompress(data)
     renamed = load_autoencoder(trained("lattice_z"))
     itos = renamed.fields["tgt"].base_field.vocab.itos
     itos[5], itos[6] = itos[6], itos[5]
-    with pytest.raises(WrongModel):
+    with pytest.raises(WrongCode):
         TextCodec(renamed).decompress(data)
 
 
@@ -147,9 +145,9 @@ def test_damaged_files_end_in_their_exception(z: TextCodec, corpus: Corpus) -> N
     data = z.compress(text_of(corpus))
     for kind, wrong in (
         (NotABitstream, b"PK\3\4" + data),
-        (TruncatedBitstream, data[:-1]),
-        (ExtendedBitstream, data + b"\0"),
-        (AlteredBitstream, data[:-9] + b"?" + data[-8:]),
+        (DamagedBitstream, data[:-1]),
+        (DamagedBitstream, data + b"\0"),
+        (DamagedBitstream, data[:-9] + b"?" + data[-8:]),
     ):
         with pytest.raises(kind):
             z.decompress(wrong)

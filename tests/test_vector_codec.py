@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from onmt_lattice.bitstream import BitstreamError, WrongModel
+from onmt_lattice.bitstream import BitstreamError, WrongCode
 from onmt_lattice.bitstream.file import FileWriter, Header, Mode, Section
 from onmt_lattice.bitstream.vector_codec import VectorCodec, rate_distortion_bits, water_level
 from onmt_lattice.cli import main
@@ -122,7 +122,7 @@ def test_damaged_files_and_codecs_are_refused(codec: VectorCodec) -> None:
                 read(bytes(altered))
         with pytest.raises(UserError):
             read(whole[:-1])
-    with pytest.raises(WrongModel):
+    with pytest.raises(WrongCode):
         VectorCodec.fit(vectors()[:500], "E8", bits=41).decompress(data)
     writer = FileWriter(Header(codec.fingerprint, Mode.VECTORS, 12, 0, 1, WIDTH, 4 * WIDTH))
     writer.add({Section.EMPTY: b""})

@@ -4,14 +4,10 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 from onmt_lattice.bitstream.errors import (
-    AlteredBitstream,
     BitstreamError,
-    ExtendedBitstream,
+    DamagedBitstream,
     NotABitstream,
-    TruncatedBitstream,
     WrongCode,
-    WrongModel,
-    WrongText,
 )
 from onmt_lattice.bitstream.file import TextFile
 
@@ -23,21 +19,17 @@ if TYPE_CHECKING:
     from onmt_lattice.bitstream.vector_codec import VectorCodec, VectorCosts
 
 __all__ = [
-    "AlteredBitstream",
     "BitstreamError",
     "CategoricalCodec",
+    "DamagedBitstream",
     "DitherKey",
-    "ExtendedBitstream",
     "LatticeCodec",
     "NotABitstream",
     "RepresentationCodec",
     "TextFile",
-    "TruncatedBitstream",
     "VectorCodec",
     "VectorCosts",
     "WrongCode",
-    "WrongModel",
-    "WrongText",
     "representation_codec",
 ]
 

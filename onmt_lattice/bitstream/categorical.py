@@ -10,7 +10,7 @@ from torch import Tensor
 
 from onmt_lattice.bitstream import kernels
 from onmt_lattice.bitstream.coder import Coder, Meter, Reader, Writer
-from onmt_lattice.bitstream.container import Block, checked, pack
+from onmt_lattice.bitstream.file import points_file, points_of
 from onmt_lattice.bitstream.logarithms import UNIT, Integers, tables
 from onmt_lattice.errors import UserError
 
@@ -44,15 +44,16 @@ class CategoricalCodec:
         kernels.row_frequencies(whole, tables().exp, self._frequencies)
 
     def encode(self, symbols: Tensor) -> bytes:
-        """Return a block with ``symbols`` ``(sentences, N)``, which :meth:`decode` gives back.
+        """Return a file of ``symbols`` ``(sentences, N)``, which :meth:`decode` gives back.
 
         Raises:
             UserError: if their shape is not that, or any is not from 0 to M − 1.
         """
-        return pack(Block(self.fingerprint, len(symbols), self.write(symbols)))
+        payload = self.write(symbols)
+        return points_file(self.fingerprint, len(symbols), symbols.numel(), payload)
 
     def write(self, symbols: Tensor) -> bytes:
-        """Return ``symbols`` as :meth:`encode` does, without the block around them.
+        """Return ``symbols`` as :meth:`encode` does, without the file around them.
 
         Raises:
             UserError: as :meth:`encode`.
@@ -62,7 +63,7 @@ class CategoricalCodec:
         return writer.payload()
 
     def bits(self, symbols: Tensor) -> float:
-        """Return the bits that ``symbols`` take in a stream, but for its last bytes and the block.
+        """Return the bits that ``symbols`` take in a stream, but for its last bytes and the file.
 
         Raises:
             UserError: as :meth:`encode`.
@@ -72,13 +73,13 @@ class CategoricalCodec:
         return meter.total
 
     def decode(self, data: bytes, sentences: int) -> Tensor:
-        """Return the symbols ``(sentences, N)`` int64 of a block.
+        """Return the symbols ``(sentences, N)`` int64 of a file.
 
         Raises:
-            BitstreamError: if ``data`` is not, in whole and unaltered, a block that this code wrote
+            BitstreamError: if ``data`` is not, in whole and unaltered, a file that this code wrote
                 for so many sentences.
         """
-        return self.read(checked(data, self.fingerprint, sentences), sentences)
+        return self.read(points_of(data, self.fingerprint, sentences), sentences)
 
     def read(self, payload: bytes, sentences: int) -> Tensor:
         """Return the symbols ``(sentences, N)`` int64 that :meth:`write` wrote.

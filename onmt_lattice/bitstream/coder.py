@@ -16,7 +16,7 @@ import constriction
 import numpy as np
 import numpy.typing as npt
 
-from onmt_lattice.bitstream.errors import AlteredBitstream
+from onmt_lattice.bitstream.errors import DamagedBitstream
 from onmt_lattice.bitstream.logarithms import Integers
 
 Frequencies = npt.NDArray[np.float64]
@@ -101,7 +101,7 @@ class Reader(Coder):
     """Reads symbols of a stream, and writes them again, to know the end; values have to be None.
 
     Raises:
-        AlteredBitstream: on reading what no writer wrote, or more than the payload can hold: work
+        DamagedBitstream: on reading what no writer wrote, or more than the payload can hold: work
             is bounded by the bytes there are, whatever these say.
     """
 
@@ -126,7 +126,7 @@ class Reader(Coder):
     def _spend(self, bits: float) -> None:
         self._left -= bits
         if self._left < 0:
-            raise AlteredBitstream("more symbols than bytes can hold: expected those written")
+            raise DamagedBitstream("more symbols than bytes can hold: expected those written")
 
     def _read(self, count: int, family: object, parameters: object) -> Integers:
         if not count:
@@ -134,15 +134,15 @@ class Reader(Coder):
         try:
             found: Integers = self._coder.decode(family, parameters).astype(np.int64)
         except AssertionError as error:
-            raise AlteredBitstream(
+            raise DamagedBitstream(
                 "symbols that no encoder wrote: expected them as written"
             ) from error
         return found
 
     def check_end(self) -> None:
-        """Raise :class:`AlteredBitstream` unless the symbols read are all, and take these bytes."""
+        """Raise :class:`DamagedBitstream` unless the symbols read are all, and take these bytes."""
         if self._again.payload() != self._payload:
-            raise AlteredBitstream("other bytes than these symbols take: expected them as written")
+            raise DamagedBitstream("other bytes than these symbols take: expected them as written")
 
 
 class Meter(Coder):

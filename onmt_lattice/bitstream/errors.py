@@ -10,28 +10,12 @@ class BitstreamError(UserError):
 
 
 class NotABitstream(BitstreamError):
-    """Bytes that do not begin as a block or file of a version known here."""
+    """Bytes that do not begin as a file of a version known here."""
 
 
-class TruncatedBitstream(BitstreamError):
-    """A block or file whose end is missing."""
-
-
-class ExtendedBitstream(BitstreamError):
-    """A block or file with bytes after its end."""
-
-
-class AlteredBitstream(BitstreamError):
-    """A block or file that is not as it was written."""
+class DamagedBitstream(BitstreamError):
+    """A file that is not as it was written: altered, cut short, or with bytes after its end."""
 
 
 class WrongCode(BitstreamError):
-    """A block that another code, with other scales or for other sentences, has written."""
-
-
-class WrongText(BitstreamError):
-    """Text that came out as another than went in, and is not given out."""
-
-
-class WrongModel(BitstreamError):
-    """A file that another model has written."""
+    """A file that another model or code has written, or one of other sentences."""

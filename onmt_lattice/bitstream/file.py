@@ -24,10 +24,9 @@ from dataclasses import dataclass
 from enum import IntEnum
 
 from onmt_lattice.bitstream.errors import (
-    AlteredBitstream,
-    ExtendedBitstream,
+    DamagedBitstream,
     NotABitstream,
-    TruncatedBitstream,
+    WrongCode,
 )
 from onmt_lattice.bitstream.varint import pack_number, read_number
 
@@ -139,14 +138,14 @@ class TextFile:
         header: what it says of itself.
 
     Raises:
-        NotABitstream, TruncatedBitstream, ExtendedBitstream, AlteredBitstream: as they say.
+        NotABitstream, DamagedBitstream: as they say.
     """
 
     def __init__(self, data: bytes) -> None:
         self.header, begin = _read_header(data)
         missing = self.header.blocks * SMALLEST_BLOCK - (len(data) - begin)
         if missing > 0:
-            raise TruncatedBitstream(
+            raise DamagedBitstream(
                 f"a file of {self.header.lines} lines that lacks {missing} bytes or more: expected "
                 "all of it"
             )
@@ -157,7 +156,7 @@ class TextFile:
             digest = self._check(number, digest)
         left = len(data) - self._begins[-1]
         if left:
-            raise ExtendedBitstream(f"a file with {left} bytes after its end: expected none")
+            raise DamagedBitstream(f"a file with {left} bytes after its end: expected none")
 
     def block(self, number: int) -> dict[int, bytes]:
         """Return the sections of block ``number`` by kind, those of kinds unknown here as well."""
@@ -198,12 +197,12 @@ class TextFile:
             length, at = read_number(self._data, at)
             kind, last = divmod(code, 2)
             if at + length > len(self._data):
-                raise TruncatedBitstream(
+                raise DamagedBitstream(
                     f"a file that lacks {at + length - len(self._data)} bytes or more of block "
                     f"{number + 1} of {self.header.blocks}: expected all of it"
                 )
             if kind <= before:
-                raise AlteredBitstream(f"sections out of order in block {number + 1}")
+                raise DamagedBitstream(f"sections out of order in block {number + 1}")
             yield kind, at, at + length
             at, before = at + length, kind
 
@@ -213,17 +212,54 @@ class TextFile:
         *_, (_, _, end) = self._sections(number)
         stored = self._data[end : end + CHECKSUM]
         if len(stored) < CHECKSUM:
-            raise TruncatedBitstream(
+            raise DamagedBitstream(
                 f"a file that ends within block {number + 1} of {self.header.blocks}: expected all "
                 "of it"
             )
         digest = zlib.crc32(memoryview(self._data)[begin:end], digest)
         if digest.to_bytes(CHECKSUM, "little") != stored:
-            raise AlteredBitstream(
+            raise DamagedBitstream(
                 f"block {number + 1} of a file has another checksum: expected it as written"
             )
         self._begins.append(end + CHECKSUM)
         return digest
+
+
+def points_file(fingerprint: int, rows: int, numbers: int, payload: bytes) -> bytes:
+    """Return a file of one block with the points of ``rows`` vectors, ``numbers`` in all."""
+    header = Header(
+        fingerprint.to_bytes(FINGERPRINT, "little"),
+        mode=Mode.VECTORS,
+        block_bits=max(rows - 1, 0).bit_length(),
+        seed=0,  # which the fingerprint is of
+        lines=rows,
+        words=numbers,
+        characters=4 * numbers,
+    )
+    writer = FileWriter(header)
+    writer.add({Section.POINTS: payload})
+    return writer.data()
+
+
+def points_of(data: bytes, fingerprint: int, rows: int) -> bytes:
+    """Return the payload of the file ``data``, if it is one of this code and of so many vectors.
+
+    Raises:
+        BitstreamError: as :class:`TextFile`, and :class:`WrongCode`.
+    """
+    file = TextFile(data)
+    of, own = int.from_bytes(file.header.fingerprint, "little"), f"{fingerprint:08x}"
+    if file.header.mode != Mode.VECTORS or of != fingerprint:
+        raise WrongCode(
+            f"a file of the code {of:08x}, this is {own}: expected the lattice, scales, seed and "
+            "sentences that it was written with"
+        )
+    payload = file.block(0).get(Section.POINTS)
+    if file.header.lines != rows or payload is None:
+        raise WrongCode(
+            f"a file of {file.header.lines} rows: expected {rows}, one for each sentence"
+        )
+    return payload
 
 
 def section_name(kind: int) -> str:

@@ -11,7 +11,7 @@ floating-point numbers, choose another point; that is another message, and decod
 
 **What it costs.** On top of −log₂ P under the code: below 0.01 % from the grids and tables, up to
 2⁻¹⁹ bits per coordinate as each symbol keeps a chance, a byte or two a stream, and
-the block around it (:mod:`~onmt_lattice.bitstream.container`). A coordinate further than seven
+the file around it (:mod:`~onmt_lattice.bitstream.file`). A coordinate further than seven
 places from where it is expected takes 24 bits, six, and its own: an outlier is no error.
 """
 
@@ -27,10 +27,10 @@ from torch import Tensor
 from onmt_lattice.bitstream import kernels
 from onmt_lattice.bitstream.coder import Coder, Meter, Reader, Writer
 from onmt_lattice.bitstream.coding_tree import Tree
-from onmt_lattice.bitstream.container import Block, checked, pack
 from onmt_lattice.bitstream.coordinate import line, scale_grid
 from onmt_lattice.bitstream.dither import DitherKey
-from onmt_lattice.bitstream.errors import AlteredBitstream
+from onmt_lattice.bitstream.errors import DamagedBitstream
+from onmt_lattice.bitstream.file import points_file, points_of
 from onmt_lattice.bitstream.logarithms import UNIT, Integers, tables
 from onmt_lattice.codes import ConvolvedGaussianCode, DiscreteGaussianCode, LatticeCode
 from onmt_lattice.errors import UserError
@@ -106,7 +106,7 @@ class LatticeCodec:
         return torch.from_numpy(u.reshape(-1, *self.shape))
 
     def encode(self, points: Tensor, key: DitherKey) -> bytes:
-        """Return a block with ``points``; :meth:`decode` gives back the same integers times units.
+        """Return a file of ``points``; :meth:`decode` gives back the same integers times units.
 
         Args:
             points: ``(sentences, blocks, n)`` lattice points z; those of a sentence x are
@@ -116,10 +116,11 @@ class LatticeCodec:
         Raises:
             UserError: if their shape is not that, or any is no point of the lattice.
         """
-        return pack(Block(self._keyed(key), len(key.indices), self.write(points, key)))
+        payload = self.write(points, key)
+        return points_file(self._keyed(key), len(key.indices), points.numel(), payload)
 
     def write(self, points: Tensor, key: DitherKey) -> bytes:
-        """Return ``points`` as :meth:`encode` does, without the block around them.
+        """Return ``points`` as :meth:`encode` does, without the file around them.
 
         Raises:
             UserError: as :meth:`encode`.
@@ -129,7 +130,7 @@ class LatticeCodec:
         return writer.payload()
 
     def bits(self, points: Tensor, key: DitherKey) -> float:
-        """Return the bits that ``points`` take in a stream, but for its last bytes and the block.
+        """Return the bits that ``points`` take in a stream, but for its last bytes and the file.
 
         Raises:
             UserError: as :meth:`encode`.
@@ -139,13 +140,13 @@ class LatticeCodec:
         return meter.total
 
     def decode(self, data: bytes, key: DitherKey) -> Tensor:
-        """Return the points ``(sentences, blocks, n)`` float64 of a block.
+        """Return the points ``(sentences, blocks, n)`` float64 of a file.
 
         Raises:
-            BitstreamError: if ``data`` is not, in whole and unaltered, a block that this code wrote
+            BitstreamError: if ``data`` is not, in whole and unaltered, a file that this code wrote
                 for these sentences.
         """
-        return self.read(checked(data, self._keyed(key), len(key.indices)), key)
+        return self.read(points_of(data, self._keyed(key), len(key.indices)), key)
 
     def read(self, payload: bytes, key: DitherKey) -> Tensor:
         """Return the points ``(sentences, blocks, n)`` float64 that :meth:`write` wrote.
@@ -157,7 +158,7 @@ class LatticeCodec:
         found = self._code(reader, self._steps(key), None)
         reader.check_end()
         if (np.abs(found) > FARTHEST).any():
-            raise AlteredBitstream(f"a coordinate beyond {FARTHEST}: expected what encode takes")
+            raise DamagedBitstream(f"a coordinate beyond {FARTHEST}: expected what encode takes")
         return torch.from_numpy((found * self.units).reshape(-1, *self.shape))
 
     def _code(self, coder: Coder, steps: Integers, points: Integers | None) -> Integers:

@@ -5,7 +5,7 @@ A set eighth bit says that more follow.
 
 from __future__ import annotations
 
-from onmt_lattice.bitstream.errors import AlteredBitstream, TruncatedBitstream
+from onmt_lattice.bitstream.errors import DamagedBitstream
 
 LONGEST = 9  # bytes of a number
 
@@ -23,17 +23,17 @@ def read_number(data: bytes, at: int) -> tuple[int, int]:
     """Return the number at a place of ``data``, and the place after it.
 
     Raises:
-        TruncatedBitstream, AlteredBitstream: if ``data`` ends within it, or it does not end.
+        DamagedBitstream: if ``data`` ends within it, or it does not end.
     """
     value = 0
     for i in range(LONGEST):
         if at + i >= len(data):
-            raise TruncatedBitstream("bytes that end within a number: expected all of them")
+            raise DamagedBitstream("bytes that end within a number: expected all of them")
         digit = data[at + i]
         value += digit % 128 << 7 * i
         if digit < 128:
             return value, at + i + 1
-    raise AlteredBitstream("a number that does not end: expected it as written")
+    raise DamagedBitstream("a number that does not end: expected it as written")
 
 
 def pack_places(places: list[int]) -> bytes:
@@ -53,6 +53,6 @@ def read_places(data: bytes, count: int) -> list[int]:
         gap, at = read_number(data, at)
         place += gap + 1
         if place >= count:
-            raise AlteredBitstream(f"an empty line {place + 1} of {count}: expected it as written")
+            raise DamagedBitstream(f"an empty line {place + 1} of {count}: expected it as written")
         places.append(place)
     return places

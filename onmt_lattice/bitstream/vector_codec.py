@@ -25,7 +25,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from onmt_lattice.bitstream.dither import DitherKey
-from onmt_lattice.bitstream.errors import AlteredBitstream, NotABitstream, WrongModel
+from onmt_lattice.bitstream.errors import DamagedBitstream, NotABitstream, WrongCode
 from onmt_lattice.bitstream.file import FileWriter, Header, Mode, Section, TextFile
 from onmt_lattice.bitstream.lattice_codec import LatticeCodec
 from onmt_lattice.bitstream.varint import pack_number
@@ -211,14 +211,14 @@ class VectorCodec:
         """
         file = vector_file(data)
         if file.header.fingerprint != self.fingerprint:
-            raise WrongModel(
+            raise WrongCode(
                 f"a file of codec {file.header.fingerprint.hex()}, this is {self.fingerprint.hex()}"
             )
         for number in range(file.header.blocks):
             key = DitherKey(file.header.seed, tuple(file.header.span(number)))
             payload = file.block(number).get(Section.POINTS)
             if payload is None:
-                raise AlteredBitstream(f"block {number + 1} has no points: expected some")
+                raise DamagedBitstream(f"block {number + 1} has no points: expected some")
             yield self._vectors(self._codec.read(payload, key), key)
 
     def costs(self, x: npt.ArrayLike, seed: int = 0, data: bytes | None = None) -> VectorCosts:

@@ -19,7 +19,7 @@ from typing import NamedTuple, Protocol
 
 from onmt_lattice.bitstream.adaptive import AdaptiveSymbols
 from onmt_lattice.bitstream.coder import Coder, Reader, Writer
-from onmt_lattice.bitstream.errors import AlteredBitstream, WrongText
+from onmt_lattice.bitstream.errors import DamagedBitstream
 from onmt_lattice.bitstream.exact import Floats
 from onmt_lattice.bitstream.lossless.patches import Patcher, differences
 from onmt_lattice.bitstream.lossless.spelling import Speller
@@ -192,12 +192,12 @@ class LosslessCodec:
     def _token(self, coder: Coder, index: int) -> str:
         if index != self.vocabulary.unknown:
             if index in self.vocabulary.marks:
-                raise AlteredBitstream("a token that is no word: expected those written")
+                raise DamagedBitstream("a token that is no word: expected those written")
             return self.vocabulary.tokens[index]
         try:
             return self._speller.code(coder, None).decode()
         except UnicodeDecodeError as error:
-            raise AlteredBitstream("a word that is no UTF-8: expected those written") from error
+            raise DamagedBitstream("a word that is no UTF-8: expected those written") from error
 
     def _index(self, token: str) -> int:
         return self._indices.get(token, self.vocabulary.unknown)
@@ -235,7 +235,7 @@ class Opened:
         ]
         self._escapes.check_end()
         if checksum(lines) != self._sections.checksum:
-            raise WrongText(
+            raise DamagedBitstream(
                 "the text that came out is not the one that was written: expected the model, and "
                 "the releases of its tokenisers, that it was written with"
             )

@@ -18,7 +18,7 @@ import numpy as np
 
 from onmt_lattice.bitstream import kernels
 from onmt_lattice.bitstream.coder import Coder
-from onmt_lattice.bitstream.errors import AlteredBitstream
+from onmt_lattice.bitstream.errors import DamagedBitstream
 from onmt_lattice.bitstream.exact import Floats
 from onmt_lattice.bitstream.logarithms import Integers, tables
 from onmt_lattice.errors import UserError
@@ -78,7 +78,7 @@ class TokenCodec:
 
         Raises:
             UserError: if a sentence is longer than LONGEST, or holds its own end.
-            AlteredBitstream: on reading what no writer wrote.
+            DamagedBitstream: on reading what no writer wrote.
         """
         for sentence in sentences or ():
             if len(sentence) > LONGEST or self.end in sentence:
@@ -117,7 +117,7 @@ class TokenCodec:
                 return found
             if not going.all():
                 state = tuple(part[going] for part in state)
-        raise AlteredBitstream(f"a sentence of more than {LONGEST} tokens: expected its end")
+        raise DamagedBitstream(f"a sentence of more than {LONGEST} tokens: expected its end")
 
     def _code_step(self, coder: Coder, scores: Floats, tokens: Integers | None) -> Integers:
         """Code a token of each row, if there are any, and return them ``(rows,)``."""
@@ -130,5 +130,5 @@ class TokenCodec:
         places = coder.symbols(out, None if tokens is None else tokens % self._width)
         found = buckets * self._width + places
         if (found >= self.model.vocabulary).any():
-            raise AlteredBitstream("a token beyond the vocabulary: expected one of it")
+            raise DamagedBitstream("a token beyond the vocabulary: expected one of it")
         return found

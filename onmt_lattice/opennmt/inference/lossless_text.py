@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 from tqdm import tqdm
 
-from onmt_lattice.bitstream import AlteredBitstream, DitherKey
+from onmt_lattice.bitstream import DamagedBitstream, DitherKey
 from onmt_lattice.bitstream.exact import Floats
 from onmt_lattice.bitstream.file import FileWriter, Header, Mode, Section, TextFile
 from onmt_lattice.bitstream.lossless.lines import RAW, Line, LosslessCodec, Sections
@@ -145,7 +145,7 @@ class LosslessText:
         """Return the lines of a block of a file."""
         span, sections = file.header.span(number), file.block(number)
         if not REQUIRED <= set(sections) <= REQUIRED | {Section.UNENDED}:
-            raise AlteredBitstream(f"a lossless block of sections {sorted(sections)}")
+            raise DamagedBitstream(f"a lossless block of sections {sorted(sections)}")
         checksum = int.from_bytes(sections[Section.TEXT], "little")
         made = Sections(sections[Section.ESCAPES], sections[Section.TOKENS], checksum)
         opened = lines.open(made, len(span))
@@ -155,7 +155,7 @@ class LosslessText:
     def _read(self, points: bytes, key: DitherKey) -> Floats:
         if not key.indices:
             if points:
-                raise AlteredBitstream("points of no line: expected them as written")
+                raise DamagedBitstream("points of no line: expected them as written")
             return np.zeros((0, 0))
         representation = self.codec.codec
         return representation.values(representation.read(points, key), key).numpy()

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from tqdm import tqdm
 
-from onmt_lattice.bitstream import AlteredBitstream, DitherKey, WrongModel
+from onmt_lattice.bitstream import DamagedBitstream, DitherKey, WrongCode
 from onmt_lattice.bitstream.file import FINGERPRINT, FileWriter, Header, Mode, Section, TextFile
 from onmt_lattice.bitstream.representation import RepresentationCodec, representation_codec
 from onmt_lattice.bitstream.varint import pack_places, read_places
@@ -165,12 +165,12 @@ class TextCodec:
         """
         file = TextFile(data)
         if file.header.fingerprint != self.fingerprint:
-            raise WrongModel(
+            raise WrongCode(
                 f"a file of the model {file.header.fingerprint.hex()}, this is "
                 f"{self.fingerprint.hex()}: expected the checkpoint that it was compressed with"
             )
         if file.header.mode != mode:
-            raise AlteredBitstream(
+            raise DamagedBitstream(
                 f"a {file.header.mode.name.lower()} file: expected one that is {mode.name.lower()}"
             )
         return file
@@ -215,7 +215,7 @@ class TextCodec:
         span, sections = file.header.span(number), file.block(number)
         unknown = set(sections) - set(Section)
         if unknown or Section.POINTS not in sections:
-            raise AlteredBitstream(
+            raise DamagedBitstream(
                 f"a block with sections {sorted(sections)}: expected those that this release writes"
             )
         empty = set(read_places(sections.get(Section.EMPTY, b""), len(span)))
