@@ -82,7 +82,7 @@ def evaluate(
         (s.tokens for s in sentences), token_index(loaded), f"-src {options.src}", expected
     )
     coded = _coded(loaded, lines, options) if options.coded else None
-    scores = Scorer(loaded, options.seed, options.batch_size).score(sentences, progress=True)
+    scores = Scorer(loaded, options.seed, options.batch_size).score(sentences, True)
     reconstruction = None
     if options.reconstruct is not None:
         opt = search_options(options.beam_size, options.max_length, options.batch_size, options.gpu)
