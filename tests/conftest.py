@@ -14,6 +14,7 @@ import signal
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
 from types import SimpleNamespace
@@ -288,11 +289,21 @@ class Fork:
             os.kill(self.pid, number)
 
 
+def import_all() -> None:
+    """Import what commands import as they run, so that no fork has to."""
+    for name in ("train", "quantize", "evaluate"):
+        import_module(f"onmt_lattice.cli.{name}")
+    for name in ("onmt_lattice.opennmt.training.launch", "torch._dynamo", "sacrebleu.metrics"):
+        import_module(name)  # the second is the optimizer's
+
+
 @pytest.fixture(scope="module")
 def forked_sweeps() -> Iterator[None]:
     """The commands of a sweep are forks of this process; see test_install for a real one."""
     from onmt_lattice.experiments.sweep import processes
     from onmt_lattice.experiments.sweep.run import PROGRAM
+
+    import_all()
 
     def launch(command: list[str], log: Path, lock: int, env: dict[str, str]) -> Fork:
         return Fork(command[len(PROGRAM) :], log, lock, **env)

@@ -1,28 +1,26 @@
-"""A sweep of four tiny runs, through the command line."""
+"""Sweeps of tiny runs through the command line, their commands in forks of this process."""
 
 from __future__ import annotations
 
 import shlex
 import shutil
 import signal
-import subprocess
-import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 import yaml
-from small_sweep import words, write_sweep
+from conftest import Fork
 
 from onmt_lattice.cli import main
-from onmt_lattice.experiments.report.results import FAILED, FINISHED, Results
-from onmt_lattice.experiments.sweep.run import PROGRAM
+from onmt_lattice.experiments.corpus import corpus_text
+from onmt_lattice.experiments.report.results import FAILED, FINISHED, WAITING, Results
 from onmt_lattice.locks import only_user
 from onmt_lattice.opennmt.checkpoint import load_checkpoint
 
-ROOT = Path(__file__).parent.parent
 SHARED = {
     "encoder_type": "bottleneck_brnn",
     "layers": 1,
@@ -45,10 +43,50 @@ SWEEP: dict[str, Any] = {
 }
 
 
+def write_sweep(folder: Path, sweep: dict[str, Any], train: int) -> Path:
+    """Write the YAML of a ``sweep``, and a text of ``train`` lines and a few more."""
+    (folder / "text").mkdir()
+    lines = corpus_text("valid").splitlines(keepends=True)
+    parts = {"train": lines[:train], "valid": lines[400:420], "test": lines[420:460]}
+    for name, part in parts.items():
+        (folder / "text" / f"{name}.en").write_text("".join(part), encoding="utf-8")
+    (folder / "common.yaml").write_text(yaml.safe_dump(SHARED), encoding="utf-8")
+    (folder / "sweep.yaml").write_text(yaml.safe_dump(sweep, sort_keys=False), encoding="utf-8")
+    return folder
+
+
+def words(place: Path, output: str, *more: str) -> list[str]:
+    """Return the words of the sweep into a folder of ``place``."""
+    given = ["-text", str(place / "text"), "-output", str(place / output), "-jobs", "2"]
+    config = [] if "-config" in more else ["-config", str(place / "sweep.yaml")]
+    return ["sweep", *config, *given, *more]
+
+
+def written(place: Path, name: str, output: str, sweep: dict[str, Any]) -> list[str]:
+    """Write another sweep to ``place``, and return the words that run it."""
+    (place / name).write_text(yaml.safe_dump(sweep, sort_keys=False), encoding="utf-8")
+    return words(place, output, "-config", str(place / name))
+
+
+def killed(place: Path, output: str, sign: str, how: signal.Signals = signal.SIGKILL) -> None:
+    """Run a sweep until a file is there, and end it in the middle."""
+    sweep = Fork(words(place, output), place / f"{output}.log")
+    deadline = time.monotonic() + 300
+    while not any((place / output).glob(sign)):
+        assert sweep.poll() is None and time.monotonic() < deadline
+        time.sleep(0.01)
+    sweep.send_signal(how)
+    sweep.wait()
+
+
+def times(folder: Path) -> dict[Path, int]:
+    return {path: path.stat().st_mtime_ns for path in folder.glob("*/model_step_*")}
+
+
 @pytest.fixture(scope="module")
-def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def place(tmp_path_factory: pytest.TempPathFactory, forked_sweeps: None) -> Path:
     """Return a folder with the sweep's YAML and a little text."""
-    return write_sweep(tmp_path_factory.mktemp("sweep"), SHARED, SWEEP, train=400)
+    return write_sweep(tmp_path_factory.mktemp("sweep"), SWEEP, train=400)
 
 
 @pytest.fixture(scope="module")
@@ -90,10 +128,9 @@ def test_it_leaves_figure_table_report_and_results(swept: Path) -> None:
 def test_run_again_it_trains_nothing(
     place: Path, swept: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    before = {path: path.stat().st_mtime_ns for path in swept.glob("*/model_step_*")}
-    table = (swept / "table.txt").read_bytes()
+    before, table = times(swept), (swept / "table.txt").read_bytes()
     assert len(before) > 4 and main(words(place, "whole")) == 0
-    assert {path: path.stat().st_mtime_ns for path in swept.glob("*/model_step_*")} == before
+    assert times(swept) == before
     assert (swept / "table.txt").read_bytes() == table
     assert main(words(place, "whole", "-commands")) == 0
     assert "onmt_lattice" not in capsys.readouterr().out.split("results.json")[-1]
@@ -105,13 +142,7 @@ def test_killed_in_the_middle_and_run_again_it_comes_to_the_same(
 ) -> None:
     """Killed, its trainings go on without it and are waited for; ended, they are resumed."""
     folder = place / how.name
-    sweep = subprocess.Popen([*PROGRAM, *words(place, how.name)], stderr=subprocess.PIPE)
-    deadline = time.monotonic() + 300
-    while not any(folder.glob("*/model_step_10.safetensors")):
-        assert sweep.poll() is None and time.monotonic() < deadline
-        time.sleep(0.01)
-    sweep.send_signal(how)
-    sweep.wait()
+    killed(place, how.name, "*/model_step_10.safetensors", how)
     names = [run.name for run in Results.read(swept / "results.json").runs]
     assert not all((folder / name / "model_step_40.safetensors").exists() for name in names)
     assert main(words(place, how.name)) == 0
@@ -128,8 +159,7 @@ def test_a_failing_run_is_reported_and_kept(place: Path, capfd: pytest.CaptureFi
     }
     sweep = {**SWEEP, "fixed": {"rate_weight": [0.1], "train_steps": 20}, "curves": curves}
     sweep["annealed"] = {}
-    (place / "failing.yaml").write_text(yaml.safe_dump(sweep), encoding="utf-8")
-    argv = words(place, "failing", "-config", str(place / "failing.yaml"))
+    argv = written(place, "failing.yaml", "failing", sweep)
     assert main(argv) == 1
     out, err = capfd.readouterr()
     assert "1 of 2 runs failed: hopeless_0.1_seed1" in err and "-retry_failed" in err
@@ -153,8 +183,7 @@ def test_a_damaged_last_checkpoint_is_made_again(
     curves = {"gaussian": {"bottleneck": "gaussian"}}
     sweep = {**SWEEP, "fixed": {**SWEEP["fixed"], "rate_weight": [0.1]}, "curves": curves}
     sweep["annealed"] = {}
-    (place / "damaged.yaml").write_text(yaml.safe_dump(sweep), encoding="utf-8")
-    argv = words(place, "damaged", "-config", str(place / "damaged.yaml"))
+    argv = written(place, "damaged.yaml", "damaged", sweep)
     run = place / "damaged" / "gaussian_0.1_seed1"
     shutil.copytree(swept / run.name, run)
     shutil.copy(swept / "vocab.txt", place / "damaged" / "vocab.txt")
@@ -176,8 +205,7 @@ def test_a_damaged_last_checkpoint_is_made_again(
 def test_the_commands_can_be_run_by_hand(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
     curves = {"gaussian": {"bottleneck": "gaussian"}}
     sweep = {**SWEEP, "fixed": {}, "annealed": {"train_steps": 20}, "curves": curves}
-    (place / "hand.yaml").write_text(yaml.safe_dump(sweep), encoding="utf-8")
-    argv = words(place, "hand", "-config", str(place / "hand.yaml"))
+    argv = written(place, "hand.yaml", "hand", sweep)
     assert main([*argv, "-commands"]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert [line.split()[:2] for line in lines] == [
@@ -190,10 +218,11 @@ def test_the_commands_can_be_run_by_hand(place: Path, capsys: pytest.CaptureFixt
     assert [point.step for point in run.points] == [20]
 
 
-def test_results_are_drawn_elsewhere(swept: Path, tmp_path: Path) -> None:
-    script = ROOT / "scripts/reproduce_figure3"
-    argv = ["-results", str(swept / "results.json"), "-output", str(tmp_path)]
-    subprocess.run([sys.executable, str(script), *argv], check=True, stdout=subprocess.DEVNULL)
+def test_results_are_drawn_elsewhere(
+    swept: Path, tmp_path: Path, script: Callable[..., list[str]]
+) -> None:
+    with pytest.raises(SystemExit, match=r"^0$"):
+        script("reproduce_figure3", "-results", swept / "results.json", "-output", tmp_path)
     for name in ("table.txt", "figure3.svg", "report.html", "results.json"):
         assert (tmp_path / name).read_bytes() == (swept / name).read_bytes()
 
@@ -238,3 +267,82 @@ def test_gpus_that_are_not_there(place: Path, capsys: pytest.CaptureFixture[str]
         pytest.skip("there are GPUs here")
     assert main(words(place, "gpus", "-gpus", "0")) == 2
     assert "no CUDA device was found; -gpus none trains on the CPU" in capsys.readouterr().err
+
+
+# ---- a Gaussian model, quantized and trained on --------------------------------------------------
+
+QUANTIZED: dict[str, Any] = {
+    "config": "common.yaml",
+    "seeds": [1],
+    "fixed": {"rate_weight": [0.1], "train_steps": 20, "save_checkpoint_steps": 10},
+    "curves": {
+        "gaussian": {"bottleneck": "gaussian"},
+        "A2": {"quantize": "gaussian", "lattice": "A2"},
+        "A2, tuned": {"quantize": "gaussian", "lattice": "A2", "more_steps": 10},
+    },
+}
+NAMES = [
+    "gaussian_0.1_seed1",
+    "gaussian_refitted_0.1_seed1",
+    "gaussian_refitted_10_more_steps_0.1_seed1",
+    "A2_0.1_seed1",
+    "A2_tuned_0.1_seed1",
+]
+
+
+@pytest.fixture(scope="module")
+def quantizing(tmp_path_factory: pytest.TempPathFactory, forked_sweeps: None) -> Path:
+    """Return the folder of a sweep of one Gaussian model, quantized and trained on."""
+    return write_sweep(tmp_path_factory.mktemp("quantized"), QUANTIZED, train=300)
+
+
+@pytest.fixture(scope="module")
+def quantized(quantizing: Path) -> Path:
+    """Return the folder of such a sweep that nothing interrupted."""
+    assert main(words(quantizing, "whole")) == 0
+    return quantizing / "whole"
+
+
+def test_a_lattice_is_put_into_the_trained_model_and_trained_on(quantized: Path) -> None:
+    runs = {run.name: run for run in Results.read(quantized / "results.json").runs}
+    assert list(runs) == NAMES
+    assert {run.record.status for run in runs.values()} == {FINISHED}
+    gaussian, fitted, longer, a2, tuned = (run.points[-1].evaluation for run in runs.values())
+    assert [e.step for e in (gaussian, fitted, longer, a2, tuned)] == [20, 20, 30, 20, 30]
+    assert fitted.nll == gaussian.nll and fitted.rate.word < gaussian.rate.word
+    assert a2.quantized is not None and a2.quantized.lattice == "A2"
+    assert a2.bottleneck == tuned.bottleneck == "lattice" and longer.bottleneck == "gaussian"
+    assert tuned.nll != a2.nll
+    assert [row[0] for row in runs[NAMES[-1]].history] == [30]
+    assert runs["A2_0.1_seed1"].history == []
+
+
+def test_a_quantized_sweep_run_again_makes_nothing(quantizing: Path, quantized: Path) -> None:
+    before = times(quantized)
+    assert main(words(quantizing, "whole")) == 0
+    assert times(quantized) == before
+
+
+def test_a_quantized_sweep_killed_and_run_again_comes_to_the_same(
+    quantizing: Path, quantized: Path
+) -> None:
+    folder = quantizing / "killed"
+    killed(quantizing, "killed", "*refitted*/model_step_20.safetensors")
+    assert not (folder / NAMES[-1] / "model_step_30.safetensors").exists()
+    assert main(words(quantizing, "killed")) == 0
+    for name in ("table.txt", "figure3.svg"):
+        assert (folder / name).read_text("utf-8") == (quantized / name).read_text("utf-8")
+
+
+def test_what_waits_for_a_failed_run_is_left_waiting(
+    quantizing: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    gaussian = {"bottleneck": "gaussian", "label_smoothing": 0.1}
+    curves = {**QUANTIZED["curves"], "gaussian": gaussian}
+    argv = written(quantizing, "failing.yaml", "failing", {**QUANTIZED, "curves": curves})
+    assert main(argv) == 1
+    said = capfd.readouterr().err
+    assert "1 of 5 runs failed: gaussian_0.1_seed1" in said
+    assert "run A2_0.1_seed1: waits for gaussian_0.1_seed1, which has failed" in said
+    runs = {run.name: run for run in Results.read(quantizing / "failing/results.json").runs}
+    assert runs["A2_0.1_seed1"].record.status == WAITING
