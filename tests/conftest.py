@@ -134,7 +134,7 @@ def trained(corpus: Corpus) -> Callable[[str], Path]:
         if name not in made:
             base = corpus.folder / name
             options = {"bottleneck_dim": None, **BOTTLENECKS[name], "save_model": str(base)}
-            config = corpus.yaml(base.with_suffix(".yaml"), **options)
+            config = corpus.yaml(base.with_suffix(".yaml"), **options, bucket_size=2048)
             assert main(["train", "-config", str(config), "-log_file", f"{base}.log"]) == 0
             made[name] = Path(f"{base}_step_{SCHEDULE['train_steps']}.safetensors")
         return made[name]
@@ -234,6 +234,47 @@ def forked(monkeypatch: pytest.MonkeyPatch) -> None:
     """Several processes of a training are forks of this one, which are there at once."""
     context = torch.multiprocessing.get_context("fork")
     monkeypatch.setattr(torch.multiprocessing, "get_context", lambda method: context)
+
+
+def assert_equal(a: Any, b: Any, where: str = "") -> None:
+    """Assert that two nests of dictionaries, lists, tensors and plain values are bit-equal."""
+    if isinstance(a, dict):
+        assert a.keys() == b.keys(), where
+        for key in a:
+            assert_equal(a[key], b[key], f"{where}.{key}")
+    elif isinstance(a, list | tuple):
+        assert len(a) == len(b), where
+        for i, (left, right) in enumerate(zip(a, b, strict=True)):
+            assert_equal(left, right, f"{where}[{i}]")
+    elif isinstance(a, torch.Tensor):
+        assert torch.equal(a, b), where
+    else:
+        assert a == b, where
+
+
+def train(config: Path, *words: object) -> None:
+    """Train by the command line, to a good end."""
+    assert main(["train", "-config", str(config), *map(str, words)]) == 0
+
+
+def assert_same_end(one: Path, other: Path, step: int) -> None:
+    """Assert that two runs have ended alike, bit for bit, and have told the same of it."""
+    from onmt_lattice.opennmt.checkpoint import load_checkpoint
+
+    once, twice = (
+        load_checkpoint(Path(f"{base}_step_{step}.safetensors")) for base in (one, other)
+    )
+    for part in ("model", "generator", "optim", "onmt_lattice"):
+        assert_equal(once[part], twice[part], part)
+    assert timeless(one.with_suffix(".jsonl")) == timeless(other.with_suffix(".jsonl"))
+
+
+def timeless(history: Path) -> list[dict[str, Any]]:
+    """Return the entries of a history without what differs from run to run."""
+    from onmt_lattice.opennmt.training.history import read_history
+
+    clocks = ("seconds", "tokens_per_second")
+    return [{k: v for k, v in entry.items() if k not in clocks} for entry in read_history(history)]
 
 
 class Fork:

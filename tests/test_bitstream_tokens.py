@@ -1,12 +1,24 @@
+"""Tokens, words letter by letter, and the exact decoder that gives their chances."""
+
+from __future__ import annotations
+
 import math
 
 import numpy as np
 import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from torch import Tensor, nn
 
 from onmt_lattice.bitstream import BitstreamError, DamagedBitstream
+from onmt_lattice.bitstream.adaptive import AdaptiveSymbols
 from onmt_lattice.bitstream.coder import Meter, Reader, Writer
-from onmt_lattice.bitstream.exact import Floats
+from onmt_lattice.bitstream.exact import ExactLinear, Floats
 from onmt_lattice.bitstream.logarithms import Integers
+from onmt_lattice.bitstream.lossless.decoder import Affine, Layer, RecurrentDecoder
+from onmt_lattice.bitstream.lossless.patches import COPY, INSERT, SKIP, Patcher, operations
+from onmt_lattice.bitstream.lossless.spelling import Speller
 from onmt_lattice.bitstream.lossless.tokens import LONGEST, State, TokenCodec
 from onmt_lattice.errors import UserError
 
@@ -91,3 +103,187 @@ def test_reading_ends_whatever_the_bytes() -> None:
     model.table[:, 7] += 2**26  # and each step next to free
     with pytest.raises(DamagedBitstream, match="more than 1024 tokens"):
         codec.code(Reader(b"\x55" * 400), np.zeros((30, 1)), None)
+
+
+STRINGS = [b"umbrella", b"umbrellas", b"horse", b"horses", b"", b"\0\xff\n", bytes(range(256)) * 9]
+
+
+def test_strings_come_back_and_are_learned() -> None:
+    writer, meter, speller, metered = Writer(), Meter(), Speller(STRINGS[:2]), Speller(STRINGS[:2])
+    costs = []
+    for word in STRINGS * 2:
+        before = meter.total
+        assert speller.code(writer, word) == word
+        metered.code(meter, word)
+        costs.append(meter.total - before)
+    reader, speller = Reader(writer.payload()), Speller(STRINGS[:2])
+    assert [speller.code(reader, None) for _ in STRINGS * 2] == STRINGS * 2
+    reader.check_end()
+    assert sum(costs) - 8 < 8 * len(writer.payload()) <= sum(costs) + 16
+    assert costs[0] < 8 * len(STRINGS[0]) / 2 < costs[2]  # what it knows beforehand, and does not
+    assert all(costs[7 + i] < costs[i] for i in (2, 3, 5, 6))  # those that were new
+
+
+def test_long_strings_do_not_outgrow_the_counts() -> None:
+    string = b"ab" * 20000
+    writer = Writer()
+    Speller().code(writer, string)
+    assert len(writer.payload()) < 100
+    assert Speller().code(Reader(writer.payload()), None) == string
+
+
+@pytest.mark.parametrize("size", [0, 4, 100])
+def test_reading_a_string_ends_whatever_the_bytes(size: int) -> None:
+    with pytest.raises(BitstreamError):
+        reader, speller = Reader(np.random.default_rng(0).bytes(size)), Speller()
+        while True:
+            speller.code(reader, None)
+
+
+def test_symbols_that_recur_come_to_cost_little() -> None:
+    meter, symbols = Meter(), AdaptiveSymbols(2, 3)
+    for _ in range(3000):
+        symbols.code(meter, 0, 2)
+    assert meter.total < 30
+    symbols.code(meter, 1, 0)  # another context has seen nothing
+    assert meter.total > 1.5
+    symbols.code(meter, 0, 0)  # and what never occurred can still do so
+    assert meter.total < 60
+
+
+@given(st.binary(max_size=60), st.binary(max_size=60))
+def test_operations_make_the_line_of_the_guess(line: bytes, guess: bytes) -> None:
+    made, at = b"", 0
+    for operation, byte in operations(line, guess):
+        assert operation == INSERT or guess[at] == byte
+        made += b"" if operation == SKIP else bytes([byte])
+        at += operation != INSERT
+    assert (made, at) == (line, len(guess))
+
+
+CASES = [(b"A man  rides", b"a man rides"), (b"abc\r", b"abc"), (b"", b"x"), (b"x", b"")]
+
+
+def test_lines_are_brought_together_again_after_a_difference() -> None:
+    for (line, guess), copied in zip(CASES, (10, 3, 0, 0), strict=True):
+        told = list(operations(line, guess))
+        assert sum(operation == COPY for operation, _ in told) == copied
+
+
+@given(st.lists(st.tuples(st.binary(max_size=40), st.binary(max_size=40)), max_size=5))
+def test_patched_lines_come_back(pairs: list[tuple[bytes, bytes]]) -> None:
+    writer, patcher = Writer(), Patcher()
+    for line, guess in pairs:
+        assert patcher.code(writer, guess, line) == line
+    reader, patcher = Reader(writer.payload()), Patcher()
+    assert [patcher.code(reader, guess, None) for _, guess in pairs] == [line for line, _ in pairs]
+    reader.check_end()
+
+
+def test_regular_differences_come_to_cost_little() -> None:
+    meter, patcher = Meter(), Patcher()
+    for i in range(300):
+        before = meter.total
+        guess = f"the line of number {i} .".encode()
+        patcher.code(meter, guess, b"T" + guess[1:] + b"\r")
+    assert meter.total - before < 1.5  # bits
+
+
+HIDDEN, WORDS, TOKENS, DIM = 24, 10, 50, 7
+
+
+class Network:
+    """A recurrent decoder of torch's with random weights, and the exact one made of it."""
+
+    def __init__(self, kind: str, layers: int, scale: float = 0.5) -> None:
+        torch.manual_seed(0)
+        self.embeddings = nn.Embedding(TOKENS, WORDS)
+        self.rnn = getattr(nn, kind)(WORDS, HIDDEN, layers)
+        self.output = nn.Linear(HIDDEN, TOKENS)
+        self.states = 2 if kind == "LSTM" else 1
+        self.first = nn.Linear(DIM, layers * HIDDEN * self.states)
+        for module in (self.embeddings, self.rnn, self.output, self.first):
+            for parameter in module.parameters():
+                nn.init.normal_(parameter, std=scale)
+        self.layers = layers
+
+    def exact(self) -> RecurrentDecoder:
+        parameters = {k: numbers(v) for k, v in self.rnn.named_parameters()}
+        layers = [
+            Layer(*(parameters[f"{name}_l{i}"] for name in NAMES)) for i in range(self.layers)
+        ]
+        return RecurrentDecoder(
+            numbers(self.embeddings.weight),
+            layers,
+            Affine(numbers(self.output.weight), numbers(self.output.bias)),
+            Affine(numbers(self.first.weight), numbers(self.first.bias)),
+        )
+
+    def log_probabilities(self, values: Tensor, tokens: Tensor) -> Tensor:
+        """Return ``(steps, rows, V)`` in nats."""
+        parts = self.first(values).chunk(self.states, dim=1)
+        state = tuple(p.view(len(p), -1, HIDDEN).transpose(0, 1).contiguous() for p in parts)
+        out, _ = self.rnn(self.embeddings(tokens), state if self.states > 1 else state[0])
+        return self.output(out).log_softmax(-1)
+
+
+NAMES = ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
+
+
+def numbers(tensor: Tensor) -> np.ndarray:
+    return tensor.detach().double().numpy()
+
+
+@pytest.mark.parametrize(("kind", "layers"), [("GRU", 1), ("GRU", 2), ("LSTM", 1), ("LSTM", 3)])
+def test_scores_are_those_of_torch(kind: str, layers: int) -> None:
+    network = Network(kind, layers)
+    tokens, values = torch.randint(TOKENS, (30, 20)), torch.randn(20, DIM)
+    with torch.no_grad():
+        expected = network.log_probabilities(values, tokens).double()
+    model = network.exact()
+    state = model.start(numbers(values))
+    for step, row in enumerate(tokens):
+        scores = torch.from_numpy(model.step(state, row.numpy()) * 2.0**-20)
+        difference = scores.log_softmax(-1) - expected[step]
+        assert difference.abs().max() < 2e-3
+
+
+@pytest.mark.parametrize("kind", ["GRU", "LSTM"])
+def test_scores_do_not_depend_on_the_batch_or_the_order_of_sums(kind: str) -> None:
+    model, rng = Network(kind, 2).exact(), np.random.default_rng(0)
+    values = rng.standard_normal((20, DIM)) * 3
+    together, alone = model.start(values), [model.start(row[None]) for row in values]
+    for _ in range(10):
+        tokens = rng.integers(TOKENS, size=20)
+        scores = model.step(together, tokens)
+        for row, state, token in zip(scores, alone, tokens, strict=True):
+            assert (model.step(state, np.array([token]))[0] == row).all()
+
+    linear = ExactLinear(rng.standard_normal((5, 1000)), rng.standard_normal(5), bound=64)
+    x = np.rint(rng.uniform(-64, 64, size=(3, 1000)) * 2**20)
+    order = rng.permutation(1000)
+    expected = linear(x)
+    linear._weight = linear._weight[order]
+    assert (linear(x[:, order]) == expected).all()
+
+
+def test_a_sum_that_could_be_inexact_is_not_tried() -> None:
+    rng = np.random.default_rng(0)
+    weight = rng.standard_normal((4, 500))
+    linear = ExactLinear(weight * 100, np.zeros(4), bound=64)
+    assert 8 <= linear.bits < 20
+    largest = abs(linear._weight).sum(0).max() * 64 * 2**20
+    assert largest < 2**52 <= 8 * largest  # as many bits as there is room for
+    with pytest.raises(UserError, match="weights as large as"):
+        ExactLinear(weight * 1e6, np.zeros(4), bound=64)
+    with pytest.raises(UserError, match="no numbers"):
+        ExactLinear(weight * np.nan, np.zeros(4), bound=64)
+
+
+def test_states_beyond_all_bounds_stay_in_them() -> None:
+    model = Network("LSTM", 1, scale=5.0).exact()
+    state = model.start(np.full((1, DIM), 1e30))
+    for _ in range(50):
+        scores = model.step(state, np.array([1]))
+    assert np.isfinite(scores).all()
+    assert abs(state[0]).max() <= 2**26

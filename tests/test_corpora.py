@@ -1,13 +1,25 @@
-"""Corpora: one text each, its target its source."""
+"""What training reads: corpora, transforms, a vocabulary that fits, word vectors."""
 
 from __future__ import annotations
 
+import sys
+from argparse import Namespace
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
+import onmt.transforms
 import pytest
+import torch
 import yaml
-from conftest import Corpus
+from conftest import NEEDS_PYONMTTOK, Corpus, train
+
+from onmt_lattice.errors import UserError
+from onmt_lattice.files import write_lines
+from onmt_lattice.opennmt.checkpoint import load_checkpoint as load
+from onmt_lattice.opennmt.data.coverage import check_coverage
+from onmt_lattice.opennmt.data.transforms import make_transforms
+from onmt_lattice.opennmt.data.word_vectors import read_vectors
 
 Mistake = Callable[..., str]
 
@@ -107,3 +119,196 @@ def test_the_same_target_is_taken(corpus: Corpus) -> None:
 def test_sampled_segmentation_is_refused(refused: Mistake) -> None:
     assert "-src_subword_nbest 5" in refused(src_subword_nbest=5)
     assert "-src_subword_alpha 0.1" in refused(src_subword_alpha=0.1)
+
+
+KNOWN = frozenset("abcdefghij")
+
+
+@pytest.mark.parametrize(
+    ("sentence", "warned"), [("abcdefghij", 0), ("abcdefghi?", 0), ("abcd?", 1), ("ab??", 1)]
+)
+def test_unknown_tokens_are_counted(
+    sentence: str, warned: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    check_coverage([sentence, sentence], KNOWN, "-src x", "another")
+    assert len(caplog.messages) == warned
+    if warned:
+        unknown, tokens = 2 * sentence.count("?"), 2 * len(sentence)
+        assert f"-src x: {unknown} of {tokens} tokens are not in the model" in caplog.text
+    with pytest.raises(UserError, match=r"2 of 3 tokens are not .* expected another"):
+        check_coverage(["a??"], KNOWN, "-src x", "another")
+
+
+def test_training_is_refused_where_no_word_is_shared(
+    corpus: Corpus, tmp_path: Path, refused: Callable[..., str]
+) -> None:
+    foreign = tmp_path / "foreign.txt"
+    write_lines(foreign, (f"word{i}\t1" for i in range(1000)))
+    said = refused(src_vocab=str(foreign))
+    assert f"data.grammar.path_src {corpus.train}: " in said
+    assert f"expected -src_vocab {foreign} to be of this text, as build_vocab makes it" in said
+
+
+def test_training_warns_where_many_words_are_unknown(corpus: Corpus, tmp_path: Path) -> None:
+    few, log = tmp_path / "few.txt", tmp_path / "log"
+    write_lines(few, corpus.vocabulary.read_text(encoding="utf-8").splitlines()[:100])
+    config = corpus.yaml(tmp_path / "a.yaml", save_model=str(tmp_path / "m"), src_vocab=str(few))
+    train(config, "-train_steps", 1, "-log_file", log)
+    assert " tokens are not in the model's vocabulary" in log.read_text(encoding="utf-8")
+    train(
+        config,
+        "-train_steps",
+        1,
+        "-src_vocab",
+        corpus.vocabulary,
+        "-log_file",
+        tmp_path / "b",
+        "-save_model",
+        tmp_path / "n",
+    )
+    assert "not in the model's" not in (tmp_path / "b").read_text(encoding="utf-8")
+
+
+VECTOR = " ".join(["0.5"] * 16)
+
+
+def write(path: Path, *lines: str, encoding: str = "utf-8") -> Path:
+    path.write_bytes("".join(f"{line}\n" for line in lines).encode(encoding))
+    return path
+
+
+@pytest.mark.parametrize("header", [(), ("4 2",)])
+def test_the_last_fields_are_the_vector(tmp_path: Path, header: tuple[str, ...]) -> None:
+    lines = ("man 1 2", "\u00a0 3 4", ". . 5 6", "at x 7 -8e-1", "café 0 nan")
+    path = write(tmp_path / "v", *header, *lines)
+    words = {"man", "\u00a0", ". .", "horse"}
+    vectors, total = read_vectors(str(path), "-both_embeddings", 2, 0, words)
+    assert vectors == {"man": [1, 2], "\u00a0": [3, 4], ". .": [5, 6]} and total == 5
+    assert read_vectors(str(path), "-both_embeddings", 2, 1, words)[1] == 4 + len(header)
+
+
+@pytest.mark.parametrize("kind", ["GloVe", "word2vec"])
+def test_training_begins_with_them(corpus: Corpus, tmp_path: Path, kind: str) -> None:
+    lines = ["2 16"] * (kind == "word2vec") + [f"the {VECTOR}", f"the old {VECTOR}"]
+    path = write(tmp_path / "v", *lines)
+    config = corpus.yaml(tmp_path / "a.yaml", save_model=str(tmp_path / "m"), train_steps=1)
+    words = ("-both_embeddings", path, "-embeddings_type", kind, "-freeze_word_vecs_enc")
+    train(config, *words, "-save_data", tmp_path / "made" / "data")
+    saved = load(tmp_path / "m_step_1.safetensors")
+    index = saved["vocab"]["src"].base_field.vocab.stoi["the"]
+    weights = saved["model"]["encoder.embeddings.make_embedding.emb_luts.0.weight"]
+    assert torch.equal(weights[index], torch.full((16,), 0.5))
+
+
+@pytest.mark.parametrize(
+    ("lines", "encoding", "expected"),
+    [
+        ([f"the {VECTOR}", "man 0.1 0.2"], "utf-8", "line 2, of 'man', is not a word and its 16"),
+        ([f"the {VECTOR[:-3]}x.5"], "utf-8", "line 1, of 'the', is not a word and its 16 numbers"),
+        ([f"the {VECTOR[:-3]}nan"], "utf-8", "line 1, of 'the', is not a word and its 16 numbers"),
+        ([f"café {VECTOR}"], "latin-1", "not UTF-8 text"),
+        ([f"cheval {VECTOR}"], "utf-8", "none of its 1 words is in the vocabulary"),
+    ],
+)
+def test_what_holds_no_vectors_is_refused(
+    tmp_path: Path, refused: Mistake, lines: list[str], encoding: str, expected: str
+) -> None:
+    path = write(tmp_path / "v", *lines, encoding=encoding)
+    words = ("-embeddings_type", "GloVe", "-save_data", tmp_path / "d")
+    for option in ("both_embeddings", "tgt_embeddings"):
+        said = refused(f"-{option}", path, *words)
+        assert f"-{option} {path}: " in said and expected in said
+    assert not list(tmp_path.glob("d*"))
+
+
+def test_a_tensor_of_another_size_is_refused(tmp_path: Path, refused: Mistake) -> None:
+    path = tmp_path / "v.pt"
+    for what, expected in ((torch.zeros(3, 16), "holds (3, 16)"), ([1], "holds list")):
+        torch.save(what, path)
+        assert expected in refused("-pre_word_vecs_enc", path)
+    path.write_text("the 0.5")
+    assert f"-pre_word_vecs_dec {path}: cannot be read" in refused("-pre_word_vecs_dec", path)
+
+
+FILES = {
+    "pieces": b"\xc0\x80\x12",  # as a binary file begins
+    "codes": b"#version: 0.2\na b\n",
+    "wrong": b"#version: 0.2\na b c\n",
+}
+MISTAKES: dict[str, tuple[str, dict[str, str], str]] = {
+    "no codes": ("bpe", {"src_subword_model": "pieces"}, "'utf-8' codec can't decode"),
+    "a wrong line": ("bpe", {"src_subword_model": "wrong"}, "invalid line 2 in BPE codes file"),
+    "no pieces": ("sentencepiece", {"src_subword_model": "codes"}, "could not parse ModelProto"),
+    "no mode": ("onmt_tokenize", {"src_onmttok_kwargs": "{'mode': 'x'}"}, "tokenization mode: x"),
+    "no option": ("onmt_tokenize", {"src_onmttok_kwargs": "{'mood': 'none'}"}, "mood"),
+    "a name": ("onmt_tokenize", {"src_onmttok_kwargs": "{mode: none}"}, "expected a dictionary"),
+    "code": ("onmt_tokenize", {"src_onmttok_kwargs": "exit()"}, "expected a dictionary"),
+    "a list": ("onmt_tokenize", {"src_onmttok_kwargs": "[1]"}, "expected a dictionary"),
+    "defaults": ("bart", {}, "src_subword_type=none incompatible with mask_length=subword"),
+}
+
+
+@pytest.mark.parametrize(
+    ("command", "case"),
+    [
+        pytest.param(
+            command, case, marks=NEEDS_PYONMTTOK if case in ("no mode", "no option") else ()
+        )
+        for command in ("train", "build_vocab")
+        for case in MISTAKES
+        if command == "train" or case != "defaults"  # which need a vocabulary
+    ],
+)
+def test_mistakes(
+    corpus: Corpus, tmp_path: Path, mistake: Mistake, command: str, case: str
+) -> None:
+    transform, options, expected = MISTAKES[case]
+    for name, content in FILES.items():
+        (tmp_path / name).write_bytes(content)
+    changes: dict[str, Any] = {
+        name: str(tmp_path / value) if value in FILES else value for name, value in options.items()
+    }
+    if command == "build_vocab":
+        changes["src_vocab"] = str(tmp_path / "vocab.txt")
+    config = corpus.yaml(
+        *(tmp_path / "a.yaml",), transforms=[transform], save_model=str(tmp_path / "m"), **changes
+    )
+    said = mistake(command, "-config", config)
+    assert expected in said
+    assert all(f"-{name} {value}" in said for name, value in changes.items() if name in options)
+    assert not list(tmp_path.glob("m_step*")) and not (tmp_path / "vocab.txt").exists()
+
+
+def test_what_is_no_mistake_is_built_as_by_opennmt(tmp_path: Path) -> None:
+    (tmp_path / "codes").write_bytes(FILES["codes"])
+    path = str(tmp_path / "codes")
+    opt = Namespace(
+        **{f"{side}_subword_{name}": value for side in ("src", "tgt") for name, value in
+           {"model": path, "vocab": "", "alpha": 0.0, "nbest": 1}.items()},
+        **{"src_vocab_threshold": 0, "tgt_vocab_threshold": 0, "share_vocab": True, "seed": 1},
+    )  # fmt: skip
+    classes = onmt.transforms.get_transforms_cls(["bpe"])
+    built = make_transforms(opt, classes, None)
+    assert list(built) == ["bpe"] and type(built["bpe"]) is classes["bpe"]
+    example = {"src": ["ab"], "tgt": ["ab"]}
+    assert built["bpe"].apply(example)["src"] == ["a@@", "b"]
+    opt.src_subword_model = str(tmp_path / "none")
+    with pytest.raises(UserError, match=r"transform bpe of -src_subword_model \S*none: .*No such"):
+        make_transforms(opt, classes, None)
+
+
+@pytest.mark.parametrize("command", ["train", "build_vocab"])
+def test_a_missing_pyonmttok(
+    corpus: Corpus,
+    tmp_path: Path,
+    mistake: Mistake,
+    monkeypatch: pytest.MonkeyPatch,
+    command: str,
+) -> None:
+    monkeypatch.setitem(sys.modules, "pyonmttok", None)
+    config = corpus.yaml(
+        *(tmp_path / "a.yaml",), transforms=["onmt_tokenize"], save_model=str(tmp_path / "m"),
+        src_vocab=str(corpus.vocabulary if command == "train" else tmp_path / "vocab.txt"),
+    )  # fmt: skip
+    assert "expected pyonmttok, which has no wheels" in mistake(command, "-config", config)
+    assert not list(tmp_path.glob("m_step*")) and not (tmp_path / "vocab.txt").exists()

@@ -1,4 +1,4 @@
-"""What ``python -m build`` makes, installed where nothing of the repository is at hand."""
+"""The package as it is built, locked and installed, and what it runs on."""
 
 from __future__ import annotations
 
@@ -10,10 +10,20 @@ import sys
 import sysconfig
 import tarfile
 import venv
+from importlib.metadata import PackageNotFoundError
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
+import setuptools  # noqa: F401  brings distutils where Python no longer does
+import torch
 import yaml
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+from packaging.version import Version
+
+from onmt_lattice import __version__
+from onmt_lattice.experiments.environment import cores, python, versions
 
 ROOT = Path(__file__).parent.parent
 NOT_SOURCE = (".*", "build", "runs", "*.egg-info", "__pycache__")
@@ -96,3 +106,119 @@ def test_the_demo_in_an_empty_folder(scripts: Path, tmp_path: Path) -> None:
     assert "H = 4.543 bits per word" in shown
     assert [path.name for path in tmp_path.iterdir()] == ["runs"]
     assert (tmp_path / "runs/demo/figure3.png").is_file()
+
+
+LINES = [
+    line
+    for line in (ROOT / "requirements.lock").read_text(encoding="utf-8").splitlines()
+    if not line.startswith("#")
+]
+PYTHONS = ("3.10.0", "3.11.9", "3.12.0", "3.13.0", "3.14.8")
+
+
+def asked() -> list[Requirement]:
+    """Return what setup.py asks for, to run and to be tested."""
+    from distutils.core import run_setup
+
+    setup = run_setup(str(ROOT / "setup.py"), stop_after="init")
+    return [Requirement(line) for line in setup.install_requires + setup.extras_require["test"]]
+
+
+def environment(python: str) -> dict[str, str]:
+    return {
+        **{"python_full_version": python, "python_version": ".".join(python.split(".")[:2])},
+        **{"sys_platform": "linux", "platform_python_implementation": "CPython"},
+        **{"platform_machine": "x86_64"},
+    }
+
+
+def test_a_line_is_one_version_without_label_hash_or_host() -> None:
+    form = re.compile(r"[a-z0-9-]+==[0-9][0-9a-z.]*( ; \(?[a-z_]+ [^@:/]+)?")
+    assert [line for line in LINES if not form.fullmatch(line)] == []
+
+
+@pytest.mark.parametrize("python", PYTHONS)
+def test_every_python_gets_one_version_that_setup_py_admits(python: str) -> None:
+    locked = [Requirement(line) for line in LINES]
+    here = [r for r in locked if r.marker is None or r.marker.evaluate(environment(python))]
+    version = {r.name: next(iter(r.specifier)).version for r in here}
+    assert len(version) == len(here)
+    for requirement in asked():
+        if requirement.marker and not requirement.marker.evaluate(environment(python)):
+            continue
+        chosen = version.get(canonicalize_name(requirement.name))
+        assert chosen in requirement.specifier if chosen else False, f"{requirement}: make lock"
+
+
+def test_of_what_gpus_need_it_has_triton_alone() -> None:
+    """The build of torch that is installed says itself what it needs, and exactly.
+
+    Triton's kernels are tested without a GPU, on Linux; its version is the one that torch asks for.
+    """
+    assert not [line for line in LINES if re.match("cuda|nvidia", line)]
+    (triton,) = [Requirement(line) for line in LINES if line.startswith("triton==")]
+    assert triton.marker is not None
+    assert triton.marker.evaluate(environment("3.12.0"))
+    assert not triton.marker.evaluate({**environment("3.12.0"), "sys_platform": "darwin"})
+
+
+@pytest.mark.skipif(find_spec("uv") is None, reason="uv is not installed")
+def test_uv_plans_the_package_and_opennmt_on_every_python(tmp_path: Path) -> None:
+    for name in ("pyproject.toml", "setup.py", "README.md"):
+        shutil.copy(ROOT / name, tmp_path)
+    command = [sys.executable, "-m", "uv", "export", "--quiet", "--no-hashes", "--no-header"]
+    run = subprocess.run(
+        [*command, "--no-annotate"], cwd=tmp_path, capture_output=True, text=True, timeout=300
+    )
+    if "Failed to fetch" in run.stderr:
+        pytest.skip("uv does not reach a package index")
+    assert run.returncode == 0, run.stderr
+    package, *lines = run.stdout.splitlines()
+    assert package == "-e ."
+    for number in PYTHONS:
+        planned = [Requirement(line) for line in lines]
+        here = {r.name for r in planned if not r.marker or r.marker.evaluate(environment(number))}
+        assert {"opennmt-py", "torch", "numba"} <= here
+        assert ("pyonmttok" in here) == (Version(number) < Version("3.13"))
+
+
+def test_a_process_bound_to_one_core_has_one() -> None:
+    assert 1 <= cores() <= (os.cpu_count() or 1)
+    if not hasattr(os, "sched_setaffinity"):
+        pytest.skip("processes are not bound to cores here")
+    code = (
+        "import os; from onmt_lattice.experiments.environment import cores; "
+        "os.sched_setaffinity(0, list(os.sched_getaffinity(0))[:1]); print(cores())"
+    )
+    assert subprocess.check_output([sys.executable, "-c", code], text=True) == "1\n"
+
+
+def test_a_module_that_is_run_imports_what_this_process_does(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A folder of modules of the same names, in which commands are typed, is looked into last."""
+    here, path = tmp_path / "here", tmp_path / "path"
+    for folder in (here, path):
+        folder.mkdir()
+        for name in ("onmt", "random", "runpy", "module"):
+            (folder / f"{name}.py").write_text("raise ImportError(__file__)")
+    (path / "random.py").unlink()
+    (path / "onmt.py").write_text("")
+    (path / "runpy.py").unlink()
+    show = "import onmt, random, sys; print(onmt.__file__, __name__, *sys.argv)"
+    (path / "module.py").write_text(show)
+    monkeypatch.syspath_prepend(path)
+    words = [*python(), "-m", "module", "-m", "two words"]
+    shown = subprocess.check_output(words, cwd=here, text=True)
+    assert shown.split() == [
+        *(f"{path}/onmt.py", "__main__", f"{path}/module.py", "-m", "two", "words")
+    ]
+
+
+def test_versions_are_those_that_are_at_work() -> None:
+    found = versions("torch")
+    python = ".".join(map(str, sys.version_info[:3]))
+    assert found["onmt_lattice"] == __version__ and found["python"] == python
+    assert found["torch"].split("+")[0] == torch.__version__.split("+")[0]
+    with pytest.raises(PackageNotFoundError):
+        versions("no such package")

@@ -1,17 +1,30 @@
-"""``quantize``: a checkpoint like any other, whose noise is a lattice's."""
+"""A lattice in place of a Gaussian model's noise: its cost, and a checkpoint like any other."""
 
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 from conftest import Corpus
+from torch import Tensor
 
+from onmt_lattice.bottlenecks import LatticeChannel
+from onmt_lattice.bottlenecks.gaussian_to_lattice import (
+    Quantization,
+    _known_noise,
+    fit_gaussian,
+    quantize_gaussian,
+)
 from onmt_lattice.cli import main
+from onmt_lattice.errors import UserError
+from onmt_lattice.lattices import make_lattice
+from onmt_lattice.noise import SentenceNoise
 from onmt_lattice.opennmt.checkpoint import load_checkpoint
 
 Mistake = Callable[..., str]
@@ -138,3 +151,164 @@ def test_mistakes_are_told_before_anything_is_written(
         model = ("-model", trained("gaussian"), "-output", tmp_path / "out.safetensors")
         assert message in mistake("quantize", *model, *words)
     assert not (tmp_path / "out.safetensors").exists()
+
+
+F64 = torch.float64
+D, ROWS = 24, 400
+NAMES = ["Z", "A2", "E8"]
+
+
+def normal(*shape: int, seed: int = 0) -> Tensor:
+    return torch.randn(shape, generator=torch.Generator().manual_seed(seed), dtype=F64)
+
+
+def model(d: int = D, snr: float | None = None) -> tuple[Tensor, Tensor]:
+    """Return means (rows, d) off centre and uneven, or all of one ``snr``, and sigma (d,)."""
+    sigma = 0.1 + normal(d, seed=1).abs()
+    ratios = torch.full((d,), snr, dtype=F64) if snr else torch.logspace(1.5, -1.5, d, dtype=F64)
+    ratios = ratios[torch.randperm(d, generator=torch.Generator().manual_seed(2))]
+    return normal(d, seed=3) + normal(ROWS, d) * ratios.sqrt() * sigma, sigma
+
+
+@cache
+def fitted_to_model(lattice: str) -> Quantization:
+    """Return the quantization of :func:`model`; who changes its channel, changes it back."""
+    return quantize_gaussian(*model(), lattice)
+
+
+def noise(seed: int, rows: int = ROWS) -> SentenceNoise:
+    return SentenceNoise(seed, list(range(rows)))
+
+
+@pytest.mark.parametrize("lattice", NAMES)
+def test_the_cost_is_the_space_filling_loss_where_all_coordinates_are_informative(
+    lattice: str,
+) -> None:
+    fitted = quantize_gaussian(*model(snr=1000.0), lattice)
+    loss = make_lattice(lattice).space_filling_loss * D * math.log(2)
+    assert fitted.excess_nats == pytest.approx(loss, rel=0.05)
+    assert fitted.theory_nats == pytest.approx(loss, rel=0.05)
+
+
+@pytest.mark.parametrize("lattice", NAMES)
+def test_a_gaussian_model_pays_what_theory_says_and_less_than_the_loss(lattice: str) -> None:
+    fitted = fitted_to_model(lattice)
+    loss = make_lattice(lattice).space_filling_loss * D * math.log(2)
+    assert 0.5 * loss < fitted.theory_nats < loss
+    assert fitted.excess_nats == pytest.approx(fitted.theory_nats, rel=0.1)
+
+
+@pytest.mark.parametrize("lattice", NAMES)
+def test_codewords_cost_what_the_quantization_says(lattice: str) -> None:
+    means, _ = model()
+    fitted = fitted_to_model(lattice)
+    rates = [fitted.channel.quantized(means, noise(s)).rate_nats.detach() for s in range(1, 6)]
+    got = torch.stack(rates).mean(0)
+    expected = fitted.gaussian_nats + fitted.excess_nats
+    error = got.std().item() / math.sqrt(ROWS)
+    assert got.mean().item() == pytest.approx(expected, abs=4 * error)
+
+
+@pytest.mark.parametrize("lattice", ["Z", "A2", "E8", "conv16-24", "z4conv64-24"])
+def test_the_control_variate_has_mean_0(lattice: str) -> None:
+    d, rows = 24 if "24" in lattice else make_lattice(lattice).dim, 4000
+    sigma = torch.ones(d, dtype=F64)
+    gaussian = fit_gaussian(normal(2, d), sigma)
+    with torch.no_grad():
+        gaussian.center.zero_()
+        gaussian.log_prior.copy_(0.5 * torch.logspace(1.3, -1.3, d, dtype=F64).log1p())
+        channel = LatticeChannel(d, make_lattice(lattice), "discrete_gaussian").double().eval()
+        channel.log_prior[:d] = gaussian.log_prior
+        channel.place()
+        x = torch.zeros(rows, d, dtype=F64)
+        values = _known_noise(gaussian, channel, x, channel.dithered(x, noise(7, rows)))
+    assert values.mean().abs() < 4 * values.std() / math.sqrt(rows)
+
+
+@pytest.mark.parametrize("lattice", NAMES)
+def test_what_the_decoder_gets_has_the_gaussians_mean_and_variance(lattice: str) -> None:
+    means, sigma = model()
+    channel = fitted_to_model(lattice).channel
+    errors = torch.cat(
+        [channel.quantized(means, noise(s)).value.detach() - means for s in range(1, 6)]
+    )
+    apart = errors.mean(0) / (errors.std(0) / math.sqrt(len(errors)))
+    assert apart.abs().max() < 4.5
+    torch.testing.assert_close(errors.var(0), sigma.square(), rtol=0.15, atol=0)
+
+
+def test_the_gaussians_prior_is_the_best_for_the_data() -> None:
+    means, sigma = model()
+    channel = fit_gaussian(means, sigma)
+    best = channel.rate_nats(means).mean()
+    with torch.no_grad():
+        for tensor in (channel.center, channel.log_prior):
+            for change in (-0.1, 0.1):
+                tensor += change
+                assert channel.rate_nats(means).mean() > best
+                tensor -= change
+    informed = 0.5 * torch.log1p(means.var(0, correction=0) / sigma.square()).sum()
+    assert best.item() == pytest.approx(informed.item(), rel=0.02)
+
+
+@pytest.mark.parametrize("lattice", NAMES)
+def test_the_prior_scales_are_the_best_for_the_data(lattice: str) -> None:
+    means, _ = model()
+    channel = fitted_to_model(lattice).channel
+    assert isinstance(channel, LatticeChannel)
+    y = channel.dithered(means, noise(0)).detach()
+    best = channel.rate_nats(y, noise(0)).mean().item()
+    with torch.no_grad():
+        for change in (-0.05, 0.05):
+            channel.log_prior += change
+            assert channel.rate_nats(y, noise(0)).mean().item() > best
+            channel.log_prior -= change
+
+
+def test_coordinates_of_alike_signal_to_noise_stand_together() -> None:
+    means, sigma = model(d=16)
+    channel = quantize_gaussian(means, sigma, "E8").channel
+    assert isinstance(channel, LatticeChannel)
+    ratios = (means.var(0) / sigma.square())[channel.places]
+    assert ratios[:8].min() >= ratios[8:].max()
+
+
+def test_uneven_blocks_cost_more_than_sorted_ones() -> None:
+    means, sigma = model()
+    channel = quantize_gaussian(means, sigma, "E8").channel
+    assert isinstance(channel, LatticeChannel)
+    y = channel.dithered(means, noise(0)).detach()
+    sorted_cost = channel.rate_nats(y, noise(0)).mean().item()
+    channel.places.copy_(torch.randperm(D, generator=torch.Generator().manual_seed(0)))
+    mixed = channel.dithered(means, noise(0)).detach()
+    assert channel.rate_nats(mixed, noise(0)).mean().item() > sorted_cost
+
+
+def test_a_dimension_that_the_lattice_does_not_divide_is_padded() -> None:
+    means, sigma = model(d=10)
+    fitted = quantize_gaussian(means, sigma, "E8")
+    sent = fitted.channel.quantized(means, noise(0))
+    assert sent.value.shape == (ROWS, 10) and sent.symbols is not None
+    assert sent.symbols.shape == (ROWS, 16)
+    assert fitted.excess_nats < quantize_gaussian(means, sigma, "Z").excess_nats
+
+
+def test_it_is_determined_by_its_seed() -> None:
+    first, again, other = (quantize_gaussian(*model(), "A2", seed=s) for s in (1, 1, 2))
+    assert first[1:] == again[1:] != other[1:]
+    assert torch.equal(first.channel.log_prior, again.channel.log_prior)
+
+
+@pytest.mark.parametrize(
+    ("means", "sigma", "message"),
+    [
+        (torch.zeros(1, 3), torch.ones(3), "at least two rows"),
+        (torch.zeros(5, 3), torch.ones(4), "expected (rows, d) and (d,)"),
+        (torch.full((5, 3), math.nan), torch.ones(3), "expected finite numbers"),
+        (torch.zeros(5, 3), torch.zeros(3), "every sigma above 0"),
+    ],
+)
+def test_data_that_cannot_be_fitted_is_refused(means: Tensor, sigma: Tensor, message: str) -> None:
+    with pytest.raises(UserError) as error:
+        quantize_gaussian(means, sigma, "Z")
+    assert message in str(error.value)

@@ -1,4 +1,4 @@
-"""A registry: one class a name, all of one kind, the good names for a bad one, and extensions."""
+"""Names, their registries and ranges of numbers: the good ones for a bad one."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ from typing import Any
 
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from onmt_lattice.bottlenecks import (
     Bottleneck,
@@ -21,7 +23,8 @@ from onmt_lattice.bottlenecks import (
     register_bottleneck,
 )
 from onmt_lattice.codes import DiscreteGaussianCode, LatticeCode, code_names, register_code
-from onmt_lattice.errors import UserError
+from onmt_lattice.config import Range, check_ranges
+from onmt_lattice.errors import UserError, unknown_name
 from onmt_lattice.lattices import Cubic, Lattice, lattice_names, register_lattice
 from onmt_lattice.noise import StreamNoise
 from onmt_lattice.registry import Registry
@@ -217,3 +220,60 @@ def test_an_installed_package_that_cannot_be_used_is_named(
     name = entry.split(" ")[0]
     assert f"the installed bottleneck {name!r} (" in str(error.value)
     assert why in str(error.value) and "mend or uninstall the package" in str(error.value)
+
+
+LATTICES = ("Z", "Leech", "E8", "A2")
+
+
+def test_the_message_names_the_kind_the_value_and_every_valid_name_in_order() -> None:
+    error = unknown_name("lattice", "xyz", LATTICES)
+    assert isinstance(error, UserError)
+    assert str(error) == "unknown lattice 'xyz' (valid: A2, E8, Leech, Z)"
+
+
+@pytest.mark.parametrize("name", ["leech", "LEECH", "Leach", "Lech"])
+def test_a_near_name_is_suggested_as_it_is_written(name: str) -> None:
+    assert "did you mean 'Leech'?" in str(unknown_name("lattice", name, LATTICES))
+
+
+def test_a_far_name_has_no_suggestion() -> None:
+    assert "did you mean" not in str(unknown_name("lattice", "hexagon", LATTICES))
+
+
+def test_any_iterable_of_names_will_do() -> None:
+    expected = str(unknown_name("name", "b", ["a", "c"]))
+    assert str(unknown_name("name", "b", iter(["c", "a"]))) == expected
+    assert str(unknown_name("name", "b", {"c": 1, "a": 2})) == expected
+
+
+@settings(derandomize=True, deadline=None)
+@given(name=st.text(max_size=20), valid=st.sets(st.text(max_size=8), max_size=6))
+def test_any_suggestion_is_a_valid_name(name: str, valid: set[str]) -> None:
+    message = str(unknown_name("name", name, valid))
+    assert message.startswith(f"unknown name {name!r}")
+    assert message.endswith(f"(valid: {', '.join(sorted(valid))})")
+    hint = message[len(f"unknown name {name!r}") : -len(f" (valid: {', '.join(sorted(valid))})")]
+    assert hint in {"", *(f"; did you mean {v!r}?" for v in valid)}
+
+
+@pytest.mark.parametrize(
+    ("allowed", "inside", "outside", "said"),
+    [
+        (Range(1, 3), [1, 3], [0, 4, float("nan")], "at least 1 and at most 3"),
+        (Range(0, above=True), [1e-9], [0, -1, float("inf")], "above 0"),
+        (Range(0, 1, below=True), [0, 0.5], [1, -0.1], "at least 0 and below 1"),
+        (Range(), [-1e300, 0], [float("nan"), float("-inf")], "a finite number"),
+        (Range(1, also=(-1,), meaning="none"), [-1, 1], [0, -2], "at least 1, or -1 for none"),
+    ],
+)
+def test_a_range(allowed: Range, inside: list[float], outside: list[float], said: str) -> None:
+    assert all(value in allowed for value in inside)
+    assert not any(value in allowed for value in outside)
+    assert str(allowed) == said
+
+
+def test_each_number_of_a_list_counts_and_what_is_not_given_does_not() -> None:
+    ranges = {"dropout": Range(0, 1, below=True), "seed": Range(0)}
+    check_ranges({"dropout": [0.1, 0.2], "seed": None}, ranges)
+    with pytest.raises(UserError, match=r"-dropout \[0.1, 1.0\]: expected at least 0 and below 1"):
+        check_ranges({"dropout": [0.1, 1.0]}, ranges)

@@ -11,14 +11,14 @@ from typing import Any
 
 import pytest
 import torch
-from conftest import BOTTLENECKS, Corpus, batch_of, lines_of
-from test_training import assert_equal, load, timeless, train
+from conftest import BOTTLENECKS, Corpus, assert_equal, batch_of, lines_of, timeless, train
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 from onmt_lattice.errors import UserError
+from onmt_lattice.opennmt.checkpoint import load_checkpoint as load
 from onmt_lattice.opennmt.data.stream import moved
 from onmt_lattice.opennmt.model import cross_entropy
 from onmt_lattice.opennmt.training import reports as reporting

@@ -15,11 +15,11 @@ from typing import Any
 
 import pytest
 import torch
-from conftest import Corpus, Fork
-from test_training import assert_equal, assert_same_end, load, train
+from conftest import Corpus, Fork, assert_equal, assert_same_end, train
 
 from onmt_lattice.cli import main
 from onmt_lattice.files import checkpoints
+from onmt_lattice.opennmt.checkpoint import load_checkpoint as load
 from onmt_lattice.opennmt.checkpoint import write_checkpoint
 from onmt_lattice.opennmt.data.stream import TrainingBatches
 from onmt_lattice.opennmt.training.history import read_history

@@ -1,9 +1,11 @@
-"""One run of a sweep: its folder, its checkpoints, its commands."""
+"""A run of a sweep, the records of all runs, and what is collected of them."""
 
 from __future__ import annotations
 
 import dataclasses
+import json
 import math
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +13,19 @@ import pytest
 import yaml
 
 from onmt_lattice.errors import UserError
-from onmt_lattice.experiments.report.results import ANNEALED, FIXED
+from onmt_lattice.experiments.report.results import (
+    ANNEALED,
+    FAILED,
+    FINISHED,
+    FIXED,
+    RUNNING,
+    WAITING,
+)
+from onmt_lattice.experiments.sweep.collection import collect
+from onmt_lattice.experiments.sweep.manifest import Manifest
+from onmt_lattice.experiments.sweep.plan import Plan, read_plan
 from onmt_lattice.experiments.sweep.run import Run
+from onmt_lattice.experiments.sweep.sweep import SweepOptions, begin, draw_now
 from onmt_lattice.opennmt.training.history import History
 
 
@@ -192,3 +205,124 @@ def test_the_log_gives_its_end(tmp_path: Path) -> None:
     assert run.log_end() == ""
     run.log.write_text("Step 50/3000; acc: 1\nStep 100/3000; acc: 2\n", encoding="utf-8")
     assert run.log_end(1) == "Step 100/3000; acc: 2"
+
+
+def runs_in(folder: Path) -> list[Run]:
+    """Return three runs that differ in their seed."""
+    options = {"train_steps": 20}
+    return [
+        Run("c", FIXED, {}, seed, folder / f"c_seed{seed}", options, Path("test.en"))
+        for seed in (1, 2, 3)
+    ]
+
+
+def test_records_are_those_of_the_manifest_before(tmp_path: Path) -> None:
+    one, two, three = runs = runs_in(tmp_path)
+    manifest = Manifest(tmp_path, runs, {})
+    manifest.record(one, RUNNING)
+    manifest.record(two, RUNNING, job="77")
+    manifest.record(three, FAILED, "out of luck")
+    again = Manifest(tmp_path, runs, {})
+    assert again[one].status == RUNNING  # as far as one can tell who looks on
+    again.take_over()  # its sweep was killed
+    assert again[one].status == WAITING
+    assert again[two] == manifest[two] and again[three] == manifest[three]
+
+
+def test_runs_of_other_seeds_keep_their_records(tmp_path: Path) -> None:
+    """A job in a queue would be submitted twice, and a failure forgotten."""
+    one, two, three = runs = runs_in(tmp_path)
+    whole = Manifest(tmp_path, runs, {})
+    whole.record(two, FAILED, "out of luck")
+    whole.record(three, RUNNING, job="77")
+    part = Manifest(tmp_path, [one], {})
+    assert part.failed() == []
+    part.record(one, FINISHED)
+    again = Manifest(tmp_path, runs, {})
+    assert again[one].status == FINISHED
+    assert (again[two], again[three]) == (whole[two], whole[three])
+    names = [run["name"] for run in json.loads(part.path.read_text(encoding="utf-8"))["runs"]]
+    assert sorted(names) == [run.name for run in runs]
+
+
+def test_failures_of_some_runs_are_forgotten(tmp_path: Path) -> None:
+    one, two, three = runs = runs_in(tmp_path)
+    manifest = Manifest(tmp_path, runs, {})
+    manifest.record(one, FAILED, "out of luck")
+    manifest.record(two, FAILED, "out of luck")
+    manifest.forget_failures([two, three])
+    assert [manifest[run].status for run in runs] == [FAILED, WAITING, WAITING]
+    manifest.forget_failures()
+    assert Manifest(tmp_path, runs, {}).failed() == []
+
+
+@pytest.mark.parametrize("content", ["", "[]", "{}", '{"runs": null}', '{"runs": [{"name": "a"}]}'])
+def test_a_damaged_manifest_is_said_to_be(tmp_path: Path, content: str) -> None:
+    (tmp_path / "manifest.json").write_text(content, encoding="utf-8")
+    with pytest.raises(UserError, match=r"manifest.json: damaged .* remove it"):
+        Manifest(tmp_path, runs_in(tmp_path), {})
+
+
+def test_sentences_are_the_lines_that_are_evaluated(tmp_path: Path) -> None:
+    """Other separators break no line, and so each stands beside its own reconstruction."""
+    text = tmp_path / "test.en"
+    text.write_bytes("a\u2028b\x0cc\rd\n\ne f\n".encode())
+    plan = Plan(tmp_path / "sweep.yaml", tmp_path, text, "gaussian", {}, 0, ())
+    results = collect(plan, Manifest(tmp_path, plan.runs, {}))
+    assert results.inputs == ["a\u2028b\x0cc\rd", "", "e f"]
+
+
+@pytest.fixture
+def options(tmp_path: Path) -> SweepOptions:
+    """Return a sweep of one run."""
+    text, output = tmp_path / "text", tmp_path / "out"
+    text.mkdir()
+    for name in ("train.en", "valid.en", "test.en"):
+        (text / name).write_text("a b\n", encoding="utf-8")
+    shared = {"train_steps": 20}
+    sweep = {
+        "config": "common.yaml",
+        "seeds": [1],
+        "fixed": {"rate_weight": [0.1]},
+        "curves": {"gaussian": {"bottleneck": "gaussian"}},
+    }
+    (tmp_path / "common.yaml").write_text(yaml.safe_dump(shared), encoding="utf-8")
+    (tmp_path / "sweep.yaml").write_text(yaml.safe_dump(sweep), encoding="utf-8")
+    return SweepOptions(config=tmp_path / "sweep.yaml", output=output, text=text)
+
+
+def plan_of(options: SweepOptions) -> Plan:
+    return read_plan(options.config, options.output, options.text, None)
+
+
+def test_the_failure_of_a_folder_that_was_removed_is_forgotten(options: SweepOptions) -> None:
+    plan = plan_of(options)
+    (run,) = plan.runs
+    plan.vocabulary.parent.mkdir()
+    plan.vocabulary.touch()
+    begin(plan).record(run, FAILED, "out of luck")
+    assert begin(plan)[run].status == FAILED
+    shutil.rmtree(run.folder)
+    assert begin(plan)[run].status == WAITING
+
+
+def test_a_run_under_way_is_drawn_as_such(options: SweepOptions) -> None:
+    plan = plan_of(options)
+    (run,) = plan.runs
+    run.claim()
+    Manifest(plan.folder, plan.runs, {}).record(run, RUNNING)
+    assert draw_now(options).runs[0].record.status == RUNNING
+
+
+def test_runs_of_other_options_are_not_drawn_as_the_sweeps_own(
+    options: SweepOptions, tmp_path: Path
+) -> None:
+    (run,) = plan_of(options).runs
+    output = options.output
+    run.claim()
+    assert [found.name for found in draw_now(options).runs] == [run.name]
+    left = (output / "results.json").read_bytes()
+    (tmp_path / "common.yaml").write_text(yaml.safe_dump({"train_steps": 30}), encoding="utf-8")
+    with pytest.raises(UserError, match=r"holds a run of other options \(train_steps"):
+        draw_now(options)
+    assert (output / "results.json").read_bytes() == left

@@ -16,7 +16,16 @@ from typing import Any
 
 import pytest
 import torch
-from conftest import BOTTLENECKS, MODEL, SCHEDULE, Corpus, children
+from conftest import (
+    BOTTLENECKS,
+    MODEL,
+    SCHEDULE,
+    Corpus,
+    assert_equal,
+    assert_same_end,
+    children,
+    train,
+)
 
 from onmt_lattice.cli import main
 from onmt_lattice.evaluation.result import Evaluation
@@ -28,26 +37,6 @@ from onmt_lattice.opennmt.training.history import read_history
 
 Trained = Callable[[str], Path]
 Mistake = Callable[..., str]
-
-
-def assert_equal(a: Any, b: Any, where: str = "") -> None:
-    """Assert that two nests of dictionaries, lists, tensors and plain values are bit-equal."""
-    if isinstance(a, dict):
-        assert a.keys() == b.keys(), where
-        for key in a:
-            assert_equal(a[key], b[key], f"{where}.{key}")
-    elif isinstance(a, list | tuple):
-        assert len(a) == len(b), where
-        for i, (left, right) in enumerate(zip(a, b, strict=True)):
-            assert_equal(left, right, f"{where}[{i}]")
-    elif isinstance(a, torch.Tensor):
-        assert torch.equal(a, b), where
-    else:
-        assert a == b, where
-
-
-def train(config: Path, *words: object) -> None:
-    assert main(["train", "-config", str(config), *map(str, words)]) == 0
 
 
 # ---- resumption ----------------------------------------------------------------------------------
@@ -305,20 +294,6 @@ def two_processes(corpus: Corpus, path: Path, **changes: Any) -> Path:
         **{"world_size": 2, "gpu_ranks": [0, 1], "gpu_backend": "gloo"},
         **{"master_port": free_port(), **changes},
     )
-
-
-def assert_same_end(one: Path, other: Path, step: int) -> None:
-    """Assert that two runs have ended alike, bit for bit, and have told the same of it."""
-    once, twice = (load(Path(f"{base}_step_{step}.safetensors")) for base in (one, other))
-    for part in ("model", "generator", "optim", "onmt_lattice"):
-        assert_equal(once[part], twice[part], part)
-    assert timeless(one.with_suffix(".jsonl")) == timeless(other.with_suffix(".jsonl"))
-
-
-def timeless(history: Path) -> list[dict[str, Any]]:
-    """Return the entries of a history without what differs from run to run."""
-    clocks = ("seconds", "tokens_per_second")
-    return [{k: v for k, v in entry.items() if k not in clocks} for entry in read_history(history)]
 
 
 @pytest.mark.usefixtures("forked")

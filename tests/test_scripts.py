@@ -1,0 +1,101 @@
+"""Scripts that measure print what they say, small."""
+
+from __future__ import annotations
+
+import re
+import runpy
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+from conftest import SCRIPTS, Corpus
+
+
+def test_prints_a_line_for_each_code(script: Callable[..., list[str]]) -> None:
+    options = ("-lattices", "Z", "E8", "-sentences", 20, "-dim", 48)
+    _, *lines = script("bench_bitstream.py", *options)
+    names = ["Z discrete_gaussian", "Z convolved_gaussian", "E8^6 discrete_gaussian"]
+    names.append("constriction QuantizedGaussian")
+    assert [text[:31].strip() for text in lines] == names
+    assert all(float(number) > 0 for text in lines for number in text[31:].split()[:3])
+
+
+def test_prints_a_line_for_each_compressor_and_part(
+    corpus: Corpus, trained: Callable[[str], Path], script: Callable[..., list[str]]
+) -> None:
+    words = ("-model", trained("lattice_z"), "-src", corpus.test)
+    _, *lines = script("bench_compression.py", *words)
+    sizes = {
+        line[:34].strip(): float(line[34:44]) for line in lines if line[34:44].strip().isdigit()
+    }
+    assert list(sizes)[:4] == ["the text", "gzip -9", "bzip2 -9", "xz -9e"]
+    assert sizes["the text"] == len(corpus.test.read_bytes())
+    parts = [size for name, size in list(sizes.items())[-5:-1]]
+    assert sizes["lossless"] == pytest.approx(sum(parts), abs=2)
+    assert sizes["representation switched off"] < sizes["lossless"]  # it has hardly been trained
+
+
+def test_prints_a_line_for_each_call(script: Callable[..., list[str]]) -> None:
+    options = ("-lattices", "Z", "E8^2", "-points", 10, 20, "-seconds", 0)
+    threads = torch.get_num_threads()
+    _, _, *lines = script("bench_lattices.py", *options)
+    torch.set_num_threads(threads)
+    assert [tuple(re.split(r"\s{2,}", line)[i] for i in (0, 1, 2)) for line in lines] == [
+        (name, points, call)
+        for name in ("Z", "E8^2")
+        for points in ("10", "20")
+        for call in (
+            "copy",
+            "nearest_point",
+            "log_theta",
+            "log_theta, gradient",
+            "discrete_gaussian",
+        )
+    ]
+
+
+def test_the_memory_of_a_call_is_that_of_its_tensors() -> None:
+    peak = runpy.run_path(str(SCRIPTS / "bench_lattices.py"))["peak_mebibytes"]
+    x = torch.zeros(2**18)  # one MiB
+    assert peak(lambda: x.view(2, -1), x) == 0
+    assert peak(x.clone, x) == 1
+    assert peak(lambda: (x + 1).mul_(2).add(x).sum(), x) == pytest.approx(2, abs=1e-3)
+
+
+def test_training_is_timed_beside_stock_s(script: Callable[..., list[str]]) -> None:
+    small = ("-rounds", 2, "-steps", 5, "-dim", 16, "-batch", 4, "-vocabulary", 50)
+    title, head, *lines = script("bench_training.py", *small, "-only", "none", "gaussian")
+    assert title == "50 words, batches of 4, 2 rounds of 5 steps on the CPU"
+    assert "steps/s" in head and "h/500000" in head
+    numbers = (line[18:].replace("to", "").split() for line in lines)
+    rows = {line[:18].strip(): list(map(float, n)) for line, n in zip(lines, numbers, strict=True)}
+    assert list(rows) == ["stock onmt_train", "none", "gaussian"]
+    for ms, steps, tokens, hours, *_ in rows.values():
+        assert steps == pytest.approx(1000 / ms, rel=0.05)
+        assert hours == pytest.approx(500_000 / steps / 3600, rel=0.05)
+        assert tokens > steps
+    assert rows["none"][-1] == pytest.approx(rows["stock onmt_train"][-1], abs=1e-4)
+    assert rows["gaussian"][-1] != rows["none"][-1]
+
+
+def test_it_holds_every_model_against_its_rate(
+    corpus: Corpus, trained: Callable[[str], Path], script: Callable[..., list[str]]
+) -> None:
+    models = [trained(name) for name in ("lattice_z", "ste_vector")]
+    _, _, *rows = script("coded_table.py", "-model", *models, "-src", corpus.test)
+    assert len(rows) == 2
+    for row in rows:
+        rate, points, bits, over, _ = map(int, row.strip("| ").split(" | ")[1:])
+        assert abs(points - rate) < 0.001 * rate + 16
+        assert points < bits
+        assert over == pytest.approx(bits - rate, abs=1)
+
+
+def test_lattices_cost_more_than_the_gaussian_and_the_better_one_less(
+    script: Callable[..., list[str]],
+) -> None:
+    rows = {line.split()[0]: line.split()[2::2] for line in script("quantize_vae.py")}
+    nll, rate, _ = zip(*(map(float, rows[name]) for name in ("Gaussian", "E8", "Z")), strict=True)
+    assert rate[0] < rate[1] < rate[2] < rate[0] + 8 * 0.2546  # at most Z's loss a dimension
+    assert max(nll) - min(nll) < 0.5
