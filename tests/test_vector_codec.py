@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 
 from onmt_lattice.bitstream import BitstreamError, WrongCode
 from onmt_lattice.bitstream.file import FileWriter, Header, Mode, Section
-from onmt_lattice.bitstream.vector_codec import VectorCodec, rate_distortion_bits, water_level
+from onmt_lattice.bitstream.vector_codec import VectorCodec
+from onmt_lattice.bitstream.vector_fitting import rate_distortion_bits, water_level
 from onmt_lattice.cli import main
 from onmt_lattice.errors import UserError
 
@@ -58,6 +59,26 @@ def test_the_error_is_that_asked_for(law: str, decorrelate: bool) -> None:
     assert costs.mse == pytest.approx(0.3, rel=0.02)
     assert costs.rows == ROWS and costs.width == WIDTH
     assert f"{costs.coded_bits:.2f} bits per vector" in costs.describe()
+
+
+def test_few_bits_are_met_on_more_vectors_than_the_prior_is_fitted_to() -> None:
+    x = np.random.default_rng(0).standard_normal((10000, 32))
+    assert VectorCodec.fit(x, "Z", bits=5).costs(x).coded_bits == pytest.approx(5, rel=0.01)
+
+
+def test_the_bits_of_vectors_that_are_not_gaussian_are_those_asked_for() -> None:
+    rng = np.random.default_rng(0)
+    x = rng.standard_normal((1000, 8)) * rng.lognormal(0, 1, (1000, 1))
+    for bits in (2, 20):
+        costs = VectorCodec.fit(x, "Z", bits=bits).costs(x)
+        assert costs.coded_bits == pytest.approx(bits, rel=0.01) != costs.expected_bits
+
+
+def test_one_vector_that_is_far_away_takes_none_of_the_others_bits() -> None:
+    x = np.random.default_rng(0).standard_normal((1000, 8))
+    x[3] *= 1e4
+    costs = VectorCodec.fit(x, "Z", bits=30).costs(x)
+    assert costs.expected_bits == pytest.approx(30, rel=0.02)
 
 
 def test_at_high_rate_the_gap_is_the_lattices_loss() -> None:
@@ -130,7 +151,19 @@ def test_damaged_files_and_codecs_are_refused(codec: VectorCodec) -> None:
         codec.decompress(writer.data())
 
 
-BAD = {
+def test_a_vector_far_from_those_fitted_to_is_refused(codec: VectorCodec) -> None:
+    x = vectors()[:5].copy()
+    x[3] = 1e30
+    with pytest.raises(UserError, match="vector 3: too large; expected vectors like"):
+        codec.compress(x)
+
+
+def test_rows_of_several_widths_are_no_array(codec: VectorCodec) -> None:
+    with pytest.raises(UserError, match="vectors that are no array"):
+        codec.compress([[1.0], [1.0, 2.0]])
+
+
+BAD: dict[str, Any] = {
     "vectors of shape (3,)": (np.zeros(3), {"bits": 1}),
     "vectors of shape (0, 4)": (np.zeros((0, 4)), {"bits": 1}),
     "vectors of int64": (np.zeros((200, 4), int), {"bits": 1}),
@@ -141,6 +174,15 @@ BAD = {
     "nothing given: expected one of bits, mse, noise": (vectors(), {}),
     "bits and mse given: expected one of": (vectors(), {"bits": 1, "mse": 1}),
     "mse -1: expected a number, above 0": (vectors(), {"mse": -1}),
+    "noise of 1e-09: less than float32 can show": (vectors(), {"noise": 1e-9}),
+    "mse 1e-15: less than float32 can show": (vectors(), {"mse": 1e-15}),
+    "bits 10000: 3": (vectors(), {"bits": 10000}),
+    "bits 'many': expected a number, above 0": (vectors(), {"bits": "many"}),
+    "vector 0: a number that is not finite; expected float32's range": (
+        vectors().astype(np.float64) * 1e100,
+        {"bits": 1},
+    ),
+    "-seed -1: expected at least 0": (vectors(), {"bits": 1, "seed": -1}),
     "noise [1.0, 2.0]: expected a number or 16 of them, ab": (vectors(), {"noise": [1.0, 2.0]}),
     "mse 10000000.0: expected less than": (vectors(), {"mse": 1e7}),
     "unknown lattice 'E9'": (vectors(), {"mse": 1, "lattice": "E9"}),
@@ -152,8 +194,8 @@ def test_what_cannot_be_fitted_is_an_error(message: str) -> None:
     x, words = BAD[message]
     with pytest.raises(UserError) as error:
         VectorCodec.fit(
-            *((x.reshape(-1, 4), "Z") if x.ndim == 1 and len(x) > 3 else (x,)),
-            **(words or ({"bits": 1} if x.ndim == 1 else {})),
+            *((x.reshape(-1, 4), "Z") if np.ndim(x) == 1 and len(x) > 3 else (x,)),
+            **(words or ({"bits": 1} if np.ndim(x) == 1 else {})),
         )
     assert message in str(error.value)
 

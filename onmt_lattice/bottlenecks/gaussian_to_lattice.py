@@ -61,9 +61,9 @@ def quantize_gaussian(
         UserError: if there are fewer than two rows, a number is not finite, or a σ not positive.
     """
     gaussian = fit_gaussian(means, sigma)
-    channel, excess = _put_in(gaussian, means, lattice, code, seed)
+    channel, excess = put_lattice_in(gaussian, means, lattice, code, seed)
     source = _gaussian_source(gaussian, len(means), seed)
-    _, theory = _put_in(fit_gaussian(source, sigma), source, lattice, code, seed)
+    _, theory = put_lattice_in(fit_gaussian(source, sigma), source, lattice, code, seed)
     return Quantization(channel, gaussian.rate_nats(means).mean().item(), excess, theory)
 
 
@@ -92,10 +92,18 @@ def fit_gaussian(means: Tensor, sigma: Tensor) -> GaussianChannel:
     return channel
 
 
-def _put_in(
+def put_lattice_in(
     gaussian: GaussianChannel, means: Tensor, lattice: str, code: str, seed: int
 ) -> tuple[LatticeChannel, float]:
-    """Return ``gaussian`` with a lattice's noise, and what that costs more in nats a row."""
+    """Return ``gaussian`` with a lattice's noise, and what that costs more in nats a row.
+
+    Args:
+        gaussian: what :func:`fit_gaussian` returned.
+        means: what it was fitted to.
+        lattice: name of the lattice.
+        code: name of the code on its points.
+        seed: of the dither that the prior scales are fitted with.
+    """
     made = lattice_for(lattice, gaussian.dim)
     channel = LatticeChannel(gaussian.dim, made, code_on(made, code)).to(means).eval()
     with torch.no_grad():

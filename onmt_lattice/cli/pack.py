@@ -82,11 +82,12 @@ def run(argv: list[str]) -> None:
             **asked,
             decorrelate=not options.no_decorrelation,
             seed=options.seed,
+            progress=True,
         )
     data = codec.compress(rows, options.seed, embed=options.codec is None, progress=True)
     if options.codec is not None and not known:
         codec.save(options.codec)
     with output_stream(options.output) as stream:
         stream.write(data)
-    costs = codec.costs(rows, options.seed, data)
+    costs = codec.costs(rows, options.seed, data, progress=True)
     print(f"{costs.describe()}\n{len(data)} bytes, to {options.output}", file=sys.stderr)
