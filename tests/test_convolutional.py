@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import itertools
+import runpy
+from pathlib import Path
 
 import pytest
 import torch
+from conftest import SCRIPTS
 
 from onmt_lattice.errors import UserError
 from onmt_lattice.lattices import ConvolutionalLattice, make_lattice
@@ -124,3 +127,19 @@ def test_the_middle_comes_first() -> None:
 def test_members_that_there_are_not(name: str, cure: str) -> None:
     with pytest.raises(UserError, match=cure):
         make_lattice(name)
+
+
+def test_a_search_that_was_stopped_resumes(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    script = runpy.run_path(str(SCRIPTS / "search_generators.py"))
+    monkeypatch.setitem(script["search"].__globals__, "FRESH", 4000)
+    printed = []
+    for kept in (None, 0, 5, 10**6):
+        scores = tmp_path / "scores.jsonl"
+        if kept is not None:
+            lines = scores.read_text().splitlines()
+            scores.write_text("".join(line + "\n" for line in lines[:kept]))
+        script["search"](4, 1, 40, 1, scores)
+        printed.append((capsys.readouterr().out, scores.read_text()))
+    assert set(printed) == {printed[0]}
