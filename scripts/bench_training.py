@@ -50,7 +50,7 @@ CHOICES = {
     "gaussian": "-bottleneck gaussian",
     **{
         f"lattice {name}": f"-bottleneck lattice -lattice {name}"
-        for name in "Z A2 D4 E8 BW16 Leech conv16 conv64 conv256".split()
+        for name in "Z A2 D4 E8 BW16 Leech conv16 conv64 conv256 z4conv256".split()
     },
     "ste_scalar M=2": "-bottleneck ste_scalar",
     "ste_vector M=4": "-bottleneck ste_vector",

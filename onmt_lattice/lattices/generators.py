@@ -5,8 +5,9 @@ in use since the 1970s (Johannesson & Zigangirov, Fundamentals of Convolutional 
 that was tried had a smaller G. All others were found by ``scripts/search_generators.py search``
 with seed 1 (2,187 states: seed 3) and so many ``-candidates``: binary 32 states 600, 64 2,000,
 512 800, 1,024 500; ternary 9 300, 27 1,000, 81 6,000, 243 4,000, 729 500, 2,187 300; quinary
-25 800, 125 800, 625 200. Longer searches should find better ones, above all of many states.
-Kudryashov & Yurkov (arXiv 0805.2379) searched the same fields.
+25 800, 125 800, 625 200; over ℤ4 64 states 10,000 (all there are), 256 60,000, 1,024 20,000. Longer
+searches should find better ones, above all of many states. Kudryashov & Yurkov (arXiv 0805.2379)
+searched the same fields. Over ℤ4 16 and 32 states lose to binary codes of as many edges.
 """
 
 from __future__ import annotations
@@ -97,4 +98,6 @@ GENERATORS = {
         5, ("10111", "23043"), 0.060914, 0.1466, {18: 0.06939, 20: 0.06852, 26: 0.06676}
     ),
     "z4conv64": Generators(4, ("1101", "2332"), 0.062214, 0.1259, {12: 0.07215, 14: 0.07075}),
+    "z4conv256": Generators(4, ("13012", "21233"), 0.061156, 0.1369),
+    "z4conv1024": Generators(4, ("113212", "213333"), 0.060563, 0.1602, {20: 0.06833, 22: 0.06762}),
 }
