@@ -10,9 +10,11 @@ import pytest
 import torch
 
 from onmt_lattice.lattices import ProductLattice, make_lattice
-from onmt_lattice.lattices.checkerboard import fold_parity, uniform_sum_deviation
+from onmt_lattice.lattices.checkerboard import uniform_sum_deviation
+from onmt_lattice.lattices.convolution import halve
 from onmt_lattice.lattices.simplex import permutohedron_moment
 from onmt_lattice.lattices.theta import log_theta_class
+from onmt_lattice.lattices.trellis import LOG_SUM, MAX, Semiring
 
 F64 = torch.float64
 
@@ -89,16 +91,15 @@ def test_hexagonal_theta_is_that_of_two_rectangular_cosets() -> None:
     torch.testing.assert_close(make_lattice("A2").log_theta(y, log_s), expected)
 
 
-@pytest.mark.parametrize("n", [1, 2, 5, 13])
-@pytest.mark.parametrize(
-    ("add", "total"), [(torch.logaddexp, torch.logsumexp), (torch.maximum, torch.amax)]
-)
-def test_fold_parity_adds_up_all_words_of_each_parity(n: int, add, total) -> None:
+@pytest.mark.parametrize("n", [2, 5, 13])
+@pytest.mark.parametrize("over", [LOG_SUM, MAX])
+def test_halves_add_up_to_all_words_of_even_parity(n: int, over: Semiring) -> None:
     weights = normal(2, n)
     words = torch.tensor(list(itertools.product([0, 1], repeat=n)))
     path = torch.where(words == 0, weights[0], weights[1]).sum(-1)
-    for bit, folded in enumerate(fold_parity(weights[0], weights[1], add)):
-        torch.testing.assert_close(folded, total(path[words.sum(-1) % 2 == bit], 0))
+    left, right = halve(weights[:, None, :, None], over)
+    even = path[words.sum(-1) % 2 == 0]
+    torch.testing.assert_close(over.total(left + right, 0)[0], over.total(even, 0))
 
 
 def test_what_second_moments_are_computed_from() -> None:

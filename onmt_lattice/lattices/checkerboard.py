@@ -1,4 +1,4 @@
-"""The checkerboard lattices D_n, their duals D_n*, and the parity fold both semirings share.
+"""The checkerboard lattices D_n and their duals D_n*.
 
 D_n is the set of integer vectors whose sum is even; D_n* is ℤⁿ ∪ (ℤⁿ + (½, …, ½)).
 """
@@ -6,7 +6,6 @@ D_n is the set of integer vectors whose sum is even; D_n* is ℤⁿ ∪ (ℤⁿ 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from fractions import Fraction
 
 import numpy as np
@@ -15,26 +14,9 @@ from torch import Tensor
 
 from onmt_lattice.lattices.base import Kernel
 from onmt_lattice.lattices.coding_order import CodingOrder, group_order
+from onmt_lattice.lattices.convolution import CodeLattice, Over, halve
 from onmt_lattice.lattices.registry import register_lattice
 from onmt_lattice.lattices.trellis import Semiring, TrellisLattice
-
-
-def fold_parity(
-    even: Tensor, odd: Tensor, add: Callable[[Tensor, Tensor], Tensor]
-) -> tuple[Tensor, Tensor]:
-    """Fold log weights of the even and odd integers ``(..., n)`` into those of even and odd sums.
-
-    The trellis of the single parity check, folded by halves: with ``torch.logaddexp`` it gives
-    the sum over D_n and its odd coset, with ``torch.maximum`` the best point of each.
-    """
-    while (n := even.shape[-1]) > 1:
-        half = n // 2
-        e1, e2, e_rest = even.split([half, half, n - 2 * half], -1)
-        o1, o2, o_rest = odd.split([half, half, n - 2 * half], -1)
-        even, odd = add(e1 + e2, o1 + o2), add(e1 + o2, o1 + e2)
-        if n % 2:
-            even, odd = torch.cat([even, e_rest], -1), torch.cat([odd, o_rest], -1)
-    return even[..., 0], odd[..., 0]
 
 
 def parity(x: Tensor) -> Tensor:
@@ -57,11 +39,14 @@ def mend_parity(x: Tensor, point: Tensor, odd: Tensor) -> Tensor:
 
 
 @register_lattice("D", "D4")
-class Checkerboard(TrellisLattice):
+class Checkerboard(CodeLattice):
     """D_n, n ≥ 2: volume 2, shortest vectors of length √2 (D₂ is ℤ² turned, D₃ is fcc).
 
     G(D_n), covering radius and kissing number: Conway & Sloane, SPLAG, chapters 4 and 21.
     """
+
+    unit = 1.0
+    period = 2
 
     def __init__(self, n: int):
         self._set_family("D_n", n, least=2)
@@ -86,9 +71,9 @@ class Checkerboard(TrellisLattice):
 
         return decoders.checkerboard
 
-    def _fold(self, y: Tensor, log_s: Tensor, over: Semiring) -> Tensor:
-        even, odd = over.classes(y, log_s, (0.0, 1.0), 2.0)
-        return fold_parity(even, odd, over.add)[0]
+    def _weigh(self, residues: Tensor, over: Over) -> tuple[Tensor, Tensor]:
+        """Return by parity the weights of the halves, whose parities are equal."""
+        return halve(residues.unsqueeze(1), over)
 
     def _order(self) -> CodingOrder:
         return group_order(self.unit_basis.numpy(), np.ones(self.dim))

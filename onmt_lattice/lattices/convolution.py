@@ -27,6 +27,7 @@ from onmt_lattice.lattices.kernels.circuit import Circuit, Recorder, circuit
 from onmt_lattice.lattices.trellis import LOG_SUM, MAX, Semiring, TrellisLattice
 
 Over = Semiring | Recorder
+FEW = 4  # terms of a circuit, up to which torch adds them up as fast as kernels, but for gradients
 
 
 def convolve(f: Tensor, g: Tensor, over: Over) -> Tensor:
@@ -59,6 +60,23 @@ def join(left: Tensor, right: Tensor, over: Over) -> Tensor:
     return convolve(left.unsqueeze(2), torch.stack([right, right.flip(1)], 2), over)
 
 
+def halve(weights: Tensor, over: Over) -> tuple[Tensor, Tensor]:
+    """Return the weights of the halves of vectors by the sum, in ℤ₂ᵏ, of their coordinates.
+
+    Args:
+        weights: ``(2^k, cosets, n, N)``, those of each coordinate in each of some cosets; n ≥ 2.
+        over: the semiring.
+
+    Returns:
+        Two tensors ``(2^k · cosets, N)``. Where the sum is 0, both halves have the same.
+    """
+    while (n := weights.shape[2]) > 2:
+        left, right, rest = weights.split([n // 2, n // 2, n % 2], 2)
+        weights = torch.cat([convolve(left, right, over), rest], 2)
+    left, right = weights.unbind(2)
+    return left.flatten(0, 1), right.flatten(0, 1)
+
+
 class CodeLattice(TrellisLattice):
     """A union of cosets, one for each word of a binary code, all weighed at once.
 
@@ -71,8 +89,8 @@ class CodeLattice(TrellisLattice):
 
     unit: float
     period: int
-    decode_block: int
-    theta_block: int
+    decode_block = 2**15
+    theta_block = 2**15
 
     @abstractmethod
     def _weigh(self, residues: Tensor, over: Over) -> tuple[Tensor, Tensor]:
@@ -83,9 +101,9 @@ class CodeLattice(TrellisLattice):
             over: the semiring.
         """
 
-    @abstractmethod
     def _make_tables(self) -> tuple[Tensor, ...]:
-        """Return the integer tables of the code that decoding looks up."""
+        """Return the integer tables of the code that decoding looks up, if any."""
+        return ()
 
     @cached_property
     def _made_tables(self) -> tuple[Tensor, ...]:
@@ -140,7 +158,9 @@ class CodeLattice(TrellisLattice):
         return torch.cat([self._decode(block.T.contiguous()).T for block in blocks])
 
     def _log_theta(self, y: Tensor, log_s: Tensor) -> Tensor:
-        if y.device.type != "cpu":
+        wanted = torch.is_grad_enabled() and (y.requires_grad or log_s.requires_grad)
+        few = len(self._circuit.ends) <= FEW
+        if y.device.type != "cpu" or (few and not wanted):
             return self._fold(y, log_s, LOG_SUM)
         y, log_s = torch.broadcast_tensors(y / self.unit, log_s - math.log(self.unit))
         points, scales = (v.reshape(-1, self.dim) for v in (y, log_s))

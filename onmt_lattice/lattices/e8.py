@@ -7,14 +7,14 @@ import torch
 from torch import Tensor
 
 from onmt_lattice.lattices.base import Kernel
-from onmt_lattice.lattices.checkerboard import fold_parity, mend_parity, parity
+from onmt_lattice.lattices.checkerboard import mend_parity, parity
 from onmt_lattice.lattices.coding_order import CodingOrder, group_order
+from onmt_lattice.lattices.convolution import CodeLattice, Over, halve
 from onmt_lattice.lattices.registry import register_lattice
-from onmt_lattice.lattices.trellis import Semiring, TrellisLattice
 
 
 @register_lattice("E8")
-class E8(TrellisLattice):
+class E8(CodeLattice):
     """E8: volume 1, shortest vectors of length √2.
 
     G = 929/12960, covering radius 1, kissing number 240: Conway & Sloane, SPLAG, chapters 4, 21.
@@ -25,6 +25,8 @@ class E8(TrellisLattice):
     nsm = 929 / 12960
     kissing_number = 240
     unit_covering_radius = 1.0
+    unit = 0.5
+    period = 4
 
     def __init__(self) -> None:
         self.unit_basis = torch.eye(8, dtype=torch.float64) - torch.eye(8).roll(-1, 1)
@@ -51,10 +53,9 @@ class E8(TrellisLattice):
 
         return decoders.e8
 
-    def _fold(self, y: Tensor, log_s: Tensor, over: Semiring) -> Tensor:
-        classes = over.classes(y, log_s, (0.0, 0.5, 1.0, 1.5), 2.0)
-        cosets = fold_parity(classes[:2], classes[2:], over.add)[0]
-        return over.add(cosets[0], cosets[1])
+    def _weigh(self, residues: Tensor, over: Over) -> tuple[Tensor, Tensor]:
+        """Return by parity and coset the weights of the halves, whose parities are equal."""
+        return halve(residues.unflatten(0, (2, 2)), over)
 
     def _order(self) -> CodingOrder:
         return group_order(self.unit_basis.numpy(), np.full(8, 0.5))

@@ -23,6 +23,7 @@ import torch
 from torch import Tensor
 
 from onmt_lattice.lattices.base import Kernel
+from onmt_lattice.lattices.checkerboard import Checkerboard
 from onmt_lattice.lattices.coding_order import CodingOrder, group_order
 from onmt_lattice.lattices.registry import register_lattice
 from onmt_lattice.lattices.trellis import Semiring, TrellisLattice
@@ -117,6 +118,7 @@ class Simplex(_HelmertLattice):
         self.kissing_number = n * (n + 1)
         half = (n + 1) // 2
         self.unit_covering_radius = math.sqrt(half * (n + 1 - half) / (n + 1))
+        self._checkerboard = Checkerboard(2)
 
     def _decode(self, x: Tensor) -> Tensor:
         """Round in the n + 1 coordinates, then mend the sum where that costs least.
@@ -140,6 +142,13 @@ class Simplex(_HelmertLattice):
     def _fold(self, y: Tensor, log_s: Tensor, over: Semiring) -> Tensor:
         """Fold S_1 → S_2 → … → S_{n+1} = 0."""
         return self._residues(y, log_s, over)[..., 0]
+
+    def _log_theta(self, y: Tensor, log_s: Tensor) -> Tensor:
+        """See :meth:`Lattice.log_theta`; A₂ is D₂, stretched along the axes by √½ and √(3/2)."""
+        if self.dim != 2:
+            return super()._log_theta(y, log_s)
+        stretch = y.new_tensor([0.5, 1.5]).sqrt()
+        return self._checkerboard._log_theta(y / stretch, log_s - stretch.log())
 
     def _order(self) -> CodingOrder:
         return helmert_order(self.unit_basis, closed=True)
