@@ -70,13 +70,6 @@ def test_sweeps_of_two_seeds_are_joined_and_one_with_itself_is_as_it_was() -> No
 
 
 PUBLISHED = sorted((Path(__file__).parent.parent / "docs/results").glob(f"*/{RESULTS}"))
-WITHOUT_OPENNMT = """
-import sys
-from onmt_lattice.cli import main
-assert main(["sweep", "-results", sys.argv[1], "-output", sys.argv[2]]) == int(sys.argv[3])
-above = ("onmt", "onmt_lattice.opennmt", "onmt_lattice.experiments.sweep")
-print([name for name in sys.modules if name in above])
-"""
 
 
 @pytest.mark.parametrize("path", PUBLISHED, ids=lambda path: path.parent.name)
@@ -90,33 +83,42 @@ def test_the_published_table_is_drawn_from_the_published_results(
     assert len(path.read_text("utf-8").splitlines()) == len(results.runs) + 2  # a line a run
 
 
-def test_drawn_again_elsewhere_it_is_the_same(tmp_path: Path) -> None:
-    write(sweep(), tmp_path / "here")
-    redraw(tmp_path / "here" / RESULTS, tmp_path / "there")
-    names = {path.name for path in (tmp_path / "here").iterdir()}
-    assert names == {RESULTS, TABLE, REPORT, *FIGURES}
-    for name in names - {"figure3.pdf"}:  # a PDF holds the time it was made
-        assert (tmp_path / "here" / name).read_bytes() == (tmp_path / "there" / name).read_bytes()
+WITHOUT_OPENNMT = """
+import sys
+from onmt_lattice.cli import main
+assert main(["sweep", "-results", sys.argv[1], "-output", sys.argv[2]]) == int(sys.argv[3])
+above = ("onmt", "onmt_lattice.opennmt", "onmt_lattice.experiments.sweep.sweep")
+print([name for name in sys.modules if name in above])
+"""
 
 
-def test_drawing_needs_neither_opennmt_nor_the_sweep(tmp_path: Path) -> None:
-    sweep().write(tmp_path / RESULTS)
-    words = [sys.executable, "-c", WITHOUT_OPENNMT, str(tmp_path / RESULTS), str(tmp_path), "1"]
+@pytest.fixture(scope="module")
+def drawn(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """All that is drawn of a sweep."""
+    folder = tmp_path_factory.mktemp("drawn")
+    write(sweep(), folder)
+    assert {path.name for path in folder.iterdir()} == {RESULTS, TABLE, REPORT, *FIGURES}
+    return folder
+
+
+def test_drawn_again_elsewhere_it_is_the_same_without_opennmt(drawn: Path, tmp_path: Path) -> None:
+    words = [sys.executable, "-c", WITHOUT_OPENNMT, str(drawn / RESULTS), str(tmp_path), "1"]
     done = subprocess.run(words, capture_output=True, text=True, check=True)
     assert done.stdout.splitlines()[-1] == "[]"
-    assert (tmp_path / REPORT).exists()
+    for path in drawn.iterdir():
+        if path.suffix != ".pdf":  # which holds the time it was made
+            assert path.read_bytes() == (tmp_path / path.name).read_bytes()
 
 
-def test_costs_per_token_are_drawn_of_the_same_results(tmp_path: Path) -> None:
+def test_costs_per_token_are_drawn_of_the_same_results(drawn: Path, tmp_path: Path) -> None:
     results = sweep()
     write(results, tmp_path, TOKEN)
-    write(results, tmp_path / "word")
-    assert (tmp_path / RESULTS).read_bytes() == (tmp_path / "word" / RESULTS).read_bytes()
+    assert (tmp_path / RESULTS).read_bytes() == (drawn / RESULTS).read_bytes()
     for name in (TABLE, REPORT, "figure3.svg"):
         assert "bits per word" not in (tmp_path / name).read_text("utf-8"), name
     assert "bits per token" in (tmp_path / TABLE).read_text("utf-8")
     for run, again in zip(results.runs, results.per_token().runs, strict=True):
-        for point, drawn in zip(run.points, again.points, strict=True):
-            e, mark = point.evaluation, Mark(again, drawn)
+        for point, token in zip(run.points, again.points, strict=True):
+            e, mark = point.evaluation, Mark(again, token)
             assert (mark.nll, mark.rate) == (e.nll.token, e.rate.token)
-            assert drawn.evaluation.total.word == e.total.token
+            assert token.evaluation.total.word == e.total.token

@@ -16,6 +16,7 @@ import torch
 from conftest import BOTTLENECKS, Corpus, batch_of, lines_of, timeless, train
 from hypothesis import given
 from hypothesis import strategies as st
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from onmt_lattice.cli import main
 from onmt_lattice.errors import UserError
@@ -26,8 +27,7 @@ from onmt_lattice.opennmt.training.history import History, read_history
 STEPS = {"train_steps": 20, "report_every": 2, "valid_steps": 5, "rate_weight_midpoint": 10}
 
 
-@pytest.mark.parametrize("name", ["gaussian", "ste_scalar"])
-@pytest.mark.parametrize("accum", [1, 2])
+@pytest.mark.parametrize(("name", "accum"), [("gaussian", 1), ("ste_scalar", 2)])
 def test_a_killed_and_resumed_run_has_the_history_of_one_that_went_through(
     corpus: Corpus, tmp_path: Path, name: str, accum: int
 ) -> None:
@@ -62,19 +62,25 @@ def test_a_run_from_the_start_has_a_history_of_its_own(corpus: Corpus, tmp_path:
 
 
 def test_the_history_holds_the_numbers_of_the_log(corpus: Corpus, tmp_path: Path) -> None:
-    config = corpus.yaml(tmp_path / "a.yaml", save_model=str(tmp_path / "m"), **STEPS)
+    """So do TensorBoard's events."""
+    board = {"tensorboard": True, "tensorboard_log_dir": str(tmp_path / "board")}
+    config = corpus.yaml(tmp_path / "a.yaml", save_model=str(tmp_path / "m"), **STEPS, **board)
     log, history = tmp_path / "train.log", tmp_path / "history.jsonl"
     train(config, "-log_file", log, "-log_json", history)
     text, number = log.read_text(encoding="utf-8"), r"+([\d.]+)"
     numbers = rf"nll: {number} rate: {number} total: {number} bits/tok; lambda: {number}"
     entries = {(entry["event"], entry["step"]): entry for entry in read_history(history)}
-    reported = re.findall(rf"Step (\d+)/20; acc: +([\d.]+).*{numbers}; lr: ([\d.]+)", text)
+    begin = rf"Step +(\d+)/20; acc: {number}.*ppl: {number}; xent: {number}; "
+    reported = re.findall(rf"{begin}{numbers}; lr: ([\d.]+)", text)
     assert len(reported) == 10
-    for step, *values in reported:
+    for step, accuracy, ppl, xent, *values in reported:
         entry = entries["train", int(step)]
+        # xent is in nats, nll and rate in bits, a token.
+        assert float(xent) == pytest.approx(entry["nll"] * math.log(2), abs=6e-3)
+        assert float(ppl) == pytest.approx(2 ** entry["nll"], rel=1e-2)
         keys = ("nll", "rate", "total", "rate_weight", "learning_rate")
         found = [100 * entry["accuracy"], *(entry[key] for key in keys)]
-        assert found == pytest.approx([float(value) for value in values], abs=6e-3)
+        assert found == pytest.approx([float(value) for value in (accuracy, *values)], abs=6e-3)
         assert entry["rate_weight"] == RateWeight(midpoint=10)(int(step))
         assert entry["total"] == entry["nll"] + entry["rate"] and entry["grad_norm"] > 0
     for channel, prefix in (("quantized", ""), ("relaxed", "relaxed_")):
@@ -83,6 +89,17 @@ def test_the_history_holds_the_numbers_of_the_log(corpus: Corpus, tmp_path: Path
             entry = entries["valid", step]
             found = [entry[f"{prefix}nll"], entry[f"{prefix}rate"]]
             assert found == pytest.approx([float(nll), float(rate)], abs=6e-4)
+    (folder,) = (tmp_path / "board").iterdir()
+    events = EventAccumulator(str(folder)).Reload()
+    tags = {"nll_bits": "nll", "rate_bits": "rate", "total": "total"}
+    relaxed = {f"relaxed_{tag}": f"relaxed_{key}" for tag, key in tags.items() if tag != "total"}
+    for event, kind, keys in (
+        ("train", "progress", {**tags, "lambda": "rate_weight"}),
+        ("valid", "valid", {**tags, **relaxed}),
+    ):
+        for tag, key in keys.items():
+            for scalar in events.Scalars(f"{kind}/{tag}"):
+                assert scalar.value == pytest.approx(entries[event, scalar.step][key], rel=1e-5)
 
 
 def test_a_report_says_how_much_time_is_left(

@@ -185,8 +185,9 @@ def test_a_step_is_the_same_with_a_look_and_without(
     assert_equal(*ends)
 
 
-@pytest.mark.parametrize("optim", ["adam", "sgd"])
-@pytest.mark.parametrize("broken", [{2, 3, 6}, set(range(4, 30))], ids=["a few", "too many"])
+@pytest.mark.parametrize(
+    ("broken", "optim"), [({2, 3, 6}, "adam"), (set(range(4, 30)), "sgd")], ids=["few", "many"]
+)
 def test_a_device_leaves_the_same_steps_out(
     corpus: Corpus,
     tmp_path: Path,
@@ -202,7 +203,7 @@ def test_a_device_leaves_the_same_steps_out(
         return norm(self) * (float("nan") if self.training_step in broken else 1.0)
 
     monkeypatch.setattr(NormOptimizer, "_norm", measured)
-    steps = {"train_steps": 40, "save_checkpoint_steps": 3, "report_every": 5, "valid_steps": 20}
+    steps = {"train_steps": 25, "save_checkpoint_steps": 3, "report_every": 5, "valid_steps": 20}
     config = corpus.yaml(tmp_path / "a.yaml", **steps, optim=optim)
     ends = []
     for name in ("looks", "waits"):
@@ -215,8 +216,9 @@ def test_a_device_leaves_the_same_steps_out(
             said = mistake("train", "-config", config, *words).replace(str(base), "")
             assert "step 23: for 20 steps in a row the gradient was not finite" in said
             assert said.endswith("the last good one is _step_3.safetensors")
-        told = re.findall(r"Step (\d+): the gradient is not finite, and the step", log.read_text())
-        assert [int(step) for step in told] == sorted(broken)[:20]
+        told = re.findall(r"Step (\d+): the gradient is not .* \((\d+) so far\)", log.read_text())
+        assert [int(step) for step, _ in told] == sorted(broken)[:20]
+        assert [int(so_far) for _, so_far in told] == list(range(1, len(told) + 1))
         kept = ("model", "generator", "optim", "onmt_lattice")
         written = {p.name: {k: load(p)[k] for k in kept} for p in base.parent.glob("*.safetensors")}
         ends.append([written, repr(timeless(tmp_path / f"{name}.jsonl")), said])

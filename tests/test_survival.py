@@ -14,14 +14,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import torch
 from conftest import Corpus, Fork, assert_equal, assert_same_end, train
 
 from onmt_lattice.cli import main
 from onmt_lattice.files import checkpoints
 from onmt_lattice.opennmt.checkpoint import load_checkpoint as load
-from onmt_lattice.opennmt.checkpoint import write_checkpoint
 from onmt_lattice.opennmt.data.stream import TrainingBatches
+from onmt_lattice.opennmt.options.schedules import RateWeight
 from onmt_lattice.opennmt.training.history import read_history
 from onmt_lattice.opennmt.training.resumption import only_training
 
@@ -107,22 +106,10 @@ def test_runs_of_any_options_go_on_to_the_same_end(
         shutil.copy(f"{whole}{end}", f"{parts}{end}")
     train(config, "-save_model", parts, "-log_json", f"{parts}.jsonl", "-resume", "auto")
     assert_same_end(whole, parts, 7)
-
-
-def test_checkpoints_without_a_position_go_on_to_the_same_end(
-    corpus: Corpus, tmp_path: Path
-) -> None:
-    changes = {"train_steps": 7, "save_checkpoint_steps": 3, "bucket_size": 70}
-    config = corpus.yaml(tmp_path / "a.yaml", **changes)
-    whole, parts, log = (tmp_path / name for name in ("whole", "parts", "log"))
-    train(config, "-save_model", whole, "-log_json", f"{whole}.jsonl")
-    old = load(tmp_path / "whole_step_3.safetensors")
-    old["onmt_lattice"]["processes"][0]["position"] = None
-    write_checkpoint(tmp_path / "parts_step_3.safetensors", old)
-    words = ("-save_model", parts, "-log_json", f"{parts}.jsonl", "-resume", "auto")
-    train(config, *words, "-log_file", log)
-    assert "the 3 batches before it are read again" in log.read_text()
-    assert_same_end(whole, parts, 7)
+    end = load(tmp_path / "parts_step_7.safetensors")
+    assert end["optim"]["training_step"] == 8
+    assert end["onmt_lattice"]["batches_taken"] == (2 + 5 * 3 if name == "accumulated" else 7)
+    assert end["onmt_lattice"]["rate_weight"] == RateWeight(midpoint=100)(7)
 
 
 def test_patience_goes_on(corpus: Corpus, tmp_path: Path) -> None:
@@ -283,30 +270,6 @@ def test_a_disk_that_fills_up(
     assert "No space left" in said
     assert f"the last good one is {tmp_path}/m_step_10.safetensors" in said
     assert not list(tmp_path.glob(".m*.part*"))
-
-
-def test_steps_without_a_finite_gradient_are_left_out_and_too_many_stop(
-    corpus: Corpus, tmp_path: Path, mistake: Mistake, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    from onmt_lattice.opennmt.training.reports import NormOptimizer
-
-    norm = NormOptimizer._norm
-    options = {**STEPS, "save_model": str(tmp_path / "m"), "log_file": str(tmp_path / "log")}
-    config = corpus.yaml(tmp_path / "a.yaml", **options)
-    broken = {3, 4}
-
-    def measured(self: NormOptimizer) -> torch.Tensor:
-        return norm(self) * (float("nan") if self.training_step in broken else 1.0)
-
-    monkeypatch.setattr(NormOptimizer, "_norm", measured)
-    train(config)
-    log = (tmp_path / "log").read_text()
-    assert "Step 4: the gradient is not finite, and the step is skipped (2 so far)" in log
-    assert load(tmp_path / "m_step_30.safetensors")["optim"]["training_step"] == 31
-    broken |= set(range(15, 100))
-    said = mistake("train", "-config", config, "-save_model", tmp_path / "n", "-train_steps", 60)
-    assert "step 34: for 20 steps in a row the gradient was not finite" in said
-    assert f"the last good one is {tmp_path}/n_step_10.safetensors" in said
 
 
 def test_no_checkpoint_holds_what_is_not_finite(

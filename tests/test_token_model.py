@@ -113,11 +113,15 @@ ids = rng.integers(4, len(known.tokens), size=(40, 25)).tolist()
 TokenCodec(token_model(loaded), known.begin, known.end).code(writer, values, ids)
 print(hashlib.sha256(writer.payload()).hexdigest())
 """
+
+
 MACHINES = [
-    {"OMP_NUM_THREADS": "1"},
-    {"OMP_NUM_THREADS": "3", "OPENBLAS_NUM_THREADS": "3", "OPENBLAS_CORETYPE": "Nehalem"},
-    {"OPENBLAS_CORETYPE": "Haswell", "ATEN_CPU_CAPABILITY": "default", "MKL_CBWR": "COMPATIBLE"},
-    {"NPY_DISABLE_CPU_FEATURES": "AVX2 FMA3 AVX512F AVX512_SKX", "NUMBA_CPU_NAME": "generic"},
+    {"OMP_NUM_THREADS": "1", "OPENBLAS_CORETYPE": "Haswell"},
+    {
+        **{"OMP_NUM_THREADS": "3", "OPENBLAS_NUM_THREADS": "3", "OPENBLAS_CORETYPE": "Nehalem"},
+        **{"ATEN_CPU_CAPABILITY": "default", "MKL_CBWR": "COMPATIBLE", "NUMBA_CPU_NAME": "generic"},
+        **{"NPY_DISABLE_CPU_FEATURES": "AVX2 FMA3 AVX512F AVX512_SKX"},
+    },
 ]
 
 

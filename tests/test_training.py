@@ -6,8 +6,6 @@ import os
 import re
 import signal
 import socket
-import subprocess
-import sys
 import threading
 import time
 from collections.abc import Callable
@@ -19,7 +17,6 @@ import torch
 from conftest import (
     BOTTLENECKS,
     MODEL,
-    SCHEDULE,
     Corpus,
     assert_equal,
     assert_same_end,
@@ -40,37 +37,6 @@ Mistake = Callable[..., str]
 
 
 # ---- resumption ----------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("name", ["gaussian", "lattice_z", "ste_scalar"])
-@pytest.mark.parametrize("accum", [1, 2])
-def test_a_resumed_run_is_the_same_run(
-    corpus: Corpus, tmp_path: Path, name: str, accum: int
-) -> None:
-    config = corpus.yaml(
-        tmp_path / "a.yaml",
-        **{"bottleneck_dim": None, **BOTTLENECKS[name]},
-        train_steps=20,
-        rate_weight_midpoint=10,
-        # The learning rate falls before the checkpoint and behind it.
-        start_decay_steps=6,
-        decay_steps=6,
-        dropout=[0.1],
-        layers=2,
-        accum_count=[accum],
-        # More than one pass of the data, and several buckets.
-        bucket_size=256,
-    )
-    whole, parts = tmp_path / "whole", tmp_path / "parts"
-    train(config, "-save_model", whole)
-    train(config, "-save_model", parts, "-train_steps", 10)
-    train(config, "-save_model", parts, "-train_from", f"{parts}_step_10.safetensors")
-    once, twice = (load(Path(f"{base}_step_20.safetensors")) for base in (whole, parts))
-    for part in ("model", "generator", "optim", "onmt_lattice"):
-        assert_equal(once[part], twice[part], part)
-    assert once["optim"]["training_step"] == 21
-    assert once["onmt_lattice"]["rate_weight"] == RateWeight(midpoint=10)(20)
-    assert once["onmt_lattice"]["batches_taken"] == 20 * accum
 
 
 def log_of(path: Path) -> str:
@@ -163,58 +129,6 @@ def test_a_vocabulary_can_be_changed_on_the_way(corpus: Corpus, tmp_path: Path) 
 # ---- what is logged ------------------------------------------------------------------------------
 
 
-def test_report_lines_hold_nll_rate_lambda_and_total(trained: Trained, name: str) -> None:
-    log = log_of(trained(name).parent / f"{name}.log")
-    number = r"+([\d.]+)"
-    line = (
-        rf"Step {number}/60; .*ppl: {number}; xent: {number}; nll: {number} rate: {number} "
-        rf"total: {number} bits/tok; lambda: {number};"
-    )
-    found = re.findall(line.replace("Step +", "Step "), log)
-    assert len(found) == SCHEDULE["train_steps"] // SCHEDULE["report_every"]
-    for numbers in found:
-        step, ppl, xent, nll, rate, total, rate_weight = map(float, numbers)
-        # xent is in nats, nll and rate in bits, a token.
-        assert nll == pytest.approx(xent / 0.693147, abs=0.01)
-        assert ppl == pytest.approx(2**nll, rel=1e-2)
-        assert total == pytest.approx(nll + rate, abs=2e-3)
-        assert rate_weight == pytest.approx(RateWeight(midpoint=100)(int(step)), abs=1e-4)
-        assert (rate > 0) == (name != "none")
-
-
-def test_tensorboard_holds_the_numbers_of_the_log(corpus: Corpus, tmp_path: Path) -> None:
-    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
-
-    log = tmp_path / "a.log"
-    config = corpus.yaml(
-        tmp_path / "a.yaml",
-        **{"bottleneck_dim": None, **BOTTLENECKS["ste_scalar"]},
-        save_model=str(tmp_path / "m"),
-        train_steps=4,
-        report_every=2,
-        valid_steps=4,
-        tensorboard=True,
-        tensorboard_log_dir=str(tmp_path / "board"),
-    )
-    train(config, "-log_file", log)
-    (folder,) = (tmp_path / "board").iterdir()
-    events = EventAccumulator(str(folder)).Reload()
-    tags = ("nll_bits", "rate_bits", "lambda", "total")
-    train_tags = {f"progress/{tag}" for tag in tags}
-    valid_tags = {f"valid/{relaxed}{tag}" for tag in tags for relaxed in ("", "relaxed_")}
-    assert train_tags | valid_tags <= set(events.Tags()["scalars"])
-    read = {tag: {e.step: e.value for e in events.Scalars(tag)} for tag in train_tags | valid_tags}
-    number = r"+([\d.]+)"
-    numbers = rf"nll: {number} rate: {number} total: {number} bits/tok; lambda: {number}"
-    for step, *values in re.findall(rf"Step (\d)/4; .*{numbers}", log_of(log)):
-        for tag, value in zip(("nll_bits", "rate_bits", "total", "lambda"), values, strict=True):
-            assert read[f"progress/{tag}"][int(step)] == pytest.approx(float(value), abs=6e-4)
-    for channel, prefix in (("quantized", ""), ("relaxed", "relaxed_")):
-        ((*values,),) = re.findall(rf"Validation {channel}; +{numbers}", log_of(log))
-        for tag, value in zip(("nll_bits", "rate_bits", "total", "lambda"), values, strict=True):
-            assert read[f"valid/{prefix}{tag}"][4] == pytest.approx(float(value), abs=6e-4)
-
-
 # ---- several processes ---------------------------------------------------------------------------
 
 
@@ -224,17 +138,7 @@ def free_port() -> int:
         return int(listener.getsockname()[1])
 
 
-def run(*words: object, **environment: str) -> subprocess.CompletedProcess[str]:
-    """Run the command line in a process of its own."""
-    return subprocess.run(
-        [sys.executable, "-m", "onmt_lattice", *map(str, words)],
-        capture_output=True,
-        text=True,
-        timeout=300,
-        env={**os.environ, "OMP_NUM_THREADS": "1", **environment},
-    )
-
-
+@pytest.mark.usefixtures("forked")
 def test_two_processes_are_one_with_their_batches_together(corpus: Corpus, tmp_path: Path) -> None:
     lines = corpus.train.read_text(encoding="utf-8").splitlines(keepends=True)[:16]
     text = tmp_path / "sixteen.en"
@@ -263,9 +167,7 @@ def test_two_processes_are_one_with_their_batches_together(corpus: Corpus, tmp_p
     )
     log = tmp_path / "two.log"
     words = ("-save_model", tmp_path / "two", "-log_json", tmp_path / "two.jsonl")
-    done = run("train", "-config", two, *resumed, *words, "-log_file", log)
-    assert done.returncode == 0, done.stderr
-    assert "Warning" not in done.stderr
+    train(two, *resumed, *words, "-log_file", log)
     assert log_of(log).count("Step 5/5") == 1 and log_of(log).count("Validation quantized") == 1
 
     # Were the processes' parameters apart, their gradients would be, too, and the next steps'.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import subprocess
 import sys
@@ -86,7 +87,13 @@ def test_shards_and_batches_do_not_matter(
     assert decoded(model, array, *KINDS[kind]) == text
 
 
-def test_standard_input_and_output(trained: Trained, corpus: Corpus, tmp_path: Path) -> None:
+def test_standard_input_and_output(
+    trained: Trained,
+    corpus: Corpus,
+    tmp_path: Path,
+    mistake: Mistake,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     model, array = trained("ste_vector"), tmp_path / "vectors.npy"
     encoded(model, corpus.test, array)
 
@@ -101,10 +108,12 @@ def test_standard_input_and_output(trained: Trained, corpus: Corpus, tmp_path: P
     assert done.stdout == array.read_bytes(), done.stderr
     text = piped("decode", "-input", done.stdout, "-beam_size", 1).stdout.decode()
     assert text.splitlines() == decoded(model, array, "-beam_size", 1)
-    refused = piped("encode", "-src", b"\n")
-    assert refused.returncode == 2 and b"error: -src -: no sentence in it" in refused.stderr
-    refused = piped("decode", "-input", array.read_bytes()[:-1])
-    assert refused.returncode == 2 and b"error: -input -: no array in it" in refused.stderr
+    for command, option, data, said in (
+        ("encode", "-src", b"\n", "-src -: no sentence in it"),
+        ("decode", "-input", array.read_bytes()[:-1], "-input -: no array in it"),
+    ):
+        monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(data)))
+        assert said in mistake(command, "-model", model, option, "-", "-output", "-")
 
 
 def test_a_named_pipe(
