@@ -65,7 +65,7 @@ def test_what_comes_back_is_what_the_model_decodes_from_the_points(
 
 @coded
 def test_a_file_is_as_long_as_the_rate_says(trained: Trained, name: str) -> None:
-    made = load_codec(str(trained(name))).compressed(lines_of(1000, 9), seed=1)
+    made = load_codec(str(trained(name))).compressed(lines_of(1000, 9), seed=1, priced=True)
     ideal = made.rate_nats / math.log(2)
     parts = TextFile(made.data).bits()
     assert abs(parts["points"] - ideal) < 0.001 * ideal + 16
@@ -243,7 +243,7 @@ def test_what_a_quantized_model_compresses(
     for lattice in ("E8", "conv16"):
         model = quantize(trained("gaussian"), lattice, corpus, tmp_path / f"{lattice}.safetensors")
         codec = load_codec(str(model))
-        made = codec.compressed(lines_of(200, 4))
+        made = codec.compressed(lines_of(200, 4), priced=True)
         ideal = made.rate_nats / math.log(2)
         assert abs(TextFile(made.data).bits()["points"] - ideal) < 0.001 * ideal + 16
         assert len(codec.decompress(made.data)) == 200

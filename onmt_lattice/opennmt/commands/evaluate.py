@@ -135,7 +135,7 @@ def _coded(loaded: LoadedAutoencoder, lines: list[str], options: EvaluateOptions
         codec = TextCodec(loaded, options.batch_size)
     except UserError as error:
         raise UserError(f"-coded: {error}") from error
-    made = codec.compressed(lines, options.seed, progress=True)
+    made = codec.compressed(lines, options.seed, progress=True, priced=True)
     parts = TextFile(made.data).bits()
     return Coded(8 * len(made.data), parts, made.rate_nats * BITS_PER_NAT)
 

@@ -37,7 +37,8 @@ class Compressed(NamedTuple):
 
     Attributes:
         data: the file.
-        rate_nats: the ideal length of what is sent in it, by the model's own rate.
+        rate_nats: the ideal length of what is sent in it, by the model's own rate; 0 if not asked
+            for, as it takes kernels that coding does not.
         tokens, unknown: how many tokens the model saw, and how many of them it does not know.
     """
 
@@ -93,7 +94,12 @@ class TextCodec:
         return [sentence for block in blocks for sentence in block]
 
     def compressed(
-        self, lines: Sequence[str], seed: int = 0, alone: bool = False, progress: bool = False
+        self,
+        lines: Sequence[str],
+        seed: int = 0,
+        alone: bool = False,
+        progress: bool = False,
+        priced: bool = False,
     ) -> Compressed:
         """Return the file that ``lines`` become, and what it should cost.
 
@@ -103,6 +109,7 @@ class TextCodec:
             seed: of the dither, from 0 to 2⁶³ − 1.
             alone: whether each line decodes without the others, which costs some seven bytes each.
             progress: whether to show a progress bar.
+            priced: whether to compute what it should cost.
 
         Raises:
             UserError: if a line has a line feed in it.
@@ -113,7 +120,7 @@ class TextCodec:
             for number in range(header.blocks):
                 span = header.span(number)
                 part = self.read(lines[span.start : span.stop], span.start)
-                sections, nats = self._sections(part, span, seed)
+                sections, nats = self._sections(part, span, seed, priced)
                 writer.add(sections)
                 rate += nats
                 tokens.update(token in self._known for line in part for token in line.tokens)
@@ -195,9 +202,9 @@ class TextCodec:
         )
 
     def _sections(
-        self, sentences: list[Sentence], span: range, seed: int
+        self, sentences: list[Sentence], span: range, seed: int, priced: bool
     ) -> tuple[dict[Section, bytes], float]:
-        """Return the sections of the block of lines ``span``, and the ideal length in nats."""
+        """Return the sections of the block of lines ``span``, and their ideal length in nats."""
         indices = [sentence.index for sentence in sentences]
         empty = sorted(set(span) - set(indices))
         sections = {Section.POINTS: b""}
@@ -208,7 +215,7 @@ class TextCodec:
         key = DitherKey(seed, tuple(indices))
         sent = self.codec.quantize(self.scorer.represent(sentences), key)
         sections[Section.POINTS] = self.codec.write(sent, key)
-        return sections, float(self.codec.rate_nats(sent, key).sum())
+        return sections, float(self.codec.rate_nats(sent, key).sum()) if priced else 0.0
 
     def _lines(self, file: TextFile, number: int, search: Namespace) -> list[str]:
         """Return the lines of a block of a file."""
