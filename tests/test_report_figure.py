@@ -151,7 +151,7 @@ def test_early_points_of_annealed_runs_are_out_of_view_and_counted(results: Resu
         for point in run.points
     )
     assert outside >= 2 * len(CURVES)
-    assert f"{outside} of {total} points lie outside of the view." in note(drawn)
+    assert f"{outside} of {total} points lie outside this view." in note(drawn)
 
 
 def test_failed_runs_are_named_and_others_counted(results: Results) -> None:
@@ -165,11 +165,11 @@ def test_failed_runs_are_named_and_others_counted(results: Results) -> None:
 def test_a_diverged_run_is_outside_and_the_rest_is_drawn() -> None:
     runs = [*fixed("Z", 1, [(math.nan, math.nan), *GRID]), *fixed("Z", 2, [(2.0, 8.0), *GRID])]
     drawn = figure(sweep(runs))
-    assert note(drawn) == "1 of 8 points lie outside of the view."
+    assert note(drawn) == "1 of 8 points lie outside this view."
     assert len(means(drawn)[0].get_xdata()) == 3
     assert all(map(math.isfinite, drawn.axes[0].get_xlim() + drawn.axes[0].get_ylim()))
     only = figure(sweep(fixed("Z", 1, [(math.nan, math.nan)])))
-    assert note(only) == "1 of 1 points lie outside of the view."
+    assert note(only) == "1 of 1 points lie outside this view."
 
 
 def test_the_entropy_line_where_it_is_known(results: Results) -> None:

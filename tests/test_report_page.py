@@ -24,7 +24,13 @@ from onmt_lattice.experiments.report.results import FAILED, Record, Results, Run
 from onmt_lattice.experiments.tables import show
 
 HEADINGS = [
-    *("Figure", "Rate-distortion", "All points", "Reconstructions", "Codebook usage"),
+    *(
+        "Figure",
+        "How much comes back from how many bytes",
+        "All points",
+        "Reconstructions",
+        "Codebook usage",
+    ),
     *("Training", "Settings"),
 ]
 
@@ -74,7 +80,7 @@ def test_what_was_swept(found: HtmlPage) -> None:
     assert facts[:2] == [results.config, results.text]
     assert facts[2:4] == [", ".join(CURVES), "1, 2"]
     minutes = 42 * 1.5 + 31 / 60
-    assert facts[4] == f"44: 1 failed, 42 finished, 1 waiting; {minutes:.0f} minutes, all together"
+    assert facts[4] == f"44: 1 failed, 42 finished, 1 waiting; {minutes:.0f} minutes in total"
 
 
 def test_every_point_says_its_values(found: HtmlPage) -> None:
@@ -114,10 +120,12 @@ def test_bytes_of_a_point_and_what_comes_back() -> None:
     size = point.evaluation.rate.sentence / 8
     assert hover_bytes(run, point).splitlines() == [
         *("Z, fixed λ, rate_weight 0.1, seed 2", "step 400, λ 0.1"),
-        f"{size:.2f} bytes a sentence by its rate",
-        "BLEU 40.0, chrF 50.0, 10.0 % exact",
+        f"{size:.2f} bytes per sentence by its rate",
+        "BLEU 40.0, chrF 50.0, 10.0 % come back exactly",
     ]
-    assert "\n12.50 bytes a sentence, all of a file\n" in hover_bytes(run, coded(point, 10_000))
+    assert "\n12.50 bytes per sentence, of the whole file\n" in hover_bytes(
+        run, coded(point, 10_000)
+    )
 
 
 def test_lines_of_training_say_their_run(found: HtmlPage) -> None:
@@ -213,17 +221,22 @@ WITHOUT_POINTS = sweep().runs[-2:]
         pytest.param(only(fixed("Z", 0.1, 1)), {"Codebook usage"}, id="one point, no reference"),
         pytest.param(
             only(annealed("gaussian", 1)),
-            {"Codebook usage", "Rate-distortion"},
+            {"Codebook usage", "How much comes back from how many bytes"},
             id="nothing fixed, nothing with a code",
         ),
         pytest.param(
             only(bare(fixed("gaussian", 0.1, 1)), bare(fixed("Z", 0.2, 1))),
-            {"Codebook usage", "Rate-distortion", "Reconstructions", "Training"},
+            {
+                "Codebook usage",
+                "How much comes back from how many bytes",
+                "Reconstructions",
+                "Training",
+            },
             id="nothing decoded, no history",
         ),
         pytest.param(
             only(diverged(fixed("gaussian", 0.1, 1)), fixed("gaussian", 0.2, 1)),
-            {"Codebook usage", "Rate-distortion"},
+            {"Codebook usage", "How much comes back from how many bytes"},
             id="a diverged run",
         ),
         pytest.param(only(*WITHOUT_POINTS), {*HEADINGS} - {"Settings"}, id="no point"),

@@ -132,24 +132,25 @@ def comparison_table(results: Results) -> Table:
     """Return a line for each curve, reading and level of NLL, with notes on how to read it."""
     rows, reference = compare(results), results.reference
     notes = [
-        f"over: the rate of a curve less that of {reference} at the same NLL, of the same seed and "
-        f"reading; what is positive costs more than {reference}. Between neighbouring points of a "
-        "curve the logarithm of the rate is interpolated, beyond them nothing; points that "
-        "another of the same curve and seed beats in both NLL and rate are skipped. Mean over "
-        "seeds with, in brackets, the lowest and the highest: a range, no confidence interval; "
-        "without brackets, one seed alone reaches that NLL.",
+        f"over: how many bits more than {reference} a curve needs for the same NLL, with the same "
+        f"seed and reading; negative: fewer. Between two points of a curve, "
+        "the logarithm of the rate is interpolated; beyond its ends there is no value. Points are "
+        "skipped if another one of the same curve and seed has both a lower NLL and a lower rate. "
+        "Numbers are means over seeds, with the lowest and the highest in brackets: a range, not a "
+        "confidence interval. Without brackets, only one seed reaches that NLL.",
     ]
     if any(row.loss is not None for row in rows):
         notes.append(
-            "loss: the space-filling loss of the lattice, 1/2 log2(2 pi e G) bits per dimension. "
-            "share: bits per dimension in percent of it. Less than 100 means that not all of the d "
-            "dimensions are at work; more, that something else than the shape of the cell costs "
-            "bits, such as having only d numbers, the prior, or training."
+            "loss: what the shape of the lattice's cells costs in theory, where the signal is much "
+            "stronger than the noise: its space-filling loss, 1/2 log2(2 pi e G) bits per "
+            "dimension. share: the measured bits per dimension, in percent of that. Below 100, "
+            "some dimensions carry little or nothing; above 100, something else costs bits too, "
+            "such as too few numbers, the prior, or training."
         )
     if any(row.reading == ANNEALED for row in rows):
         notes.append(
-            "annealed: lambda and training time grow together, so that part of a difference may "
-            "be training."
+            "annealed: lambda grows during training, so part of a difference may come from how "
+            "long a model was trained."
         )
     notes += [*_uncompared(results), *_collapsed_note(results)]
     notes += [f"{missing.summary}; named below the points." for missing in shortfall(results)]
@@ -169,7 +170,10 @@ def _uncompared(results: Results) -> list[str]:
             found.append(f"{outside} of {len(over)} of {row.curve} ({row.reading})")
     if not found:
         return []
-    return [f"Points where {results.reference} has no rate at their NLL: {'; '.join(found)}."]
+    return [
+        f"Points where {results.reference} has no rate at their NLL, so that they have no value "
+        f"for over: {'; '.join(found)}."
+    ]
 
 
 def _collapsed_note(results: Results) -> list[str]:
@@ -182,9 +186,8 @@ def _collapsed_note(results: Results) -> list[str]:
     if not count:
         return []
     return [
-        f"The curve of {results.reference} goes without its points below {COLLAPSED} bits per "
-        f"{results.per} "
-        f"or without a finite NLL: {count}."
+        f"Points of {results.reference} skipped in this table, with a rate below {COLLAPSED} bits "
+        f"per {results.per} or an NLL that is not finite: {count}."
     ]
 
 
@@ -227,9 +230,11 @@ def point_table(results: Results) -> Table:
             over = {} if curve == results.reference else _over(results, curve, reading)
             rows += [_place(marks, over) for marks in by_place(results, curve, reading)]
     notes = [
-        f"NLL, rate and total in bits per {results.per}: mean over seeds [lowest, highest]. over: "
-        f"rate less that of {results.reference} at the same NLL, where its curve has it. codebook: "
-        "perplexity of the codebooks; unused: their entries that no sentence of the text uses.",
+        f"NLL, rate and total are in bits per {results.per}: mean over seeds [lowest, highest]. "
+        f"over: rate minus the rate of {results.reference} at the same NLL, where it has one. "
+        "codebook: how many entries of a codebook are in use, counted as perplexity. unused: "
+        "entries that no sentence of the text uses. BLEU: how similar the sentences that come "
+        "back are to the originals, 0 to 100; exact: those that come back unchanged.",
         *(f"{missing.summary}: {', '.join(missing.names)}." for missing in shortfall(results)),
     ]
     return Table(f"points, {Path(results.text).name}", columns(Place), rows, tuple(notes))

@@ -203,5 +203,5 @@ def _notes(axes: Any, results: Results, marks: Sequence[Mark]) -> list[str]:
         names = f": {', '.join(missing.names)}" if missing.status == FAILED else ""
         notes.append(f"{missing.summary}{names}.")
     if inside < len(marks):
-        notes.append(f"{len(marks) - inside} of {len(marks)} points lie outside of the view.")
+        notes.append(f"{len(marks) - inside} of {len(marks)} points lie outside this view.")
     return notes

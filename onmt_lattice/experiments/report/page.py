@@ -35,14 +35,14 @@ from onmt_lattice.experiments.tables import Cell, Table, show
 from onmt_lattice.files import write_text
 
 FIGURE = (
-    "Rate against NLL in bits per {}, a point for every evaluated checkpoint; the numbers are in "
-    "the tables below."
+    "Rate against NLL in bits per {}, a point for every evaluated checkpoint. The same numbers are "
+    "in the tables below."
 )
 BYTES = (
-    "Bytes a sentence against BLEU and against chrF of what is decoded from them; the numbers are "
-    "in the table below."
+    "Bytes per sentence against BLEU and chrF of the sentences that come back. The same numbers "
+    "are in the table below."
 )
-TRAJECTORIES = "λ, NLL and rate against the training step, a row of panels for every curve."
+TRAJECTORIES = "λ, NLL and rate at each training step, one row of panels per curve."
 BAR = Markup('<span class="bar" style="--share: {0:.1f}%">{0:.1f}\u00a0%</span>')
 CODE, SMALL = Markup("<code>{}</code>"), Markup("{} <small>{}</small>")
 
@@ -109,7 +109,7 @@ def _facts(results: Results) -> dict[str, str]:
         "Evaluated on": results.text,
         "Curves": ", ".join(results.curves),
         "Seeds": ", ".join(map(str, sorted({run.seed for run in results.runs}))),
-        "Runs": f"{len(results.runs)}: {states}; {minutes:.0f} minutes, all together",
+        "Runs": f"{len(results.runs)}: {states}; {minutes:.0f} minutes in total",
     }
 
 
@@ -149,11 +149,11 @@ def hover_bytes(run: RunResult, point: Point) -> str:
     """Return what a point of the figure of bytes says of itself."""
     e, back = point.evaluation, point.evaluation.reconstruction
     assert back is not None
-    size = f"{bytes_a_sentence(e):.2f} bytes a sentence"
+    size = f"{bytes_a_sentence(e):.2f} bytes per sentence"
     lines = [
         *_which(run, point),
-        size + (" by its rate" if e.coded is None else ", all of a file"),
-        f"BLEU {back.bleu:.1f}, chrF {back.chrf:.1f}, {100 * back.exact:.1f} % exact",
+        size + (" by its rate" if e.coded is None else ", of the whole file"),
+        f"BLEU {back.bleu:.1f}, chrF {back.chrf:.1f}, {100 * back.exact:.1f} % come back exactly",
     ]
     return "\n".join(lines)
 

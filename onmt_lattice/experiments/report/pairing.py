@@ -279,22 +279,23 @@ def _closed(results: Results, pair: Pair) -> tuple[float, float] | None:
 def paired_table(results: Results) -> Table:
     """Return a line for each lattice in trained models, by curve and place."""
     notes = (
-        "Each lattice against the Gaussian model it was put into, that model's prior refitted to "
-        "the same sentences as the lattice's code: same training, same seed, same sentences. rate "
-        "over and NLL over: the lattice's less the Gaussian's, in bits per {per}; per dimension: "
-        "the first in bits per dimension. theory: what the lattice costs over the Gaussian on a "
-        "Gaussian source of the model's own signal-to-noise ratios, in bits per dimension.",
-        "at equal NLL: the rate over the Gaussian's at the NLL that the lattice has, in bits per "
-        "{per}. The Gaussian's rate there is its own times exp(slope x change of NLL), the slope "
-        "being that of the logarithm of its rate against NLL at this point of its curve over "
-        "lambda, of the same seed: by the parabola through the points on both sides, at an end by "
-        "the chord. gap closed: what is saved of the cost of Z in the same model, both at equal "
-        "NLL; its interval takes the two costs as independent, which makes it too wide.",
-        "Mean over seeds; ± half of the 95 % interval of the paired difference, over sentences: as "
-        "if all seeds had the same luck with them. It does not cover how seeds differ, nor errors "
-        "of slopes and of theory's price. In brackets the lowest and the highest seed.",
-        "tuned: training went on with the lattice's noise, and equally long for the Gaussian; two "
-        "trainings differ by more than what sentences tell.",
+        "Each lattice is compared with the Gaussian model that it was put into: same training, "
+        "same seed, same sentences, and the Gaussian's prior fitted to the sentences that the "
+        "lattice's code was fitted to. rate over and NLL over: the lattice's minus the Gaussian's, "
+        "in bits per {per}. per dimension: rate over, in bits per dimension. theory: what the "
+        "lattice should cost, computed for Gaussian numbers with the signal-to-noise ratios of "
+        "this model, in bits per dimension.",
+        "at equal NLL: the same, had the Gaussian model the lattice's NLL, in bits per {per}. The "
+        "Gaussian's rate there is its own times exp(slope x change of NLL). The slope is that of "
+        "the logarithm of its rate against NLL along its curve over lambda, of the same seed: of "
+        "the parabola through the points on both sides, or at an end of the line to the next "
+        "point. gap closed: the part of Z's cost in the same model that this lattice saves, both "
+        "at equal NLL; its interval treats the two costs as independent, so it is too wide.",
+        "Numbers are means over seeds. ± is half of a 95 % interval of the difference, over "
+        "sentences. It does not cover how seeds differ, nor errors of the slopes and of theory. In "
+        "brackets: the lowest and the highest seed.",
+        "tuned: training continued with the lattice's noise, and for the Gaussian model equally "
+        "long. Two trainings differ by more than these intervals show.",
     )
     rows = paired(results)
     tuned = any(row.kind == TUNED for row in rows)

@@ -19,18 +19,13 @@ from onmt_lattice.experiments.tables import Column, Table, columns
 
 SIZE = (8.0, 5.2)  # inches
 FILE, RATE = "file", "rate / 8"
-FROM_FILE = (
-    "Bytes are those of the whole file that compress writes of the text, over its sentences."
-)
-FROM_RATE = (
-    "Bytes are the rate over 8, in place of those of a file: these points were evaluated without "
-    "-coded."
-)
+FROM_FILE = "Bytes: the size of the whole file that compress writes of the text, per sentence."
+FROM_RATE = "Bytes: the rate divided by 8. No files were written, as evaluate had no -coded."
 FROM_BOTH = (
-    f"Bytes are those of the whole file that compress writes, over its sentences ({FILE!r}), or "
-    f"where a point was evaluated without -coded its rate over 8 ({RATE!r})."
+    f"Bytes: the size of the whole file that compress writes, per sentence ({FILE!r}), or where a "
+    f"point was evaluated without -coded its rate divided by 8 ({RATE!r})."
 )
-BRACKETS = "Mean over seeds with, in brackets, the lowest and the highest."
+BRACKETS = "Numbers are means over seeds, with the lowest and the highest in brackets."
 
 
 def bytes_a_sentence(e: Evaluation) -> float:
@@ -91,7 +86,7 @@ def rate_distortion(results: Results) -> Figure:
             for reading in READINGS:
                 draw_curve(axes, shown, name, reading, style, measure.at)
         axes.set_title(f"{measure.name} of what comes back", fontsize=10)
-        axes.set_xlabel("bytes a sentence")
+        axes.set_xlabel("bytes per sentence")
         axes.set_ylabel(measure.name)
         axes.set_xlim(left=0)
         axes.grid(color="0.9", linewidth=0.6)
@@ -130,7 +125,7 @@ class Place:
     reading: Annotated[str, Column("reading")]
     place: Annotated[str, Column("point")]
     seeds: Annotated[int, Column("seeds")]
-    bytes: Annotated[Spread, Column("bytes a sentence", ".2f")]
+    bytes: Annotated[Spread, Column("bytes per sentence", ".2f")]
     origin: Annotated[str, Column("bytes of")]
     bleu: Annotated[Spread, Column("BLEU", ".1f")]
     chrf: Annotated[Spread, Column("chrF", ".1f")]
@@ -151,7 +146,7 @@ def rate_distortion_table(results: Results) -> Table:
     notes = [whence.get(frozenset(origins), FROM_BOTH), *_left_out(results)]
     if any(row.seeds > 1 for row in rows):
         notes.append(BRACKETS)
-    title = f"bytes a sentence against what comes back, {Path(results.text).name}"
+    title = f"bytes per sentence, and what comes back, {Path(results.text).name}"
     return Table(title, columns(Place), rows, tuple(notes))
 
 
@@ -186,4 +181,4 @@ def _left_out(results: Results) -> list[str]:
     names = [f"‘{name}’" for name in results.curves if name in other - shown]
     if not names:
         return []
-    return [f"Left out, as their rate is that of no code and no file holds it: {', '.join(names)}."]
+    return [f"Not shown, as no file can hold their codes: {', '.join(names)}."]
