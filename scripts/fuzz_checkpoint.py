@@ -201,7 +201,7 @@ def use(path: Path) -> None:
 
 def write(source: Path, target: Path, rng: Rng) -> tuple[str, bool]:
     """Write a changed checkpoint; return what was done, and whether it is damage to the file."""
-    from onmt_lattice.opennmt.checkpoint.file import read_file, write_file
+    from onmt_lattice.tensor_file import read_file, write_file
 
     if rng.random() < 0.5:
         damage, whole = FILES[rng.integers(len(FILES))], source.read_bytes()

@@ -156,7 +156,7 @@ def check(holds: bool, said: str) -> None:
 def state(run: Path) -> State:
     """Return all that a run has left, in plain values that do not depend on clock and place."""
     from onmt_lattice.opennmt.checkpoint import load_checkpoint
-    from onmt_lattice.opennmt.checkpoint.file import read_file
+    from onmt_lattice.tensor_file import read_file
 
     left: State = {}
     logging.disable(logging.INFO)  # that one is loaded

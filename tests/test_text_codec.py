@@ -284,7 +284,7 @@ def test_mistakes_are_told_in_a_line_and_nothing_is_written(
         ((*good, "-gpu", 99), "-gpu 99: no such CUDA device"),
         ((*good, "-alnoe"), "unknown option 'alnoe'; did you mean 'alone'?"),
         ((*good, "-model", missing), "missing: no such file"),
-        ((*good, "-model", garbage), "not a checkpoint of onmt_lattice, or damaged"),
+        ((*good, "-model", garbage), "not a file of onmt_lattice, or damaged"),
         ((*good, "-model", trained("gaussian")), "has no code: what it sends has a density"),
         ((*good, "-model", trained("none")), "has no code: it sends real numbers"),
         ((*good, "-src", missing), "missing: cannot be read"),

@@ -13,13 +13,10 @@ import os
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-import safetensors.torch
 import torch
-from safetensors import SafetensorError
 from torch import Tensor
 
 from onmt_lattice.bitstream.dither import DitherKey
@@ -43,12 +40,13 @@ from onmt_lattice.errors import UserError
 from onmt_lattice.files import read_bytes, whole_file
 from onmt_lattice.lattices import make_lattice
 from onmt_lattice.noise import StreamNoise
+from onmt_lattice.tensor_file import pack, unpack
 
 BLOCK_BITS = 12  # rows of a block, those that are in memory
 CORRECTIONS = 5
 FARTHEST = 2.0**40  # of the noise's standard deviation; the coder takes points to 2⁵⁰
 FORMAT = "onmt_lattice vectors 1"
-KEY = "onmt_lattice"  # of the metadata
+EXPECTED = "expected a file that 'onmt_lattice pack -codec' or VectorCodec.save has written"
 
 
 @dataclass(frozen=True)
@@ -291,9 +289,8 @@ class VectorCodec:
     # ---- files of the codec ---------------------------------------------------------------------
 
     def to_bytes(self) -> bytes:
-        """Return this codec as a ``safetensors`` file."""
-        told = {**self.settings, "format": FORMAT, "fingerprint": self.fingerprint.hex()}
-        return safetensors.torch.save(self.tensors, {KEY: json.dumps(told, sort_keys=True)})
+        """Return this codec as the bytes of a file; see :mod:`~onmt_lattice.tensor_file`."""
+        return bytes(pack(self.tensors, {"format": FORMAT, **self.settings}))
 
     @classmethod
     def from_bytes(cls, data: bytes, name: str = "the codec") -> VectorCodec:
@@ -302,23 +299,15 @@ class VectorCodec:
         Raises:
             UserError: if it is none, or damaged.
         """
-        try:
-            tensors = safetensors.torch.load(data)
-            head = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])
-            told = json.loads(head["__metadata__"][KEY])
-            made, fingerprint = told.pop("format") == FORMAT, told.pop("fingerprint")
-        except (SafetensorError, KeyError, ValueError, TypeError, AttributeError) as error:
-            raise UserError(f"{name}: no codec of vectors in it ({error})") from error
-        if not made:
-            raise UserError(f"{name}: expected the format {FORMAT!r}")
-        if _fingerprint(told, tensors).hex() != fingerprint:
-            raise UserError(f"{name}: damaged, its fingerprint is not {fingerprint}")
-        return cls(told, tensors)
+        tensors, settings = unpack(data, name, EXPECTED)
+        if settings.pop("format", None) != FORMAT:
+            raise UserError(f"{name}: no codec of vectors; {EXPECTED}")
+        return cls(settings, tensors)
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write this codec to ``path``, whole or not at all."""
         with whole_file(path) as part:
-            Path(part).write_bytes(self.to_bytes())
+            part.write_bytes(self.to_bytes())
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> VectorCodec:

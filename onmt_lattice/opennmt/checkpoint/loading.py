@@ -31,9 +31,9 @@ from onmt_lattice.opennmt.checkpoint.contents import (
     named_tensors,
     unpack,
 )
-from onmt_lattice.opennmt.checkpoint.file import read_file
 from onmt_lattice.opennmt.checkpoint.tensor_checks import check_names, check_numbers, check_tensors
 from onmt_lattice.opennmt.model.autoencoder import Autoencoder
+from onmt_lattice.tensor_file import read_file
 
 
 def load_checkpoint(path: str | os.PathLike[str]) -> dict[str, Any]:

@@ -22,9 +22,9 @@ from onmt_lattice.opennmt.checkpoint.contents import (
     pack,
     random_state,
 )
-from onmt_lattice.opennmt.checkpoint.file import write_file
 from onmt_lattice.opennmt.checkpoint.tensor_checks import not_finite
 from onmt_lattice.opennmt.model.devices import gathered, rank
+from onmt_lattice.tensor_file import write_file
 
 
 def write_checkpoint(path: str | os.PathLike[str], checkpoint: dict[str, Any]) -> None:

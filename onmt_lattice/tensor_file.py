@@ -1,4 +1,4 @@
-"""The file of a checkpoint: tensors and one JSON text in a safetensors container, with a digest.
+"""Tensors and one JSON text in a safetensors container, with a digest: checkpoints and codecs.
 
 The text stands under one key of the metadata, as the bytes of a file with several keys vary from
 run to run. It begins with the digest: a SHA-256 of the whole file, where the digest counts as
@@ -11,6 +11,7 @@ import codecs
 import hashlib
 import json
 import os
+from pathlib import Path
 from typing import Any
 
 import safetensors.torch
@@ -29,44 +30,61 @@ EXPECTED = "expected a file that 'onmt_lattice train' has saved, such as model_s
 def write_file(
     path: str | os.PathLike[str], tensors: dict[str, Tensor], values: dict[str, Any]
 ) -> None:
-    """Write a file of ``tensors`` and of plain ``values``, whole or not at all.
-
-    Args:
-        path: of the file.
-        tensors: contiguous ones on the CPU, no two of which share memory.
-        values: of text, numbers, None, and lists and dictionaries of these; a tuple becomes a list.
-    """
-    text = json.dumps({"digest": BLANK, **values})
-    data = memoryview(safetensors.torch.save(tensors, {KEY: text}))
-    start = bytes(data[:BEGIN]).index(MARK) + len(MARK)
-    digest = hashlib.sha256(data).hexdigest().encode()
-    with whole_file(path) as part, part.open("wb") as file:
-        for piece in (data[:start], digest, data[start + len(digest) :]):
-            file.write(piece)
+    """Write the file that :func:`pack` returns, whole or not at all."""
+    data = pack(tensors, values)
+    with whole_file(path) as part:
+        part.write_bytes(data)
 
 
-def read_file(path: str | os.PathLike[str]) -> tuple[dict[str, Tensor], dict[str, Any]]:
+def read_file(
+    path: str | os.PathLike[str], kind: str = "checkpoint", expected: str = EXPECTED
+) -> tuple[dict[str, Tensor], dict[str, Any]]:
     """Return the tensors, on the CPU, and the values of the file at ``path``.
 
     Raises:
         UserError: if it cannot be read, is another kind of file, or is damaged.
     """
     try:
-        with open(path, "rb") as file:
-            begin = file.read(BEGIN)
-            if MARK not in begin:
-                raise UserError(f"checkpoint {path}: {_description(begin)}; {EXPECTED}")
-            data = begin + file.read()
+        data = Path(path).read_bytes()
     except OSError as error:
-        raise UserError(f"checkpoint {path}: cannot be read ({error.strerror})") from error
-    view, start = memoryview(data), begin.index(MARK) + len(MARK)
-    end = start + len(BLANK)
+        raise UserError(f"{kind} {path}: cannot be read ({error.strerror})") from error
+    return unpack(data, f"{kind} {path}", expected)
+
+
+def pack(tensors: dict[str, Tensor], values: dict[str, Any]) -> bytearray:
+    """Return a file of ``tensors`` and of plain ``values``.
+
+    Args:
+        tensors: contiguous ones on the CPU, no two of which share memory.
+        values: of text, numbers, None, and lists and dictionaries of these; a tuple becomes a list.
+    """
+    text = json.dumps({"digest": BLANK, **values})
+    data = bytearray(safetensors.torch.save(tensors, {KEY: text}))
+    start = data.index(MARK, 0, BEGIN) + len(MARK)
+    data[start : start + len(BLANK)] = hashlib.sha256(data).hexdigest().encode()
+    return data
+
+
+def unpack(data: bytes, name: str, expected: str) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """Return the tensors, on the CPU, and the values of the file ``data``.
+
+    Args:
+        data: all of its bytes.
+        name: what errors call it.
+        expected: and what they ask for.
+
+    Raises:
+        UserError: if it is another kind of file, or is damaged.
+    """
+    if (start := data.find(MARK, 0, BEGIN) + len(MARK)) < len(MARK):
+        raise UserError(f"{name}: {_description(data[:BEGIN])}; {expected}")
+    view, end = memoryview(data), start + len(BLANK)
     digest = hashlib.sha256(view[:start])
     digest.update(BLANK.encode())
     digest.update(view[end:])
     if view[start:end] != digest.hexdigest().encode():
         raise UserError(
-            f"checkpoint {path}: damaged: its contents do not agree with their digest; get it "
+            f"{name}: damaged: its contents do not agree with their digest; get it "
             f"again from where it came, or take an earlier one"
         )
     try:
@@ -74,7 +92,7 @@ def read_file(path: str | os.PathLike[str]) -> tuple[dict[str, Tensor], dict[str
         header = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])
         values = json.loads(header["__metadata__"][KEY])
     except Exception as error:  # of a digest that somebody has made for something else
-        raise UserError(f"checkpoint {path}: not a safetensors file; {EXPECTED}") from error
+        raise UserError(f"{name}: not a safetensors file; {expected}") from error
     del values["digest"]
     return tensors, values
 
@@ -91,4 +109,4 @@ def _description(begin: bytes) -> str:
         text = codecs.getincrementaldecoder("utf-8")().decode(begin)
     except UnicodeDecodeError:
         text = "\0"
-    return "is a text" if "\0" not in text else "is not a checkpoint of onmt_lattice, or damaged"
+    return "is a text" if "\0" not in text else "is not a file of onmt_lattice, or damaged"
