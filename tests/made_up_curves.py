@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from made_up_evaluation import made_up_evaluation
+from made_up_results import made_up_evaluation
 
 from onmt_lattice.evaluation.result import Evaluation
 from onmt_lattice.experiments.report.results import (

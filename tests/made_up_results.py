@@ -5,10 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from made_up_evaluation import made_up_evaluation
-
 from onmt_lattice.evaluation.codebook import Codebooks, Coded
-from onmt_lattice.evaluation.result import Evaluation, Reconstruction
+from onmt_lattice.evaluation.result import Bits, Evaluation, Mean, Reconstruction
 from onmt_lattice.experiments.report.results import (
     ANNEALED,
     FAILED,
@@ -20,6 +18,43 @@ from onmt_lattice.experiments.report.results import (
     Results,
     RunResult,
 )
+
+
+def made_up_evaluation(
+    label: str, step: int, nll: float, rate: float, sentences: int, words: int, **others: Any
+) -> Evaluation:
+    """Return an evaluation of ``nll`` and ``rate``; ``others`` go before what is said here."""
+
+    def bits(word: float) -> Bits:
+        return Bits(word * words / (words + sentences), word, word * words / sentences)
+
+    values: dict[str, Any] = {
+        "model": f"model_step_{step}.safetensors",
+        "run": "model",
+        "step": step,
+        "rate_weight": 0.5,
+        "bottleneck": label.split()[0],
+        "settings": {},
+        "label": label,
+        "is_code": label != "none",
+        "dim": 24,
+        "text": "text/test.en",
+        "sentences": sentences,
+        "empty_lines": 0,
+        "words": words,
+        "tokens": words + sentences,
+        "unknown_tokens": 0,
+        "seed": 0,
+        "nll": bits(nll),
+        "rate": bits(rate),
+        "total": bits(nll + rate),
+        "relaxed_rate": bits(rate),
+        "rate_difference_bits_sentence": Mean(0.0, 0.1),
+        "perplexity": 4.0,
+        "token_accuracy": 0.5,
+    }
+    return Evaluation(**{**values, **others})
+
 
 INPUTS = [
     "the gardener wore a green coat in the old garden .",

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from conftest import Corpus
 from golden_files import GOLDEN
-from made_up_evaluation import made_up_evaluation
+from made_up_results import made_up_evaluation
 
 from onmt_lattice import __version__
 from onmt_lattice.cli import main

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 from made_up_curves import CURVES, annealed, fixed, sweep, unfinished
-from made_up_evaluation import made_up_evaluation
+from made_up_results import made_up_evaluation
 from matplotlib.figure import Figure
 
 from onmt_lattice.cli import main
@@ -76,12 +76,6 @@ def test_every_gid_is_in_the_svg_even_of_points_outside_of_the_view(
     draw(results, path)
     ids = set(re.findall(r'id="(point-[^"]+)"', path.read_text()))
     assert ids == set(points(figure(results)))
-
-
-def test_the_same_bytes_at_every_call(results: Results, tmp_path: Path) -> None:
-    for name in ("a.svg", "b.svg"):
-        draw(results, tmp_path / name)
-    assert (tmp_path / "a.svg").read_bytes() == (tmp_path / "b.svg").read_bytes()
 
 
 def test_readings_are_told_apart_and_a_curve_has_one_colour_and_marker(results: Results) -> None:
@@ -281,28 +275,6 @@ def test_a_curve_looks_as_in_the_figure_of_its_sweep(
         for made in (plotted, figure(results))
     ]
     assert looks[0] == looks[1] and len(looks[0]) == 2
-
-
-def test_the_entropy_line_is_drawn_where_it_is_known(
-    curves: list[Evaluation], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    known = Entropy(44.0, 4.5, Mean(1.0, 0.1), 10)
-    evaluations = [dataclasses.replace(e, entropy=known) for e in curves]
-    axes = drawn(evaluations, monkeypatch, tmp_path / "p.png").axes[0]
-    assert [[0.0, 4.5], [4.5, 0.0]] in [line.get_xydata().tolist() for line in axes.get_lines()]
-    assert axes.get_xlim()[0] == axes.get_ylim()[0] == 0
-
-
-@pytest.mark.parametrize(
-    ("suffix", "magic"), [(".png", b"\x89PNG"), (".svg", b"<?xml"), (".pdf", b"%PDF")]
-)
-def test_formats_of_a_plot(
-    curves: list[Evaluation], tmp_path: Path, suffix: str, magic: bytes
-) -> None:
-    path = tmp_path / f"figure{suffix}"
-    plotting.plot(curves, path)
-    assert path.read_bytes().startswith(magic)
-    assert [p.name for p in tmp_path.iterdir()] == [path.name]
 
 
 def test_the_command(

@@ -99,7 +99,3 @@ def test_colours_follow_the_scheme_of_the_page(svg: str) -> None:
     assert "color-mix(in srgb, var(--paper) 50.2%, var(--ink))" in svg  # 128 / 255
     assert "color-mix(in srgb, #0072b2 var(--vivid), var(--ink))" in svg
     assert not re.search(r"(fill|stroke): #", svg)
-
-
-def test_the_same_figure_twice_is_the_same_text(svg: str) -> None:
-    assert inline_svg(drawing(), "one", 'what it "shows"', TITLES) == svg

@@ -264,11 +264,6 @@ def test_a_partly_evaluated_run_that_failed_keeps_its_points() -> None:
     assert len([gid for gid in found.titles if "point-" in gid]) == 4
 
 
-def test_the_same_results_make_the_same_page() -> None:
-    results = only(fixed("gaussian", 0.1, 1), fixed("ste_scalar M=2", 0.1, 1))
-    assert page(results) == page(results)
-
-
 def test_no_page_where_drawing_fails(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "report.html"
     path.write_text("before")
@@ -290,20 +285,3 @@ def test_chromium_opens_it_without_a_word(report: Path, found: HtmlPage, width: 
     assert (status, console) == (0, [])
     for name in ("figure", "hit", "bar"):
         assert len(HtmlPage(dom).of_class(name)) == len(found.of_class(name)) > 0
-
-
-@needs_chromium
-@pytest.mark.parametrize(
-    ("body", "message"),
-    [
-        ("<script>throw new Error('broken')</script>", "broken"),
-        ("<img src='missing.png'>", "not loaded: file:.*missing.png"),
-        ("<link rel='stylesheet' href='missing.css'>", "not loaded: file:.*missing.css"),
-        ("<div style='width: 3000px'>wide</div>", "wider than the window: 30"),
-    ],
-)
-def test_chromium_tells_of_a_broken_page(tmp_path: Path, body: str, message: str) -> None:
-    path = tmp_path / "broken.html"
-    path.write_text(f"<!DOCTYPE html><html><head></head><body>{body}</body></html>")
-    status, console, _ = opened(path)
-    assert status == 0 and len(console) == 1 and re.search(message, console[0])

@@ -7,7 +7,7 @@ from dataclasses import replace
 from statistics import fmean
 
 import pytest
-from made_up_evaluation import made_up_evaluation
+from made_up_results import made_up_evaluation
 
 from onmt_lattice.errors import UserError
 from onmt_lattice.evaluation.result import Quantized

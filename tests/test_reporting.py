@@ -18,7 +18,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from onmt_lattice.cli import main
 from onmt_lattice.errors import UserError
 from onmt_lattice.opennmt.model.statistics import RateStatistics
 from onmt_lattice.opennmt.options.schedules import RateWeight
@@ -114,15 +113,6 @@ def test_a_report_says_how_much_time_is_left(
     before, at_the_end = caplog.messages
     assert before.endswith("; 6 min left;")
     assert "left" not in at_the_end
-
-
-def test_a_run_that_diverges_says_so_in_its_history(corpus: Corpus, tmp_path: Path) -> None:
-    options = {**STEPS, "learning_rate": 1e38, "optim": "sgd", "max_grad_norm": 0.0}
-    config = corpus.yaml(tmp_path / "a.yaml", save_model=str(tmp_path / "m"), **options)
-    words = ("-train_steps", 8, "-log_json", tmp_path / "history.jsonl")
-    assert main(["train", "-config", str(config), *map(str, words)]) == 2
-    last = read_history(tmp_path / "history.jsonl")[-1]
-    assert last["step"] == 8 and math.isnan(last["nll"])
 
 
 def test_a_file_that_is_no_history_is_refused(refused: Callable[..., str], tmp_path: Path) -> None:
