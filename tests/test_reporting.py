@@ -62,8 +62,9 @@ def test_a_run_from_the_start_has_a_history_of_its_own(corpus: Corpus, tmp_path:
 
 def test_the_history_holds_the_numbers_of_the_log(corpus: Corpus, tmp_path: Path) -> None:
     """So do TensorBoard's events."""
-    board = {"tensorboard": True, "tensorboard_log_dir": str(tmp_path / "board")}
-    config = corpus.yaml(tmp_path / "a.yaml", save_model=str(tmp_path / "m"), **STEPS, **board)
+    options = {**STEPS, **BOTTLENECKS["lattice_z"], "tensorboard": True}
+    options |= {"tensorboard_log_dir": str(tmp_path / "board"), "save_model": str(tmp_path / "m")}
+    config = corpus.yaml(tmp_path / "a.yaml", **options)
     log, history = tmp_path / "train.log", tmp_path / "history.jsonl"
     train(config, "-log_file", log, "-log_json", history)
     text, number = log.read_text(encoding="utf-8"), r"+([\d.]+)"
