@@ -39,6 +39,9 @@ BOTTLENECKS: dict[str, dict[str, Any]] = {
     "ste_scalar": {"bottleneck": "ste_scalar", "levels": 3},
     "ste_vector": {"bottleneck": "ste_vector", "levels": 4},
 }
+Build = Callable[..., Any]
+Mistake = Callable[..., str]
+Trained = Callable[[str], Path]
 NEEDS_PYONMTTOK = pytest.mark.skipif(
     find_spec("pyonmttok") is None, reason="pyonmttok has no wheels for Python 3.13 and later"
 )
@@ -86,10 +89,7 @@ class Corpus:
 
     def settings(self, **changes: Any) -> dict[str, Any]:
         """Return the settings of a small Gaussian model, and of a short run, with ``changes``."""
-        data = {
-            "grammar": {"path_src": str(self.train)},
-            "valid": {"path_src": str(self.valid)},
-        }
+        data = {"grammar": {"path_src": str(self.train)}, "valid": {"path_src": str(self.valid)}}
         vocabulary = {"data": data, "src_vocab": str(self.vocabulary)}
         return {**vocabulary, **MODEL, **SCHEDULE, **BOTTLENECKS["gaussian"], "seed": 1, **changes}
 
@@ -98,6 +98,16 @@ class Corpus:
         settings = {k: v for k, v in self.settings(**changes).items() if v is not None}
         path.write_text(yaml.safe_dump(settings), encoding="utf-8")
         return path
+
+
+def generator(seed: int = 0) -> torch.Generator:
+    """Return a new generator."""
+    return torch.Generator().manual_seed(seed)
+
+
+def normal(*shape: int, seed: int = 0) -> torch.Tensor:
+    """Return float64 numbers of the normal law."""
+    return torch.randn(shape, generator=generator(seed), dtype=torch.float64)
 
 
 def lines_of(count: int, seed: int) -> list[str]:

@@ -10,6 +10,7 @@ import constriction
 import numpy as np
 import pytest
 import torch
+from conftest import generator
 from numba import njit
 
 from onmt_lattice.bitstream import CategoricalCodec, DamagedBitstream, WrongCode, kernels
@@ -78,10 +79,6 @@ def test_a_stream_is_as_short_as_its_symbols_allow_and_no_other_is_read() -> Non
                 found = reader._uniform(sizes, None)
                 reader.check_end()
                 assert found.tolist() != values.tolist()
-
-
-def generator() -> torch.Generator:
-    return torch.Generator().manual_seed(0)
 
 
 @pytest.mark.parametrize("entries", [2, 4, 300])

@@ -11,19 +11,8 @@ import fuzzing
 import numpy as np
 import pytest
 
-from onmt_lattice.bitstream import (
-    BitstreamError,
-    DamagedBitstream,
-    NotABitstream,
-)
-from onmt_lattice.bitstream.file import (
-    FileWriter,
-    Header,
-    Mode,
-    Section,
-    TextFile,
-    section_name,
-)
+from onmt_lattice.bitstream import BitstreamError, DamagedBitstream, NotABitstream
+from onmt_lattice.bitstream.file import FileWriter, Header, Mode, Section, TextFile, section_name
 from onmt_lattice.bitstream.varint import pack_number, pack_places, read_places
 
 HEADER = Header(b"\xde\xad\xbe\xef", Mode.LOSSY, 2, 7, 10, 100, 600)

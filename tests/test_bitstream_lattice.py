@@ -7,6 +7,7 @@ import math
 import numpy as np
 import pytest
 import torch
+from conftest import generator
 from torch import Tensor
 
 from onmt_lattice.bitstream import (
@@ -32,10 +33,6 @@ GRID_LATTICES = [
     *("Z", "A2", "A3", "A3*", "A7*", "D3*", "D4", "D4*", "D5", "D16", "E8", "BW16", "Leech"),
     *("conv4-96", "conv64-500", "conv1024-96", "conv9-96", "conv25-96", "z4conv256-96"),
 ]
-
-
-def generator() -> torch.Generator:
-    return torch.Generator().manual_seed(0)
 
 
 def codec_on(name: str, code: str, log_s: float | None, dim: int = 96) -> LatticeCodec:

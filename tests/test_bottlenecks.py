@@ -8,13 +8,10 @@ from typing import Any
 
 import pytest
 import torch
-from torch import Tensor, nn
+from conftest import normal
+from torch import nn
 
-from onmt_lattice.bottlenecks import (
-    Bottleneck,
-    bottlenecks,
-    make_bottleneck,
-)
+from onmt_lattice.bottlenecks import Bottleneck, bottlenecks, make_bottleneck
 from onmt_lattice.errors import UserError
 from onmt_lattice.noise import SentenceNoise, StreamNoise
 
@@ -31,14 +28,6 @@ VARIANTS: list[tuple[str, dict[str, Any]]] = [
     *(("lattice", {"lattice": name}) for name in ("Z", "Leech", "conv4-8")),
 ]
 NAMES = ["gaussian", "lattice", "none", "ste_scalar", "ste_vector"]
-
-
-def generator(seed: int = 0) -> torch.Generator:
-    return torch.Generator().manual_seed(seed)
-
-
-def normal(*shape: int, seed: int = 0) -> Tensor:
-    return torch.randn(shape, generator=generator(seed), dtype=F64)
 
 
 def made(name: str, options: dict[str, Any], input_dim: int = M, seed: int = 1) -> Bottleneck:

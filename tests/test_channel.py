@@ -7,9 +7,10 @@ from typing import Any
 
 import pytest
 import torch
+from conftest import generator, normal
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from test_bottlenecks import F64, M, made, normal, sentences
+from test_bottlenecks import F64, M, made, sentences
 from torch import Tensor, nn
 
 from onmt_lattice.bottlenecks import (
@@ -26,10 +27,6 @@ from onmt_lattice.noise import StreamNoise
 
 # One of each kind: all lattices obey their own laws already, in test_lattices.
 every_lattice = pytest.mark.parametrize("name", ["Z", "A2", "E8", "Leech", "conv4-8"])
-
-
-def generator(seed: int = 0) -> torch.Generator:
-    return torch.Generator().manual_seed(seed)
 
 
 # gaussian

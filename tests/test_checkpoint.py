@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 import safetensors.torch
 import torch
-from conftest import BOTTLENECKS, Corpus
+from conftest import BOTTLENECKS, Build, Corpus, Mistake, Trained
 from torch import nn
 
 from onmt_lattice.cli import main
@@ -25,8 +25,6 @@ from onmt_lattice.opennmt.checkpoint.contents import named_tensors
 from onmt_lattice.opennmt.training import plugin
 from onmt_lattice.tensor_file import KEY, read_file, write_file
 
-Mistake = Callable[..., str]
-Trained = Callable[[str], Path]
 Tensors = dict[str, torch.Tensor]
 Values = dict[str, Any]
 Change = Callable[[Tensors, Values], Any]
@@ -282,11 +280,7 @@ MISRESUMED: dict[str, tuple[Change, str]] = {
 
 @pytest.mark.parametrize("name", MISRESUMED)
 def test_training_does_not_resume_from_what_is_no_state(
-    changed: Callable[[Change], Path],
-    corpus: Corpus,
-    tmp_path: Path,
-    mistake: Mistake,
-    name: str,
+    changed: Callable[[Change], Path], corpus: Corpus, tmp_path: Path, mistake: Mistake, name: str
 ) -> None:
     change, said = MISRESUMED[name]
     path = changed(change)
@@ -333,7 +327,7 @@ def test_a_tensor_comes_back_from_a_file_as_it_was(
     assert got.dtype == dtype and torch.equal(got, whole)
 
 
-def test_every_option_comes_back_of_its_type(build: Callable[..., Any], tmp_path: Path) -> None:
+def test_every_option_comes_back_of_its_type(build: Build, tmp_path: Path) -> None:
     """Those of a training with options of every kind: lists, a dictionary, a set, texts, None."""
     trainer = build(dropout=[0.1], layers=2, transforms=["tokendrop"], log_file=f"{tmp_path}/ü")
     saver, path = trainer.model_saver, tmp_path / "a.safetensors"
@@ -360,7 +354,7 @@ TIED = {"share_embeddings": True, "word_vec_size": 32, "share_decoder_embeddings
 
 @pytest.mark.parametrize("average", [{}, {"average_decay": 0.1}], ids=["raw", "averaged"])
 def test_tied_embeddings_stand_in_a_file_once(
-    build: Callable[..., Any], tmp_path: Path, average: dict[str, float]
+    build: Build, tmp_path: Path, average: dict[str, float]
 ) -> None:
     """Under a moving average all names of a tied tensor have its average."""
     trainer = build(**TIED, **average)
@@ -406,7 +400,7 @@ def test_everything_of_the_bottleneck_is_in_the_checkpoint(trained: Trained, nam
 
 @pytest.mark.parametrize("glorot", [False, True])
 def test_opennmt_s_initialisation_spares_the_bottleneck(
-    build: Callable[..., Any], name: str, glorot: bool
+    build: Build, name: str, glorot: bool
 ) -> None:
     settings = {"bottleneck_dim": None, **BOTTLENECKS[name]}
     model = build(**settings, param_init=0.05, param_init_glorot=glorot).model

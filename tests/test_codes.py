@@ -7,18 +7,14 @@ import math
 import numpy as np
 import pytest
 import torch
+from conftest import generator
 from enumeration import points_within
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scaled_code import ScaledCode
 from torch import Tensor
 
-from onmt_lattice.codes import (
-    ConvolvedGaussianCode,
-    DiscreteGaussianCode,
-    code_names,
-    make_code,
-)
+from onmt_lattice.codes import ConvolvedGaussianCode, DiscreteGaussianCode, code_names, make_code
 from onmt_lattice.codes.convolved_gaussian import log_normal_interval
 from onmt_lattice.lattices import Lattice, make_lattice
 from onmt_lattice.noise import SentenceNoise, StreamNoise
@@ -42,10 +38,6 @@ class NoNoise:
 
 def unit(name: str) -> Lattice:
     return make_lattice(name).with_second_moment(1.0)
-
-
-def generator(seed: int = 0) -> torch.Generator:
-    return torch.Generator().manual_seed(seed)
 
 
 def random_scales(lattice: Lattice, low: float, high: float, seed: int = 0) -> Tensor:

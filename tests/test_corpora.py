@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 from argparse import Namespace
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +11,7 @@ import onmt.transforms
 import pytest
 import torch
 import yaml
-from conftest import NEEDS_PYONMTTOK, Corpus, train
+from conftest import NEEDS_PYONMTTOK, Corpus, Mistake, train
 
 from onmt_lattice.errors import UserError
 from onmt_lattice.files import write_lines
@@ -20,8 +19,6 @@ from onmt_lattice.opennmt.checkpoint import load_checkpoint as load
 from onmt_lattice.opennmt.data.coverage import check_coverage
 from onmt_lattice.opennmt.data.transforms import make_transforms
 from onmt_lattice.opennmt.data.word_vectors import read_vectors
-
-Mistake = Callable[..., str]
 
 
 def written(path: Path, text: str) -> Path:
@@ -140,7 +137,7 @@ def test_unknown_tokens_are_counted(
 
 
 def test_training_is_refused_where_no_word_is_shared(
-    corpus: Corpus, tmp_path: Path, refused: Callable[..., str]
+    corpus: Corpus, tmp_path: Path, refused: Mistake
 ) -> None:
     foreign = tmp_path / "foreign.txt"
     write_lines(foreign, (f"word{i}\t1" for i in range(1000)))
@@ -299,11 +296,7 @@ def test_what_is_no_mistake_is_built_as_by_opennmt(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("command", ["train", "build_vocab"])
 def test_a_missing_pyonmttok(
-    corpus: Corpus,
-    tmp_path: Path,
-    mistake: Mistake,
-    monkeypatch: pytest.MonkeyPatch,
-    command: str,
+    corpus: Corpus, tmp_path: Path, mistake: Mistake, monkeypatch: pytest.MonkeyPatch, command: str
 ) -> None:
     monkeypatch.setitem(sys.modules, "pyonmttok", None)
     config = corpus.yaml(

@@ -93,10 +93,7 @@ def test_probability_of_a_sentence_is_the_product_of_its_rules() -> None:
             "the man who feeds the dogs visits the market",
             "the man who feeds the dogs visit the market",
         ),
-        (
-            "the men who feed the dog visit the market",
-            "the men who feed the dog visits the market",
-        ),
+        ("the men who feed the dog visit the market", "the men who feed the dog visits the market"),
         ("these men eat the soup slowly", "these man eat the soup slowly"),
         ("an old man eats an apple slowly", "a old man eats an apple slowly"),
         ("the man and the girl play a guitar", "the man and the girl plays a guitar"),

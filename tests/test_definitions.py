@@ -8,6 +8,7 @@ from fractions import Fraction
 
 import pytest
 import torch
+from conftest import normal
 
 from onmt_lattice.lattices import ProductLattice, make_lattice
 from onmt_lattice.lattices.checkerboard import uniform_sum_deviation
@@ -17,10 +18,6 @@ from onmt_lattice.lattices.theta import log_theta_class
 from onmt_lattice.lattices.trellis import LOG_SUM, MAX, Semiring
 
 F64 = torch.float64
-
-
-def normal(*shape: int) -> torch.Tensor:
-    return torch.randn(shape, generator=torch.Generator().manual_seed(0), dtype=F64)
 
 
 @pytest.mark.parametrize(

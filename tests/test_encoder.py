@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import pytest
 import torch
-from conftest import batch_of, lines_of
+from conftest import Build, batch_of, lines_of
 from onmt.encoders.rnn_encoder import RNNEncoder
 from torch import Tensor
 
 from onmt_lattice.bottlenecks import Bottleneck, BottleneckConfig, Bottlenecked
 from onmt_lattice.noise import Noise, SentenceNoise
 
-Build = Callable[..., Any]
 SHAPES = [
     (site, rnn_type, layers)
     for site in ("top", "all")

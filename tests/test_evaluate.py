@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from conftest import Corpus, lines_of
+from conftest import Corpus, Mistake, Trained, lines_of
 from sacrebleu.metrics import BLEU, CHRF
 from torch import Tensor
 
@@ -22,8 +22,6 @@ from onmt_lattice.opennmt.checkpoint import load_autoencoder
 from onmt_lattice.opennmt.data import sentences
 from onmt_lattice.opennmt.model.encoder import BottleneckEncoder
 
-Trained = Callable[[str], Path]
-Mistake = Callable[..., str]
 Measure = Callable[..., Evaluation]
 
 

@@ -300,10 +300,7 @@ def test_perplexity_is_exp_of_the_entropy_meaned_over_the_codebooks() -> None:
 
 @settings(derandomize=True, deadline=None, max_examples=50)
 @given(
-    entries=st.integers(2, 6),
-    rows=st.integers(1, 8),
-    codebooks=st.integers(1, 4),
-    data=st.data(),
+    entries=st.integers(2, 6), rows=st.integers(1, 8), codebooks=st.integers(1, 4), data=st.data()
 )
 def test_the_laws_of_usage(entries: int, rows: int, codebooks: int, data: st.DataObject) -> None:
     row = st.lists(st.integers(0, entries - 1), min_size=codebooks, max_size=codebooks)

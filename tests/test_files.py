@@ -16,13 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from onmt_lattice.errors import UserError
-from onmt_lattice.files import (
-    read_json,
-    sha256,
-    whole_file,
-    write_json,
-    write_text,
-)
+from onmt_lattice.files import read_json, sha256, whole_file, write_json, write_text
 from onmt_lattice.locks import locked, only_user
 
 

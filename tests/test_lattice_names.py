@@ -6,12 +6,7 @@ import torch
 from onmt_lattice.bottlenecks.lattice import lattice_for
 from onmt_lattice.cli.lattices import table
 from onmt_lattice.errors import UserError
-from onmt_lattice.lattices import (
-    lattice_names,
-    lattice_of_dim,
-    make_lattice,
-    takes_any_dim,
-)
+from onmt_lattice.lattices import lattice_names, lattice_of_dim, make_lattice, takes_any_dim
 from onmt_lattice.lattices.generators import GENERATORS
 
 

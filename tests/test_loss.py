@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from typing import Any
 
 import pytest
 import torch
-from conftest import batch_of, lines_of
+from conftest import Build, batch_of, lines_of
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
@@ -18,7 +17,6 @@ from onmt_lattice.noise import StreamNoise
 from onmt_lattice.opennmt.model.statistics import RateStatistics
 from onmt_lattice.opennmt.options.schedules import LOGISTIC_STEEPNESS, SCHEDULES, RateWeight
 
-Build = Callable[..., Any]
 LEARNING_RATE = 0.5
 STEEP = {"rate_weight": 3.0, "rate_weight_schedule": "hyperbolic", "rate_weight_midpoint": 2}
 SGD = {

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from conftest import BOTTLENECKS, Corpus, lines_of
+from conftest import BOTTLENECKS, Corpus, Mistake, Trained, lines_of
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from test_token_model import LINE
@@ -23,8 +23,6 @@ from onmt_lattice.opennmt.inference import lossless_text
 from onmt_lattice.opennmt.inference.lossless_text import LosslessText
 from onmt_lattice.opennmt.inference.text_codec import load_codec
 
-Trained = Callable[[str], Path]
-Mistake = Callable[..., str]
 CODED = [name for name in BOTTLENECKS if name not in ("none", "gaussian")]
 ENDS = ["\n", "\r\n", "\r", "\u2028", "\x0c", ""]
 HARD = [

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from conftest import generator
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -27,10 +28,6 @@ def draw(noise: SentenceNoise, size: int) -> torch.Tensor:
     """Return a mixed sequence of draws, as a bottleneck with a Monte-Carlo code makes them."""
     like = batch(size)
     return torch.cat([noise.uniform(like, 5), noise.normal(like, 4), noise.uniform(like, 1)], 1)
-
-
-def generator(seed: int) -> torch.Generator:
-    return torch.Generator().manual_seed(seed)
 
 
 class Fixed:

@@ -9,14 +9,14 @@ import shlex
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 import yaml
-from conftest import Corpus
+from conftest import Corpus, Mistake, Trained
 
 from onmt_lattice import files
 from onmt_lattice.cli import decompress, main
@@ -24,8 +24,6 @@ from onmt_lattice.errors import UserError
 from onmt_lattice.experiments.demo.demo import CONFIG
 from onmt_lattice.opennmt.training.process import checkpoints_to_come
 
-Mistake = Callable[..., str]
-Trained = Callable[[str], Path]
 ROOM = "No space left on device; make room there, or choose another place"
 
 

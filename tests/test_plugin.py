@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 import pkgutil
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,7 @@ import onmt.model_builder
 import onmt.utils.distributed
 import onmt.utils.loss
 import pytest
-from conftest import Corpus
+from conftest import Build, Corpus
 
 from onmt_lattice.opennmt.data import corpora
 from onmt_lattice.opennmt.model.autoencoder import Autoencoder
@@ -110,7 +110,7 @@ def test_importing_the_package_replaces_nothing() -> None:
     assert options.ENCODER_TYPE not in onmt.encoders.str2enc
 
 
-def test_with_a_bottleneck_every_part_is_ours(build: Callable[..., Any]) -> None:
+def test_with_a_bottleneck_every_part_is_ours(build: Build) -> None:
     trainer = build()
     assert isinstance(trainer, RateTrainer) and isinstance(trainer.model, Autoencoder)
     assert isinstance(trainer.model.encoder, BottleneckEncoder)

@@ -344,9 +344,7 @@ def test_required_checksums_are_enforced_even_later(copy: Wmt16Options, tmp_path
         (given / "dev.tgz").unlink(missing_ok=True)
 
 
-def test_archives_that_are_not_wmt16s_fail_the_published_checksums(
-    new: Wmt16Options,
-) -> None:
+def test_archives_that_are_not_wmt16s_fail_the_published_checksums(new: Wmt16Options) -> None:
     published = Path(__file__).resolve().parent.parent / "data" / "wmt16.sha256"
     with pytest.raises(UserError, match=r"commoncrawl\.tgz: SHA-256 is .* -checksums has c7a74e"):
         prepare(replace(new, checksums=published))

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
-from conftest import Corpus
+from conftest import Corpus, Mistake, Trained, normal
 from torch import Tensor
 
 from onmt_lattice.bottlenecks import LatticeChannel
@@ -27,8 +26,6 @@ from onmt_lattice.lattices import make_lattice
 from onmt_lattice.noise import SentenceNoise
 from onmt_lattice.opennmt.checkpoint import load_checkpoint
 
-Mistake = Callable[..., str]
-Trained = Callable[[str], Path]
 FIT = 200
 
 
@@ -149,10 +146,6 @@ def test_mistakes_are_told_before_anything_is_written(
 F64 = torch.float64
 D, ROWS = 24, 400
 NAMES = ["Z", "A2", "E8"]
-
-
-def normal(*shape: int, seed: int = 0) -> Tensor:
-    return torch.randn(shape, generator=torch.Generator().manual_seed(seed), dtype=F64)
 
 
 def model(d: int = D, snr: float | None = None) -> tuple[Tensor, Tensor]:

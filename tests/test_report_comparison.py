@@ -152,9 +152,7 @@ def test_an_annealed_curve_begins_where_training_has_brought_the_nll_down() -> N
     assert curve_of([run], ANNEALED) == [(2.0, 8.0), (2.5, 4.0), (3.0, 2.0)]
 
 
-@given(
-    st.lists(st.tuples(st.floats(1.0, 4.0), st.floats(0.1, 9.0)), min_size=1, max_size=9),
-)
+@given(st.lists(st.tuples(st.floats(1.0, 4.0), st.floats(0.1, 9.0)), min_size=1, max_size=9))
 def test_a_front_falls_and_no_point_beats_it(points: list[tuple[float, float]]) -> None:
     curve = curve_of(fixed("gaussian", 1, points))
     assert all(nll0 < nll1 and rate0 > rate1 for (nll0, rate0), (nll1, rate1) in pairwise(curve))

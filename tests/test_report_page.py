@@ -109,7 +109,7 @@ def test_values_of_a_point() -> None:
     ]
     plain = annealed("gaussian", 1)
     assert hover(plain, plain.points[0], "word").splitlines()[:2] == [
-        *("gaussian, annealed λ, seed 1", "step 100, λ 0.1"),
+        *("gaussian, annealed λ, seed 1", "step 100, λ 0.1")
     ]
     assert "BLEU" not in hover(plain, plain.points[0], "word")
 

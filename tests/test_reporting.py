@@ -7,13 +7,12 @@ import math
 import re
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
-from conftest import BOTTLENECKS, Corpus, batch_of, lines_of, timeless, train
+from conftest import BOTTLENECKS, Build, Corpus, Mistake, batch_of, lines_of, timeless, train
 from hypothesis import given
 from hypothesis import strategies as st
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
@@ -116,7 +115,7 @@ def test_a_report_says_how_much_time_is_left(
     assert "left" not in at_the_end
 
 
-def test_a_file_that_is_no_history_is_refused(refused: Callable[..., str], tmp_path: Path) -> None:
+def test_a_file_that_is_no_history_is_refused(refused: Mistake, tmp_path: Path) -> None:
     other = tmp_path / "text"
     other.write_text("precious\n", encoding="utf-8")
     assert f"{other}, line 1: no entry of a history" in refused("-log_json", other)
@@ -126,7 +125,7 @@ def test_a_file_that_is_no_history_is_refused(refused: Callable[..., str], tmp_p
 
 @pytest.mark.parametrize("max_grad_norm", [0.0, 1e-3, 5.0])
 def test_the_gradient_is_measured_before_it_is_clipped(
-    build: Callable[..., Any], tmp_path: Path, max_grad_norm: float
+    build: Build, tmp_path: Path, max_grad_norm: float
 ) -> None:
     history = tmp_path / "history.jsonl"
     still = {"optim": "sgd", "learning_rate": 1e-30}  # so that it can be measured again

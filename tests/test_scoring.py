@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
-from conftest import BOTTLENECKS, Corpus, batch_of
+from conftest import BOTTLENECKS, Build, Corpus, Trained, batch_of
 from torch import Tensor
 
 from onmt_lattice.errors import UserError
@@ -24,7 +23,6 @@ from onmt_lattice.opennmt.data.sentences import (
 from onmt_lattice.opennmt.inference.scoring import Scorer, SentenceScores
 from onmt_lattice.opennmt.model import logits
 
-Trained = Callable[[str], Path]
 NOISY = {"gaussian", "lattice_z", "lattice_a2"}
 
 
@@ -96,7 +94,7 @@ def test_the_noise_is_that_of_line_and_seed(
 
 
 def test_scores_are_those_of_validation(
-    name: str, build: Callable[..., Any], trained: Trained, corpus: Corpus
+    name: str, build: Build, trained: Trained, corpus: Corpus
 ) -> None:
     """The trainer's own loss, of OpenNMT-py's making, on the same text with the same seed."""
     options = {"bottleneck_dim": None, **BOTTLENECKS[name], "train_from": str(trained(name))}

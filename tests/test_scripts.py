@@ -5,11 +5,10 @@ from __future__ import annotations
 import re
 import runpy
 from collections.abc import Callable
-from pathlib import Path
 
 import pytest
 import torch
-from conftest import SCRIPTS, Corpus
+from conftest import SCRIPTS, Corpus, Trained
 
 
 def test_prints_a_line_for_each_code(script: Callable[..., list[str]]) -> None:
@@ -22,7 +21,7 @@ def test_prints_a_line_for_each_code(script: Callable[..., list[str]]) -> None:
 
 
 def test_prints_a_line_for_each_compressor_and_part(
-    corpus: Corpus, trained: Callable[[str], Path], script: Callable[..., list[str]]
+    corpus: Corpus, trained: Trained, script: Callable[..., list[str]]
 ) -> None:
     words = ("-model", trained("lattice_z"), "-src", corpus.test)
     _, *lines = script("bench_compression.py", *words)
@@ -80,7 +79,7 @@ def test_training_is_timed_beside_stock_s(script: Callable[..., list[str]]) -> N
 
 
 def test_it_holds_every_model_against_its_rate(
-    corpus: Corpus, trained: Callable[[str], Path], script: Callable[..., list[str]]
+    corpus: Corpus, trained: Trained, script: Callable[..., list[str]]
 ) -> None:
     models = [trained(name) for name in ("lattice_z", "ste_vector")]
     _, _, *rows = script("coded_table.py", "-model", *models, "-src", corpus.test)

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
-from conftest import Corpus, lines_of
+from conftest import Corpus, Mistake, lines_of
 from onmt.constants import DefaultTokens
 
 from onmt_lattice.cli import main
@@ -18,7 +17,6 @@ from onmt_lattice.opennmt.data.corpora import Sentences
 from onmt_lattice.opennmt.data.sentences import TokenIndex
 from onmt_lattice.opennmt.model.autoencoder import SPECIAL
 
-Mistake = Callable[..., str]
 NOTHING = ("\u200b", "\u200e \ufeff", "\ufffd", "▁", "▁ \u200b")  # is left of these
 
 

@@ -11,7 +11,17 @@ from typing import Any
 
 import pytest
 import torch
-from conftest import BOTTLENECKS, Corpus, assert_equal, batch_of, lines_of, timeless, train
+from conftest import (
+    BOTTLENECKS,
+    Build,
+    Corpus,
+    Mistake,
+    assert_equal,
+    batch_of,
+    lines_of,
+    timeless,
+    train,
+)
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
@@ -24,7 +34,6 @@ from onmt_lattice.opennmt.model import cross_entropy
 from onmt_lattice.opennmt.training import reports as reporting
 from onmt_lattice.opennmt.training.reports import NormOptimizer
 
-Build = Callable[..., Any]
 aten = torch.ops.aten
 LINES = [" ".join(line.split()[: 2 + i % 4]) for i, line in enumerate(lines_of(24, 1))]
 META = torch.device("meta")
@@ -191,7 +200,7 @@ def test_a_step_is_the_same_with_a_look_and_without(
 def test_a_device_leaves_the_same_steps_out(
     corpus: Corpus,
     tmp_path: Path,
-    mistake: Callable[..., str],
+    mistake: Mistake,
     broken: set[int],
     optim: str,
     monkeypatch: pytest.MonkeyPatch,

@@ -6,6 +6,7 @@ import math
 
 import pytest
 import torch
+from conftest import generator, normal
 from torch import Tensor
 
 from onmt_lattice.bottlenecks import ScalarBottleneck, VectorBottleneck, make_bottleneck
@@ -22,14 +23,6 @@ F64 = torch.float64
 NOISE = StreamNoise()  # straight-through quantizers draw none
 KINDS = [("ste_scalar", {"levels": 3}), ("ste_vector", {"levels": 5, "vector_dim": 2})]
 M = 8  # the dimension of X
-
-
-def generator(seed: int = 0) -> torch.Generator:
-    return torch.Generator().manual_seed(seed)
-
-
-def normal(*shape: int, seed: int = 0) -> Tensor:
-    return torch.randn(shape, generator=generator(seed), dtype=F64)
 
 
 def made(name: str, options: dict[str, int]) -> StraightThroughBottleneck:

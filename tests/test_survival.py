@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import Corpus, Fork, assert_equal, assert_same_end, train
+from conftest import Corpus, Fork, Mistake, assert_equal, assert_same_end, train
 
 from onmt_lattice.cli import main
 from onmt_lattice.files import checkpoints
@@ -25,7 +25,6 @@ from onmt_lattice.opennmt.options.schedules import RateWeight
 from onmt_lattice.opennmt.training.history import read_history
 from onmt_lattice.opennmt.training.resumption import only_training
 
-Mistake = Callable[..., str]
 STEPS = {"train_steps": 30, "save_checkpoint_steps": 10, "valid_steps": 15, "report_every": 4}
 
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 import yaml
-from conftest import Corpus
+from conftest import Corpus, Mistake, Trained
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -29,8 +29,6 @@ from onmt_lattice.text import (
     word_count,
 )
 
-Mistake = Callable[..., str]
-Trained = Callable[[str], Path]
 MARK = "\ufeff"
 WORDS = st.text(st.characters(exclude_characters="\n\0", exclude_categories=["Cs"]))
 LONG = "word " * 20_000

@@ -5,12 +5,11 @@ from __future__ import annotations
 import math
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import torch
-from conftest import BOTTLENECKS, Corpus, lines_of
+from conftest import BOTTLENECKS, Corpus, Mistake, Trained, lines_of
 from test_quantize import quantize
 
 from onmt_lattice.bitstream import (
@@ -29,8 +28,6 @@ from onmt_lattice.opennmt.checkpoint import load_autoencoder
 from onmt_lattice.opennmt.inference.search import reconstruct, search_options
 from onmt_lattice.opennmt.inference.text_codec import TextCodec, load_codec
 
-Trained = Callable[[str], Path]
-Mistake = Callable[..., str]
 CODED = [name for name in BOTTLENECKS if name not in ("none", "gaussian")]
 coded = pytest.mark.parametrize("name", CODED)
 
@@ -172,11 +169,7 @@ def test_what_agrees_with_its_checksum_and_is_no_text_is_refused(z: TextCodec) -
 
 @coded
 def test_evaluate_shows_the_bits_of_the_file_beside_the_rate(
-    trained: Trained,
-    corpus: Corpus,
-    tmp_path: Path,
-    capsys: pytest.CaptureFixture[str],
-    name: str,
+    trained: Trained, corpus: Corpus, tmp_path: Path, capsys: pytest.CaptureFixture[str], name: str
 ) -> None:
     model, output = trained(name), tmp_path / "evaluation.json"
     words = ["-model", model, "-src", corpus.test, "-output", output, "-coded", "-seed", "3"]

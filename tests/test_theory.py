@@ -9,6 +9,7 @@ import math
 
 import pytest
 import torch
+from conftest import generator
 from scaled_code import ScaledCode
 from torch import Tensor
 
@@ -21,10 +22,6 @@ CONVOLVED, DISCRETE = "convolved_gaussian", "discrete_gaussian"
 NAMES = [name for name in ("Z", "A2", "D4", "E8", "BW16", "Leech") if name in lattice_names()]
 CODES = [(CONVOLVED, "Z"), (CONVOLVED, "A2"), *((DISCRETE, name) for name in NAMES)]
 STANDARD_ERRORS = 4.0
-
-
-def generator(seed: int = 0) -> torch.Generator:
-    return torch.Generator().manual_seed(seed)
 
 
 def unit(name: str) -> Lattice:

@@ -4,12 +4,7 @@ import mpmath
 import pytest
 import torch
 
-from onmt_lattice.lattices.theta import (
-    LOG_CROSSING,
-    log_peak_line,
-    log_theta_class,
-    log_theta_line,
-)
+from onmt_lattice.lattices.theta import LOG_CROSSING, log_peak_line, log_theta_class, log_theta_line
 
 mpmath.mp.dps = 40
 PLACES = [0.0, 1e-9, 0.13, 0.25, 0.4999, 0.5, -0.5, 7.3, -1234.5]

@@ -7,14 +7,13 @@ import os
 import subprocess
 import sys
 from argparse import Namespace
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from conftest import NEEDS_PYONMTTOK, Corpus
+from conftest import NEEDS_PYONMTTOK, Build, Corpus, Trained
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from onmt.transforms import TransformPipe
@@ -33,7 +32,6 @@ from onmt_lattice.opennmt.data.sentences import (
 )
 from onmt_lattice.opennmt.inference.token_model import Pipeline, token_model, vocabulary
 
-Trained = Callable[[str], Path]
 ROWS = 12
 
 SHAPES: dict[str, dict[str, Any]] = {
@@ -45,7 +43,7 @@ SHAPES: dict[str, dict[str, Any]] = {
 }
 
 
-def built(build: Callable[..., Any], **changes: Any) -> LoadedAutoencoder:
+def built(build: Build, **changes: Any) -> LoadedAutoencoder:
     """Return an untrained model, its weights as wide as those of trained ones."""
     trainer = build(**{"rnn_type": "GRU", "param_init": 0.5, **changes})
     saver = trainer.model_saver
@@ -79,9 +77,7 @@ def nll_bits(loaded: LoadedAutoencoder, sentences: list[Sentence], values: Float
 
 
 @pytest.mark.parametrize("shape", SHAPES)
-def test_tokens_cost_what_the_decoder_says(
-    corpus: Corpus, build: Callable[..., Any], shape: str
-) -> None:
+def test_tokens_cost_what_the_decoder_says(corpus: Corpus, build: Build, shape: str) -> None:
     loaded = built(build, **SHAPES[shape])
     known, sentences, values = vocabulary(loaded), sentences_of(loaded, corpus), values_for(loaded)
     indices = {token: i for i, token in enumerate(known.tokens)}
@@ -91,7 +87,7 @@ def test_tokens_cost_what_the_decoder_says(
     assert meter.total == pytest.approx(nll_bits(loaded, sentences, values), rel=1e-3)
 
 
-def test_what_is_no_table_of_words_is_refused(build: Callable[..., Any]) -> None:
+def test_what_is_no_table_of_words_is_refused(build: Build) -> None:
     with pytest.raises(UserError, match="-position_encoding"):
         token_model(built(build, position_encoding=True, word_vec_size=16))
 

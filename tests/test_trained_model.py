@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import Corpus
+from conftest import Corpus, Trained
 
 import onmt_lattice as ol
 from onmt_lattice.errors import UserError
@@ -21,12 +19,12 @@ SENTENCES = ["the old baker sleeps", "", "a zyzzyva  sees ", "the dogs run"]
 
 
 @pytest.fixture(scope="module")
-def model(trained: Callable[[str], Path]) -> TrainedModel:
+def model(trained: Trained) -> TrainedModel:
     return ol.load(trained("lattice_a2"))
 
 
 def test_scores_are_those_of_evaluate(
-    model: TrainedModel, trained: Callable[[str], Path], corpus: Corpus
+    model: TrainedModel, trained: Trained, corpus: Corpus
 ) -> None:
     lines = corpus.test.read_text(encoding="utf-8").split("\n")[:-1]
     scores = model.score(lines)

@@ -9,7 +9,17 @@ from typing import Any
 
 import pytest
 import torch
-from conftest import BOTTLENECKS, SCHEDULE, Corpus, assert_equal, batch_of, lines_of, train
+from conftest import (
+    BOTTLENECKS,
+    SCHEDULE,
+    Build,
+    Corpus,
+    Trained,
+    assert_equal,
+    batch_of,
+    lines_of,
+    train,
+)
 from torch import nn
 
 from onmt_lattice.cli import main
@@ -18,7 +28,6 @@ from onmt_lattice.opennmt.checkpoint import load_checkpoint as load
 from onmt_lattice.opennmt.checkpoint.contents import named_tensors
 from onmt_lattice.opennmt.options.schedules import RateWeight
 
-Build = Callable[..., Any]
 LINES = lines_of(800, 1)[:40]
 
 
@@ -46,7 +55,7 @@ def test_training_is_the_same_with_and_without_validation(
     assert_equal(ends[0], ends[2])
 
 
-def test_validation_reports_both_channels(trained: Callable[[str], Path], name: str) -> None:
+def test_validation_reports_both_channels(trained: Trained, name: str) -> None:
     log = trained(name).parent / f"{name}.log"
     number = r"+([\d.]+)"
     line = rf"Validation {{}}; +nll: {number} rate: {number} total: {number} .*lambda: {number}"

@@ -8,7 +8,6 @@ import signal
 import socket
 import threading
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +17,8 @@ from conftest import (
     BOTTLENECKS,
     MODEL,
     Corpus,
+    Mistake,
+    Trained,
     assert_equal,
     assert_same_end,
     children,
@@ -31,10 +32,6 @@ from onmt_lattice.opennmt.checkpoint import load_checkpoint as load
 from onmt_lattice.opennmt.checkpoint import write_checkpoint
 from onmt_lattice.opennmt.options.schedules import RateWeight
 from onmt_lattice.opennmt.training.history import read_history
-
-Trained = Callable[[str], Path]
-Mistake = Callable[..., str]
-
 
 # ---- resumption ----------------------------------------------------------------------------------
 

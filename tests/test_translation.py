@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from conftest import Corpus
+from conftest import Corpus, Mistake, Trained
 from torch import nn
 
 from onmt_lattice.cli import main
@@ -19,8 +19,6 @@ from onmt_lattice.opennmt.inference.argmax import Argmax
 from onmt_lattice.opennmt.inference.scoring import Scorer
 from onmt_lattice.opennmt.model import logits
 
-Trained = Callable[[str], Path]
-Mistake = Callable[..., str]
 Translate = Callable[..., list[str]]
 
 

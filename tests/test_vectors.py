@@ -7,12 +7,12 @@ import os
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import Corpus
+from conftest import Corpus, Mistake, Trained
 
 from onmt_lattice.cli import main
 from onmt_lattice.errors import UserError
@@ -20,8 +20,6 @@ from onmt_lattice.opennmt.commands import vector_files
 from onmt_lattice.opennmt.inference.arrays import open_rows, write_rows
 from onmt_lattice.opennmt.inference.vectors import NO_POINT, SentenceVectors
 
-Trained = Callable[[str], Path]
-Mistake = Callable[..., str]
 KINDS: dict[str, tuple[str, ...]] = {
     "quantized": (),
     "points": ("-points",),
@@ -72,11 +70,7 @@ def test_what_was_encoded_decodes_to_what_translate_says(
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_shards_and_batches_do_not_matter(
-    trained: Trained,
-    corpus: Corpus,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    kind: str,
+    trained: Trained, corpus: Corpus, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str
 ) -> None:
     model, array = trained("lattice_a2"), tmp_path / "vectors.npy"
     rows = encoded(model, corpus.test, array, *KINDS[kind])
@@ -116,9 +110,7 @@ def test_standard_input_and_output(
         assert said in mistake(command, "-model", model, option, "-", "-output", "-")
 
 
-def test_a_named_pipe(
-    trained: Trained, corpus: Corpus, tmp_path: Path, mistake: Callable[..., str]
-) -> None:
+def test_a_named_pipe(trained: Trained, corpus: Corpus, tmp_path: Path, mistake: Mistake) -> None:
     model, pipe = trained("gaussian"), tmp_path / "pipe"
     encoded(model, corpus.test, tmp_path / "file.npy")
     os.mkfifo(pipe)

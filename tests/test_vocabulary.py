@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import yaml
-from conftest import Corpus
+from conftest import Corpus, Mistake
 
 from onmt_lattice.cli import main
 from onmt_lattice.opennmt.data.vocabulary_file import read_vocabulary
-
-Mistake = Callable[..., str]
 
 
 def read(path: Path) -> list[tuple[str, int]]:
