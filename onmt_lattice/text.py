@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterable, Iterator
-from itertools import islice
+from itertools import islice, zip_longest
 
 from onmt_lattice.errors import UserError
 
@@ -81,6 +81,30 @@ def decoded_lines(
                 f"a line, of at most {longest:,}"
             )
         yield text
+
+
+def aligned(
+    sources: Iterable[str], targets: Iterable[str], names: tuple[str, str], first: int = 0
+) -> Iterator[tuple[str, str]]:
+    """Yield each line of a source with that of its target.
+
+    Args:
+        sources: its lines, behind the ``first`` ones.
+        targets: those of the target.
+        names: what errors call the two texts.
+        first: how many lines of each have been skipped.
+
+    Raises:
+        UserError: if one ends before the other.
+    """
+    for number, (source, target) in enumerate(zip_longest(sources, targets), first):
+        if source is None or target is None:
+            shorter, longer = names if source is None else names[::-1]
+            raise UserError(
+                f"{shorter}: has {number} lines, {longer} has more; expected a line of the target "
+                f"for each line of the source"
+            )
+        yield source, target
 
 
 def line_shards(

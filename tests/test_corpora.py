@@ -102,14 +102,14 @@ def test_another_target_is_refused(corpus: Corpus, refused: Mistake) -> None:
 
 
 def test_the_same_target_is_taken(corpus: Corpus) -> None:
-    from onmt_lattice.opennmt.data.corpora import target_is_source
+    from onmt_lattice.opennmt.data.corpora import check_data
     from onmt_lattice.opennmt.options.parsers import train_parser
     from onmt_lattice.opennmt.options.parsing import parse
 
     path, vocabulary = str(corpus.train), str(corpus.vocabulary)
     data = yaml.safe_dump({"c": {"path_src": path, "path_tgt": path}, "d": {"path_src": path}})
     opt = parse(train_parser, ["-data", data, "-src_vocab", vocabulary, "-tgt_vocab", vocabulary])
-    target_is_source(opt)
+    check_data(opt)
     assert {c["path_tgt"] for c in yaml.safe_load(opt.data).values()} == {path}
 
 
@@ -290,7 +290,7 @@ def test_what_is_no_mistake_is_built_as_by_opennmt(tmp_path: Path) -> None:
     example = {"src": ["ab"], "tgt": ["ab"]}
     assert built["bpe"].apply(example)["src"] == ["a@@", "b"]
     opt.src_subword_model = str(tmp_path / "none")
-    with pytest.raises(UserError, match=r"transform bpe of -src_subword_model \S*none: .*No such"):
+    with pytest.raises(UserError, match=r"transform bpe of -src_subword_model \S*none, .*No such"):
         make_transforms(opt, classes, None)
 
 

@@ -126,7 +126,7 @@ def test_without_one_model_and_loss_are_opennmt_s_own(corpus: Corpus) -> None:
     opt = parsing.parse(
         options.train_parser, [*words, "-rnn_size", "8", "-word_vec_size", "8", "-layers", "1"]
     )
-    corpora.target_is_source(opt)
+    corpora.check_data(opt)
     opt.global_attention = "general"
     opt.attention_dropout = opt.dropout
     training.ArgumentParser.update_model_opts(opt)

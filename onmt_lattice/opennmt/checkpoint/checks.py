@@ -26,7 +26,7 @@ from onmt_lattice.opennmt.checkpoint.contents import (
     numpy_state,
     python_state,
 )
-from onmt_lattice.opennmt.model.autoencoder import SPECIAL
+from onmt_lattice.opennmt.model.autoencoder import OF_SOURCES, SPECIAL
 from onmt_lattice.opennmt.options.configuration import check_single_path, check_sizes
 from onmt_lattice.opennmt.options.parsers import train_parser
 from onmt_lattice.opennmt.options.ranges import RANGES
@@ -85,15 +85,17 @@ def _is_random_state(state: Mapping[str, Tensor]) -> bool:
     return True
 
 
-def check_vocabulary(tokens: list[str]) -> None:
-    """Check that ``tokens`` are those of a vocabulary, by their indices.
+def check_vocabulary(tokens: list[str] | dict[str, list[str]], shared: bool) -> None:
+    """Check that ``tokens`` are those of a vocabulary, or of one for each side, by their indices.
 
     Raises:
         UserError: naming what is wrong.
     """
-    require(len(set(tokens)) == len(tokens), "its vocabulary has a token twice")
-    missing = SPECIAL - set(tokens)
-    require(not missing, f"its vocabulary lacks {sorted(missing)}")
+    require(isinstance(tokens, list) == shared, "its sides do not share their vocabulary as said")
+    for side, each in tokens.items() if isinstance(tokens, dict) else [("tgt", tokens)]:
+        require(len(set(each)) == len(each), "its vocabulary has a token twice")
+        missing = (SPECIAL if side == "tgt" else OF_SOURCES) - set(each)
+        require(not missing, f"its vocabulary lacks {sorted(missing)}")
 
 
 # ---- options -------------------------------------------------------------------------------------

@@ -58,7 +58,7 @@ TEXT: dict[str, Any] = {  # of a file; see :func:`fits`
     "best": float,
     "patience": (None, {"status": str, "scores": {str: float}, **dict.fromkeys(COUNTS, WHOLE)}),
     "options": {str: object},
-    "vocabulary": [str],
+    "vocabulary": ([str], {"src": [str], "tgt": [str]}),  # one, or one a side
     "aliases": {str: str},
     "optimizer": {
         "training_step": STEPS,
@@ -116,10 +116,13 @@ def pack(checkpoint: Mapping[str, Any]) -> tuple[dict[str, Tensor], dict[str, An
         for place, state in kept.items():
             parts["random"] |= {f"{rank}.{place}{name}": tensor for name, tensor in state.items()}
     options = vars(checkpoint["opt"])
+    vocabularies = {
+        side: checkpoint["vocab"][side].base_field.vocab.itos for side in ("src", "tgt")
+    }
     values = {
         **ours,
         "options": {k: sorted(v) if isinstance(v, set) else v for k, v in options.items()},
-        "vocabulary": checkpoint["vocab"]["tgt"].base_field.vocab.itos,
+        "vocabulary": vocabularies["tgt"] if checkpoint["opt"].share_vocab else vocabularies,
         "aliases": alike,
         "optimizer": {**optim, "groups": optimizer["param_groups"], "numbers": numbers},
         "processes": processes,
@@ -231,13 +234,17 @@ def aliases(tensors: Mapping[str, Tensor]) -> dict[str, str]:
     return found
 
 
-def make_fields(opt: Namespace, tokens: list[str]) -> dict[str, Any]:
-    """Return OpenNMT-py's fields with the ``tokens`` of a vocabulary, by their indices."""
+def make_fields(opt: Namespace, tokens: list[str] | dict[str, list[str]]) -> dict[str, Any]:
+    """Return OpenNMT-py's fields with the ``tokens`` of their vocabulary, by their indices.
+
+    That is one for both sides, or one for each.
+    """
     cuts = {f"{side}_truncate": getattr(opt, f"{side}_seq_length_trunc") for side in ("src", "tgt")}
     fields: dict[str, Any] = get_fields("text", None, None, **cuts)
-    vocabulary = Vocab(Counter(), specials=tokens)
+    shared = None if isinstance(tokens, dict) else Vocab(Counter(), specials=tokens)
     for side in ("src", "tgt"):
-        fields[side].base_field.vocab = vocabulary
+        own = Vocab(Counter(), specials=tokens[side]) if isinstance(tokens, dict) else shared
+        fields[side].base_field.vocab = own
     return fields
 
 

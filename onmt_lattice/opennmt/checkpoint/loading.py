@@ -57,7 +57,7 @@ def load_checkpoint(path: str | os.PathLike[str]) -> dict[str, Any]:
         checkpoint = unpack(tensors, values)
         opt = check_options(checkpoint["opt"])
         check_ours(checkpoint[OUR_KEY], opt.bucket_size)
-        check_vocabulary(checkpoint["vocab"])
+        check_vocabulary(checkpoint["vocab"], opt.share_vocab)
         checkpoint["vocab"] = make_fields(opt, checkpoint["vocab"])
         check_numbers(checkpoint)
         check_tensors(opt, checkpoint)

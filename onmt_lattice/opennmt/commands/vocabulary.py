@@ -15,7 +15,7 @@ from onmt.utils.parse import ArgumentParser
 from onmt_lattice.config import check_ranges
 from onmt_lattice.errors import UserError
 from onmt_lattice.files import check_output, write_lines
-from onmt_lattice.opennmt.data.corpora import check_texts, target_is_source
+from onmt_lattice.opennmt.data.corpora import check_data, check_texts, is_autoencoder, sides
 from onmt_lattice.opennmt.data.transforms import check_tokenizer_options, make_transforms
 from onmt_lattice.opennmt.model.autoencoder import SPECIAL
 from onmt_lattice.opennmt.options.parsers import build_vocab_parser, train_parser, translate_parser
@@ -34,16 +34,17 @@ def build_vocab(argv: list[str]) -> None:
     opt = parse(build_vocab_parser, argv, also_in_config=(train_parser, translate_parser))
     plugin.install()
     init_logger()
-    target_is_source(opt)
+    check_data(opt)
     check_options(opt)
     check_texts(opt.data)
-    counter = count(opt)
-    if not counter:
+    counters = count(opt)
+    if not all(counters.values()):
         raise UserError(
             f"-data: no token was found in {corpora(opt)}; expected text, a sentence a line"
         )
-    write_lines(opt.src_vocab, (f"{token}\t{count}" for token, count in counter.most_common()))
-    logger.info("%d tokens written to %s", len(counter), opt.src_vocab)
+    for path, counter in counters.items():
+        write_lines(path, (f"{token}\t{count}" for token, count in counter.most_common()))
+        logger.info("%d tokens written to %s", len(counter), path)
 
 
 def check_options(opt: Namespace) -> None:
@@ -52,9 +53,11 @@ def check_options(opt: Namespace) -> None:
     Raises:
         UserError: naming the option that is wrong.
     """
-    check_output(opt.src_vocab, "-src_vocab")
-    if os.path.exists(opt.src_vocab) and not opt.overwrite:
-        raise UserError(f"-src_vocab {opt.src_vocab}: exists already; -overwrite replaces it")
+    for side in ("src",) if opt.share_vocab else ("src", "tgt"):
+        path = getattr(opt, f"{side}_vocab")
+        check_output(path, f"-{side}_vocab")
+        if os.path.exists(path) and not opt.overwrite:
+            raise UserError(f"-{side}_vocab {path}: exists already; -overwrite replaces it")
     check_ranges(vars(opt), RANGES)
     check_tokenizer_options(opt)
     if opt.n_sample in (0, 1):
@@ -68,20 +71,27 @@ def check_options(opt: Namespace) -> None:
         raise UserError(" ".join(str(error).split())) from error
 
 
-def count(opt: Namespace) -> Counter[str]:
+def count(opt: Namespace) -> dict[str, Counter[str]]:
     """Return the count of every word of the training corpora after their transforms.
 
-    Words that are written like special tokens are unknown, and not counted.
-
-    Target and source are the same lines, so only the source's counts are taken: OpenNMT-py would
-    add up both.
+    It goes by the path of the vocabulary. In one that source and target share it is that of both;
+    an autoencoder's sentences are counted once. Words that are written like special tokens are
+    unknown, and not counted.
     """
     set_random_seed(opt.seed, False)
     transforms = make_transforms(opt, get_transforms_cls(opt._all_transform), None)
-    source, _, _ = count_tokens(opt, transforms, n_sample=opt.n_sample)
-    return Counter({token: n for token, n in source.items() if token not in SPECIAL})
+    source, target, _ = count_tokens(opt, transforms, n_sample=opt.n_sample)
+    counters = {opt.src_vocab: source}
+    if not opt.share_vocab:
+        counters[opt.tgt_vocab] = target
+    elif not is_autoencoder(opt.data):
+        source.update(target)
+    return {
+        path: Counter({token: n for token, n in counter.items() if token not in SPECIAL})
+        for path, counter in counters.items()
+    }
 
 
 def corpora(opt: Namespace) -> str:
     """Return the paths of the corpora as one phrase."""
-    return ", ".join(corpus["path_src"] for corpus in opt.data.values())
+    return ", ".join(c[f"path_{side}"] for c in opt.data.values() for side in sides(c))

@@ -1,4 +1,6 @@
-"""The corpora that ``-data`` names, checked and read; an autoencoder's target is its source.
+"""The corpora that ``-data`` names, checked and read.
+
+Where a corpus names no target, the target is the source: the model is an autoencoder.
 
 What training, validation and build_vocab make of a line is the same: transforms, and behind them
 :class:`Sentences`.
@@ -9,6 +11,7 @@ from __future__ import annotations
 import os
 from argparse import Namespace
 from collections.abc import Iterable, Iterator, Mapping
+from itertools import islice
 from typing import Any
 
 import yaml
@@ -19,15 +22,16 @@ from onmt.utils.logging import logger
 
 from onmt_lattice.config import Range
 from onmt_lattice.errors import UserError, unknown_name
+from onmt_lattice.opennmt.data.transforms import SIDES
 from onmt_lattice.opennmt.model.autoencoder import SPECIAL
 from onmt_lattice.opennmt.options.parsing import YAML_ERRORS
-from onmt_lattice.text import LONGEST_LINE, is_sentence, lines_of, no_sentence
+from onmt_lattice.text import LONGEST_LINE, aligned, is_sentence, lines_of, no_sentence
 
-# OpenNMT-py knows more: prefixes would make target and source differ, features and alignments are
-# no part of the text.
+# OpenNMT-py knows more: prefixes, features and alignments are no part of the text.
 CORPUS_KEYS = frozenset("path_src path_tgt transforms weight".split())
 WEIGHTS = Range(1, 10_000)  # lines of a corpus in a row, which are listed
 OF_OTHER_KEYS = frozenset("prefix filterfeats inferfeats".split())  # transforms that need them
+KEYS = ("src", "tgt", "src_original", "tgt_original")  # of an example
 NOISE = frozenset("bart switchout tokendrop tokenmask".split())  # transforms at random
 
 # Options of subword segmentation, each for both sides, with OpenNMT-py's defaults.
@@ -69,21 +73,60 @@ def read_corpora(opt: Namespace) -> dict[str, dict[str, Any]]:
                 raise unknown_name(f"key of data.{name}", str(key), CORPUS_KEYS)
         corpus.setdefault("transforms", opt.transforms)
         corpus.setdefault("weight", 1)
+        corpus.setdefault("path_tgt", corpus.get("path_src"))
         _check_corpus(name, corpus)
+    without = [name for name, corpus in corpora.items() if sides(corpus) != SIDES]
+    if 0 < len(without) < len(corpora):
+        raise UserError(
+            f"data.{without[0]}.path_tgt: expected a target, as other corpora have one; a model is "
+            f"an autoencoder of all or of none"
+        )
     return corpora
 
 
+def sides(corpus: Mapping[str, Any]) -> tuple[str, ...]:
+    """Return the sides of a corpus that are texts of their own: the target may be the source."""
+    return SIDES[: 1 if corpus.get("path_tgt") == corpus.get("path_src") else 2]
+
+
+def is_autoencoder(corpora: Mapping[str, Mapping[str, Any]]) -> bool:
+    """Return whether the target of a model that is trained on ``corpora`` is its source."""
+    return all(sides(corpus) != SIDES for corpus in corpora.values())
+
+
+def line_pairs(
+    name: str, source: str, target: str, lines: Iterable[str] | None = None, first: int = 0
+) -> Iterator[tuple[str, str]]:
+    """Yield the lines of source and target of a corpus; of an autoencoder each twice.
+
+    Args:
+        name: of the corpus.
+        source: its path.
+        target: the path of its target, the same for an autoencoder.
+        lines: of the source, behind the ``first`` ones, where they have been read already.
+        first: how many are skipped.
+
+    Raises:
+        UserError: if one is no text, or ends before the other.
+    """
+    options = [f"data.{name}.path_{side}" for side in SIDES]
+    if lines is None:
+        lines = islice(lines_of(source, options[0], longest=None), first, None)
+    if source == target:
+        yield from ((line, line) for line in lines)
+        return
+    others = islice(lines_of(target, options[1], longest=None), first, None)
+    yield from aligned(lines, others, (f"{options[0]} {source}", f"{options[1]} {target}"), first)
+
+
 def _check_corpus(name: str, corpus: dict[str, Any]) -> None:
-    source, transforms, weight = (corpus.get(k) for k in ("path_src", "transforms", "weight"))
-    if not isinstance(source, str):
-        raise UserError(f"data.{name}.path_src {source!r}: expected the path of a text")
-    if not os.path.isfile(source):
-        raise UserError(f"data.{name}.path_src {source}: no such file")
-    if corpus.get("path_tgt", source) != source:
-        raise UserError(
-            f"data.{name}.path_tgt {corpus['path_tgt']}: an autoencoder's target is its source, "
-            f"{source}; leave path_tgt out"
-        )
+    transforms, weight = corpus["transforms"], corpus["weight"]
+    for side in SIDES:
+        path = corpus.get(f"path_{side}")
+        if not isinstance(path, str):
+            raise UserError(f"data.{name}.path_{side} {path!r}: expected the path of a text")
+        if not os.path.isfile(path):
+            raise UserError(f"data.{name}.path_{side} {path}: no such file")
     if type(weight) is not int or weight not in WEIGHTS:
         raise UserError(f"data.{name}.weight {weight!r}: expected an integer, {WEIGHTS}")
     if not isinstance(transforms, list):
@@ -94,18 +137,30 @@ def _check_corpus(name: str, corpus: dict[str, Any]) -> None:
             raise unknown_name("transform", str(transform), known)
 
 
-def target_is_source(opt: Namespace) -> None:
-    """Let every corpus' target be its source; refuse any other, and a vocabulary of its own.
+def check_data(opt: Namespace) -> None:
+    """Check and complete corpora, vocabularies and segmentation of both sides.
 
-    What transforms do at random they do to both alike, see :class:`Sentences`.
+    Without ``-tgt_vocab`` source and target share a vocabulary, and then a segmentation. What
+    transforms do at random to an autoencoder's source they do to its target, see
+    :class:`Sentences`.
 
     Raises:
-        UserError: if a corpus is not as expected, or an option is for one side alone.
+        UserError: if a corpus is not as expected, or an option does not fit the other side's.
     """
     corpora = read_corpora(opt)
-    for corpus in corpora.values():
-        corpus["path_tgt"] = corpus["path_src"]
-    for side in ("src", "tgt"):
+    own_vocabulary = opt.tgt_vocab not in (None, opt.src_vocab)
+    if is_autoencoder(corpora) and (own_vocabulary or not opt.share_vocab):
+        raise UserError(
+            f"-share_vocab {opt.share_vocab}, -tgt_vocab {opt.tgt_vocab}: an autoencoder has one "
+            f"vocabulary, -src_vocab; leave both out"
+        )
+    if not (own_vocabulary or opt.share_vocab):
+        raise UserError(
+            f"-share_vocab False, -tgt_vocab {opt.tgt_vocab}: expected the target's own vocabulary"
+        )
+    opt.share_vocab = not own_vocabulary
+    opt.tgt_vocab = opt.tgt_vocab if own_vocabulary else None
+    for side in SIDES:
         if (cut := getattr(opt, f"{side}_seq_length_trunc", None)) is not None:
             raise UserError(
                 f"-{side}_seq_length_trunc {cut}: expected none, as NLL and rate are those of "
@@ -114,55 +169,51 @@ def target_is_source(opt: Namespace) -> None:
             )
     for name, default in SEGMENTATION.items():
         given, source = getattr(opt, f"tgt_{name}"), getattr(opt, f"src_{name}")
-        if given not in (default, source):
+        if given == default:
+            setattr(opt, f"tgt_{name}", source)
+        elif given != source and opt.share_vocab:
             raise UserError(
-                f"-tgt_{name} {given}: an autoencoder's target is segmented as its source, "
+                f"-tgt_{name} {given}: with one vocabulary the target is segmented as its source, "
                 f"-src_{name} {source}; leave it out"
             )
-        setattr(opt, f"tgt_{name}", source)
-    if opt.src_subword_nbest > 1 or opt.src_subword_alpha > 0:
-        raise UserError(
-            f"-src_subword_nbest {opt.src_subword_nbest}, -src_subword_alpha "
-            f"{opt.src_subword_alpha}: expected 1 and 0, as sampling would segment a sentence and "
-            f"its reconstruction apart"
-        )
+    for side in SIDES:
+        nbest, alpha = (getattr(opt, f"{side}_subword_{name}") for name in ("nbest", "alpha"))
+        if nbest > 1 or alpha > 0:
+            raise UserError(
+                f"-{side}_subword_nbest {nbest}, -{side}_subword_alpha {alpha}: expected 1 and 0, "
+                f"as sampling would segment a sentence otherwise each time"
+            )
     for corpus in corpora.values():
         if {"bpe", "sentencepiece"} & set(corpus["transforms"]) and not opt.src_subword_model:
             raise UserError(f"-src_subword_model: expected one for {corpus['transforms']}")
-    for name in ("src_subword_model", "src_subword_vocab"):
+    for name in (f"{side}_subword_{kind}" for side in SIDES for kind in ("model", "vocab")):
         if getattr(opt, name) and not os.path.isfile(getattr(opt, name)):
             raise UserError(f"-{name} {getattr(opt, name)}: no such file")
     opt.data = yaml.safe_dump(corpora, sort_keys=False)
     opt.transforms = []  # each corpus has its own now; OpenNMT-py fails on some of them here
-    if not opt.share_vocab or opt.tgt_vocab not in (None, opt.src_vocab):
-        raise UserError(
-            f"-share_vocab {opt.share_vocab}, -tgt_vocab {opt.tgt_vocab}: an autoencoder has one "
-            f"vocabulary, -src_vocab; leave both out"
-        )
-    opt.tgt_vocab = None
 
 
 def check_texts(corpora: Mapping[str, Mapping[str, Any]]) -> None:
     """Read every corpus once; warn of lines that are too long for a sentence, and log noise.
 
     Raises:
-        UserError: if one is no text, or there is no sentence in it.
+        UserError: if one is no text, there is no sentence in it, or source and target do not have
+            as many lines.
     """
     for name, corpus in corpora.items():
         path, option = corpus["path_src"], f"data.{name}.path_src"
         sentences, longer = 0, []
-        for number, line in enumerate(lines_of(path, option, longest=None), 1):
-            if is_sentence(line):
+        for number, pair in enumerate(line_pairs(name, path, corpus["path_tgt"]), 1):
+            if all(map(is_sentence, pair)):
                 sentences += 1
-            elif len(line) > LONGEST_LINE:
+            elif max(map(len, pair)) > LONGEST_LINE:
                 longer.append(number)
         if not sentences:
             raise no_sentence(path, option)
         if noise := sorted(NOISE & set(corpus["transforms"])):
+            alike = "each by itself" if sides(corpus) == SIDES else "alike, as they are one text"
             logger.info(
-                "data.%s: %s changes source and target alike, as an autoencoder's target is its "
-                "source",
-                *(name, ", ".join(noise)),
+                "data.%s: %s changes source and target %s", *(name, ", ".join(noise), alike)
             )
         if longer:
             logger.warning(
@@ -185,8 +236,8 @@ def skip_empty(level: str, corpus: str, number: int) -> None:
     """
     if level == "error":
         raise UserError(
-            f"data.{corpus}.path_src: line {number + 1} is empty, or nothing is left of it after "
-            f"the transforms; -skip_empty_level warning skips such lines"
+            f"data.{corpus}.path_src: line {number + 1} (or its target) is empty, or nothing is "
+            f"left of it after the transforms; -skip_empty_level warning skips such lines"
         )
     if level == "warning":
         logger.warning("Empty line skipped: line %d of %s", number + 1, corpus)
@@ -242,12 +293,11 @@ class CorpusIterator(ParallelCorpusIterator):
 
 
 class TextCorpus(ParallelCorpus):
-    """A text that is its own target, read as all commands read one; lines too long are empty."""
+    """Source and target, read as all commands read a text; lines too long are empty."""
 
     def load(self, offset: int = 0, stride: int = 1) -> Iterator[dict[str, str]]:
         """Yield every ``stride``-th line from ``offset`` on, in OpenNMT-py's form."""
-        lines = lines_of(self.src, f"data.{self.id}.path_src", longest=None)
-        for number, line in enumerate(lines):
+        for number, pair in enumerate(line_pairs(self.id, self.src, self.tgt)):
             if number % stride == offset:
-                text = line if len(line) <= LONGEST_LINE else ""
-                yield dict.fromkeys(("src", "tgt", "src_original", "tgt_original"), text)
+                source, target = (line if len(line) <= LONGEST_LINE else "" for line in pair)
+                yield dict(zip(KEYS, (source, target, source, target), strict=True))

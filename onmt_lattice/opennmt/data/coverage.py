@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from argparse import Namespace
 from collections.abc import Container, Iterable
-from itertools import chain, islice
+from itertools import islice
 from typing import Any
 
 from onmt.constants import CorpusName
@@ -12,9 +12,10 @@ from onmt.transforms import TransformPipe
 from onmt.utils.logging import logger
 
 from onmt_lattice.errors import UserError
-from onmt_lattice.opennmt.data.sentences import TokenIndex, segmented
-from onmt_lattice.opennmt.data.transforms import make_transforms
-from onmt_lattice.text import is_sentence, lines_of
+from onmt_lattice.opennmt.data.corpora import line_pairs, sides
+from onmt_lattice.opennmt.data.sentences import TokenIndex, segmented_pair
+from onmt_lattice.opennmt.data.transforms import SIDES, make_transforms
+from onmt_lattice.text import is_sentence
 
 FOREIGN_SHARE = 0.5  # of the tokens unknown, above which a text is refused
 NOTED_SHARE = 0.1  # of the tokens unknown, above which it is told
@@ -50,22 +51,29 @@ def check_corpora(opt: Namespace, fields: dict[str, Any], transforms: dict[str, 
         UserError: if they leave none, or of a training corpus as :func:`check_coverage`.
     """
     made = make_transforms(opt, transforms, fields)
-    vocabulary = TokenIndex(fields["src"].base_field.vocab.itos)
+    vocabularies = dict.fromkeys(SIDES, f"-src_vocab {opt.src_vocab}")
+    if not opt.share_vocab:
+        vocabularies["tgt"] = f"-tgt_vocab {opt.tgt_vocab}"
     for name, corpus in opt.data.items():
-        option, path = f"data.{name}.path_src", corpus["path_src"]
+        path, target = corpus["path_src"], corpus["path_tgt"]
         pipe = TransformPipe.build_from([made[name] for name in corpus["transforms"]])
-        lines = filter(is_sentence, lines_of(path, option, longest=None))
-        left = (tokens for line in lines if (tokens := segmented(line.split(), pipe)))
+        pairs = (
+            map(str.split, p) for p in line_pairs(name, path, target) if all(map(is_sentence, p))
+        )
+        left = (t for source, target in pairs if all(t := segmented_pair(source, target, pipe)))
         first = next(left, None)
         if first is None:
             raise UserError(
-                f"{option} {path}: the transforms {', '.join(corpus['transforms'])} leave no "
-                f"sentence of it; expected some, so change them or their options"
+                f"data.{name}.path_src {path}: the transforms {', '.join(corpus['transforms'])} "
+                f"leave no sentence of it; expected some, so change them or their options"
             )
-        if name != CorpusName.VALID:
+        if name == CorpusName.VALID:
+            continue
+        bucket = [first, *islice(left, opt.bucket_size - 1)]
+        for place, side in enumerate(sides(corpus)):
             check_coverage(
-                chain([first], islice(left, opt.bucket_size - 1)),
-                vocabulary,
-                f"{option} {path}",
-                f"-src_vocab {opt.src_vocab} to be of this text, as build_vocab makes it",
+                (pair[place] for pair in bucket),
+                TokenIndex(fields[side].base_field.vocab.itos),
+                f"data.{name}.path_{side} {corpus[f'path_{side}']}",
+                f"{vocabularies[side]} to be of this text, as build_vocab makes it",
             )

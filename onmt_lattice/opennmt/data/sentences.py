@@ -142,14 +142,23 @@ def _segmentation(loaded: LoadedAutoencoder) -> object:
     return names, values, files, loaded.fields["tgt"].base_field.vocab.itos
 
 
-def segmented(words: list[str], pipe: TransformPipe) -> list[str]:
+def segmented(words: list[str], pipe: TransformPipe, side: str = "src") -> list[str]:
     """Return the tokens that ``pipe`` makes of the ``words`` of a line, if it leaves any."""
-    if not words:
-        return []
-    example: dict[str, Any] = {"src": words, "tgt": list(words)}
-    example["src_original"] = example["tgt_original"] = words
+    return segmented_pair(words, words, pipe)[side == "tgt"]
+
+
+def segmented_pair(
+    source: list[str], target: list[str], pipe: TransformPipe
+) -> tuple[list[str], list[str]]:
+    """Return the tokens that ``pipe`` makes of the words of two lines, if it leaves any."""
+    if not (source and target):
+        return [], []
+    example: dict[str, Any] = {"src": source, "tgt": list(target)}
+    example |= {"src_original": source, "tgt_original": target}
     transformed = pipe.apply(example, is_train=False, corpus_name="valid")
-    return [] if transformed is None else [token for token in transformed["src"] if token]
+    if transformed is None:
+        return [], []
+    return [t for t in transformed["src"] if t], [t for t in transformed["tgt"] if t]
 
 
 def undo(pipe: TransformPipe, line: str) -> str:

@@ -36,16 +36,15 @@ from torchtext.data import Batch
 
 from onmt_lattice.errors import UserError
 from onmt_lattice.opennmt.checkpoint import host_random_state, set_random_state
-from onmt_lattice.opennmt.data.corpora import CorpusIterator, skip_empty
+from onmt_lattice.opennmt.data.corpora import KEYS, CorpusIterator, line_pairs, skip_empty
 from onmt_lattice.text import decoded_lines, is_sentence
 
 Position = dict[str, Any]
-KEYS = ("src", "tgt", "src_original", "tgt_original")
 Item = tuple[dict[str, Any], Any, str]  # an example, its transforms, and its corpus' name
 
 
 class Text:
-    """The lines of a corpus that fall to one process, over and over, each an example.
+    """The lines of a corpus that fall to one process, over and over, each pair an example.
 
     Args:
         stock: OpenNMT-py's iterator over the corpus, once.
@@ -53,6 +52,7 @@ class Text:
 
     def __init__(self, stock: CorpusIterator) -> None:
         self.name, self.path, self.transform = stock.cid, stock.corpus.src, stock.transform
+        self.target = stock.corpus.tgt
         self.stride, self.offset = stock.stride, stock.offset
         self.empty = stock.skip_empty_level
         self.passes, self._lines, self._begin, self._last = 1, 0, 0, b""
@@ -60,22 +60,25 @@ class Text:
     def place(self) -> dict[str, int]:
         """Return which pass this is, the lines read in it, and what is known of the last of them.
 
-        That is the byte where it begins and its CRC-32, with the bytes of the file.
+        That is the byte where it begins in the source and its CRC-32, with the bytes of the files.
         """
         return {
             "pass": self.passes,
             "lines": self._lines,
             "begin": self._begin,
             "check": zlib.crc32(self._last),
-            "size": os.path.getsize(self.path),
+            "size": self._size(),
         }
+
+    def _size(self) -> int:
+        return sum(os.path.getsize(path) for path in {self.path, self.target})
 
     def seek(self, place: dict[str, int]) -> bool:
         """Go to a place of this text; return False, and stay, if the text is another one there."""
         with open(self.path, "rb") as file:
             file.seek(place["begin"])
             last = file.readline() if place["lines"] else b""
-        if (zlib.crc32(last), os.path.getsize(self.path)) != (place["check"], place["size"]):
+        if (zlib.crc32(last), self._size()) != (place["check"], place["size"]):
             return False
         self.passes, self._lines = place["pass"], place["lines"]
         self._begin, self._last = place["begin"], last
@@ -101,15 +104,16 @@ class Text:
 
     def _pass(self) -> Iterator[Item]:
         with open(self.path, "rb") as file:
-            lines, option = self._tracked(file), f"data.{self.name}.path_src"
-            for text in decoded_lines(lines, self.path, option, None, self._lines + 1):
+            tracked, option, first = self._tracked(file), f"data.{self.name}.path_src", self._lines
+            lines = decoded_lines(tracked, self.path, option, None, first + 1)
+            for pair in line_pairs(self.name, self.path, self.target, lines, first):
                 number = self._lines - 1
                 if number % self.stride != self.offset:
                     continue
-                if not is_sentence(text):
+                if not all(map(is_sentence, pair)):
                     skip_empty(self.empty, self.name, number)
                     continue
-                words: dict[str, Any] = {key: text.split() for key in KEYS}
+                words = dict(zip(KEYS, (text.split() for text in (*pair, *pair)), strict=True))
                 yield {**words, "indices": number}, self.transform, self.name
 
     def _tracked(self, file: Any) -> Iterator[bytes]:

@@ -65,10 +65,14 @@ def _given(opt: Namespace, cls: type) -> str:
     """Return the options that ``cls`` is built from, where there are some."""
     if not issubclass(cls, TokenizerTransform):
         return ""
-    names = ["src_subword_model", "src_subword_vocab"]
+    names = ["subword_model", "subword_vocab"]
     if cls.__name__ == "ONMTTokenizerTransform":
-        names.append("src_onmttok_kwargs")
-    given = [f"-{name} {getattr(opt, name)}" for name in names if getattr(opt, name, None)]
+        names.append("onmttok_kwargs")
+    given = []
+    for name in names:
+        source, target = (getattr(opt, f"{side}_{name}", None) for side in SIDES)
+        given += [f"-src_{name} {source}"] if source else []
+        given += [f"-tgt_{name} {target}"] if target and target != source else []
     return f" of {', '.join(given)}" if given else ""
 
 

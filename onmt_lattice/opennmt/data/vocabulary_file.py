@@ -45,7 +45,7 @@ def read_vocabulary(path: str, side: str = "src") -> tuple[list[list[str]] | lis
 
 
 def warn_of_another(opt: Namespace, fields: dict[str, Any]) -> None:
-    """Warn where ``-src_vocab`` gives other tokens than ``fields``, which stay.
+    """Warn where a vocabulary gives other tokens than ``fields``, which stay.
 
     Args:
         opt: the options, completed.
@@ -53,15 +53,17 @@ def warn_of_another(opt: Namespace, fields: dict[str, Any]) -> None:
     """
     logger.disabled = True  # it would report the vocabulary of which no use is made
     try:
-        given = build_dynamic_fields(opt)["src"].base_field.vocab.itos
+        built = build_dynamic_fields(opt)
     finally:
         logger.disabled = False
-    if given != (kept := fields["src"].base_field.vocab.itos):
-        logger.warning(
-            "-src_vocab %s: its %d tokens are not those of the checkpoint, whose %d stay; "
-            "-update_vocab takes the new ones",
-            *(opt.src_vocab, len(given), len(kept)),
-        )
+    for side in ("src",) if opt.share_vocab else ("src", "tgt"):
+        given, kept = (of[side].base_field.vocab.itos for of in (built, fields))
+        if given != kept:
+            logger.warning(
+                "-%s_vocab %s: its %d tokens are not those of the checkpoint, whose %d stay; "
+                "-update_vocab takes the new ones",
+                *(side, getattr(opt, f"{side}_vocab"), len(given), len(kept)),
+            )
 
 
 def _is_count(word: str) -> bool:

@@ -111,6 +111,8 @@ def check_shapes(opt: Namespace) -> None:
 
 def check_sizes(opt: Namespace) -> None:
     """Refuse sizes of encoder and decoder that do not fit each other."""
+    if opt.share_embeddings and not opt.share_vocab:
+        raise UserError("-share_embeddings: expected one vocabulary; leave -tgt_vocab out")
     if opt.share_decoder_embeddings and opt.tgt_word_vec_size != opt.dec_rnn_size:
         raise UserError(
             f"-share_decoder_embeddings: expected word vectors as large as the decoder's state, "

@@ -20,7 +20,7 @@ from onmt_lattice.config import check_ranges
 from onmt_lattice.errors import Interrupted, UserError
 from onmt_lattice.files import check_folder, check_output, checkpoints
 from onmt_lattice.opennmt.checkpoint import check_options as check_saved
-from onmt_lattice.opennmt.data.corpora import check_texts, target_is_source
+from onmt_lattice.opennmt.data.corpora import check_data, check_texts
 from onmt_lattice.opennmt.data.transforms import check_tokenizer_options
 from onmt_lattice.opennmt.data.vocabulary_file import read_vocabulary
 from onmt_lattice.opennmt.options.configuration import (
@@ -85,18 +85,19 @@ def check_options(opt: Namespace) -> None:
         UserError: naming the first option that is wrong.
     """
     check_ranges(vars(opt), RANGES)
-    target_is_source(opt)
+    check_data(opt)
     check_tokenizer_options(opt)
     check_devices(opt)
     check_optim(opt)
     check_single_path(opt)
-    for name in ("src_vocab", "train_from"):
+    for name in ("src_vocab", "tgt_vocab", "train_from"):
         path = getattr(opt, name)
         if path and not os.path.isfile(path):
-            cure = "; 'onmt_lattice build_vocab' makes one" if name == "src_vocab" else ""
+            cure = "; 'onmt_lattice build_vocab' makes one" if name != "train_from" else ""
             raise UserError(f"-{name} {path}: no such file{cure}")
-    if opt.src_vocab:
-        read_vocabulary(opt.src_vocab)
+    for side in ("src", "tgt"):
+        if path := getattr(opt, f"{side}_vocab"):
+            read_vocabulary(path, side)
     if opt.log_json:
         check_output(opt.log_json, "-log_json")
         if os.path.exists(opt.log_json):
