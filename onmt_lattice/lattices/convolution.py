@@ -27,7 +27,6 @@ from onmt_lattice.lattices.kernels.circuit import Circuit, Recorder, circuit
 from onmt_lattice.lattices.trellis import LOG_SUM, MAX, Semiring, TrellisLattice
 
 Over = Semiring | Recorder
-FEW = 4  # terms of a circuit, up to which torch adds them up as fast as kernels, but for gradients
 
 
 def convolve(f: Tensor, g: Tensor, over: Over) -> Tensor:
@@ -158,9 +157,7 @@ class CodeLattice(TrellisLattice):
         return torch.cat([self._decode(block.T.contiguous()).T for block in blocks])
 
     def _log_theta(self, y: Tensor, log_s: Tensor) -> Tensor:
-        wanted = torch.is_grad_enabled() and (y.requires_grad or log_s.requires_grad)
-        few = len(self._circuit.ends) <= FEW
-        if y.device.type != "cpu" or (few and not wanted):
+        if y.device.type != "cpu":
             return self._fold(y, log_s, LOG_SUM)
         y, log_s = torch.broadcast_tensors(y / self.unit, log_s - math.log(self.unit))
         points, scales = (v.reshape(-1, self.dim) for v in (y, log_s))

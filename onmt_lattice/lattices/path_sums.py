@@ -57,12 +57,14 @@ def _weigh(y: Tensor, log_s: Tensor, ways: tuple[int, ...], wanted: bool) -> tup
     """Return what :func:`class_kernels.class_weights` sets, the slopes only if ``wanted``."""
     from onmt_lattice.lattices.kernels import theta as class_kernels
 
-    count, n = y.shape
-    slopes = _numbers(2, count if wanted else 0, n, len(ways))
-    found = (_numbers(count, n, len(ways)), slopes, _numbers(count, n), _numbers(count, n))
-    at = (v.detach().double().contiguous().numpy() for v in (y, log_s))
-    class_kernels.class_weights(*at, ways, *(v.numpy() for v in found))
-    return found
+    q, count = len(ways), y.numel()
+    slopes = _numbers(2, count if wanted else 0, q)
+    found = _numbers(count, q), slopes, *_numbers(2, count)
+    at = (v.detach().double().reshape(-1).numpy() for v in (y, log_s))
+    class_kernels.class_weights(*at, q, *(v.numpy() for v in found))
+    weights, _, tops, spans = found
+    slopes = slopes.view(2, *y.shape, q) if wanted else slopes
+    return weights.view(*y.shape, q), slopes, tops.view_as(y), spans.view_as(y)
 
 
 def _spread(spans: Tensor, memory: int) -> Tensor:

@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 
 from onmt_lattice.compilation import compiled, helper, place
-from onmt_lattice.lattices.kernels.simd import BYTES, if_less, load, spread, store
-from onmt_lattice.lattices.kernels.theta import class_sums
+from onmt_lattice.lattices.kernels.simd import if_less, load, rint, spread, store
+from onmt_lattice.lattices.kernels.theta import LANES, class_sums, exp
 
 STEP = 2.0**256
 LOG_STEP = 256 * math.log(2)
@@ -34,47 +34,55 @@ def log_sums(y: Any, log_s: Any, period: Any, circuit: Any, values: Any, gradien
             not wanted.
     """
     count, n = y.shape
-    lanes, wanted = BYTES // 8, gradients.shape[1] > 0
-    rows = len(circuit.left), lanes
+    wanted, leaves = gradients.shape[1] > 0, period * n
+    rows = len(circuit.left), LANES
     numbers, powers, shares = np.empty(rows), np.empty(rows), np.empty(rows)
-    slopes, tops, total = np.empty((lanes, n, 2, period)), np.empty(lanes), np.empty((2, lanes))
-    for begin in range(0, count, lanes):
-        size = min(lanes, count - begin)
-        for lane in range(lanes):
+    points, scales = np.empty((n, LANES)), np.empty((n, LANES))
+    slopes, top, total = np.empty((2 * leaves, LANES)), np.empty((1, LANES)), np.empty((2, LANES))
+    for begin in range(0, count, LANES):
+        lanes = min(LANES, count - begin)
+        for lane in range(LANES):
             i = min(begin + lane, count - 1)
-            tops[lane] = _weigh(y[i], log_s[i], period, lane, numbers, powers, slopes[lane])
-        _fold(numbers, powers, period * n, circuit)
+            for j in range(n):
+                points[j, lane], scales[j, lane] = y[i, j], log_s[i, j]
+        _weigh(points, scales, period, numbers, powers, slopes, top)
+        _fold(numbers, powers, leaves, circuit)
         _total(numbers, powers, circuit.ends, total)
-        for lane in range(size):
-            values[begin + lane] = np.log(total[0, lane]) + LOG_STEP * total[1, lane] + tops[lane]
+        for lane in range(lanes):
+            values[begin + lane] = np.log(total[0, lane]) + LOG_STEP * total[1, lane] + top[0, lane]
         if wanted:
-            _share(numbers, powers, total, period * n, circuit, shares)
-            for lane in range(size):
-                for j in range(n):
-                    for of in range(2):
-                        slope = 0.0
-                        for r in range(period):
-                            slope += shares[r * n + j, lane] * slopes[lane, j, of, r]
-                        gradients[of, begin + lane, j] = slope
+            _share(numbers, powers, total, leaves, circuit, shares)
+            for j in range(n):
+                for of in range(2):
+                    slope = spread(top, 0.0)
+                    for r in range(period):
+                        row = (2 * j + of) * period + r
+                        slope = slope + load(shares, r * n + j) * load(slopes, row)
+                    store(top, 0, slope)
+                    for lane in range(lanes):
+                        gradients[of, begin + lane, j] = top[0, lane]
 
 
 @helper
 def _weigh(
-    y: Any, log_s: Any, period: Any, lane: Any, numbers: Any, powers: Any, slopes: Any
-) -> Any:
-    """Set the weights of the residues of one point, and ``slopes`` ``(n, 2, period)``.
+    y: Any, log_s: Any, period: Any, numbers: Any, powers: Any, slopes: Any, top: Any
+) -> None:
+    """Set the weights of the residues at ``y`` ``(n, LANES)``, and ``slopes``.
 
-    Returned is the log of what is taken out of all products.
+    ``top`` ``(1, LANES)`` is set to the log of what is taken out of all products.
     """
-    n, top = len(y), 0.0
-    sums, drops = np.empty(period), np.empty(period)
+    n, whole = len(y), spread(top, 0.0)
+    sums, drops, bounds = np.empty((period, LANES)), np.empty((period, LANES)), np.empty((2, LANES))
     for j in range(n):
-        top += class_sums(y[j], log_s[j], period, sums, drops, slopes[j])[0]
+        row = 2 * j * period
+        class_sums(load(y, j), load(log_s, j), period, sums, drops, slopes, row, bounds)
+        whole = whole + load(bounds, 0)
         for r in range(period):
-            power = np.rint(drops[r] / LOG_STEP)
-            numbers[r * n + j, lane] = sums[r] * np.exp(drops[r] - LOG_STEP * power)
-            powers[r * n + j, lane] = power
-    return top
+            drop = load(drops, r)
+            power = rint(drop / LOG_STEP)
+            store(numbers, r * n + j, load(sums, r) * exp(drop - LOG_STEP * power))
+            store(powers, r * n + j, power)
+    store(top, 0, whole)
 
 
 @helper

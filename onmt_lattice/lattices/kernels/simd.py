@@ -97,6 +97,19 @@ def if_less(typing: Any, a: Any, b: Any, then: Any, otherwise: Any) -> Any:
     return _lanewise(emit, a, b, then, otherwise)
 
 
+@generated
+def power_of_2(typing: Any, vector: Any) -> Any:
+    """Return 2^k of a vector of whole float64 numbers k from −1022 to 1023."""
+
+    def emit(builder: Any, vector: Any) -> Any:
+        kind = ir.VectorType(ir.IntType(64), vector.type.count)
+        bias, shift = (ir.Constant(kind, [n] * kind.count) for n in (1023, 52))
+        exponent = builder.add(builder.fptosi(vector, kind), bias)
+        return builder.bitcast(builder.shl(exponent, shift), vector.type)
+
+    return _lanewise(emit, vector)
+
+
 def _address(
     context: Any, builder: Any, kinds: Any, arguments: Any, vector: Any | None = None
 ) -> Any:
