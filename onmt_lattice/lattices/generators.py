@@ -5,9 +5,10 @@ in use since the 1970s (Johannesson & Zigangirov, Fundamentals of Convolutional 
 that was tried had a smaller G. All others were found by ``scripts/search_generators.py search``
 with seed 1 (2,187 states: seed 3) and so many ``-candidates``: binary 32 states 600, 64 2,000,
 512 800, 1,024 500; ternary 9 300, 27 1,000, 81 6,000, 243 4,000, 729 500, 2,187 300; quinary
-25 800, 125 800, 625 200; over ℤ4 64 states 10,000 (all there are), 256 60,000, 1,024 20,000. Longer
-searches should find better ones, above all of many states. Kudryashov & Yurkov (arXiv 0805.2379)
-searched the same fields. Over ℤ4 16 and 32 states lose to binary codes of as many edges.
+25 800, 125 800, 625 200; over ℤ4 64 states 10,000 (all there are), 256 60,000, 1,024 20,000, 4,096
+8,000, 16,384 1,500. Over ℤ4 16 states lose to a binary code of as many edges. Longer searches
+should find better ones, above all of many states. Kudryashov & Yurkov (arXiv 0805.2379) searched
+the same fields.
 """
 
 from __future__ import annotations
@@ -100,4 +101,6 @@ GENERATORS = {
     "z4conv64": Generators(4, ("1101", "2332"), 0.062214, 0.1259, {12: 0.07215, 14: 0.07075}),
     "z4conv256": Generators(4, ("13012", "21233"), 0.061156, 0.1369),
     "z4conv1024": Generators(4, ("113212", "213333"), 0.060563, 0.1602, {20: 0.06833, 22: 0.06762}),
+    "z4conv4096": Generators(4, ("1220332", "2323023"), 0.060132, 0.1700),
+    "z4conv16384": Generators(4, ("13032032", "23232111"), 0.059850, 0.1815),
 }

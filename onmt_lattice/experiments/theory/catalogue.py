@@ -11,7 +11,7 @@ PAPER_LATTICES = ("Z", "A2", "D4", "E8", "BW16", "Leech")
 """The six lattices of the tables, by dimension."""
 
 STATES = (4, 8, 16, 32, 64, 128, 256, 512, 1024, 9, 27, 81, 243, 729, 2187, 25, 125, 625)
-Z4_STATES = (64, 256, 1024)
+Z4_STATES = (64, 256, 1024, 4096, 16384)
 LONGEST = (
     *(f"conv{states}-480" for states in STATES),
     *(f"z4conv{states}-480" for states in Z4_STATES),
