@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import re
 import runpy
+import sys
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 import torch
@@ -98,3 +100,22 @@ def test_lattices_cost_more_than_the_gaussian_and_the_better_one_less(
     nll, rate, _ = zip(*(map(float, rows[name]) for name in ("Gaussian", "E8", "Z")), strict=True)
     assert rate[0] < rate[1] < rate[2] < rate[0] + 8 * 0.2546  # at most Z's loss a dimension
     assert max(nll) - min(nll) < 0.5
+
+
+def test_vectors_are_held_beside_faiss(script: Callable[..., list[str]], tmp_path: Path) -> None:
+    pytest.importorskip("faiss")
+    pytest.importorskip("sklearn")
+    lines = script("bench_vectors.py", "-rows", 400, "-output", tmp_path)
+    rows = [line for line in lines if " FAISS " in line or " VectorCodec " in line]
+    assert {line.split()[0] for line in rows} == {"digits", "Gaussian"}
+    assert (tmp_path / "vectors.txt").is_file() and (tmp_path / "vectors.png").is_file()
+
+
+@pytest.mark.parametrize("missing", ["faiss", "sklearn.datasets"])
+def test_what_vectors_are_held_beside_is_asked_for(
+    script: Callable[..., list[str]], monkeypatch: pytest.MonkeyPatch, missing: str
+) -> None:
+    monkeypatch.setitem(sys.modules, "faiss", None)
+    monkeypatch.setitem(sys.modules, missing, None)
+    with pytest.raises(SystemExit, match="is missing: pip install faiss-cpu scikit-learn"):
+        script("bench_vectors.py", "-rows", 400)
