@@ -32,3 +32,19 @@ def unknown_name(kind: str, name: object, valid: Iterable[str]) -> UserError:
     near = difflib.get_close_matches(str(name).lower(), [v.lower() for v in valid], n=1, cutoff=0.6)
     hint = next((f"; did you mean {v!r}?" for v in valid if near and v.lower() == near[0]), "")
     return UserError(f"unknown {kind} {name!r}{hint} (valid: {', '.join(valid)})")
+
+
+class BitstreamError(UserError):
+    """Bytes that do not decode: the base of all errors that decoding raises."""
+
+
+class NotABitstream(BitstreamError):
+    """Bytes that do not begin as a file of a version known here."""
+
+
+class DamagedBitstream(BitstreamError):
+    """A file that is not as it was written: altered, cut short, or with bytes after its end."""
+
+
+class WrongCode(BitstreamError):
+    """A file that another model or code has written, or one of other sentences."""

@@ -7,7 +7,7 @@ import dataclasses
 from pathlib import Path
 
 from onmt_lattice.errors import UserError
-from onmt_lattice.experiments.report.drawing import write
+from onmt_lattice.experiments.report.page import write
 from onmt_lattice.experiments.report.results import Results
 
 

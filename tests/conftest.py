@@ -342,7 +342,7 @@ class Fork:
 
 def import_all() -> None:
     """Import what commands import as they run, so that no fork has to."""
-    for name in ("train", "quantize", "evaluate"):
+    for name in ("quantize", "evaluate"):
         import_module(f"onmt_lattice.cli.{name}")
     for name in ("onmt_lattice.opennmt.training.launch", "torch._dynamo", "sacrebleu.metrics"):
         import_module(name)  # the second is the optimizer's

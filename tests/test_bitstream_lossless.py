@@ -11,8 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from onmt_lattice.bitstream import BitstreamError, DamagedBitstream
-from onmt_lattice.bitstream.adaptive import AdaptiveSymbols
-from onmt_lattice.bitstream.coder import Writer
+from onmt_lattice.bitstream.coder import AdaptiveSymbols, Writer
 from onmt_lattice.bitstream.exact import Floats
 from onmt_lattice.bitstream.logarithms import Integers
 from onmt_lattice.bitstream.lossless.lines import (

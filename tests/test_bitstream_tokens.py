@@ -12,8 +12,7 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from onmt_lattice.bitstream import BitstreamError, DamagedBitstream
-from onmt_lattice.bitstream.adaptive import AdaptiveSymbols
-from onmt_lattice.bitstream.coder import Meter, Reader, Writer
+from onmt_lattice.bitstream.coder import AdaptiveSymbols, Meter, Reader, Writer
 from onmt_lattice.bitstream.exact import ExactLinear, Floats
 from onmt_lattice.bitstream.logarithms import Integers
 from onmt_lattice.bitstream.lossless.decoder import Affine, Layer, RecurrentDecoder

@@ -16,7 +16,7 @@ from made_up_results import sweep
 from onmt_lattice.errors import UserError
 from onmt_lattice.evaluation.result import TOKEN
 from onmt_lattice.experiments.report.curves import Mark
-from onmt_lattice.experiments.report.drawing import FIGURES, REPORT, RESULTS, TABLE, redraw, write
+from onmt_lattice.experiments.report.page import FIGURES, REPORT, RESULTS, TABLE, redraw, write
 from onmt_lattice.experiments.report.results import Results
 
 

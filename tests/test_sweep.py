@@ -238,8 +238,8 @@ def test_one_sweep_at_a_time_in_a_folder(
 @pytest.mark.parametrize(
     ("argv", "message"),
     [
-        ([], "expected -output DIR, and either -config FILE or -results FILE"),
-        (["-config", "a.yaml"], "expected -output DIR"),
+        ([], "the following arguments are required: -output/--output"),
+        (["-output", "o"], "expected either -config FILE or -results FILE"),
         (["-config", "none.yaml", "-output", "o"], "none.yaml: cannot be read"),
         (["-results", "none.json", "-output", "o"], "none.json: cannot be read"),
         (["-config", "a", "-output", "o", "-jobs", "0"], "-jobs 0: expected at least 1"),

@@ -3,13 +3,13 @@
 from importlib import import_module
 from typing import TYPE_CHECKING
 
-from onmt_lattice.bitstream.errors import (
+from onmt_lattice.bitstream.file import TextFile
+from onmt_lattice.errors import (
     BitstreamError,
     DamagedBitstream,
     NotABitstream,
     WrongCode,
 )
-from onmt_lattice.bitstream.file import TextFile
 
 if TYPE_CHECKING:
     from onmt_lattice.bitstream.categorical import CategoricalCodec

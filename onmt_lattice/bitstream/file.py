@@ -23,12 +23,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import IntEnum
 
-from onmt_lattice.bitstream.errors import (
+from onmt_lattice.bitstream.varint import pack_number, read_number
+from onmt_lattice.errors import (
     DamagedBitstream,
     NotABitstream,
     WrongCode,
 )
-from onmt_lattice.bitstream.varint import pack_number, read_number
 
 MAGIC = b"OLZ"
 VERSION = 1

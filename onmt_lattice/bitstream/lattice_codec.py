@@ -29,11 +29,10 @@ from onmt_lattice.bitstream.coder import Coder, Meter, Reader, Writer
 from onmt_lattice.bitstream.coding_tree import Tree
 from onmt_lattice.bitstream.coordinate import line, scale_grid
 from onmt_lattice.bitstream.dither import DitherKey
-from onmt_lattice.bitstream.errors import DamagedBitstream
 from onmt_lattice.bitstream.file import points_file, points_of
 from onmt_lattice.bitstream.logarithms import UNIT, Integers, tables
 from onmt_lattice.codes import ConvolvedGaussianCode, DiscreteGaussianCode, LatticeCode
-from onmt_lattice.errors import UserError
+from onmt_lattice.errors import DamagedBitstream, UserError
 from onmt_lattice.lattices.product import innermost
 
 FARTHEST = 2**50  # units of a coordinate, up to which float64's products of a unit tell them apart

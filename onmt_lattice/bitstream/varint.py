@@ -5,7 +5,7 @@ A set eighth bit says that more follow.
 
 from __future__ import annotations
 
-from onmt_lattice.bitstream.errors import DamagedBitstream
+from onmt_lattice.errors import DamagedBitstream
 
 LONGEST = 9  # bytes of a number
 

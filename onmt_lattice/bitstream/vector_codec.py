@@ -20,7 +20,6 @@ import torch
 from torch import Tensor
 
 from onmt_lattice.bitstream.dither import DitherKey
-from onmt_lattice.bitstream.errors import DamagedBitstream, NotABitstream, WrongCode
 from onmt_lattice.bitstream.file import FileWriter, Header, Mode, Section, TextFile
 from onmt_lattice.bitstream.lattice_codec import LatticeCodec
 from onmt_lattice.bitstream.varint import pack_number
@@ -36,7 +35,7 @@ from onmt_lattice.bitstream.vector_fitting import (
 )
 from onmt_lattice.bottlenecks.channel import LatticeChannel
 from onmt_lattice.config import SEED, check_ranges
-from onmt_lattice.errors import UserError
+from onmt_lattice.errors import DamagedBitstream, NotABitstream, UserError, WrongCode
 from onmt_lattice.files import read_bytes, whole_file
 from onmt_lattice.lattices import make_lattice
 from onmt_lattice.noise import StreamNoise

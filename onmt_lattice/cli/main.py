@@ -38,6 +38,12 @@ COMMANDS = {
     "demo": "train, evaluate and plot every bottleneck on the embedded corpus",
 }
 
+HOST = {  # those whose options are OpenNMT-py's: module and function
+    "build_vocab": ("opennmt.commands.vocabulary", "build_vocab"),
+    "train": ("opennmt.training.launch", "train"),
+    "translate": ("opennmt.inference.search", "translate"),
+}
+
 # Errors of a disk that has no room, or takes nothing, and their cures.
 DISK = {
     **dict.fromkeys((errno.ENOSPC, errno.EDQUOT), "; make room there, or choose another place"),
@@ -153,7 +159,9 @@ def main(argv: list[str] | None = None) -> int:
         if name not in COMMANDS:
             raise unknown_name("command", name, COMMANDS)
         with nullcontext() if name in OWN_STOP else _stopped_in_order():
-            status = importlib.import_module(f"onmt_lattice.cli.{name}").run(rest)
+            module, run = HOST.get(name, (f"cli.{name}", "run"))
+            command = getattr(importlib.import_module(f"onmt_lattice.{module}"), run)
+            status = command(rest)
         if sys.stdout is not None:
             sys.stdout.flush()
     except UserError as error:

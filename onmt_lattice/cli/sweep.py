@@ -24,7 +24,7 @@ def run(argv: list[str]) -> int:
     check_folder(options.output, "-output")
     stop_in_order()
     if options.results is not None:
-        from onmt_lattice.experiments.report.drawing import redraw
+        from onmt_lattice.experiments.report.page import redraw
 
         return _end(redraw(options.results, options.output, options.per), options.output)
 

@@ -19,10 +19,10 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor
+from torch.utils.weak import WeakTensorKeyDictionary
 from typing_extensions import Self
 
 from onmt_lattice.lattices.coding_order import CodingOrder
-from onmt_lattice.lattices.constants import on
 
 Array = npt.NDArray[np.floating[Any]]
 # Takes points (N, n), the lattice's scale and how many scales from 0 it decodes, and sets another
@@ -335,3 +335,20 @@ def space_filling_loss(nsm: float) -> float:
 def _decodable(x: Tensor) -> Tensor:
     """Return ``x`` in float32 if its dtype is any narrower."""
     return x if x.dtype in (torch.float32, torch.float64) else x.float()
+
+
+_COPIES = WeakTensorKeyDictionary()
+
+
+def on(constant: Tensor, device: torch.device) -> Tensor:
+    """Return ``constant``, which nothing changes, on ``device``: a copy that is made once.
+
+    Copying one again at each use would have the host wait for the device.
+    """
+    if constant.device == device:
+        return constant
+    copies = _COPIES.setdefault(constant, {})
+    if device not in copies:
+        copies[device] = constant.to(device)
+    copy: Tensor = copies[device]
+    return copy

@@ -21,8 +21,7 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from onmt_lattice.lattices.base import Array, Kernel
-from onmt_lattice.lattices.constants import on
+from onmt_lattice.lattices.base import Array, Kernel, on
 from onmt_lattice.lattices.kernels.circuit import Circuit, Recorder, circuit
 from onmt_lattice.lattices.trellis import LOG_SUM, MAX, Semiring, TrellisLattice
 

@@ -24,8 +24,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from onmt_lattice.lattices.base import on
 from onmt_lattice.lattices.coding_order import CodingOrder, trellis_order
-from onmt_lattice.lattices.constants import on
 from onmt_lattice.lattices.generators import GENERATORS
 from onmt_lattice.lattices.path_sums import PathSums
 from onmt_lattice.lattices.registry import make_lattice, register_lattice

@@ -17,13 +17,12 @@ import zlib
 from collections.abc import Sequence
 from typing import NamedTuple, Protocol
 
-from onmt_lattice.bitstream.adaptive import AdaptiveSymbols
-from onmt_lattice.bitstream.coder import Coder, Reader, Writer
-from onmt_lattice.bitstream.errors import DamagedBitstream
+from onmt_lattice.bitstream.coder import AdaptiveSymbols, Coder, Reader, Writer
 from onmt_lattice.bitstream.exact import Floats
 from onmt_lattice.bitstream.lossless.patches import Patcher, differences
 from onmt_lattice.bitstream.lossless.spelling import Speller
 from onmt_lattice.bitstream.lossless.tokens import LONGEST, TokenCodec, TokenModel
+from onmt_lattice.errors import DamagedBitstream
 
 PLAIN, PATCHED, RAW = range(3)
 LONGEST_LINE = 2**13  # bytes of a line that is not raw

@@ -9,8 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from onmt_lattice.bitstream.adaptive import AdaptiveSymbols
-from onmt_lattice.bitstream.coder import Coder
+from onmt_lattice.bitstream.coder import AdaptiveSymbols, Coder
 
 COPY, SKIP, INSERT = range(3)
 WINDOW = 24  # bytes, within which a line and its guess are brought together again

@@ -18,10 +18,9 @@ import numpy as np
 
 from onmt_lattice.bitstream import kernels
 from onmt_lattice.bitstream.coder import Coder
-from onmt_lattice.bitstream.errors import DamagedBitstream
 from onmt_lattice.bitstream.exact import Floats
 from onmt_lattice.bitstream.logarithms import Integers, tables
-from onmt_lattice.errors import UserError
+from onmt_lattice.errors import DamagedBitstream, UserError
 
 State = tuple[Floats, ...]  # each (rows, ...)
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from onmt_lattice.errors import UserError
 from onmt_lattice.evaluation.result import NO_LATTICE, Evaluation
 from onmt_lattice.experiments.corpus import write_corpus
-from onmt_lattice.experiments.report.drawing import REPORT
+from onmt_lattice.experiments.report.page import REPORT
 from onmt_lattice.experiments.report.pairing import paired
 from onmt_lattice.experiments.report.results import FAILED, Results
 from onmt_lattice.experiments.sweep.options import SweepOptions

@@ -10,9 +10,10 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 from markupsafe import Markup
 
-from onmt_lattice.experiments.report.comparison import tables
+from onmt_lattice.evaluation.result import TOKEN, WORD
+from onmt_lattice.experiments.report.comparison import tables, text
 from onmt_lattice.experiments.report.curves import Mark
-from onmt_lattice.experiments.report.figure import figure
+from onmt_lattice.experiments.report.figure import draw, figure
 from onmt_lattice.experiments.report.inline_svg import inline_svg
 from onmt_lattice.experiments.report.rate_distortion import (
     bytes_a_sentence,
@@ -247,3 +248,34 @@ def _way(run: RunResult) -> str:
 
 def _count(number: int, noun: str) -> str:
     return f"{number} {noun}" + ("" if number == 1 else "s")
+
+
+RESULTS, TABLE, REPORT = "results.json", "table.txt", "report.html"
+FIGURES = ("figure3.png", "figure3.svg", "figure3.pdf")
+
+
+def write(results: Results, folder: Path, per: str = WORD) -> None:
+    """Write the results, and draw of them what :func:`redraw` does."""
+    results.write(folder / RESULTS)
+    redraw(folder / RESULTS, folder, per)
+
+
+def redraw(path: Path, folder: Path, per: str = WORD) -> Results:
+    """Draw the results at ``path``: table and report, and the figure once there is a point.
+
+    Costs are ``per`` word or token.
+
+    Raises:
+        UserError: if there are no results at ``path``.
+    """
+    results = Results.read(path)
+    if (folder / RESULTS).resolve() != path.resolve():
+        results.write(folder / RESULTS)
+    if per == TOKEN:
+        results = results.per_token()
+    if any(run.points for run in results.runs):
+        for name in FIGURES:
+            draw(results, folder / name)
+    write_text(folder / TABLE, text(results) + "\n")
+    write_page(results, folder / REPORT)
+    return results

@@ -8,15 +8,20 @@ import sys
 from collections.abc import Iterator
 
 from onmt_lattice.experiments.environment import cores
-from onmt_lattice.experiments.report.drawing import write
+from onmt_lattice.experiments.report.page import write
 from onmt_lattice.experiments.report.results import Results
 from onmt_lattice.experiments.sweep.cluster import cluster_options, cluster_workers
 from onmt_lattice.experiments.sweep.collection import collect
-from onmt_lattice.experiments.sweep.devices import gpus
 from onmt_lattice.experiments.sweep.manifest import Manifest
 from onmt_lattice.experiments.sweep.options import NONE, SweepOptions
 from onmt_lattice.experiments.sweep.plan import Plan, read_plan
-from onmt_lattice.experiments.sweep.processes import FIRST_PORT, Processes, device_options, divide
+from onmt_lattice.experiments.sweep.processes import (
+    FIRST_PORT,
+    Processes,
+    device_options,
+    divide,
+    gpus,
+)
 from onmt_lattice.experiments.sweep.progress import Progress
 from onmt_lattice.experiments.sweep.quantized_run import put_aside
 from onmt_lattice.experiments.sweep.scheduler import Workers, bring_to_end
