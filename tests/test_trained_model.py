@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
+import torch
 from conftest import Corpus, Trained
 
 import onmt_lattice as ol
@@ -58,6 +59,7 @@ def test_threads_may_share_a_model(model: TrainedModel) -> None:
     with ThreadPoolExecutor(4) as pool:
         for found in pool.map(model.encode, [SENTENCES] * 8):
             np.testing.assert_array_equal(found, alone)
+    assert torch.backends.cudnn.allow_tf32  # as torch has it
 
 
 @pytest.mark.parametrize(

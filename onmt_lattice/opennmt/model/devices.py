@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, TypeVar
@@ -15,20 +16,40 @@ def can_look(x: Tensor) -> bool:
     return x.device.type == "cpu"
 
 
+# What torch multiplied in before, and what each call of matmul_precision under way asks for: the
+# settings are the process's, and its threads may share a model.
+_under_way: list[tuple[str, bool]] = []
+_lock = threading.Lock()
+
+
 @contextmanager
 def matmul_precision(precision: str) -> Iterator[None]:
     """Multiply matrices of single precision as :func:`torch.set_float32_matmul_precision` says.
 
     So do RNNs on a GPU, to which cuDNN would give TF32 whatever that says.
     """
-    before, cudnn = torch.get_float32_matmul_precision(), torch.backends.cudnn.allow_tf32
-    torch.set_float32_matmul_precision(precision)
-    torch.backends.cudnn.allow_tf32 = precision != "highest"
+    with _lock:
+        if not _under_way:
+            before = torch.get_float32_matmul_precision(), torch.backends.cudnn.allow_tf32
+            _under_way.append(before)
+        _under_way.append((precision, precision != "highest"))
+        _multiply(*_under_way[-1])
     try:
         yield
     finally:
-        torch.set_float32_matmul_precision(before)
-        torch.backends.cudnn.allow_tf32 = cudnn
+        with _lock:
+            # The last of its kind: those of other threads may have come since.
+            _under_way.reverse()
+            _under_way.remove((precision, precision != "highest"))
+            _under_way.reverse()
+            _multiply(*_under_way[-1])
+            if len(_under_way) == 1:
+                _under_way.clear()
+
+
+def _multiply(precision: str, cudnn_in_tf32: bool) -> None:
+    torch.set_float32_matmul_precision(precision)
+    torch.backends.cudnn.allow_tf32 = cudnn_in_tf32
 
 
 T = TypeVar("T")
