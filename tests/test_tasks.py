@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import random
 import shutil
 from collections.abc import Callable
@@ -10,8 +11,14 @@ from pathlib import Path
 import pytest
 from conftest import Corpus, assert_equal, timeless, train
 
+import onmt_lattice
 from onmt_lattice.cli import main
+from onmt_lattice.cli.evaluate import known_source
+from onmt_lattice.errors import UserError
+from onmt_lattice.evaluation.result import Evaluation
 from onmt_lattice.opennmt.checkpoint import load_checkpoint
+from onmt_lattice.opennmt.commands.evaluate import evaluate
+from onmt_lattice.opennmt.options.commands import EvaluateOptions
 
 STEPS = 20
 SHORT = {"train_steps": STEPS, "valid_steps": STEPS, "bucket_size": 100}
@@ -132,3 +139,137 @@ def test_tasks_that_cannot_be_trained(
     ):
         write(tmp_path / "own.txt", ["a"])
         assert said in refused(data=data, **options)
+
+
+@pytest.fixture(scope="module")
+def numbers(own_vocabularies: Path) -> Path:
+    """A model of the numbered words, trained without a price for its lattice points."""
+    base = own_vocabularies.with_name("numbers")
+    steps = 200
+    lattice = ("-bottleneck", "lattice", "-lattice", "Z", "-bottleneck_dim", 8, "-rate_weight", 0)
+    words = ("-train_steps", steps, "-valid_steps", steps, *lattice)
+    train(own_vocabularies, "-save_model", base, *words, "-log_json", f"{base}.jsonl")
+    return Path(f"{base}_step_{steps}.safetensors")
+
+
+def run(*words: object) -> None:
+    assert main([*map(str, words)]) == 0
+
+
+def sides(numbers: Path) -> tuple[Path, Path]:
+    return numbers.with_name("valid.src"), numbers.with_name("valid.tgt")
+
+
+def test_without_a_price_the_target_is_learned(numbers: Path, tmp_path: Path) -> None:
+    """A sentence has 7.5 bits: one of two lengths, and digits of six that are 2.5 in the mean."""
+    source, target = sides(numbers)
+    report, decoded = tmp_path / "report.json", tmp_path / "decoded.txt"
+    words = ("-model", numbers, "-src", source, "-tgt", target, "-output", report)
+    run("evaluate", *words, "-reconstruct", decoded, "-scores", tmp_path / "scores.tsv", "-coded")
+    found = Evaluation.read(report)
+    assert found.nll.sentence < 7.5 / 2
+    exact = [a == b for a, b in zip(read(decoded), read(target), strict=True)]
+    assert found.reconstruction is not None and found.reconstruction.exact > 1 / 3
+    assert found.reconstruction.exact == pytest.approx(sum(exact) / len(exact))
+
+
+def test_costs_are_of_the_side_they_belong_to(
+    numbers: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    source, target = sides(numbers)
+    report, scores = tmp_path / "report.json", tmp_path / "scores.tsv"
+    words = ("-model", numbers, "-src", source, "-tgt", target, "-output", report)
+    run("evaluate", *words, "-scores", scores)
+    found, table = Evaluation.read(report), capsys.readouterr().out
+    counts = [sum(len(line.split()) for line in read(path)) for path in (source, target)]
+    assert found.source is not None and found.text == str(target)
+    assert (found.source.words, found.words) == (counts[0], counts[1]) == (counts[0], 2 * counts[0])
+    assert (found.source.tokens, found.tokens) == (counts[0], counts[1] + found.sentences)
+    assert found.total.word == pytest.approx(found.nll.word + found.rate.word)
+    assert found.source.rate.word == pytest.approx(2 * found.rate.word)
+    assert found.source.rate.sentence == found.rate.sentence
+    assert f"its source {source}: {counts[0]} words" in table and "rate, in source units" in table
+    rows = [line.split("\t") for line in read(scores)[1:]]
+    assert sum(int(row[1]) for row in rows) == counts[1]
+    made = onmt_lattice.load(numbers).score(read(source), read(target))
+    assert made.nll_bits == pytest.approx([float(row[2]) for row in rows], rel=1e-4)
+    assert made.rate_bits == pytest.approx([float(row[3]) for row in rows], rel=1e-4)
+
+
+def test_validation_finds_what_evaluate_does(numbers: Path) -> None:
+    source, target = map(str, sides(numbers))
+    options = EvaluateOptions(model=[str(numbers)], src=source, tgt=target, seed=1)
+    found = evaluate(str(numbers), options)
+    log = read(numbers.with_name("numbers.jsonl"))
+    last = json.loads(log[-1])
+    assert last["event"] == "valid" and last["step"] == 200
+    assert last["nll"] == pytest.approx(found.nll.token, rel=1e-4)
+    assert last["rate"] == pytest.approx(found.rate.token, rel=1e-4)
+
+
+def test_a_file_of_sources_becomes_targets(numbers: Path, tmp_path: Path) -> None:
+    """So do translate, encode with decode, and a loaded model: all decode the same."""
+    source, target = sides(numbers)
+    packed, vectors = tmp_path / "packed.olz", tmp_path / "vectors.npy"
+    out = {name: tmp_path / name for name in ("decompressed", "decoded", "translated")}
+    run("compress", "-model", numbers, "-src", source, "-output", packed)
+    run("decompress", "-model", numbers, "-input", packed, "-output", out["decompressed"])
+    run("encode", "-model", numbers, "-src", source, "-output", vectors)
+    run("decode", "-model", numbers, "-input", vectors, "-output", out["decoded"])
+    run("translate", "-model", numbers, "-src", source, "-output", out["translated"])
+    written = read(out["decompressed"])
+    assert sum(a == b for a, b in zip(written, read(target), strict=True)) > len(written) / 3
+    assert read(out["decoded"]) == read(out["translated"]) == written
+    assert packed.stat().st_size < 20 * len(written)
+    beam = tmp_path / "beam"
+    run("translate", "-model", numbers, "-src", source, "-output", beam, "-beam_size", 3)
+    assert {word for line in read(beam) for word in line.split()} <= {"number", *"012345"}
+
+
+def test_what_a_task_is_refused(
+    corpus: Corpus,
+    numbers: Path,
+    tmp_path: Path,
+    trained: Callable[[str], Path],
+    mistake: Callable[..., str],
+) -> None:
+    source, target = sides(numbers)
+    lossless = ("-src", source, "-output", tmp_path / "x", "-lossless")
+    assert "lossless coding is for autoencoders" in mistake(
+        "compress", "-model", numbers, *lossless
+    )
+    assert "-tgt: expected a target for each line" in mistake(
+        "evaluate", "-model", numbers, "-src", source
+    )
+    short = write(tmp_path / "short.tgt", read(target)[:-1])
+    assert f"-tgt {short}: has 99 lines, -src {source} has more" in mistake(
+        "evaluate", "-model", numbers, "-src", source, "-tgt", short
+    )
+    words = ("evaluate", "-model", trained("gaussian"), "-src", corpus.valid, "-tgt", corpus.train)
+    assert "has more" in mistake(*words)
+    other = write(tmp_path / "other", read(corpus.valid))
+    assert "the model is an autoencoder" in mistake(*words[:-1], other)
+    with pytest.raises(UserError, match="targets: expected a target for each line"):
+        onmt_lattice.load(numbers).score(["a b"])
+    with pytest.raises(UserError, match="2 targets: expected one for each of 1"):
+        onmt_lattice.load(numbers).score(["a b"], ["number 0", "number 1"])
+
+
+def test_rate_and_nll_are_a_code_for_the_target(corpus: Corpus, tmp_path: Path) -> None:
+    """Sentences of the grammar said backwards have its entropy, which no total is below.
+
+    Quantizing takes the sources alone.
+    """
+    data, base = paired(corpus, tmp_path), tmp_path / "backwards"
+    config = corpus.yaml(tmp_path / "task.yaml", data=data, train_steps=60, valid_steps=60)
+    train(config, "-save_model", base)
+    gaussian, lattice = f"{base}_step_60.safetensors", tmp_path / "lattice.safetensors"
+    words = ("-src", corpus.train, "-lattice", "A2", "-fit_sentences", 300)
+    run("quantize", "-model", gaussian, "-output", lattice, *words)
+    valid = data["valid"]
+    for model in map(str, (gaussian, lattice)):
+        options = EvaluateOptions(model=[model], src=valid["path_src"], tgt=valid["path_tgt"])
+        found = evaluate(model, options, lambda lines: known_source(tuple(backwards([*lines]))))
+        if found.is_code:
+            assert found.entropy is not None and found.entropy.holds
+            assert found.entropy.excess_bits_sentence.mean > 0

@@ -38,7 +38,7 @@ def run(argv: list[str]) -> None:
 
     if options.threads is not None:
         torch.set_num_threads(options.threads)
-    read = Text(options.src)
+    read = Text(options.src, options.tgt)
     for model in models:
         several = len(models) > 1
         own = replace(

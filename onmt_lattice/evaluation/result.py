@@ -83,8 +83,8 @@ class Reconstruction:
 
     Attributes:
         beam_size: 1 for greedy decoding.
-        bleu: sacreBLEU against the input, 0 to 100.
-        chrf: chrF against the input, 0 to 100.
+        bleu: sacreBLEU against the input, or its target, 0 to 100.
+        chrf: chrF against the same, 0 to 100.
         exact: share of sentences decoded to the letter.
         signature: sacreBLEU's signature.
     """
@@ -139,6 +139,23 @@ class Quantized:
 
 
 @dataclass(frozen=True)
+class Source:
+    """What a text was made of, where it is the target of another one.
+
+    Attributes:
+        text: path of the source; ``words``, ``tokens``, ``unknown_tokens``: counts in it, of the
+            pairs that were evaluated. It has no ends of sentences.
+        rate: the rate by its own tokens and words.
+    """
+
+    text: str
+    words: int
+    tokens: int
+    unknown_tokens: int
+    rate: Bits
+
+
+@dataclass(frozen=True)
 class Evaluation:
     """Rate and NLL of one checkpoint on one text.
 
@@ -148,8 +165,8 @@ class Evaluation:
         step: training steps done; ``rate_weight``: λ at that step.
         bottleneck: its name; ``settings``: its options; ``label``: what plots call it.
         is_code: whether rate + NLL is the length of a code for the text.
-        text: path of the text; ``sentences``, ``empty_lines``, ``words``, ``tokens``,
-            ``unknown_tokens``: counts in it.
+        text: path of the text, the target; ``sentences``, ``empty_lines``, ``words``, ``tokens``,
+            ``unknown_tokens``: counts in it. All costs are per token and word of this text.
         seed: of the dither and noise.
         nll, rate, total: of the real, quantized channel.
         relaxed_rate: of the training channel.
@@ -157,7 +174,8 @@ class Evaluation:
         perplexity: 2^(NLL in bits per token); ``token_accuracy``: share of tokens guessed first.
         dim: d, the numbers between the linear maps of the bottleneck; None where not recorded.
         quantized: what its lattice costs by ``quantize``, if the model comes from there.
-        coded: the bits of a file of the text, if it was asked for.
+        coded: the bits of a file of the text, or of its source, if it was asked for.
+        source: of the text, whose representation the rate is of; None if that is the text itself.
     """
 
     model: str
@@ -188,6 +206,7 @@ class Evaluation:
     entropy: Entropy | None = None
     reconstruction: Reconstruction | None = None
     coded: Coded | None = None
+    source: Source | None = None
 
     def write(self, path: str | os.PathLike[str]) -> None:
         """Write this evaluation as JSON, whole or not at all."""
@@ -228,6 +247,7 @@ class Evaluation:
             f"{self.text}: {self.sentences} sentences, {self.words} words, {self.tokens} tokens, "
             f"{self.unknown_tokens} unknown, {self.empty_lines} empty lines skipped; "
             f"seed {self.seed}",
+            *([] if self.source is None else [_described(self.source)]),
             "",
             f"{'bits per':<22}{'token':>10}{'word':>10}{'sentence':>12}",
             _row("NLL", self.nll),
@@ -235,8 +255,10 @@ class Evaluation:
             _row("total", self.total),
             _row("rate (relaxed)", self.relaxed_rate),
             *([] if self.coded is None else [_row("coded, all of a file", self._coded_bits())]),
+            *([] if self.source is None else [_row("rate, in source units", self.source.rate)]),
             "token: a unit of the vocabulary or the end of a sentence",
             "word: a word of the text, its pieces (@@, ▁, ￭) joined",
+            *([] if self.source is None else [_OF_TARGET]),
             "",
             "quantized - relaxed rate: "
             f"{_mean(self.rate_difference_bits_sentence)} bits per sentence",
@@ -276,6 +298,19 @@ class Evaluation:
 def perplexity(bits: float) -> float:
     """Return 2^``bits``, infinite where that is more than a float holds (from 1,024 bits)."""
     return 2.0**bits if bits < 1024 else math.inf
+
+
+_OF_TARGET = (
+    "NLL is of the target, the rate of its source's representation; tokens and words are those of\n"
+    "the target, but in the row in source units"
+)
+
+
+def _described(source: Source) -> str:
+    return (
+        f"its source {source.text}: {source.words} words, {source.tokens} tokens, "
+        f"{source.unknown_tokens} unknown"
+    )
 
 
 def _row(name: str, bits: Bits) -> str:

@@ -19,13 +19,20 @@ from onmt_lattice.evaluation.result import (
     Evaluation,
     Mean,
     Reconstruction,
+    Source,
     perplexity,
 )
 from onmt_lattice.evaluation.sentence_scores import SentenceCost, write_costs
 from onmt_lattice.files import write_lines
 from onmt_lattice.opennmt.checkpoint import LoadedAutoencoder, load_autoencoder
 from onmt_lattice.opennmt.data.coverage import check_coverage
-from onmt_lattice.opennmt.data.sentences import Sentence, Text, token_index, trained_transforms
+from onmt_lattice.opennmt.data.sentences import (
+    Sentence,
+    Text,
+    check_targets,
+    token_index,
+    trained_transforms,
+)
 from onmt_lattice.opennmt.inference.scoring import Scorer, SentenceScores
 from onmt_lattice.opennmt.inference.search import reconstruct, search_options
 from onmt_lattice.opennmt.inference.text_codec import TextCodec
@@ -72,16 +79,20 @@ def evaluate(
         UserError: if the text or checkpoint cannot be used, or they do not belong together.
     """
     plugin.install()
-    text = text or Text(options.src)
-    lines = text.lines
+    text = text or Text(options.src, options.tgt)
+    lines = text.wanted
     loaded = load_autoencoder(model, options.gpu)
+    check_targets(loaded, text.targets is not None, f"-tgt {options.tgt or ''}".strip())
     pipe = trained_transforms(loaded)
     sentences = text.sentences(loaded, pipe)
     expected = "text segmented as the model's training text"
     check_coverage(
         (s.tokens for s in sentences), token_index(loaded), f"-src {options.src}", expected
     )
-    coded = _coded(loaded, lines, options) if options.coded else None
+    if text.targets is not None:
+        known = token_index(loaded, "tgt")
+        check_coverage((s.wanted.tokens for s in sentences), known, f"-tgt {options.tgt}", expected)
+    coded = _coded(loaded, text.lines, options) if options.coded else None
     scores = Scorer(loaded, options.seed, options.batch_size).score(sentences, True)
     reconstruction = None
     if options.reconstruct is not None:
@@ -90,7 +101,7 @@ def evaluate(
         reconstruction = _reconstruction(lines, sentences, [b[0] for b in best], options)
     if options.scores is not None:
         write_costs(options.scores, _costs(sentences, scores))
-    words = sum(sentence.words for sentence in sentences)
+    words = sum(sentence.wanted.words for sentence in sentences)
     tokens = int(scores.tokens.sum())
     nll, rate, relaxed = (
         _bits(float(nats.sum()), tokens, words, len(sentences))
@@ -106,7 +117,7 @@ def evaluate(
         settings=bottleneck_settings(loaded.opt),
         label=bottleneck_label(loaded.opt),
         is_code=loaded.model.encoder.bottleneck.is_code,
-        text=options.src,
+        text=options.src if text.targets is None else str(options.tgt),
         sentences=len(sentences),
         empty_lines=len(lines) - len(sentences),
         words=words,
@@ -126,7 +137,18 @@ def evaluate(
         entropy=_entropy(source_of(tuple(lines[s.index] for s in sentences)), loaded, scores),
         reconstruction=reconstruction,
         coded=coded,
+        source=None if text.targets is None else _source(options.src, loaded, sentences, scores),
     )
+
+
+def _source(
+    path: str, loaded: LoadedAutoencoder, sentences: list[Sentence], scores: SentenceScores
+) -> Source:
+    """Return the source of a text that is the target of another one."""
+    known, tokens = token_index(loaded), [t for s in sentences for t in s.tokens]
+    words, unknown = sum(s.words for s in sentences), sum(t not in known for t in tokens)
+    rate = _bits(float(scores.rate_nats.sum()), len(tokens), words, len(sentences))
+    return Source(path, words, len(tokens), unknown, rate)
 
 
 def _coded(loaded: LoadedAutoencoder, lines: list[str], options: EvaluateOptions) -> Coded:
@@ -143,7 +165,7 @@ def _coded(loaded: LoadedAutoencoder, lines: list[str], options: EvaluateOptions
 def _costs(sentences: list[Sentence], scores: SentenceScores) -> list[SentenceCost]:
     bits = (scores.nll_nats * BITS_PER_NAT).tolist(), (scores.rate_nats * BITS_PER_NAT).tolist()
     return [
-        SentenceCost(sentence.index + 1, sentence.words, nll, rate)
+        SentenceCost(sentence.index + 1, sentence.wanted.words, nll, rate)
         for sentence, nll, rate in zip(sentences, *bits, strict=True)
     ]
 
@@ -180,7 +202,7 @@ def _entropy(
 def _reconstruction(
     lines: list[str], sentences: list[Sentence], outputs: list[str], options: EvaluateOptions
 ) -> Reconstruction:
-    """Write the decoded ``outputs``, empty lines where the text has some, and compare them."""
+    """Write the decoded ``outputs``, empty where the text is; compare them with its ``lines``."""
     assert options.reconstruct is not None
     decoded = dict(zip((sentence.index for sentence in sentences), outputs, strict=True))
     write_lines(options.reconstruct, (decoded.get(i, "") for i in range(len(lines))))

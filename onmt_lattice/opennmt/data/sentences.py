@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from onmt.constants import DefaultTokens
@@ -14,9 +14,10 @@ from onmt.utils.parse import ArgumentParser
 
 from onmt_lattice.errors import UserError
 from onmt_lattice.opennmt.checkpoint import FILE_OPTIONS, LoadedAutoencoder, embedded_files
-from onmt_lattice.opennmt.data.transforms import make_transforms
+from onmt_lattice.opennmt.data.corpora import is_autoencoder
+from onmt_lattice.opennmt.data.transforms import SIDES, make_transforms
 from onmt_lattice.opennmt.model.autoencoder import SPECIAL
-from onmt_lattice.text import no_sentence, read_lines, word_count
+from onmt_lattice.text import aligned, no_sentence, read_lines, word_count
 
 FILTERS = ("filtertoolong", "filterfeats")  # they drop lines; evaluation scores every line
 
@@ -30,12 +31,19 @@ class Sentence:
         tokens: what the model sees, after the transforms it was trained with.
         ids: their indices in its vocabulary.
         words: how many words the line has, its pieces joined.
+        target: what the decoder is to write, where that is another sentence.
     """
 
     index: int
     tokens: list[str]
     ids: list[int]
     words: int
+    target: Sentence | None = None
+
+    @property
+    def wanted(self) -> Sentence:
+        """What the decoder is to write: the target, an autoencoder's sentence itself."""
+        return self if self.target is None else self.target
 
 
 class TokenIndex(dict[str, int]):
@@ -55,9 +63,24 @@ class TokenIndex(dict[str, int]):
         return self._unknown
 
 
-def token_index(loaded: LoadedAutoencoder) -> TokenIndex:
-    """Return the index of every token, which is the same on both sides."""
-    return TokenIndex(loaded.fields["tgt"].base_field.vocab.itos)
+def token_index(loaded: LoadedAutoencoder, side: str = "src") -> TokenIndex:
+    """Return the index of every token of a side, which an autoencoder's sides share."""
+    return TokenIndex(loaded.fields[side].base_field.vocab.itos)
+
+
+def check_targets(loaded: LoadedAutoencoder, given: bool, name: str) -> None:
+    """Refuse a model that is ``given`` targets and has none, or has some and is given none.
+
+    Raises:
+        UserError: with the ``name`` of what gives them.
+    """
+    if given and is_autoencoder(loaded.opt.data):
+        raise UserError(f"{name}: the model is an autoencoder, whose target is its source; omit it")
+    if not (given or is_autoencoder(loaded.opt.data)):
+        raise UserError(
+            f"{name}: expected a target for each line, as the model was trained on targets that "
+            f"differ from their sources"
+        )
 
 
 def transform_names(loaded: LoadedAutoencoder) -> list[str]:
@@ -81,7 +104,11 @@ def trained_transforms(loaded: LoadedAutoencoder) -> TransformPipe:
 
 
 def read_sentences(
-    lines: Sequence[str], pipe: TransformPipe, index: Mapping[str, int], first: int = 0
+    lines: Sequence[str],
+    pipe: TransformPipe,
+    index: Mapping[str, int],
+    first: int = 0,
+    side: str = "src",
 ) -> list[Sentence]:
     """Return the sentences of the ``lines``, with their line numbers.
 
@@ -92,12 +119,28 @@ def read_sentences(
         pipe: the transforms of the model.
         index: its :func:`token_index`.
         first: line number of the first of them.
+        side: whether they are sources or targets.
     """
     sentences = []
     for number, line in enumerate(lines, first):
-        if tokens := segmented(line.split(), pipe):
+        if tokens := segmented(line.split(), pipe, side):
             sentences.append(Sentence(number, tokens, [index[t] for t in tokens], word_count(line)))
     return sentences
+
+
+def read_pairs(
+    loaded: LoadedAutoencoder, pipe: TransformPipe, lines: list[str], targets: list[str] | None
+) -> list[Sentence]:
+    """Return the sentences of ``lines``, each with its target if there are ``targets``.
+
+    A pair of which one line is empty is left out.
+    """
+    sources = read_sentences(lines, pipe, token_index(loaded))
+    if targets is None:
+        return sources
+    read = read_sentences(targets, pipe, token_index(loaded, "tgt"), side="tgt")
+    found = {sentence.index: sentence for sentence in read}
+    return [replace(s, target=found[s.index]) for s in sources if s.index in found]
 
 
 class Text:
@@ -108,13 +151,21 @@ class Text:
     Attributes:
         path: of the file.
         lines: of the text.
+        targets: of its target, or None if that is the text itself.
+        wanted: what the decoder is to write, either of these.
 
     Raises:
-        UserError: if it cannot be read.
+        UserError: if it cannot be read, or its target does not have as many lines.
     """
 
-    def __init__(self, path: str) -> None:
+    def __init__(self, path: str, target: str | None = None) -> None:
         self.path, self.lines = path, read_lines(path)
+        self.targets: list[str] | None = None
+        if target not in (None, path):
+            self.targets = read_lines(target, "-tgt")
+            for _ in aligned(self.lines, self.targets, (f"-src {path}", f"-tgt {target}")):
+                pass
+        self.wanted = self.lines if self.targets is None else self.targets
         self._held: tuple[object, list[Sentence]] | None = None
 
     def sentences(self, loaded: LoadedAutoencoder, pipe: TransformPipe) -> list[Sentence]:
@@ -125,7 +176,7 @@ class Text:
         """
         key = _segmentation(loaded)
         if self._held is None or self._held[0] != key:
-            self._held = key, read_sentences(self.lines, pipe, token_index(loaded))
+            self._held = key, read_pairs(loaded, pipe, self.lines, self.targets)
         if not self._held[1]:
             raise no_sentence(self.path)
         return self._held[1]
@@ -139,7 +190,8 @@ def _segmentation(loaded: LoadedAutoencoder) -> object:
     options = [action.dest for action in parser._actions if action.dest not in FILE_OPTIONS]
     files = {name: content.tolist() for name, content in embedded_files(opt).items()}
     values = {name: getattr(opt, name, None) for name in options}
-    return names, values, files, loaded.fields["tgt"].base_field.vocab.itos
+    vocabularies = [loaded.fields[side].base_field.vocab.itos for side in SIDES]
+    return names, values, files, vocabularies
 
 
 def segmented(words: list[str], pipe: TransformPipe, side: str = "src") -> list[str]:

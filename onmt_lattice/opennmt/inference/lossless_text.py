@@ -12,6 +12,7 @@ from onmt_lattice.bitstream.exact import Floats
 from onmt_lattice.bitstream.file import FileWriter, Header, Mode, Section, TextFile
 from onmt_lattice.bitstream.lossless.lines import RAW, Line, LosslessCodec, Sections
 from onmt_lattice.errors import UserError
+from onmt_lattice.opennmt.data.corpora import is_autoencoder
 from onmt_lattice.opennmt.data.sentences import Sentence, token_index
 from onmt_lattice.opennmt.inference.text_codec import TOGETHER, TextCodec, load_codec
 from onmt_lattice.opennmt.inference.token_model import Pipeline, token_model, vocabulary
@@ -31,11 +32,16 @@ class LosslessText:
         codec: of the representation.
 
     Raises:
-        UserError: if the decoder cannot be used, see
+        UserError: if the model is no autoencoder, or its decoder cannot be used, see
             :func:`~onmt_lattice.opennmt.inference.token_model.token_model`.
     """
 
     def __init__(self, codec: TextCodec) -> None:
+        if not is_autoencoder(codec.loaded.opt.data):
+            raise UserError(
+                "lossless coding is for autoencoders: this model's decoder predicts another text "
+                "than the one that is compressed; expected a model trained without path_tgt"
+            )
         self.codec = codec
         self._model = token_model(codec.loaded)
         self._vocabulary = vocabulary(codec.loaded)

@@ -26,8 +26,8 @@ class SentenceScores(NamedTuple):
     """Scores of N sentences in the order given; nats, float64, each ``(N,)`` unless said.
 
     Attributes:
-        nll_nats: −log probability of the sentence, end of sentence included.
-        rate_nats: length of its codeword given the dither, the quantized rate.
+        nll_nats: −log probability of the target, end of sentence included.
+        rate_nats: length of the source's codeword given the dither, the quantized rate.
         relaxed_rate_nats: the training-time rate at a dither point of the same law.
         tokens: target tokens, end of sentence included (int64).
         unknown: target tokens outside the vocabulary (int64).
@@ -57,7 +57,8 @@ class Scorer:
 
     def __init__(self, loaded: LoadedAutoencoder, seed: int, batch_size: int) -> None:
         self.model = loaded.model
-        self.field = loaded.fields["tgt"].base_field
+        source, self.field = (loaded.fields[side].base_field for side in ("src", "tgt"))
+        self.source_padding = source.vocab.stoi[source.pad_token]
         self.seed = seed
         self.batch_size = batch_size
         self.device = next(loaded.model.parameters()).device
@@ -133,7 +134,8 @@ class Scorer:
         target = tgt[1:, :, 0]
         # By length, as a text may hold the very word that stands for padding.
         steps = torch.arange(len(target), device=self.device).unsqueeze(1)
-        real = steps <= lengths.to(self.device)  # (tgt_len - 1, batch)
+        ends = torch.tensor([len(s.wanted.ids) for s in batch], device=self.device)
+        real = steps <= ends  # (tgt_len - 1, batch)
         nll, correct = self._token_scores(decoded, target, real)
         unknown = target == self.field.vocab.stoi[self.field.unk_token]
         return SentenceScores(
@@ -151,10 +153,10 @@ class Scorer:
         """Return source ``(len, batch, 1)``, its lengths, and target ``(len + 2, batch, 1)``."""
         ends = self.field.pad_token, self.field.init_token, self.field.eos_token
         padding, begin, end = (self.field.vocab.stoi[token] for token in ends)
-        src, tgt = (
-            pad_sequence([torch.tensor(line) for line in lines], padding_value=padding)
-            for lines in ([s.ids for s in batch], [[begin, *s.ids, end] for s in batch])
-        )
+        sources = [torch.tensor(s.ids) for s in batch]
+        targets = [torch.tensor([begin, *s.wanted.ids, end]) for s in batch]
+        src = pad_sequence(sources, padding_value=self.source_padding)
+        tgt = pad_sequence(targets, padding_value=padding)
         lengths = torch.tensor([len(sentence.ids) for sentence in batch])
         return src.unsqueeze(-1).to(self.device), lengths, tgt.unsqueeze(-1).to(self.device)
 

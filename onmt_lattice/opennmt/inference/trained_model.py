@@ -14,7 +14,7 @@ import numpy.typing as npt
 from onmt_lattice.bitstream.file import Mode, TextFile
 from onmt_lattice.errors import UserError
 from onmt_lattice.opennmt.checkpoint import load_autoencoder
-from onmt_lattice.opennmt.data.sentences import read_sentences, token_index, trained_transforms
+from onmt_lattice.opennmt.data.sentences import check_targets, read_pairs, trained_transforms
 from onmt_lattice.opennmt.inference.arrays import Rows
 from onmt_lattice.opennmt.inference.lossless_text import LosslessText
 from onmt_lattice.opennmt.inference.scoring import Scorer
@@ -28,7 +28,8 @@ class Scores(NamedTuple):
 
     Attributes:
         rate_bits: ``(N,)`` float64, the cost of each one's representation.
-        nll_bits: ``(N,)`` float64, the decoder's negative log-likelihood of its tokens given that.
+        nll_bits: ``(N,)`` float64, the decoder's negative log-likelihood of its tokens, or its
+            target's, given that.
     """
 
     rate_bits: npt.NDArray[np.float64]
@@ -36,7 +37,7 @@ class Scores(NamedTuple):
 
 
 class TrainedModel:
-    """A trained autoencoder, ready to use; :func:`onmt_lattice.load` makes one.
+    """A trained model, ready to use; :func:`onmt_lattice.load` makes one.
 
     A sentence is a line of words, segmented as the training text was. One without words has a row
     of NaN, or of the least int64 in points, and comes back empty. Where a ``seed`` is given, it
@@ -100,15 +101,22 @@ class TrainedModel:
             return self._lossless.decompress(data).decode().split("\n")[:-1]
         return self._codec.decompress(data, beam_size, max_length)
 
-    def score(self, sentences: Sequence[str], seed: int = 0) -> Scores:
-        """Return rate and NLL of each sentence.
+    def score(
+        self, sentences: Sequence[str], targets: Sequence[str] | None = None, seed: int = 0
+    ) -> Scores:
+        """Return the rate of each sentence, and the NLL of its target, an autoencoder's itself.
 
         Raises:
-            UserError: if there are no sentences.
+            UserError: if there are no sentences, or not as many ``targets`` for a model whose
+                target is not its source.
         """
-        lines = _listed(sentences)
-        pipe = trained_transforms(self._loaded)
-        read = read_sentences(lines, pipe, token_index(self._loaded))
+        lines, wanted = _listed(sentences), None if targets is None else _listed(targets)
+        check_targets(self._loaded, wanted is not None, "targets")
+        if wanted is not None and len(wanted) != len(lines):
+            raise UserError(
+                f"{len(wanted)} targets: expected one for each of {len(lines)} sentences"
+            )
+        read = read_pairs(self._loaded, trained_transforms(self._loaded), lines, wanted)
         rate, nll = np.full((2, len(lines)), np.nan)
         if read:
             scores = Scorer(self._loaded, seed, self._batch_size).score(read)

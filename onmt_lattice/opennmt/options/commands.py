@@ -34,7 +34,9 @@ class EvaluateOptions(DecodingOptions):
     It has one sentence a line, segmented into words as the training text. All costs are in bits:
     per target token (a unit of the vocabulary, or the end of a sentence), per word of the text
     (pieces of words, marked by @@, ▁ or ￭, are joined before they are counted) and per sentence.
-    The rate is the length of the codeword of the real, quantized representation.
+    The rate is the length of the codeword of the real, quantized representation. With -tgt, the
+    NLL is that of the target, the rate that of the source, and both are per token and word of the
+    target, so that they add up; the rate is shown per token and word of the source as well.
 
     example: onmt_lattice evaluate -src runs/demo/text/test.en -reconstruct pred.txt -model
     runs/demo/gaussian_0.2_seed1/model_step_2000.safetensors -output gaussian.json
@@ -42,6 +44,11 @@ class EvaluateOptions(DecodingOptions):
 
     model: list[str] = option(..., "checkpoints written by train", metavar="FILE")
     src: str = option(..., f"text to evaluate on, {FORM}", metavar="FILE")
+    tgt: str | None = option(
+        None,
+        "its target, a line for each of -src, for a model that was trained with path_tgt",
+        metavar="FILE",
+    )
     output: str | None = option(
         None,
         "write the numbers as JSON, for plot: to this file, or for several checkpoints to one of "
@@ -50,7 +57,8 @@ class EvaluateOptions(DecodingOptions):
     )
     reconstruct: str | None = option(
         None,
-        "decode every sentence, write the text to this file (or folder) and score it",
+        "decode every sentence, write the text to this file (or folder) and score it against the "
+        "target",
         metavar="PATH",
     )
     scores: str | None = option(
