@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import math
 import re
 import runpy
 import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
+from bench_rate_distortion import gaussian_quant, lloyd_max, trellis
 from conftest import SCRIPTS, Corpus, Trained
 
 
@@ -119,3 +122,14 @@ def test_what_vectors_are_held_beside_is_asked_for(
     monkeypatch.setitem(sys.modules, missing, None)
     with pytest.raises(SystemExit, match="is missing: pip install faiss-cpu scikit-learn"):
         script("bench_vectors.py", "-rows", 400)
+
+
+def test_quantizers_of_gaussian_numbers_have_their_known_gaps() -> None:
+    """Of Lloyd and Max (1960) at 2 bits: 2 - 1/2 log2(1/0.1175); the others' are a few per cent."""
+    rng = np.random.default_rng(0)
+    train, x = rng.standard_normal((2, 8192))
+    gaps = []
+    for codes in (lloyd_max(train, x, 2), gaussian_quant(rng, x, 2), trellis(rng, x, 2)):
+        ((_, bits, back, _, _),) = codes
+        gaps.append(bits + 0.5 * math.log2(np.square(back - x[: back.size]).mean()))
+    assert gaps == pytest.approx([0.456, 0.303, 0.13], abs=0.04)

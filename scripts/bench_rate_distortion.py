@@ -1,0 +1,203 @@
+#!/usr/bin/env python3
+"""Hold quantizers against the rate-distortion function of independent Gaussian numbers."""
+
+from __future__ import annotations
+
+import os
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+import argparse
+import math
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated, Any, NamedTuple
+
+import numpy as np
+
+from onmt_lattice.bitstream import VectorCodec
+from onmt_lattice.experiments.tables import Column, Table, columns
+from onmt_lattice.files import write_text
+
+DESCRIPTION = """\
+Independent standard normal numbers at about 1, 2 and 4 bits each. All but the lattices are of fixed
+rate, and what is learned is learned from other numbers than those measured.
+
+FAISS is no part of this package: pip install faiss-cpu
+"""
+NOTES = (
+    "gap: bits per number less 1/2 log2(1/D), D the mean squared error; ± 95 % over the numbers,",
+    "which leaves out what was learned from, random codebooks and the dither. VectorCodec's bits",
+    "are all bytes of one file; codebooks and the codec are not counted. encode, decode: nano-",
+    "seconds of one core's processor time per number; of Lloyd-Max, Gaussian Quant and the trellis",
+    "in numpy. Gaussian Quant: the nearest of 2^16 random Gaussian vectors (arXiv 2512.06609).",
+    "Random trellis: Viterbi over 4,096 states, Gaussian labels, as in QTIP (arXiv 2406.11235).",
+)
+TARGETS = (1, 2, 4)
+WIDTH = 480  # numbers in a vector of VectorCodec's
+LATTICES = ("Z", "E8", "Leech", "conv256", "z4conv1024")
+STATES = 2**12
+SPHERES = {1: (32, 6), 2: (32, 30), 4: (8, 120)}  # width and radius², the best of some tried
+
+
+class Row(NamedTuple):
+    """A quantizer at a rate; see the notes of the table."""
+
+    method: Annotated[str, Column("quantizer")]
+    rate: Annotated[str, Column("rate")]
+    bits: Annotated[float, Column("bits", ".3f")]
+    error: Annotated[float, Column("D", ".2e")]
+    gap: Annotated[float, Column("gap", ".3f")]
+    half: Annotated[float, Column("±", ".3f")]
+    encode: Annotated[float, Column("encode", ".0f")]
+    decode: Annotated[float, Column("decode", ".0f")]
+
+
+Codes = Iterator[tuple[str, float, Any, float, float]]  # name, bits, numbers, seconds each way
+
+
+def timed(function: Any, *arguments: Any) -> tuple[Any, float]:
+    """Return what ``function`` does, and the processor's seconds for it."""
+    begin = time.process_time()
+    made = function(*arguments)
+    return made, time.process_time() - begin
+
+
+def lloyd_max(train: Any, x: Any, bits: int) -> Codes:
+    """Yield the best scalar quantizer of 2^bits levels, by Lloyd's algorithm on sorted numbers."""
+    sums = np.concatenate([[0.0], np.cumsum(train := np.sort(train))])
+    levels = np.quantile(train, (np.arange(2**bits) + 0.5) / 2**bits)
+    for _ in range(3000):
+        edges = np.searchsorted(train, (levels[1:] + levels[:-1]) / 2)
+        ends = np.concatenate([[0], edges, [len(train)]])
+        levels = np.diff(sums[ends]) / np.diff(ends)
+    index, encode = timed(np.searchsorted, (levels[1:] + levels[:-1]) / 2, x)
+    back, decode = timed(levels.__getitem__, index)
+    yield "Lloyd-Max", bits, back, encode, decode
+
+
+def gaussian_quant(rng: np.random.Generator, x: Any, bits: int) -> Codes:
+    """Yield the nearest of 2^16 random vectors, scaled as is best for ``x``."""
+    group = 16 // bits
+    rows = x[: len(x) // group * group].reshape(-1, group)[: 2**13]
+    book = rng.standard_normal((2**16, group)) * math.sqrt(1 - 4.0**-bits)
+    norms = np.square(book).sum(1) / 2
+
+    def nearest() -> Any:
+        parts = np.array_split(rows, 128)
+        return np.concatenate([(part @ book.T - norms).argmax(1) for part in parts])
+
+    index, encode = timed(nearest)
+    back, decode = timed(book.__getitem__, index)
+    yield "Gaussian Quant", bits, back.ravel(), encode, decode
+
+
+def trellis(rng: np.random.Generator, x: Any, bits: int) -> Codes:
+    """Yield the best path of a trellis whose states have random labels."""
+    ways, steps = 2**bits, min(512, len(x) // 32)
+    rows = x[: 32 * steps].reshape(32, steps)
+    labels = rng.standard_normal(STATES) * math.sqrt(1 - 4.0**-bits)
+    before = (np.arange(STATES) // ways)[:, None] + np.arange(ways) * (STATES // ways)
+
+    def best() -> Any:
+        chosen = np.empty((len(rows), steps), dtype=np.int64)
+        for row, numbers in enumerate(rows):
+            costs, trace = np.zeros(STATES), np.empty((steps, STATES), dtype=np.int16)
+            for t, number in enumerate(numbers):
+                known = costs[before]
+                trace[t] = way = known.argmin(1)
+                costs = known[np.arange(STATES), way] + np.square(number - labels)
+            state = int(costs.argmin())
+            for t in range(steps - 1, -1, -1):
+                chosen[row, t] = state
+                state = before[state, trace[t, state]]
+        return chosen
+
+    states, encode = timed(best)
+    back, decode = timed(labels.__getitem__, states)
+    first = (math.log2(STATES) - bits) / steps  # of the state that a path begins in
+    yield "random trellis", bits + first, back.ravel(), encode, decode
+
+
+def faiss_codes(train: Any, x: Any, bits: int, seed: int) -> Codes:
+    """Yield FAISS's product, residual and lattice quantizers."""
+    import faiss
+
+    faiss.omp_set_num_threads(1)
+    width = 64 // bits
+    train, x = (v[: len(v) // 96 * 96].astype(np.float32) for v in (train, x))
+    pq = faiss.ProductQuantizer(width, 8, 8)
+    rq = faiss.ResidualQuantizer(16 // bits, 2, 8)
+    pq.cp.seed = rq.cp.seed = seed
+    for name, quantizer in (("FAISS PQ", pq), ("FAISS RQ", rq)):
+        quantizer.train(train[: len(train) // quantizer.d * quantizer.d].reshape(-1, quantizer.d))
+        rows = x[: len(x) // quantizer.d * quantizer.d].reshape(-1, quantizer.d)
+        codes, encode = timed(quantizer.compute_codes, rows)
+        back, decode = timed(quantizer.decode, codes)
+        yield name, bits, back.ravel(), encode, decode
+    width, radius = SPHERES[bits]
+    lattice = faiss.IndexLattice(width, 1, 4, radius)
+    lattice.train(train.reshape(-1, width))
+    codes, encode = timed(lattice.sa_encode, x.reshape(-1, width))
+    back, decode = timed(lattice.sa_decode, codes)
+    yield "FAISS ZnLattice", 8 * lattice.sa_code_size() / width, back.ravel(), encode, decode
+
+
+def our_codes(train: Any, x: Any, bits: int, seed: int) -> Codes:
+    """Yield our codec, by the bytes of a file."""
+    train, rows = train.reshape(-1, WIDTH), x.reshape(-1, WIDTH)
+    for lattice in LATTICES:
+        codec = VectorCodec.fit(train, lattice, mse=4.0**-bits, decorrelate=False, seed=seed)
+        codec.compress(rows[:2], seed)  # so that kernels are compiled
+        data, encode = timed(codec.compress, rows, seed)
+        back, decode = timed(codec.decompress, data)
+        yield f"VectorCodec {lattice}", 8 * len(data) / x.size, back.ravel(), encode, decode
+
+
+def rows_of(bits: int, numbers: int, seed: int) -> Iterator[Row]:
+    """Yield a row for each quantizer."""
+    rng = np.random.default_rng(seed)
+    train, x = rng.standard_normal((2, numbers))
+    rivals = (lloyd_max(train, x, bits), gaussian_quant(rng, x, bits), trellis(rng, x, bits))
+    for codes in (*rivals, faiss_codes(train, x, bits, seed), our_codes(train, x, bits, seed)):
+        for name, rate, back, encode, decode in codes:
+            errors = np.square(back - x[: back.size])
+            error, half = errors.mean(), 1.96 * errors.std() / math.sqrt(errors.size)
+            yield Row(
+                name,
+                "coded" if name.startswith("V") else "fixed",
+                rate,
+                error,
+                rate + 0.5 * math.log2(error),
+                half / error / math.log(4),
+                1e9 * encode / back.size,
+                1e9 * decode / back.size,
+            )
+
+
+def main() -> None:
+    """Measure, print the table and write it."""
+    parser = argparse.ArgumentParser(
+        description=DESCRIPTION, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("-numbers", type=int, default=480_000, help="learned from, and measured")
+    parser.add_argument("-seed", type=int, default=0)
+    parser.add_argument("-output", type=Path, default=Path("runs/rate_distortion.txt"))
+    args = parser.parse_args()
+    rows = []
+    try:
+        for bits in TARGETS:
+            for row in rows_of(bits, args.numbers, args.seed):
+                print(f"{row.method:<24}{row.bits:7.3f}{row.gap:8.3f} ± {row.half:.3f}", flush=True)
+                rows.append(row)
+    except ImportError as error:
+        raise SystemExit(f"{error.name} is missing: pip install faiss-cpu") from error
+    notes = (*NOTES, f"{args.numbers:,} numbers, fewer of the random codebooks; seed {args.seed}.")
+    table = Table("Rate and distortion of Gaussian numbers", columns(Row), rows, notes).text()
+    write_text(args.output, table + "\n")
+    print(f"\n{table}")
+
+
+if __name__ == "__main__":
+    main()
