@@ -78,7 +78,8 @@ def commands(*pages: str) -> list[str]:
     return [line.partition("  #")[0] for line in lines if line.strip()]
 
 
-def test_the_quick_start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def quick_start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Make a folder with the data and a shorter file of the quick start the current one."""
     shutil.copytree(ROOT / "data/quickstart", tmp_path / "data/quickstart")
     (tmp_path / "configs").mkdir()
     config = text("configs/quickstart.yaml")
@@ -87,6 +88,10 @@ def test_the_quick_start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
         config = config.replace(name, f"{name.split()[0]} 20")
     (tmp_path / "configs/quickstart.yaml").write_text(config, encoding="utf-8")
     monkeypatch.chdir(tmp_path)
+
+
+def test_the_quick_start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    quick_start(tmp_path, monkeypatch)
     ours = [line for line in commands("README.md") if re.match("onmt_lattice (?!prepare)", line)]
     names = ["build_vocab", "train", "quantize", "evaluate", "compress", "decompress"]
     assert [line.split()[1] for line in ours] == names
@@ -98,6 +103,26 @@ def test_the_quick_start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
     exec(example, found)
     assert found["texts"] == ["the old baker sleeps"] and found["vectors"].shape == (1, 96)
     assert len(found["scores"].rate_bits) == 1
+
+
+def test_the_commands_of_a_task(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    quick_start(tmp_path, monkeypatch)
+    make_targets, program = blocks("docs/tasks.md", "python")
+    exec(make_targets, {})
+    (config,) = blocks("docs/tasks.md", "yaml")
+    (tmp_path / "backwards.yaml").write_text(config, encoding="utf-8")
+    lines = commands("docs/tasks.md")
+    names = ["build_vocab", "train", "quantize", "evaluate", "translate", "compress", "decompress"]
+    assert [line.split()[1] for line in lines] == [*names, "encode", "decode"]
+    for line in lines:
+        assert main(shlex.split(line.replace("1200", "20"))[1:]) == 0, line
+    written = [
+        Path(f"{name}") for name in ("pred.txt", "translated.txt", "test.out", "decoded.txt")
+    ]
+    assert len({path.read_text(encoding="utf-8") for path in written}) == 1
+    found: dict[str, Any] = {}
+    exec(program, found)
+    assert len(found["texts"]) == len(found["scores"].nll_bits) == 1
 
 
 def test_the_commands_on_ones_own_text(

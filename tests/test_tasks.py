@@ -189,6 +189,9 @@ def test_costs_are_of_the_side_they_belong_to(
     assert found.source.rate.word == pytest.approx(2 * found.rate.word)
     assert found.source.rate.sentence == found.rate.sentence
     assert f"its source {source}: {counts[0]} words" in table and "rate, in source units" in table
+    run("export", "-model", numbers, "-evaluation", report, "-output", tmp_path / "shared")
+    card = (tmp_path / "shared/README.md").read_text(encoding="utf-8")
+    assert 'model.score(["a sentence"], ["its target"])' in card and "autoencoder" not in card
     rows = [line.split("\t") for line in read(scores)[1:]]
     assert sum(int(row[1]) for row in rows) == counts[1]
     made = onmt_lattice.load(numbers).score(read(source), read(target))

@@ -22,6 +22,7 @@ from onmt_lattice.opennmt.checkpoint import (
     load_checkpoint,
     write_checkpoint,
 )
+from onmt_lattice.opennmt.data.corpora import sides
 from onmt_lattice.opennmt.data.sentences import transform_names
 from onmt_lattice.opennmt.options.configuration import bottleneck_settings
 from onmt_lattice.opennmt.training import plugin
@@ -110,13 +111,14 @@ def _card(
         for cost, bits in _costs(e).items()
     ]
     result = {
-        "task": {"type": "text-autoencoding"},
+        "task": {"type": "text-autoencoding" if e.source is None else "text2text-generation"},
         "dataset": {"type": text, "name": text},
         "metrics": metrics,
     }
+    kind = "autoencoder" if e.source is None else "seq2seq"
     head = {
         "library_name": "onmt_lattice",
-        "tags": ["opennmt-py", "autoencoder", "text-compression", e.bottleneck],
+        "tags": ["opennmt-py", kind, "text-compression", e.bottleneck],
         "model-index": [{"name": name, "results": [result]}],
     }
     corpora = [c for key, c in checkpoint["opt"].data.items() if key != "valid"]
@@ -132,7 +134,7 @@ def _card(
         loaded=loaded,
         summary=bottleneck.summary,
         has_code=bottleneck.has_code(e.settings),
-        texts=", ".join(Path(corpus["path_src"]).name for corpus in corpora),
+        texts=", ".join(Path(c[f"path_{side}"]).name for c in corpora for side in sides(c)),
         text=text,
         vocabulary=len(loaded.fields["tgt"].base_field.vocab),
         parameters=sum(p.numel() for p in loaded.model.parameters()),

@@ -109,8 +109,9 @@ def train_parser() -> StrictParser:
     parser = StrictParser(
         prog="onmt_lattice train",
         usage="%(prog)s -config FILE [-option VALUE ...]",
-        description="Train a sentence autoencoder through a bottleneck. NLL, rate and their total "
-        "are reported in bits per target token, end of sentence included.",
+        description="Train a model of sentences through a bottleneck, an autoencoder unless the "
+        "corpora name targets (path_tgt). NLL, rate and their total are reported in bits per "
+        "target token, end of sentence included.",
         epilog="example: onmt_lattice train -config my.yaml -bottleneck gaussian "
         "-save_model runs/gaussian/model",
     )
