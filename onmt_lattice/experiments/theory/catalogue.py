@@ -21,7 +21,7 @@ LONGEST = (
 SHORT_AND_LONG = (
     "conv4-48 conv4-96 conv4-480 conv16-48 conv16-96 conv16-480 conv64-48 conv64-96 conv64-480 "
     "conv256-96 conv256-480 conv1024-480 conv9-480 conv81-480 conv729-480 conv2187-480 "
-    "conv25-480 conv625-480"
+    "conv25-480 conv625-480 z4conv64-480 z4conv256-480 z4conv1024-480"
 ).split()
 
 EXPERIMENTS = {

@@ -117,8 +117,8 @@ def _draw_excess(axes: Any, rows: list[Row]) -> None:
 
 def _draw_kurtosis(axes: Any, rows: list[Row]) -> None:
     """Draw a point for each lattice; of a code, the best block has its number of states beside."""
-    rings = {name: f"GF({code.q})" for name, code in GENERATORS.items()}
-    field = {name: f"states, {'Z4' if name.startswith('z4') else rings[name]}" for name in rings}
+    rings = {q: "Z4" if q == 4 else f"GF({q})" for q in range(2, 6)}
+    field = {name: f"states, {rings[code.q]}" for name, code in GENERATORS.items()}
     names = [row.lattice.partition("-")[0] for row in rows]
     best = {name: row for name, row in sorted(zip(names, rows, strict=True), key=_loss)}
     for number, kind in enumerate(dict.fromkeys(field.get(name, "others") for name in names)):
@@ -127,9 +127,12 @@ def _draw_kurtosis(axes: Any, rows: list[Row]) -> None:
         values = [-row.kurtosis.mean for row in mine]
         axes.plot([row.loss for row in mine], values, linestyle="", markersize=4, **style)
     for name, row in best.items():
-        text, below = name.rpartition("conv")[2], field.get(name) == "states, GF(5)"
-        beside: Any = {"xytext": (0, -10 if below else 5), "textcoords": "offset points"}
-        place = "right" if len(text) > 3 else "center"  # the largest are the farthest left
+        text = name.rpartition("conv")[2]
+        x, y = {"states, GF(5)": (0, -10), "states, Z4": (5, -3)}.get(field.get(name, ""), (0, 5))
+        place = "left" if x else "center"
+        if len(text) > 3:  # the largest are the farthest left
+            x, place = -x, "right"
+        beside: Any = {"xytext": (x, y), "textcoords": "offset points"}
         axes.annotate(text, (row.loss, -row.kurtosis.mean), fontsize=6.5, ha=place, **beside)
     axes.legend(loc="upper left")
 
