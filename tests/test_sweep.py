@@ -346,3 +346,30 @@ def test_what_waits_for_a_failed_run_is_left_waiting(
     assert "run A2_0.1_seed1: waits for gaussian_0.1_seed1, which has failed" in said
     runs = {run.name: run for run in Results.read(quantizing / "failing/results.json").runs}
     assert runs["A2_0.1_seed1"].record.status == WAITING
+
+
+def test_a_folder_of_sources_and_targets(tmp_path: Path, forked_sweeps: None) -> None:
+    curves = {
+        "gaussian": SWEEP["curves"]["gaussian"],
+        "lattice Z": {"quantize": "gaussian", "lattice": "Z"},
+    }
+    fixed = {"rate_weight": [0.1], "train_steps": 10}
+    sweep = {"config": "common.yaml", "seeds": [1], "fixed": fixed, "curves": curves}
+    place = write_sweep(tmp_path, sweep, train=200)
+    for source in sorted((place / "text").glob("*.en")):
+        lines = source.read_text(encoding="utf-8").splitlines()
+        backwards = "".join(f"{' '.join(reversed(line.split()))}\n" for line in lines)
+        source.with_suffix(".tgt").write_text(backwards, encoding="utf-8")
+        source.rename(source.with_suffix(".src"))
+    assert main(words(place, "out")) == 0
+    results = Results.read(place / "out/results.json")
+    assert results.text == str(place / "text/test.tgt")
+    assert results.inputs[0] == (place / "text/test.tgt").read_text("utf-8").split("\n")[0]
+    for run in results.runs:
+        (point,) = run.points
+        assert run.record.status == FINISHED and point.decoded is not None
+        assert point.evaluation.source is not None
+        assert point.evaluation.source.text == str(place / "text/test.src")
+    assert "but its target" in (place / "out/report.html").read_text("utf-8")
+    changed = times(place / "out")
+    assert main(words(place, "out")) == 0 and times(place / "out") == changed

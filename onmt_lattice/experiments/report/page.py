@@ -105,9 +105,12 @@ def _facts(results: Results) -> dict[str, str]:
     counts = Counter(run.record.status for run in results.runs)
     states = ", ".join(f"{count} {status}" for status, count in sorted(counts.items()))
     minutes = sum(run.record.seconds for run in results.runs) / 60
+    found = (point.evaluation.source for run in results.runs for point in run.points)
+    sources = sorted({source.text for source in found if source is not None})
     return {
         "Sweep": results.config,
         "Evaluated on": results.text,
+        **({"Sources": ", ".join(sources)} if sources else {}),
         "Curves": ", ".join(results.curves),
         "Seeds": ", ".join(map(str, sorted({run.seed for run in results.runs}))),
         "Runs": f"{len(results.runs)}: {states}; {minutes:.0f} minutes in total",

@@ -27,7 +27,8 @@ class SweepOptions(Config):
     output: Path = option(..., "folder that everything goes to", metavar="DIR")
     text: Path | None = option(
         None,
-        "folder of train.en, valid.en and test.en, in place of the data of the configuration",
+        "folder of train.en, valid.en and test.en, in place of the data of the configuration; of a "
+        "task with another target: of train.src, train.tgt, valid.src and so on",
         metavar="DIR",
     )
     seeds: list[int] | None = option(

@@ -36,8 +36,9 @@ from onmt_lattice.text import read_lines
 REFERENCE = "gaussian"
 SEEDS = Range(1, 2**32 - 1)
 TEXTS = ("train.en", "valid.en", "test.en")
+PAIRED = "train.src, train.tgt, valid.src and so on"
 # What a sweep decides for its runs, and no file of options may.
-OWN = "save_model train_from log_json seed gpu_ranks world_size src_vocab data".split()
+OWN = "save_model train_from log_json seed gpu_ranks world_size src_vocab tgt_vocab data".split()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,6 +51,7 @@ class SweepFile(Config):
     annealed: dict[str, Any] = option({}, "options of a run whose checkpoints are evaluated")
     seeds: list[int] = option(..., "the seeds, such as [1, 2]", range=SEEDS)
     test: str | None = option(None, "the path of the text to evaluate on")
+    test_source: str | None = option(None, "that of its source, where that is another text")
     reference: object = option(REFERENCE, "the curve that the others are held against")
     evaluate_every: int = option(1, "evaluate every so many checkpoints", range=COUNT)
     reconstruct: int = option(3, "sentences to show as they come back", range=COUNT_OR_ZERO)
@@ -62,7 +64,7 @@ class Plan:
     Attributes:
         path: the YAML file it was read from.
         folder: where everything goes.
-        test: the text to evaluate on.
+        test: the text to evaluate on, the target.
         reference: name of the curve that the others are held against.
         curves: the options of each curve, by name.
         gpus_a_run: how many GPUs a run takes; 0 for the CPU.
@@ -90,17 +92,21 @@ def read_plan(path: Path, folder: Path, text: Path | None, seeds: list[int] | No
         path: names the ``config`` that all runs share, ``seeds``, the readings ``fixed`` and
             ``annealed``, and the ``curves``.
         folder: where everything goes.
-        text: a folder of train.en, valid.en and test.en, in place of the file's own data.
+        text: a folder of train.en, valid.en and test.en, or of train.src, train.tgt and so on, in
+            place of the file's own data.
         seeds: in place of the file's own.
 
     Raises:
         UserError: naming the first thing in the file that is wrong.
     """
     sweep = from_mapping(SweepFile, read_config(path), str(path))
-    shared = _shared(path, sweep, folder, text)
+    texts = {} if text is None else _texts(text)
+    shared = _shared(path, sweep, folder, texts)
     gpus = _take_gpus(path, shared)
-    test = text / "test.en" if text is not None else Path(_text(path, sweep))
-    read_lines(test, "-text" if text is not None else f"{path}: test")  # a mistake is told at once
+    pair = texts["test"] if texts else _test(path, sweep)
+    for each in pair.values():  # a mistake is told at once
+        read_lines(each, f"{path}: test" if text is None else "-text")
+    test = Path(pair.get("path_tgt", pair["path_src"]))
     if seeds is not None:
         check_ranges({"seeds": seeds}, {"seeds": SEEDS})
     given = {
@@ -124,6 +130,7 @@ def read_plan(path: Path, folder: Path, text: Path | None, seeds: list[int] | No
                 test=test,
                 evaluate_every=sweep.evaluate_every,
                 reconstruct=sweep.reconstruct,
+                test_source=Path(pair["path_src"]) if "path_tgt" in pair else None,
             )
             for name, options, reading, point in points
         ]
@@ -169,23 +176,37 @@ def _folder(folder: Path, curve: str, reading: str, point: Mapping[str, Any], se
     return folder / _slug(f"{curve}_{_values(point) or reading}_seed{seed}")
 
 
-def _shared(path: Path, sweep: SweepFile, folder: Path, text: Path | None) -> dict[str, Any]:
+def _texts(folder: Path) -> dict[str, dict[str, str]]:
+    """Return the paths of the sides of train, valid and test in a ``folder`` of texts."""
+    paired = (folder / "train.src").is_file() and not (folder / TEXTS[0]).is_file()
+    endings = {"path_src": "src", "path_tgt": "tgt"} if paired else {"path_src": "en"}
+    texts = {}
+    for name in ("train", "valid", "test"):
+        texts[name] = {side: str(folder / f"{name}.{end}") for side, end in endings.items()}
+        for path in map(Path, texts[name].values()):
+            if not path.is_file():
+                raise UserError(
+                    f"-text {folder}: expected a folder of {', '.join(TEXTS)}, or of {PAIRED}; "
+                    f"no {path.name}"
+                )
+    return texts
+
+
+def _shared(
+    path: Path, sweep: SweepFile, folder: Path, texts: Mapping[str, dict[str, str]]
+) -> dict[str, Any]:
     """Return the options that every run has, with its data and vocabulary."""
     shared = read_config(path.parent / sweep.config)
     shared.pop("save_model", None)
-    if text is not None:
-        for part in TEXTS:
-            if not (text / part).is_file():
-                raise UserError(f"-text {text}: expected a folder of {', '.join(TEXTS)}; no {part}")
-        shared["data"] = {
-            "corpus": {"path_src": str(text / "train.en")},
-            "valid": {"path_src": str(text / "valid.en")},
-        }
+    if texts:
+        shared["data"] = {"corpus": texts["train"], "valid": texts["valid"]}
         shared.pop("src_vocab", None)
+        if "tgt_vocab" in shared:
+            shared["tgt_vocab"] = str(folder / "vocab.tgt.txt")
     if "data" not in shared:
         raise UserError(
             f"{path.parent / sweep.config}: names no data; give -text, a folder of "
-            f"{', '.join(TEXTS)}"
+            f"{', '.join(TEXTS)}, or of {PAIRED}"
         )
     shared.setdefault("src_vocab", str(folder / "vocab.txt"))
     return shared
@@ -200,12 +221,17 @@ def _take_gpus(path: Path, shared: dict[str, Any]) -> int:
     return 0 if shared.pop("gpu_ranks", None) in (None, []) else processes  # the rank may be a 0
 
 
-def _text(path: Path, sweep: SweepFile) -> str:
+def _test(path: Path, sweep: SweepFile) -> dict[str, str]:
+    """Return the paths of the sides of the text to evaluate on."""
     if sweep.test is None:
         raise UserError(f"{path}: test is missing: the path of the text to evaluate on")
-    if not Path(sweep.test).is_file():
-        raise UserError(f"{path}: test {sweep.test}: no such file")
-    return sweep.test
+    given = {"test": sweep.test, "test_source": sweep.test_source}
+    for name, text in given.items():
+        if text is not None and not Path(text).is_file():
+            raise UserError(f"{path}: {name} {text}: no such file")
+    if sweep.test_source is None:
+        return {"path_src": sweep.test}
+    return {"path_src": sweep.test_source, "path_tgt": sweep.test}
 
 
 def _checked_points(

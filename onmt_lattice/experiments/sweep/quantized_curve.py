@@ -62,6 +62,7 @@ class QuantizedCurve:
             folder=folder,
             options={**source.options, "train_steps": source.steps + self.more_steps},
             test=source.test,
+            test_source=source.test_source,
             evaluate_every=source.evaluate_every,
             reconstruct=source.reconstruct,
             source=source,

@@ -17,7 +17,7 @@ from onmt_lattice.experiments.environment import python
 from onmt_lattice.experiments.report.results import FIXED
 from onmt_lattice.files import checkpoint_path, checkpoints, read_json, write_text
 
-PLACES = ("save_model", "src_vocab", "log_json")  # a sweep may move to another folder
+PLACES = ("save_model", "src_vocab", "tgt_vocab", "log_json")  # a sweep may move to another folder
 SAVE_CHECKPOINT_STEPS = 5000  # as OpenNMT-py, where nothing else is said
 BOTTLENECK = "gaussian"  # as train, where nothing else is said
 # What evaluate writes of a checkpoint, by the option that asks for it.
@@ -42,9 +42,10 @@ class Run:
         seed: of the training.
         folder: holds all of it; its name is the run's.
         options: of ``onmt_lattice train``.
-        test: the text to evaluate on.
+        test: the text to evaluate on, the target.
         evaluate_every: evaluate each checkpoint of an annealed run whose step this divides.
         reconstruct: how many checkpoints of an annealed run to decode the text with.
+        test_source: the source of the text; None if that is the text itself.
     """
 
     curve: str
@@ -56,6 +57,7 @@ class Run:
     test: Path
     evaluate_every: int = 1
     reconstruct: int = 3
+    test_source: Path | None = None
 
     outputs: ClassVar[tuple[str, ...]] = (".json",)  # of every evaluation
 
@@ -148,7 +150,9 @@ class Run:
             return []
         places = [word for output in outputs for word in (OUTPUTS[output], str(self.folder))]
         coded = ["-coded"] if self.has_code else []
-        words = ["-src", str(self.test), *places, *coded, "-model", *missing]
+        texts = ["-src", str(self.test_source or self.test)]
+        texts += ["-tgt", str(self.test)] if self.test_source else []
+        words = [*texts, *places, *coded, "-model", *missing]
         return ["onmt_lattice", "evaluate", *words]
 
     def command(self, devices: tuple[str, ...] = ()) -> list[str] | None:
@@ -199,7 +203,8 @@ class Run:
         untrained = not self.checkpoints()
         for suffix in (".txt", ".tsv", ".json"):
             for path in self.folder.glob(f"model_step_*{suffix}"):
-                if untrained or _text(path.with_suffix(".json")) != str(self.test):
+                texts = _texts(path.with_suffix(".json"))
+                if untrained or texts != (str(self.test_source or self.test), str(self.test)):
                     path.unlink()
         write_text(self.config, yaml.safe_dump(self._wanted(), sort_keys=True))
         return new
@@ -241,11 +246,12 @@ def _exist(model: Path, *suffixes: str) -> bool:
     return all(model.with_suffix(suffix).exists() for suffix in suffixes)
 
 
-def _text(evaluation: Path) -> Any:
-    """Return the path of the text that an evaluation is of, None if it does not say."""
+def _texts(evaluation: Path) -> Any:
+    """Return the paths of source and target that an evaluation is of, None if it does not say."""
     try:
-        return read_json(evaluation, "the output of evaluate")["text"]
-    except (UserError, KeyError, TypeError):
+        held = read_json(evaluation, "the output of evaluate")
+        return (held.get("source") or held)["text"], held["text"]
+    except (UserError, AttributeError, KeyError, TypeError):
         return None
 
 
