@@ -20,9 +20,9 @@ class CompressOptions(ModelOptions):
     """Write the representations of a text's sentences, one a line, to a file.
 
     It takes about as many bits as evaluate shows; decompress makes text of them again, as near to
-    the original as the model's decoder comes. With -lossless the text's tokens are written as well,
-    under the decoder's probabilities, and it comes back byte for byte. Any model with a lattice or
-    straight-through quantizers will do.
+    the original, or to its target, as the model's decoder comes. With -lossless, which is for
+    autoencoders, the text's tokens are written as well, under the decoder's probabilities, and it
+    comes back byte for byte. Any model with a lattice or straight-through quantizers will do.
 
     example: onmt_lattice compress -model runs/my/conv64_step_500000.safetensors -src test.txt
     -output test.olz

@@ -280,8 +280,9 @@ class Evaluation:
         if self.entropy is not None:
             e = self.entropy
             verdict = "holds" if e.holds else "BROKEN: the accounting is wrong"
+            text = "source" if self.source is None else "target"
             rows.append(
-                f"entropy of the source: {e.bits_sentence:.3f} bits per sentence, "
+                f"entropy of the {text}: {e.bits_sentence:.3f} bits per sentence, "
                 f"{e.bits_word:.3f} per word; rate + NLL exceeds it by "
                 f"{_mean(e.excess_bits_sentence)} bits per sentence: the law {verdict}"
             )

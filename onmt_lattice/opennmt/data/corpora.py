@@ -86,7 +86,7 @@ def read_corpora(opt: Namespace) -> dict[str, dict[str, Any]]:
 
 def sides(corpus: Mapping[str, Any]) -> tuple[str, ...]:
     """Return the sides of a corpus that are texts of their own: the target may be the source."""
-    return SIDES[: 1 if corpus.get("path_tgt") == corpus.get("path_src") else 2]
+    return SIDES[: 1 if corpus.get("path_tgt") in (None, corpus.get("path_src")) else 2]
 
 
 def is_autoencoder(corpora: Mapping[str, Mapping[str, Any]]) -> bool:

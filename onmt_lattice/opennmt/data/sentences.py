@@ -133,7 +133,7 @@ def read_pairs(
 ) -> list[Sentence]:
     """Return the sentences of ``lines``, each with its target if there are ``targets``.
 
-    A pair of which one line is empty is left out.
+    A pair of which one line is empty is skipped.
     """
     sources = read_sentences(lines, pipe, token_index(loaded))
     if targets is None:
