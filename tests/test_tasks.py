@@ -141,6 +141,19 @@ def test_tasks_that_cannot_be_trained(
         assert said in refused(data=data, **options)
 
 
+def test_an_autoencoder_goes_on_as_a_task(
+    corpus: Corpus, tmp_path: Path, trained: Callable[[str], Path], refused: Callable[..., str]
+) -> None:
+    data, start = paired(corpus, tmp_path), trained("gaussian")
+    config = corpus.yaml(tmp_path / "task.yaml", data=data, train_steps=62)
+    train(config, "-save_model", tmp_path / "task", "-train_from", start)
+    made = onmt_lattice.load(tmp_path / "task_step_62.safetensors")
+    assert len(made.score(["the dog"], ["dog the"]).nll_bits) == 1
+    own = write(tmp_path / "own.txt", [line.split("\t")[0] for line in read(corpus.vocabulary)])
+    said = refused("-train_from", start, data=data, tgt_vocab=own, train_steps=62)
+    assert "source and target had one vocabulary; leave -tgt_vocab out" in said
+
+
 @pytest.fixture(scope="module")
 def numbers(own_vocabularies: Path) -> Path:
     """A model of the numbered words, trained without a price for its lattice points."""

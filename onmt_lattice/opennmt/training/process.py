@@ -132,6 +132,8 @@ def build(
     model_opt = _get_model_opts(opt, checkpoint=checkpoint)
     if checkpoint is not None:
         check_same_bottleneck(opt, model_opt)
+        check_same_vocabularies(opt, model_opt)
+        model_opt.data = opt.data  # which says whether the target is the source
         model_opt.bucket_size = opt.bucket_size  # which bounds the position in the data
     if checkpoint is None:
         model = build_model(model_opt, opt, fields, None)
@@ -238,6 +240,18 @@ def check_same_bottleneck(opt: Namespace, before: Namespace) -> None:
             f"-train_from {opt.train_from}: its bottleneck is {_difference(then, now)}, not "
             f"{_difference(now, then)}; a run resumes with the bottleneck that it began with"
         )
+
+
+def check_same_vocabularies(opt: Namespace, before: Namespace) -> None:
+    """Refuse to share a vocabulary that was not shared, or the other way round.
+
+    Raises:
+        UserError: saying which.
+    """
+    if opt.share_vocab != before.share_vocab:
+        had = "one vocabulary" if before.share_vocab else "a vocabulary each"
+        cure = "leave -tgt_vocab out" if before.share_vocab else "expected -tgt_vocab"
+        raise UserError(f"-train_from {opt.train_from}: source and target had {had}; {cure}")
 
 
 def _difference(of: dict[str, Any], other: dict[str, Any]) -> str:
