@@ -103,15 +103,15 @@ def line_pairs(
         name: of the corpus.
         source: its path.
         target: the path of its target, the same for an autoencoder.
-        lines: of the source, behind the ``first`` ones, where they have been read already.
-        first: how many are skipped.
+        lines: of the source, if not all of them.
+        first: how many these skip.
 
     Raises:
         UserError: if one is no text, or ends before the other.
     """
     options = [f"data.{name}.path_{side}" for side in SIDES]
     if lines is None:
-        lines = islice(lines_of(source, options[0], longest=None), first, None)
+        lines = lines_of(source, options[0], longest=None)
     if source == target:
         yield from ((line, line) for line in lines)
         return
