@@ -1,7 +1,7 @@
 """Options, each declared once: a field of a frozen dataclass with its help, range and choices.
 
-The field makes the option of the command line, its check, and the key of a YAML file; whoever
-builds the dataclass in Python gets the same check.
+A field is an option of the command line and a key of a YAML file, with one check for both; building
+the dataclass in Python makes the same check.
 """
 
 from __future__ import annotations
@@ -20,13 +20,13 @@ from onmt_lattice.errors import UserError, unknown_name
 
 @dataclass(frozen=True)
 class Range:
-    """The numbers that an option takes: finite ones of an interval, and perhaps some beside it.
+    """The numbers that an option takes: finite ones of an interval, and perhaps some others.
 
     Attributes:
         low, high: the interval; infinite where there is no bound.
-        above, below: leave out ``low``, leave out ``high``.
+        above, below: exclude ``low``, exclude ``high``.
         also: numbers outside the interval that have a meaning of their own.
-        meaning: which one it is.
+        meaning: that meaning.
     """
 
     low: float = -math.inf
@@ -71,7 +71,7 @@ DEVICE = Range(0, 2**31 - 1, also=(-1,), meaning="the CPU")
 def check_ranges(values: Mapping[str, Any], ranges: Mapping[str, Range]) -> None:
     """Raise :class:`UserError` for the first option of ``ranges`` outside its own.
 
-    An option that is None was not given; of a list each number counts.
+    An option that is None was not given; of a list each number is checked.
     """
     for name, allowed in ranges.items():
         value = values.get(name)
@@ -99,12 +99,13 @@ def option(
     """Declare a field that the command line offers as ``-<field>``.
 
     Args:
-        default: its value where it is not given; ``...`` if it has to be.
-        help: what it means; the default is added.
+        default: its value where it is not given; ``...`` if it is required.
+        help: its help text, to which the default is added.
         choices: the values it takes.
         range: the numbers it takes.
         more: ``metavar`` as in argparse; ``name``, where it is not the field's; ``short``, another
-            name of one dash; ``positional``; ``exclusive``, a group's name, of which one is given.
+            name of one dash; ``positional``; ``exclusive``, the name of a group of options of which
+            at most one may be given.
     """
     metadata = {"help": help, "choices": choices, "range": range, **more}
     if default is ...:
@@ -142,7 +143,7 @@ class Option(NamedTuple):
         return self.choices() if callable(self.choices) else self.choices
 
     def check(self, value: Any, where: str = "") -> None:
-        """Raise :class:`UserError` unless ``value`` is one for it, in the file ``where``."""
+        """Raise :class:`UserError` unless it takes ``value``, of the YAML file ``where``."""
         label = f"{where}: {self.name}" if where else f"-{self.name}"
         if value is None and self.default is None and not self.required:
             return
@@ -229,16 +230,16 @@ def declared(config: type[Config]) -> dict[str, Option]:
 
 
 def from_options(config: type[C], options: Any) -> C:
-    """Return ``config`` with its own of ``options``, a namespace; None stands for the default."""
+    """Return a ``config`` of the values in the namespace ``options``; None is the default."""
     given = {each.field: getattr(options, name, None) for name, each in declared(config).items()}
     return config(**{field: value for field, value in given.items() if value is not None})
 
 
 def from_mapping(config: type[C], values: Mapping[str, Any], where: str) -> C:
-    """Return ``config`` as a YAML file has it.
+    """Return a ``config`` of the ``values`` in a YAML file.
 
     Raises:
-        UserError: which begins with ``where``, for an unknown key, a missing or a wrong value.
+        UserError: for an unknown key, a missing or a wrong value; it names the file ``where``.
     """
     options = declared(config)
     for key, value in values.items():
@@ -261,7 +262,7 @@ class Formatter(argparse.ArgumentDefaultsHelpFormatter):
 
 
 class Strict:
-    """Before a parser's class: errors are :class:`UserError`, and no option is abbreviated."""
+    """A mix-in for parsers: errors are :class:`UserError`, and no option is abbreviated."""
 
     _actions: list[argparse.Action]
 
@@ -282,7 +283,7 @@ class Strict:
 
 
 class Parser(Strict, argparse.ArgumentParser):
-    """The parser of a command that is all ours, from the :class:`Config` of its options."""
+    """The parser of a command with no option of OpenNMT-py, from a :class:`Config`."""
 
     def __init__(self, config: type[Config], more: str = "", **kwargs: Any) -> None:
         text = " ".join(f"{inspect.getdoc(config)}".split())

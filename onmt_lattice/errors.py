@@ -1,4 +1,4 @@
-"""The one exception a user's mistake raises."""
+"""The exceptions: a user's mistake, a signal, and bytes that do not decode."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Iterable
 
 
 class Interrupted(Exception):
-    """A command that a signal has stopped, after it has put its work in order.
+    """A signal stopped a command, which has left nothing half-written.
 
     Attributes:
         status: the exit status, 128 and the signal's number.
@@ -39,7 +39,7 @@ class BitstreamError(UserError):
 
 
 class NotABitstream(BitstreamError):
-    """Bytes that do not begin as a file of a version known here."""
+    """Bytes that are not a file of this format, or of a version or mode unknown here."""
 
 
 class DamagedBitstream(BitstreamError):
@@ -47,4 +47,4 @@ class DamagedBitstream(BitstreamError):
 
 
 class WrongCode(BitstreamError):
-    """A file that another model or code has written, or one of other sentences."""
+    """A whole file, but of another model, code or seed, or of other sentences."""

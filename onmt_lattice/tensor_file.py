@@ -23,7 +23,7 @@ from onmt_lattice.files import whole_file
 KEY = "onmt_lattice"  # of the metadata
 BLANK = "0" * 64  # in the place of a digest
 MARK = f'"{KEY}":"{{\\"digest\\": \\"'.encode()  # what stands before the digest in a header
-BEGIN = 4096  # bytes of a file, in which the digest begins
+BEGIN = 4096  # the digest begins within so many bytes
 EXPECTED = "expected a file that 'onmt_lattice train' has saved, such as model_step_500.safetensors"
 
 
@@ -70,8 +70,8 @@ def unpack(data: bytes, name: str, expected: str) -> tuple[dict[str, Tensor], di
 
     Args:
         data: all of its bytes.
-        name: what errors call it.
-        expected: and what they ask for.
+        name: its name in errors.
+        expected: what errors say was expected.
 
     Raises:
         UserError: if it is another kind of file, or is damaged.
@@ -98,7 +98,7 @@ def unpack(data: bytes, name: str, expected: str) -> tuple[dict[str, Tensor], di
 
 
 def _description(begin: bytes) -> str:
-    """Return what a file is that is not a checkpoint, from its first bytes."""
+    """Return what a file that is not of this format is, from its first bytes."""
     if not begin:
         return "is empty"
     if begin.startswith((b"PK\x03\x04", b"\x80")):

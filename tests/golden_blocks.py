@@ -1,4 +1,4 @@
-"""The frozen blocks of tests/golden/blocks.json: what they hold, by formula, and how they decode.
+"""The frozen files of single codecs, tests/golden/blocks.json: what they hold and how they decode.
 
 Run as a program it decodes them all and prints their digest; with ``write`` it adds those of codecs
 that have none yet. What is frozen is never written again.
@@ -30,12 +30,12 @@ ENTRIES = [2, 3, 300]
 
 
 class Golden(NamedTuple):
-    """A codec and what its block holds.
+    """A codec and what its file holds.
 
     Attributes:
         integers: coordinates of points in their basis, or symbols.
-        encode: returns the block.
-        decode: returns the integers of a block.
+        encode: returns the file.
+        decode: returns the integers in a file.
     """
 
     integers: Tensor
@@ -77,12 +77,12 @@ def goldens() -> dict[str, Golden]:
 
 
 def frozen() -> dict[str, bytes]:
-    """Return the blocks in the file, by name."""
+    """Return the frozen files, by name."""
     return {name: bytes.fromhex(text) for name, text in json.loads(PATH.read_text()).items()}
 
 
 def digest() -> str:
-    """Return a digest of all that the frozen blocks decode to, and of what is written today."""
+    """Return a digest of all that the frozen files decode to, and of what is written today."""
     found, every = hashlib.sha256(), goldens()
     for name, data in frozen().items():
         found.update(every[name].decode(data).numpy().astype("<i8").tobytes())

@@ -35,7 +35,7 @@ def code_on(lattice: Lattice, asked: str = AUTO) -> str:
 class LatticeConfig(ChannelConfig):
     """Options of the ``lattice`` bottleneck."""
 
-    lattice: str = option("Z", "the lattice Λ: Z, A2, D4, E8, ...; any name of make_lattice")
+    lattice: str = option("Z", "the lattice Λ, one of 'onmt_lattice lattices'")
     lattice_code: str = option(
         AUTO,
         "the code on its points: convolved_gaussian is the paper's (exact on Z, a Monte-Carlo "

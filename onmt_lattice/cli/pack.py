@@ -24,7 +24,7 @@ class PackOptions(Config):
     input: str = option(..., "array (N, d) of floats, .npy", metavar="FILE")
     output: str = option(..., "file to write; - is standard output", metavar="FILE")
     bits: float | None = option(
-        None, "bits per vector, in the mean", range=POSITIVE, metavar="NUMBER", exclusive="asked"
+        None, "bits per vector, on average", range=POSITIVE, metavar="NUMBER", exclusive="asked"
     )
     mse: float | None = option(
         None, "mean squared error per number", range=POSITIVE, metavar="NUMBER", exclusive="asked"

@@ -1,8 +1,9 @@
 """One-dimensional theta sums in the log domain, to machine precision at every scale.
 
-The sum over the integers has two readings that meet at s = 1/√(2π), where both converge equally
-fast: directly for small s, and by Poisson's formula for large s. Each needs three pairs of terms.
-A class of integers (even, odd, offset + period·ℤ) is the same sum at another place and scale.
+The sum over the integers is one of two series: the direct one for small s, and that of Poisson's
+formula for large s. They meet at s = 1/√(2π), where both converge equally fast, and each needs
+three pairs of terms. A class of integers (even, odd, offset + period·ℤ) is the same sum at another
+point and scale.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ import torch
 from torch import Tensor
 
 HALF_LOG_2PI = 0.5 * math.log(2 * math.pi)
-LOG_CROSSING = -HALF_LOG_2PI  # log of the scale at which both readings lose e^{-16π} < 2e-22
+LOG_CROSSING = -HALF_LOG_2PI  # log of the scale at which both series lose e^{-16π} < 2e-22
 
 
 def log_theta_line(y: Tensor, log_s: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""What the preparation of the paper's data takes."""
+"""The options of the preparation of the paper's data."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class Wmt16Options(_Options):
 
     Download Europarl v7, Common Crawl, News Commentary v11 and the test sets (1.2 GB), tokenise as
     Moses does, keep the pairs of sentences of 1 to 80 tokens, learn a subword model on them and
-    segment. Leaves in -output: train.en, valid.en (newstest2013), newstest2014.en, newstest2015.en,
+    segment. Writes to -output: train.en, valid.en (newstest2013), newstest2014.en, newstest2015.en,
     newstest2016.en, the subword model, vocab.txt (a unit, a tab, its count), data.yaml for
     OpenNMT-py and manifest.json. Can be interrupted, and resumes when run again; does nothing when
     all is done.
@@ -53,18 +53,18 @@ class Wmt16Options(_Options):
     max_tokens: int = option(
         80, "drop pairs with more Moses tokens on either side", range=COUNT, metavar="N"
     )
-    seed: int = option(1, "of the training sentences' order", range=SEED, metavar="N")
+    seed: int = option(1, "seed of the order of the training sentences", range=SEED, metavar="N")
     keep_order: bool = option(False, "do not shuffle the training sentences")
     mirror: str | None = option(
         None, "download URL/de-en.tgz and so on, not from statmt.org", metavar="URL"
     )
     checksums: Path | None = option(
-        None, "insist on these SHA-256, as of sha256sum", metavar="FILE"
+        None, "SHA-256 that the archives must have, as of sha256sum", metavar="FILE"
     )
     tries: int = option(
         6,
-        "attempts without one new byte after which a download is given up; between them 1, 2, 4 "
-        "... 60 seconds",
+        "attempts without one new byte after which a download fails; the pauses between them are "
+        "1, 2, 4 ... 60 seconds",
         range=COUNT,
         metavar="N",
     )

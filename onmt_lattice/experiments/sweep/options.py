@@ -1,4 +1,4 @@
-"""What a sweep takes."""
+"""The options of a sweep."""
 
 from __future__ import annotations
 
@@ -15,9 +15,10 @@ NONE = "none"  # for -gpus
 class SweepOptions(Config):
     """Train and evaluate the grid of models that a YAML file describes, and draw Figure 3.
 
-    That is Figure 3 of the paper, rate against NLL in bits per word, with table and report. Can be
-    interrupted, and resumes when run again. Leaves in -output: results.json, figure3.png, .svg and
-    .pdf, table.txt, report.html, manifest.json (the state of every run) and a folder for each run.
+    Figure 3 of the paper is rate against NLL, in bits per word; a table and a report go with it.
+    Can be interrupted, and resumes when run again. Writes to -output: results.json, figure3.png,
+    .svg and .pdf, table.txt, report.html, manifest.json (the state of every run) and a folder for
+    each run.
 
     example: onmt_lattice sweep -config configs/captions/sweep.yaml -text multi30k
     -output runs/captions
@@ -36,7 +37,7 @@ class SweepOptions(Config):
     )
     jobs: int | None = option(
         None,
-        "runs at a time (default: one a core or GPU; on Slurm all)",
+        "runs at a time (default: one per core or GPU; on Slurm all)",
         range=COUNT,
         metavar="N",
     )
@@ -66,9 +67,9 @@ class SweepOptions(Config):
     )
     retry_failed: bool = option(False, "start runs again that have failed")
     commands: bool = option(
-        False, "train nothing: print the command lines that do by hand what is left"
+        False, "train nothing: print the commands that remain, to be run by hand"
     )
-    draw_only: bool = option(False, "train nothing: draw what the runs are at by now")
+    draw_only: bool = option(False, "train nothing: draw what is finished so far")
     results: Path | None = option(
         None,
         "train nothing: draw figure, table and report of this results.json into -output",

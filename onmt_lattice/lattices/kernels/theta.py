@@ -1,8 +1,8 @@
 """One-dimensional theta sums of the classes mod q, compiled by numba, with their derivatives.
 
-What :mod:`~onmt_lattice.lattices.theta` sums eagerly, by the same two readings: of a class only
-the one that counts is summed, and nothing is kept for a graph. The class c of ℤ at y is the whole
-of ℤ at (y − c)/q and scale s/q. As many numbers are taken at once as a vector has lanes.
+The same sums as in :mod:`~onmt_lattice.lattices.theta`, by the same two series: for each class only
+the one that converges fast is summed, and there is no autograd graph. The class c of ℤ at y is all
+of ℤ at (y − c)/q and scale s/q. As many numbers are summed at once as a vector has lanes.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ from onmt_lattice.lattices.theta import HALF_LOG_2PI, LOG_CROSSING
 
 LANES = BYTES // 8
 TWO_PI = 2 * math.pi
-LARGEST = 708.0  # up to which exp of a number, and of its opposite, are float64's
-LN_2 = 0.6931471803691238, 1.9082149292705877e-10  # of which a number of up to 11 bits takes exact
+LARGEST = 708.0  # exp of ± so much is a normal float64
+LN_2 = 0.6931471803691238, 1.9082149292705877e-10  # high part (exact times 11 bits), low part
 # Taylor's coefficients, highest first: of exp at |x| ≤ ½ log 2, of sin(2πx)/x in x² at |x| ≤ ¼.
 EXP = tuple(1 / math.factorial(k) for k in range(13, -1, -1))
 SINE = tuple(

@@ -1,4 +1,4 @@
-"""The options of the commands that use a trained model, apart from what these import."""
+"""The options of the commands that use a trained model; importing them needs no torch."""
 
 from __future__ import annotations
 
@@ -7,21 +7,21 @@ from dataclasses import dataclass
 from onmt_lattice.config import BEAM, COUNT, DEVICE, SEED, THREADS, Config, Range, option
 from onmt_lattice.text import FORM
 
-LEAST_SENTENCES = 100  # that a prior is fitted to
+LEAST_SENTENCES = 100  # to fit a prior to
 
 
 @dataclass(frozen=True, kw_only=True)
 class ModelOptions(Config):
-    """What every command with a model on a device takes."""
+    """Options of every command that runs a model."""
 
     seed: int = option(0, "seed of the dither and noise", range=SEED)
-    batch_size: int = option(64, "sentences a batch", range=COUNT)
+    batch_size: int = option(64, "sentences per batch", range=COUNT)
     gpu: int = option(-1, "CUDA device, or -1 for the CPU", range=DEVICE)
 
 
 @dataclass(frozen=True, kw_only=True)
 class DecodingOptions(ModelOptions):
-    """What every command that makes text of representations takes."""
+    """Options of every command that decodes representations to text."""
 
     beam_size: int = option(1, "1 is greedy", range=BEAM)
     max_length: int = option(100, "longest line decoded, tokens", range=COUNT)
@@ -42,11 +42,11 @@ class EvaluateOptions(DecodingOptions):
     runs/demo/gaussian_0.2_seed1/model_step_2000.safetensors -output gaussian.json
     """
 
-    model: list[str] = option(..., "checkpoints written by train", metavar="FILE")
+    model: list[str] = option(..., "checkpoints, or folders of export", metavar="FILE")
     src: str = option(..., f"text to evaluate on, {FORM}", metavar="FILE")
     tgt: str | None = option(
         None,
-        "its target, a line for each of -src, for a model that was trained with path_tgt",
+        "the target of -src, line by line, for a model that was trained with path_tgt",
         metavar="FILE",
     )
     output: str | None = option(
@@ -98,10 +98,10 @@ class QuantizeOptions(Config):
     train.txt -output runs/my/leech_step_500000.safetensors
     """
 
-    model: str = option(..., "trained with -bottleneck gaussian", metavar="FILE")
+    model: str = option(..., "a model trained with -bottleneck gaussian", metavar="FILE")
     lattice: str = option(
         ...,
-        "any name of -lattice of train; none fits the Gaussian's prior and nothing else",
+        "one of 'onmt_lattice lattices'; none fits the Gaussian's prior and nothing else",
         metavar="NAME",
     )
     src: str = option(..., "the training text, as for train", metavar="FILE")
@@ -115,13 +115,13 @@ class QuantizeOptions(Config):
     fit_sentences: int = option(
         1500, "how many sentences of the text to fit the code to", range=Range(LEAST_SENTENCES)
     )
-    seed: int = option(0, "of their choice and their dither", range=SEED)
+    seed: int = option(0, "seed of the choice of sentences and of the dither", range=SEED)
     gpu: int = option(-1, "CUDA device, or -1 for the CPU", range=DEVICE)
 
 
 @dataclass(frozen=True, kw_only=True)
 class VectorOptions(ModelOptions):
-    """What a row of a file of vectors is, and of which model."""
+    """Options of encode and decode: the model, and what a row of the array is."""
 
     model: str = option(..., "a checkpoint", metavar="FILE")
     points: bool = option(
