@@ -12,10 +12,12 @@ import random
 import runpy
 import signal
 import sys
+import traceback
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from importlib import import_module
 from importlib.util import find_spec
+from multiprocessing import forkserver, resource_tracker
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -300,6 +302,8 @@ class Fork:
             status = 1
             try:
                 status = self._run([*map(str, words)], log, lock, env)
+            except BaseException:
+                traceback.print_exc()
             finally:
                 os._exit(status)
 
@@ -310,6 +314,8 @@ class Fork:
         os.closerange(3, lock), os.closerange(max(lock, 2) + 1, 1024)
         sys.stdin, sys.stdout = open(os.devnull), open(1, "w", closefd=False)
         sys.stderr = open(2, "w", buffering=1, closefd=False)
+        for started in (resource_tracker._resource_tracker, forkserver._forkserver):
+            type(started).__init__(started)  # it is the parent's, whose pipes are closed here
         logging.getLogger().handlers.clear()
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, signal.default_int_handler if number == 2 else signal.SIG_DFL)
