@@ -175,6 +175,8 @@ BAD: dict[str, Any] = {
     "bits and mse given: expected one of": (vectors(), {"bits": 1, "mse": 1}),
     "mse -1: expected a number, above 0": (vectors(), {"mse": -1}),
     "noise of 1e-09: less than float32 can show": (vectors(), {"noise": 1e-9}),
+    "noise of 1e-320: expected float32's range": (vectors(), {"noise": 1e-320}),
+    "noise of 1e+200: expected float32's range": (vectors(), {"noise": 1e200}),
     "mse 1e-15: less than float32 can show": (vectors(), {"mse": 1e-15}),
     "bits 10000: 3": (vectors(), {"bits": 10000}),
     "bits 'many': expected a number, above 0": (vectors(), {"bits": "many"}),

@@ -64,6 +64,8 @@ class Fitting:
     def __init__(
         self, rows: Floats, lattice: str, decorrelate: bool, seed: int, progress: bool = False
     ) -> None:
+        if not takes_any_dim(lattice):
+            make_lattice(lattice)  # a name that is none is an error before all of them are read
         self.lattice, self.seed, self.decorrelate = lattice, seed, decorrelate
         near = np.asarray(rows[0], np.float64)  # them, so that nothing is lost to cancellation
         total, square = np.zeros(len(near)), np.zeros((len(near), len(near)))
@@ -92,6 +94,9 @@ class Fitting:
 
     def additive(self, noise: Floats) -> Parts:
         """Return the codec whose error is additive, of standard deviations ``noise`` ``(d,)``."""
+        if not ((noise > 1 / LARGEST) & (noise < LARGEST)).all():
+            worst = noise[np.argmax(np.abs(np.log(noise)))]
+            raise UserError(f"noise of {worst:.3g}: expected float32's range")
         variances, directions = self._directions(self.covariance / np.outer(noise, noise))
         if np.max(variances) > 4.0**MOST_BITS:
             raise UserError(f"noise of {np.min(noise):.3g}: {TOO_FINE}")
