@@ -10,12 +10,14 @@ import argparse
 import dataclasses
 import inspect
 import math
+import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple, NoReturn, TypeVar, get_args, get_origin, get_type_hints
 
 from onmt_lattice.errors import UserError, unknown_name
+from onmt_lattice.files import STANDARD
 
 
 @dataclass(frozen=True)
@@ -49,6 +51,8 @@ class Range:
             bounds.append(f"{'above' if self.above else 'at least'} {_plain(self.low)}")
         if self.high < math.inf:
             bounds.append(f"{'below' if self.below else 'at most'} {_plain(self.high)}")
+        elif bounds:
+            bounds.append("finite")
         text = " and ".join(["a finite number"] if not bounds else bounds)
         beside = " or ".join(map(_plain, self.also))
         return f"{text}, or {beside} for {self.meaning}" if beside else text
@@ -66,6 +70,7 @@ SIZE = Range(1, 2**16)  # numbers a vector; beyond, no machine has the memory
 THREADS = Range(1, 1024)  # torch crashes when it is asked for a hundred thousand
 BEAM = Range(1, 1024)
 DEVICE = Range(0, 2**31 - 1, also=(-1,), meaning="the CPU")
+WRITTEN = ("output", "reconstruct", "scores")  # options that name files to write
 
 
 def check_ranges(values: Mapping[str, Any], ranges: Mapping[str, Range]) -> None:
@@ -300,7 +305,7 @@ class Parser(Strict, argparse.ArgumentParser):
         """Parse ``args``; an unknown option is an error that names the nearest one."""
         parsed, unknown = super().parse_known_args(args, namespace)
         for word in unknown:
-            if word.startswith("-") and len(word) > 1:
+            if word.strip("-") and word.startswith("-"):
                 raise unknown_name("option", word.split("=")[0].lstrip("-"), self.names())
             raise UserError(f"unexpected word {word!r} on the command line")
         return parsed, unknown
@@ -309,4 +314,24 @@ class Parser(Strict, argparse.ArgumentParser):
 def parse(command: str, config: type[C], argv: list[str], more: str = "") -> C:
     """Return the options of ``onmt_lattice command`` in ``argv``; ``more`` describes it further."""
     parser = Parser(config, more, prog=f"onmt_lattice {command}")
-    return from_options(config, parser.parse_args(argv))
+    options = from_options(config, parser.parse_args(argv))
+    _check_apart(options)
+    return options
+
+
+def _check_apart(options: Config) -> None:
+    """Refuse an ``-output`` that would replace a file which another option reads or writes.
+
+    What several checkpoints are evaluated to, a PATH, may be a folder that does not exist yet.
+    """
+    others: dict[str, str] = {}
+    for each in sorted(declared(type(options)).values(), key=lambda o: o.name in WRITTEN):
+        value = getattr(options, each.field)
+        for path in value if isinstance(value, list) else [value]:
+            if path in (None, STANDARD) or each.metavar not in ("FILE", "PATH"):
+                continue
+            place = os.path.realpath(path)
+            other = others.setdefault(place, each.name)
+            file = os.path.isfile(place) or (each.metavar == "FILE" and not os.path.isdir(place))
+            if each.name in WRITTEN and other != each.name and file:
+                raise UserError(f"-{each.name} {path}: is -{other} as well; expected another file")

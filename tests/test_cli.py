@@ -105,6 +105,40 @@ def test_an_unknown_command(mistake: Mistake) -> None:
     assert "unknown command 'xyzzy' (valid: build_vocab, " in mistake("xyzzy")
 
 
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("lattices", "--", "-dim", "8"), "unexpected word '--'"),
+        (("pack", "-input", "x", "-output", "y", "-bits", "inf"), "expected above 0 and finite"),
+    ],
+)
+def test_words_that_mean_nothing(mistake: Mistake, words: tuple[str, ...], said: str) -> None:
+    assert said in mistake(*words)
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "evaluate -model OLD m -src s -scores OLD",
+        "evaluate -model m -src s -output OLD -scores OLD",
+        "compress -model m -src OLD -output OLD",
+        "quantize -model OLD -lattice Z -src s -output LINK",
+        "pack -input x -bits 3 -codec NEW -output NEW",
+        "plot j.svg OLD -output OLD",
+    ],
+)
+def test_no_output_replaces_what_another_option_names(
+    tmp_path: Path, mistake: Mistake, words: str
+) -> None:
+    old, link = tmp_path / "old", tmp_path / "link"
+    old.write_text("kept")
+    link.symlink_to(old)
+    for name, path in (("OLD", old), ("LINK", link), ("NEW", tmp_path / "new")):
+        words = words.replace(name, str(path))
+    assert "as well; expected another file" in mistake(*words.split())
+    assert old.read_text() == "kept"
+
+
 def test_an_interrupt_is_no_traceback(monkeypatch: pytest.MonkeyPatch, capsys: Capture) -> None:
     def interrupted(_: list[str]) -> None:
         raise KeyboardInterrupt
