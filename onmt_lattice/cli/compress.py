@@ -19,8 +19,8 @@ from onmt_lattice.text import FORM, decoded_lines
 class CompressOptions(ModelOptions):
     """Write the representations of a text's sentences, one a line, to a file.
 
-    It takes about as many bits as evaluate shows; decompress makes text of them again, as near to
-    the original, or to its target, as the model's decoder comes. With -lossless, which is for
+    It takes about as many bits as evaluate shows; decompress decodes them to text, as near to the
+    original, or to its target, as the model is good. With -lossless, which is for
     autoencoders, the text's tokens are written as well, under the decoder's probabilities, and it
     comes back byte for byte. Any model with a lattice or straight-through quantizers will do.
 
@@ -33,7 +33,7 @@ class CompressOptions(ModelOptions):
     output: str = option(..., "file to write; - is standard output", metavar="FILE")
     lossless: bool = option(False, "keep every byte of the text, which may then be any file")
     alone: bool = option(
-        False, "let every line decode without the others, for some seven bytes each"
+        False, "let each line be decoded without the others, at some seven more bytes per line"
     )
 
     def __post_init__(self) -> None:
@@ -43,7 +43,7 @@ class CompressOptions(ModelOptions):
 
 
 def run(argv: list[str]) -> None:
-    """Compress with the options in ``argv``; say on standard error what came of it."""
+    """Compress with the options in ``argv``; report the outcome on standard error."""
     options = parse("compress", CompressOptions, argv)
     check_output(options.output, "-output")
     data = read_bytes(options.src, "-src")

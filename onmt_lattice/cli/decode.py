@@ -10,7 +10,7 @@ from onmt_lattice.opennmt.options.commands import DecodeOptions
 
 
 def run(argv: list[str]) -> None:
-    """Decode with the options in ``argv``; say on standard error what was written."""
+    """Decode with the options in ``argv``; report what was written on standard error."""
     options = parse("decode", DecodeOptions, argv)
     check_output(options.output, "-output")
 

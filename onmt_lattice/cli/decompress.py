@@ -17,8 +17,8 @@ from onmt_lattice.opennmt.options.commands import DecodingOptions
 class DecompressOptions(DecodingOptions):
     """Decode a file of compress to text, with the model that it was compressed with.
 
-    A file of -lossless gives every byte back. Of another one, an empty line comes back as one, and
-    every line ends with a line feed.
+    A file of -lossless gives every byte back. Otherwise an empty line stays empty, and every line
+    ends with a line feed.
 
     example: onmt_lattice decompress -model runs/my/conv64_step_500000.safetensors -input test.olz
     -output test.out
@@ -36,7 +36,7 @@ class DecompressOptions(DecodingOptions):
 
 
 def run(argv: list[str]) -> None:
-    """Decompress with the options in ``argv``; say on standard error what came of it."""
+    """Decompress with the options in ``argv``; report the outcome on standard error."""
     options = parse("decompress", DecompressOptions, argv)
     check_output(options.output, "-output")
     data = read_bytes(options.input, "-input")

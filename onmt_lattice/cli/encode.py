@@ -10,7 +10,7 @@ from onmt_lattice.opennmt.options.commands import EncodeOptions
 
 
 def run(argv: list[str]) -> None:
-    """Encode with the options in ``argv``; say on standard error what was written."""
+    """Encode with the options in ``argv``; report what was written on standard error."""
     options = parse("encode", EncodeOptions, argv)
     check_output(options.output, "-output")
 

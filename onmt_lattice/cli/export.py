@@ -13,9 +13,9 @@ from onmt_lattice.files import check_folder
 class ExportOptions(Config):
     """Write a folder to share a model with.
 
-    It has model.safetensors, which has all that using the model needs and nothing that only
-    resuming its training does; README.md, a model card; and config.json, the card's numbers. -model
-    of every command takes the folder, and hf://user/name once it is on the Hugging Face hub.
+    It has model.safetensors, the model without what only training needs; README.md, a model card;
+    and config.json, the card's numbers. -model of every command takes the folder, and
+    hf://user/name once it is on the Hugging Face hub.
 
     example: onmt_lattice export -model runs/quickstart/conv16.safetensors
     -evaluation runs/quickstart/conv16.json -output runs/quickstart/shared
@@ -23,13 +23,13 @@ class ExportOptions(Config):
 
     model: str = option(..., "checkpoint of train or quantize", metavar="FILE")
     evaluation: str = option(
-        ..., "what evaluate -output wrote of it: the card's NLL and rate", metavar="FILE"
+        ..., "file of evaluate -output, for the card's NLL and rate", metavar="FILE"
     )
     output: str = option(..., "the folder; its name is the model's", metavar="FOLDER")
 
 
 def run(argv: list[str]) -> None:
-    """Export with the options in ``argv``; say on standard error what was written."""
+    """Export with the options in ``argv``; report what was written on standard error."""
     options = parse("export", ExportOptions, argv)
     check_folder(options.output, "-output")
 

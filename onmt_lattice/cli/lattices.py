@@ -27,15 +27,15 @@ class Row(NamedTuple):
 class LatticesOptions(Config):
     """List the lattices, the cheapest in bits last.
 
-    With what each costs over a perfect one, and how much work its nearest point is. Any of these
-    names is one for -lattice.
+    The table shows what each costs over a perfect one, and how much work its nearest point is. Any
+    of these names may be given to -lattice.
 
     example: onmt_lattice lattices -dim 96
     """
 
     dim: int = option(
         480,
-        "dimensions of the convolutional ones, which have any even number",
+        "dimensions of the convolutional ones: any even number",
         range=SIZE,
         metavar="N",
     )

@@ -15,8 +15,8 @@ from onmt_lattice.files import check_output, output_stream
 class PackOptions(Config):
     """Compress vectors of any origin, the rows of an array, by a dithered lattice.
 
-    At a mean number of bits, a mean squared error, or with the noise that their user tolerates. The
-    file holds all that unpack needs, unless -codec names a codec.
+    Ask for a mean number of bits, a mean squared error, or the noise that the application
+    tolerates. The file holds all that unpack needs, unless -codec names a codec.
 
     example: onmt_lattice pack -input x.npy -bits 128 -output x.olz
     """
@@ -38,7 +38,7 @@ class PackOptions(Config):
     )
     codec: str | None = option(
         None,
-        "codec to use, and to leave out of the file; if there is no such file, the one fitted here "
+        "codec to use and not to put in the file; if there is no such file, the one fitted here "
         "is written to it",
         metavar="FILE",
     )

@@ -12,8 +12,8 @@ from onmt_lattice.files import check_output
 class PlotOptions(Config):
     """Draw rate against NLL, both in bits per word of the text.
 
-    From the JSON files that evaluate writes: a colour and marker for each bottleneck, the points of
-    one run joined, and the entropy of the source where it is known.
+    It reads the JSON files that evaluate writes. Each bottleneck has a colour and a marker, the
+    points of one run are joined, and a line shows the entropy of the source where it is known.
 
     example: onmt_lattice plot results/*.json -o rate_nll.png
     """

@@ -22,7 +22,7 @@ class TheoryOptions(Config):
     """Check the paper's theory by experiment.
 
     Each experiment prints a table, with the Monte-Carlo standard error of every number that is
-    sampled, and writes it as NAME.txt and NAME.json, some a figure besides.
+    sampled, and writes it as NAME.txt and NAME.json; some draw a figure too.
 
     example: onmt_lattice theory -experiments moments ratedistortion -output results/theory
     -format svg
@@ -45,7 +45,7 @@ class TheoryOptions(Config):
     )
     seed: int = option(0, "seed of every random number", range=SEED)
     output: Path = option(Path("results/theory"), "folder to write to", metavar="DIR")
-    format: str = option("png", "of the figures", FORMATS)
+    format: str = option("png", "format of the figures", FORMATS)
 
 
 def run(argv: list[str]) -> None:

@@ -23,7 +23,7 @@ class UnpackOptions(Config):
 
 
 def run(argv: list[str]) -> None:
-    """Unpack with the options in ``argv``; say on standard error what was written."""
+    """Unpack with the options in ``argv``; report what was written on standard error."""
     options = parse("unpack", UnpackOptions, argv)
     check_output(options.output, "-output")
     data = read_bytes(options.input, "-input")

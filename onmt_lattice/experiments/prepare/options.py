@@ -98,7 +98,7 @@ class Wmt16Options(_Options):
 class NewstestOptions(_Options):
     """Write newstest2014's 3,003 English sentences in Moses tokens, by way of sacrebleu.
 
-    If asked, in subword units. sacrebleu's test set is wmt14/full, which it downloads once.
+    With -subword_model, in subword units. sacrebleu downloads its test set wmt14/full once.
 
     example: onmt_lattice prepare newstest2014 -output newstest2014.en
     """

@@ -18,7 +18,7 @@ CUBE_LOSS = space_filling_loss(CUBE)
 LIMIT = 1 / (2 * math.pi * math.e)  # of the best lattices as n → ∞ (Zamir & Feder, 1996)
 
 
-LARGEST = 24  # dimensions of which all samples are drawn
+LARGEST = 24  # dimensions up to which all samples are drawn
 LEAST_POINTS = 100
 
 
@@ -49,7 +49,7 @@ def normalized_second_moment(
 def _row(lattice: Lattice, settings: Settings) -> Row:
     generator = settings.generator("moments", lattice.name)
     samples = settings.samples
-    if lattice.dim > LARGEST:  # each point of which tells more
+    if lattice.dim > LARGEST:  # a point of more numbers tells more
         samples = max(LEAST_POINTS, samples * LARGEST // (5 * lattice.dim))
     nsm = normalized_second_moment(lattice, samples, generator)
     loss = Estimate(space_filling_loss(nsm.mean), nsm.standard_error / (2 * math.log(2) * nsm.mean))
@@ -76,9 +76,10 @@ def measure(settings: Settings) -> Outcome:
             f"Limit 1/(2πe) = {LIMIT:.6f}. At the same rate, at high resolution, a lattice has",
             f"G(Λ)/G(Z) of the squared error of Z: at best {100 * (LIMIT / CUBE - 1):+.2f} %. "
             "Loss is ½ log2(2πe G).",
-            "The published G of BW16 and Leech are simulations themselves (SPLAG, table 2.3), that "
-            "of the convolutional ones, of which",
-            "each fifth number is drawn, of scripts/search_generators.py.",
+            "The published G of BW16 and Leech are simulations themselves (SPLAG, table 2.3), "
+            "as are",
+            "those of the convolutional ones (scripts/search_generators.py). Of lattices of n > 24 "
+            "dimensions 24/(5n) as many points are drawn.",
         ),
     )
     return Outcome(table)
