@@ -55,7 +55,7 @@ def compiled(function: Callable[..., Any]) -> Callable[..., Any]:
     among the temporary ones; ``NUMBA_CACHE_DIR`` names another.
 
     Raises:
-        UserError: if numba was told not to compile, as kernels are no Python.
+        UserError: if ``NUMBA_DISABLE_JIT`` is set, as kernels do not run as Python.
     """
     return _cached(njit(**OPTIONS)(function))
 

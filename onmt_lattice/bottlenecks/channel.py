@@ -116,15 +116,16 @@ class GaussianChannel(Channel):
 
 
 class LatticeChannel(Channel):
-    """N = −U, U uniform on the Voronoi cell of a lattice whose second moment is 1 a dimension.
+    """N = −U, U uniform on the Voronoi cell of a lattice whose second moment is 1 per dimension.
 
-    The d coordinates of (μ − b)/σ stand in the places of d/n lattice points, padded with zeros
-    where n does not divide d. Z = K((μ − b)/σ + U) is coded, and Y = b + σ(Z − U). Training has no
-    quantizer: Z − U and (μ − b)/σ − U have the same law (Crypto-Lemma), and the code's cost at
-    the latter is the codeword's length in expectation (paper, Theorem 1).
+    The d coordinates of (μ − b)/σ are reordered and cut into d/n blocks of n, padded with zeros
+    where n does not divide d; each block is quantized to a lattice point. Z = K((μ − b)/σ + U) is
+    coded, and Y = b + σ(Z − U). Training has no quantizer: Z − U and (μ − b)/σ − U have the same
+    law (Crypto-Lemma), and the code's cost at the latter is the codeword's length in expectation
+    (paper, Theorem 1).
 
-    The code's prior scales are s = √v/σ. While training, each batch puts coordinates of alike s
-    together, the places of a lattice that are worth least (its edges) taking those of least s.
+    The code's prior scales are s = √v/σ. While training, each batch puts coordinates of similar s
+    together; the positions of a lattice that are worth least (its ends) take those of least s.
 
     Args:
         dim: d.
@@ -158,12 +159,12 @@ class LatticeChannel(Channel):
 
     @property
     def placed_log_scale(self) -> Tensor:
-        """``(d/n, n)``, log s in each place."""
+        """``(d/n, n)``, log s at each position of the blocks."""
         return self._blocks(self.log_scale[self.places])
 
     @torch.no_grad()
     def place(self) -> None:
-        """Assign coordinates to places by their prior scales, the padding as the least."""
+        """Assign coordinates to positions by their prior scales, the padding as the least."""
         log_s = self.log_scale.detach().clone()
         log_s[self.dim :] = -torch.inf
         order = log_s.argsort(descending=True, stable=True).view(self.blocks, -1)
@@ -198,7 +199,7 @@ class LatticeChannel(Channel):
         return self.placed(mean) - self.dither(mean, noise)
 
     def coordinates(self, y: Tensor) -> Tensor:
-        """Return ``(batch, d)``, what of ``y`` ``(batch, d/n, n)`` stands in each one's place."""
+        """Return ``(batch, d)``, the blocks ``y`` ``(batch, d/n, n)`` in their first order."""
         return y.flatten(1)[:, self.places.argsort()[: self.dim]]
 
     def rate_nats(self, y: Tensor, noise: Noise) -> Tensor:
@@ -214,7 +215,7 @@ class LatticeChannel(Channel):
         return self.lattice.point(self._blocks(symbols)).to(like)
 
     def placed(self, mean: Tensor) -> Tensor:
-        """Return (μ − b)/σ ``(batch, d/n, n)``, each coordinate in its place."""
+        """Return (μ − b)/σ ``(batch, d/n, n)``, each coordinate at its position."""
         x = (mean - self.center) * (-self.log_sigma).exp()
         return self._blocks(nn.functional.pad(x, (0, self._padding))[:, self.places])
 

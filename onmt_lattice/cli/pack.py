@@ -52,7 +52,7 @@ class PackOptions(Config):
 
 
 def run(argv: list[str]) -> None:
-    """Pack with the options in ``argv``; say on standard error what it costs."""
+    """Pack with the options in ``argv``; report its cost on standard error."""
     options = parse("pack", PackOptions, argv)
     asked = {name: getattr(options, name) for name in ("bits", "mse", "noise")}
     asked = {name: value for name, value in asked.items() if value is not None}

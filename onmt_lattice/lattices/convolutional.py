@@ -66,8 +66,9 @@ def _unit_second_moments(name: str) -> Tensor:
 class ConvolutionalLattice(TrellisLattice):
     """The lattice of the code with ``states`` states in n dimensions, n even and at least 4ν.
 
-    The code is over GF(2), GF(3) or GF(5), whichever has so many states. The kissing number and the
-    covering radius are not known. G is a simulation, within 0.3 % for each n; see
+    The code is over the field GF(2), GF(3) or GF(5), whichever has so many states; a
+    subclass takes codes over the ring ℤ4 ("z4conv"). The kissing number and the covering radius are
+    not known. G is a simulation, within 0.3 % for each n; see
     :mod:`~onmt_lattice.lattices.generators`.
     """
 

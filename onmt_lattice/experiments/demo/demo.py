@@ -19,7 +19,7 @@ SHOWN_SENTENCES = 3
 
 
 def demo(config: Path, output: Path, jobs: int | None = None) -> Results:
-    """Train, quantize, evaluate and draw; go on where an earlier demo stopped or failed.
+    """Train, quantize, evaluate and draw; resume a demo that stopped or failed.
 
     The corpus is written to the folder ``text`` of the output, so that any folder will do.
 

@@ -28,7 +28,7 @@ class QuantizedCurve:
         name: of the curve; ``source``: the curve that it quantizes.
         lattice: its name, or ``none`` where only the Gaussian's prior is fitted.
         code: name of the code on its points, None for the lattice's own.
-        more_steps: how many steps training goes on for.
+        more_steps: how many more steps are trained with the lattice's noise.
         readings: those of the source that it follows.
     """
 
@@ -104,7 +104,9 @@ class _Curve(Config):
     quantize: object = option(..., "the curve to quantize")
     lattice: str = option(..., f"a lattice, or {NO_LATTICE} to refit the Gaussian's prior alone")
     lattice_code: str = option(AUTO, "the code on its points", [AUTO, *code_names()])
-    more_steps: int = option(0, "how many steps training goes on for", range=COUNT_OR_ZERO)
+    more_steps: int = option(
+        0, "how many more steps to train with the lattice's noise", range=COUNT_OR_ZERO
+    )
 
 
 def _curve(path: Path, name: str, curve: Mapping[str, Any], trained: list[str]) -> QuantizedCurve:

@@ -23,7 +23,7 @@ class QuantizedRun(Run):
         source: the run of ``bottleneck: gaussian``, of the same reading, point and seed.
         lattice: its name, or ``none`` where only the Gaussian's prior is fitted.
         code: name of the code on its points, None for the lattice's own.
-        more_steps: how many steps training goes on for with the lattice's noise; ``train_steps``
+        more_steps: how many more steps are trained with the lattice's noise; ``train_steps``
             of the options are with these.
     """
 

@@ -92,7 +92,7 @@ class TrainedModel:
         return self._lossless.compress("".join(f"{line}\n" for line in lines).encode(), seed)
 
     def decompress(self, data: bytes, beam_size: int = 1, max_length: int = 100) -> list[str]:
-        """Return the sentences of what :meth:`compress` returned; of lossless bytes the very ones.
+        """Return the sentences of what :meth:`compress` returned; of lossless bytes the originals.
 
         Raises:
             BitstreamError: if ``data`` is not, in whole and unaltered, of this model.
