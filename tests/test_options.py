@@ -43,7 +43,7 @@ def test_defaults_are_those_of_an_autoencoder(corpus: Corpus) -> None:
         ("world_size", 2, "-world_size 2: expected the ranks"),
         ("share_decoder_embeddings", True, "as large as the decoder's state, got 16 and 32"),
         ("single_pass", True, "-single_pass: never ends"),
-        ("rnn_type", "SRU", "SRU"),
+        ("rnn_type", "SRU", "invalid choice: 'SRU'"),
     ],
 )
 def test_values_out_of_range_are_named(

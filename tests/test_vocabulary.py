@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import multiprocessing
 from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -78,6 +80,32 @@ def test_several_corpora_and_threads(corpus: Corpus, tmp_path: Path, threads: in
     path = tmp_path / "deep" / "vocab.txt"
     assert build(path, [corpus.train, corpus.test], "-num_threads", threads) == 0
     assert dict(read(path)) == counted(corpus.train, corpus.test)
+
+
+@pytest.fixture
+def spawning() -> Iterator[None]:
+    """Processes start by themselves, as on Python 3.14, and know nothing of this one."""
+    before = multiprocessing.get_start_method()
+    multiprocessing.set_start_method("spawn", force=True)
+    yield
+    multiprocessing.set_start_method(before, force=True)
+
+
+@pytest.mark.usefixtures("spawning")
+def test_workers_count_words_as_training_reads_them(corpus: Corpus, tmp_path: Path) -> None:
+    """OpenNMT-py itself would find an empty word where a transform leaves nothing of a line."""
+    sentencepiece = pytest.importorskip("sentencepiece")
+    words = {"input": str(corpus.train), "model_prefix": str(tmp_path / "p"), "minloglevel": 2}
+    sentencepiece.SentencePieceTrainer.train(**words, vocab_size=400)
+    (tmp_path / "text").write_text("the \n\u200b\n", encoding="utf-8")
+    config = corpus.yaml(
+        tmp_path / "a.yaml",
+        data={"c": {"path_src": str(tmp_path / "text"), "transforms": ["sentencepiece"]}},
+        src_subword_model=str(tmp_path / "p.model"),
+        src_vocab=str(tmp_path / "vocab"),
+    )
+    assert main(["build_vocab", "-config", str(config)]) == 0
+    assert read(tmp_path / "vocab") == [("▁the", 1)]
 
 
 def test_a_sample(corpus: Corpus, tmp_path: Path) -> None:

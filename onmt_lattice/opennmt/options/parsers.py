@@ -122,6 +122,7 @@ def train_parser() -> StrictParser:
     actions = {action.dest: action for action in parser._actions}
     for name, more in (("encoder_type", [ENCODER_TYPE]), ("model_dtype", [TF32, BF16])):
         actions[name].choices = [*(actions[name].choices or ()), *more]
+    actions["rnn_type"].choices = ["LSTM", "GRU"]  # SRU needs a GPU, and packages of its own
     actions["model_dtype"].help = (
         "how training multiplies matrices: in single precision (fp32), on GPUs in TF32 (tf32), in "
         "bfloat16 (bf16) or in half precision (fp16, on GPUs); the bottleneck, the weights, the "

@@ -11,6 +11,7 @@ name                                            what stands there now, and why
 ``model_builder.build_task_specific_model``     makes the ``NMTModel`` an :class:`Autoencoder`
 ``inputters.corpus.ParallelCorpus``             reads text as our own commands do
 ``inputters.corpus.ParallelCorpusIterator``     makes sentences of words, each its own target
+``inputters.corpus.mp``                         forks, so that what counts words has these names too
 ``inputters.inputter._read_vocab_file``         tells what is no vocabulary
 ``utils.Statistics``                            counts the rate beside the loss
 ``utils.loss.build_loss_compute``               adds λ · rate to the loss of an autoencoder
@@ -28,6 +29,7 @@ name                                            what stands there now, and why
 
 from __future__ import annotations
 
+import multiprocessing
 from argparse import Namespace
 from typing import Any
 
@@ -150,6 +152,7 @@ def install() -> None:
     onmt.model_builder.build_task_specific_model = build_task_specific_model
     onmt.inputters.corpus.ParallelCorpus = TextCorpus
     onmt.inputters.corpus.ParallelCorpusIterator = CorpusIterator
+    onmt.inputters.corpus.mp = multiprocessing.get_context("fork")  # since 3.14 not the default
     onmt.inputters.inputter._read_vocab_file = read_vocabulary
     onmt.utils.Statistics = RateStatistics
     onmt.utils.loss.build_loss_compute = build_loss_compute
