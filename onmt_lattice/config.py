@@ -13,6 +13,7 @@ import math
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from numbers import Integral
 from pathlib import Path
 from typing import Any, NamedTuple, NoReturn, TypeVar, get_args, get_origin, get_type_hints
 
@@ -193,7 +194,7 @@ EXPECTED: dict[type, str] = {
 
 
 def _fits(value: Any, kind: type) -> bool:
-    wide: dict[type, Any] = {float: int | float, Path: str | Path}
+    wide: dict[type, Any] = {int: Integral, float: int | float, Path: str | Path}
     return isinstance(value, wide.get(kind, kind)) and (kind is bool or not isinstance(value, bool))
 
 

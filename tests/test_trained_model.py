@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import numpy as np
 import pytest
@@ -62,6 +63,44 @@ def test_threads_may_share_a_model(model: TrainedModel) -> None:
     assert torch.backends.cudnn.allow_tf32  # as torch has it
 
 
+def test_threads_that_decode_take_turns(model: TrainedModel) -> None:
+    texts = [SENTENCES[:count] for count in (4, 1, 3, 4, 1, 3, 4, 3)]
+
+    def work(text: list[str]) -> tuple[list[str], bytes, bytes]:
+        data = model.compress(text, lossless=True)
+        assert model.decompress(data) == text
+        said = model.decompress(model.compress(text), beam_size=2)
+        return said, model.score(text).nll_bits.tobytes(), data
+
+    alone = [work(text) for text in texts]
+    with ThreadPoolExecutor(4) as pool:
+        assert list(pool.map(work, texts)) == alone
+
+
+@pytest.mark.parametrize(
+    ("method", "numbers", "message"),
+    [
+        ("compress", {"seed": -1}, "-seed -1: expected at least 0"),
+        ("compress", {"seed": 2**32}, "-seed 4294967296: expected at least 0 and at most"),
+        ("score", {"seed": 1.5}, "-seed 1.5: expected a whole number"),
+        ("encode", {"seed": None}, "-seed None: expected a whole number"),
+        ("decode", {"beam_size": 0}, "-beam_size 0: expected at least 1"),
+        ("decompress", {"max_length": 0}, "-max_length 0: expected at least 1"),
+    ],
+)
+def test_numbers_that_the_commands_refuse(
+    model: TrainedModel, method: str, numbers: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(UserError) as error:
+        getattr(model, method)(SENTENCES, **numbers)
+    assert message in str(error.value)
+
+
+def test_a_batch_of_no_sentences_is_refused() -> None:
+    with pytest.raises(UserError, match="-batch_size 0: expected at least 1"):
+        TrainedModel("any", batch_size=0)
+
+
 @pytest.mark.parametrize(
     ("given", "message"),
     [
@@ -69,6 +108,7 @@ def test_threads_may_share_a_model(model: TrainedModel) -> None:
         ([1], "expected a list of sentences, each a str"),
         ([], "no sentences: expected one or more"),
         (["a", "b\nc"], "sentence 2 has a line feed in it"),
+        (["a", "b\ud800"], "sentence 2 is not UTF-8: surrogates"),
     ],
 )
 def test_what_is_no_list_of_sentences(model: TrainedModel, given: list[str], message: str) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+import threading
 from collections.abc import Sequence
 from functools import cached_property
 from typing import NamedTuple
@@ -20,6 +21,7 @@ from onmt_lattice.opennmt.inference.lossless_text import LosslessText
 from onmt_lattice.opennmt.inference.scoring import Scorer
 from onmt_lattice.opennmt.inference.text_codec import TextCodec
 from onmt_lattice.opennmt.inference.vectors import POINTS, QUANTIZED, SentenceVectors
+from onmt_lattice.opennmt.options.commands import DecodingOptions
 from onmt_lattice.opennmt.training import plugin
 
 
@@ -41,7 +43,8 @@ class TrainedModel:
 
     A sentence is a line of words, segmented as the training text was. One without words has a row
     of NaN, or of the least int64 in points, and comes back empty. Where a ``seed`` is given, it
-    and the number of a sentence in its list determine its dither.
+    and the number of a sentence in its list determine its dither. Threads may share a model; those
+    that decode or score take turns, as a decoder has one state.
 
     Args:
         path: a checkpoint.
@@ -49,12 +52,15 @@ class TrainedModel:
         gpu: CUDA device, or −1 for the CPU.
 
     Raises:
-        UserError: if there is no checkpoint that can be used.
+        UserError: if there is no checkpoint that can be used. This and all methods raise it for a
+            number that the commands refuse as well.
     """
 
     def __init__(self, path: str | os.PathLike[str], batch_size: int = 64, gpu: int = -1) -> None:
+        DecodingOptions(batch_size=batch_size, gpu=gpu)
         plugin.install()
         self._loaded = load_autoencoder(path, gpu)
+        self._decoding = threading.RLock()
         self._batch_size, self._gpu = batch_size, gpu
 
     def encode(self, sentences: Sequence[str], points: bool = False, seed: int = 0) -> Rows:
@@ -76,9 +82,11 @@ class TrainedModel:
         Raises:
             UserError: if they are of another width or type, or hold what no sentence has.
         """
+        DecodingOptions(beam_size=beam_size, max_length=max_length)
         rows = np.asarray(vectors)
         points = rows.dtype.kind == "i"
-        return self._vectors(points, seed).decode(rows, 0, beam_size, max_length)
+        with self._decoding:
+            return self._vectors(points, seed).decode(rows, 0, beam_size, max_length)
 
     def compress(self, sentences: Sequence[str], lossless: bool = False, seed: int = 0) -> bytes:
         """Return the bytes of the sentences' representations; ``lossless`` adds what they lack.
@@ -86,10 +94,12 @@ class TrainedModel:
         Raises:
             UserError: if there are no sentences, one has a line feed, or the model has no code.
         """
+        DecodingOptions(seed=seed)
         lines = _listed(sentences)
         if not lossless:
             return self._codec.compress(lines, seed)
-        return self._lossless.compress("".join(f"{line}\n" for line in lines).encode(), seed)
+        with self._decoding:
+            return self._lossless.compress("".join(f"{line}\n" for line in lines).encode(), seed)
 
     def decompress(self, data: bytes, beam_size: int = 1, max_length: int = 100) -> list[str]:
         """Return the sentences of what :meth:`compress` returned; of lossless bytes the originals.
@@ -97,9 +107,11 @@ class TrainedModel:
         Raises:
             BitstreamError: if ``data`` is not, in whole and unaltered, of this model.
         """
-        if TextFile(data).header.mode == Mode.LOSSLESS:
-            return self._lossless.decompress(data).decode().split("\n")[:-1]
-        return self._codec.decompress(data, beam_size, max_length)
+        DecodingOptions(beam_size=beam_size, max_length=max_length)
+        with self._decoding:
+            if TextFile(data).header.mode == Mode.LOSSLESS:
+                return self._lossless.decompress(data).decode().split("\n")[:-1]
+            return self._codec.decompress(data, beam_size, max_length)
 
     def score(
         self, sentences: Sequence[str], targets: Sequence[str] | None = None, seed: int = 0
@@ -110,6 +122,7 @@ class TrainedModel:
             UserError: if there are no sentences, or not as many ``targets`` for a model whose
                 target is not its source.
         """
+        DecodingOptions(seed=seed)
         lines, wanted = _listed(sentences), None if targets is None else _listed(targets)
         check_targets(self._loaded, wanted is not None, "targets")
         if wanted is not None and len(wanted) != len(lines):
@@ -119,7 +132,8 @@ class TrainedModel:
         read = read_pairs(self._loaded, trained_transforms(self._loaded), lines, wanted)
         rate, nll = np.full((2, len(lines)), np.nan)
         if read:
-            scores = Scorer(self._loaded, seed, self._batch_size).score(read)
+            with self._decoding:
+                scores = Scorer(self._loaded, seed, self._batch_size).score(read)
             at = [sentence.index for sentence in read]
             rate[at] = scores.rate_nats.numpy() / math.log(2)
             nll[at] = scores.nll_nats.numpy() / math.log(2)
@@ -134,6 +148,7 @@ class TrainedModel:
         return LosslessText(self._codec)
 
     def _vectors(self, points: bool, seed: int) -> SentenceVectors:
+        DecodingOptions(seed=seed)
         kind = POINTS if points else QUANTIZED
         return SentenceVectors(self._loaded, kind, seed, self._batch_size, self._gpu)
 
@@ -145,6 +160,10 @@ def _listed(sentences: Sequence[str]) -> list[str]:
     for number, line in enumerate(sentences):
         if "\n" in line:
             raise UserError(f"sentence {number + 1} has a line feed in it: expected one line")
+        try:
+            line.encode()
+        except UnicodeEncodeError as error:
+            raise UserError(f"sentence {number + 1} is not UTF-8: {error.reason}") from error
     if not len(sentences):
         raise UserError("no sentences: expected one or more")
     return list(sentences)
