@@ -57,7 +57,7 @@ def run(argv: list[str]) -> None:
         if broken:
             raise UserError(
                 f"{model}: rate + NLL is below the entropy of the source: the accounting is wrong, "
-                "or the model was trained on this very text"
+                "or the model was trained on this text"
             )
 
 
