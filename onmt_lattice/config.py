@@ -335,4 +335,9 @@ def _check_apart(options: Config) -> None:
             other = others.setdefault(place, each.name)
             file = os.path.isfile(place) or (each.metavar == "FILE" and not os.path.isdir(place))
             if each.name in WRITTEN and other != each.name and file:
-                raise UserError(f"-{each.name} {path}: is -{other} as well; expected another file")
+                raise same_file(each.name, path, other)
+
+
+def same_file(name: str, path: str, other: str) -> UserError:
+    """Return the error for a ``path`` to write that an ``other`` option names too."""
+    return UserError(f"-{name} {path}: is -{other} as well; expected another file")

@@ -139,6 +139,8 @@ def test_what_cannot_be_decoded_is_refused(
         (("-model", model, model), "expected one checkpoint, not an ensemble"),
         (("-beam_sise", 1), "unknown option 'beam_sise'; did you mean 'beam_size'?"),
         (("-beam_s", 1), "unknown option 'beam_s'"),
+        (("-output", model), "is -model as well; expected another file"),
+        (("-output", corpus.test), "is -src as well; expected another file"),
         (("-src", tmp_path / "missing"), "missing: cannot be read"),
         (("-output", "/proc/none/out.txt"), "nothing can be written to /proc (No such file"),
     ):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 from argparse import Namespace
 from itertools import takewhile
 from typing import Any
@@ -15,9 +16,9 @@ from onmt.utils.logging import init_logger, logger
 from onmt.utils.parse import ArgumentParser
 from torch import Tensor
 
-from onmt_lattice.config import check_ranges
+from onmt_lattice.config import check_ranges, same_file
 from onmt_lattice.errors import UserError
-from onmt_lattice.files import check_output, write_lines
+from onmt_lattice.files import STANDARD, check_output, write_lines
 from onmt_lattice.opennmt.checkpoint import LoadedAutoencoder, load_autoencoder
 from onmt_lattice.opennmt.data.sentences import (
     Sentence,
@@ -185,6 +186,9 @@ def translate(argv: list[str]) -> None:
     opt = parse(translate_parser, argv)
     plugin.install()
     check_options(opt)
+    for other, path in (("model", opt.models[0]), ("src", opt.src)):
+        if opt.output != STANDARD and os.path.realpath(opt.output) == os.path.realpath(path):
+            raise same_file("output", opt.output, other)
     check_output(opt.output, "-output")
     init_logger(opt.log_file)
     lines = read_lines(opt.src)
