@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any, NamedTuple, NoReturn, TypeVar, get_args, get_origin, get_type_hints
 
 from onmt_lattice.errors import UserError, unknown_name
-from onmt_lattice.files import STANDARD
+from onmt_lattice.files import EXPORTED, STANDARD
 
 
 @dataclass(frozen=True)
@@ -332,6 +332,8 @@ def _check_apart(options: Config) -> None:
             if path in (None, STANDARD) or each.metavar not in ("FILE", "PATH"):
                 continue
             place = os.path.realpath(path)
+            if each.name == "model" and os.path.isdir(place):
+                place = os.path.join(place, EXPORTED)
             other = others.setdefault(place, each.name)
             file = os.path.isfile(place) or (each.metavar == "FILE" and not os.path.isdir(place))
             if each.name in WRITTEN and other != each.name and file:

@@ -122,6 +122,7 @@ def test_words_that_mean_nothing(mistake: Mistake, words: tuple[str, ...], said:
         "evaluate -model OLD m -src s -scores OLD",
         "evaluate -model m -src s -output OLD -scores OLD",
         "compress -model m -src OLD -output OLD",
+        "encode -model SHARED -src s -output SHARED/model.safetensors",
         "quantize -model OLD -lattice Z -src s -output LINK",
         "pack -input x -bits 3 -codec NEW -output NEW",
         "plot j.svg OLD -output OLD",
@@ -133,7 +134,12 @@ def test_no_output_replaces_what_another_option_names(
     old, link = tmp_path / "old", tmp_path / "link"
     old.write_text("kept")
     link.symlink_to(old)
-    for name, path in (("OLD", old), ("LINK", link), ("NEW", tmp_path / "new")):
+    for name, path in (
+        ("OLD", old),
+        ("LINK", link),
+        ("NEW", tmp_path / "new"),
+        ("SHARED", tmp_path),
+    ):
         words = words.replace(name, str(path))
     assert "as well; expected another file" in mistake(*words.split())
     assert old.read_text() == "kept"
