@@ -124,6 +124,11 @@ def test_a_vocabulary_is_overwritten_only_if_asked(
     assert f"-src_vocab {path}: exists already; -overwrite" in mistake("build_vocab", *words)
     assert dict(read(path)) == counted(corpus.test)
     assert build(path, [corpus.train], "-overwrite") == 0
+    text = tmp_path / "text"
+    text.write_text("a b\n")
+    words = ("-data", f"{{c: {{path_src: {text}}}}}", "-src_vocab", text, "-overwrite")
+    assert "is a text of -data as well; expected another file" in mistake("build_vocab", *words)
+    assert text.read_text() == "a b\n"
     assert dict(read(path)) == counted(corpus.train)
 
 

@@ -69,6 +69,11 @@ def check_options(opt: Namespace) -> None:
         ArgumentParser.validate_prepare_opts(opt, build_vocab_only=True)
     except (AssertionError, ValueError, OSError) as error:
         raise UserError(" ".join(str(error).split())) from error
+    texts = {os.path.realpath(c[f"path_{side}"]) for c in opt.data.values() for side in sides(c)}
+    for name in ("src_vocab", "tgt_vocab"):
+        path = getattr(opt, name)
+        if path and os.path.realpath(path) in texts:
+            raise UserError(f"-{name} {path}: is a text of -data as well; expected another file")
 
 
 def count(opt: Namespace) -> dict[str, Counter[str]]:
