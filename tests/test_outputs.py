@@ -154,9 +154,10 @@ def test_folders_for_several_models_are_looked_at_too(
     corpus: Corpus, trained: Trained, tmp_path: Path, mistake: Mistake
 ) -> None:
     given = ["evaluate", "-model", trained("gaussian"), trained("lattice_z"), "-src", corpus.test]
+    (tmp_path / "file").touch()
     for option in ("-output", "-reconstruct", "-scores"):
         assert "nothing can be written to /proc" in mistake(*given, option, "/proc/none")
-        assert "expected a folder, for 2" in mistake(*given, option, corpus.test)
+        assert "expected a folder, for 2" in mistake(*given, option, tmp_path / "file")
 
 
 # ---- a full disk ---------------------------------------------------------------------------------

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import multiprocessing
 import pkgutil
 import re
 from collections.abc import Iterator
@@ -68,6 +69,7 @@ def stock(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
             (onmt.utils.distributed, "all_gather_list", plugin._stock_gather),
             (onmt.inputters.corpus, "ParallelCorpus", plugin.TextCorpus.__base__),
             (onmt.inputters.corpus, "ParallelCorpusIterator", plugin.CorpusIterator.__base__),
+            (onmt.inputters.corpus, "mp", multiprocessing),
             (onmt.inputters.inputter, "_read_vocab_file", plugin._stock_read_vocabulary),
             (onmt.bin.train, "_init_train", plugin._stock_init_train),
             (onmt.utils, "Statistics", onmt.utils.statistics.Statistics),

@@ -260,10 +260,15 @@ def test_any_suggestion_is_a_valid_name(name: str, valid: set[str]) -> None:
     ("allowed", "inside", "outside", "said"),
     [
         (Range(1, 3), [1, 3], [0, 4, float("nan")], "at least 1 and at most 3"),
-        (Range(0, above=True), [1e-9], [0, -1, float("inf")], "above 0"),
+        (Range(0, above=True), [1e-9], [0, -1, float("inf")], "above 0 and finite"),
         (Range(0, 1, below=True), [0, 0.5], [1, -0.1], "at least 0 and below 1"),
         (Range(), [-1e300, 0], [float("nan"), float("-inf")], "a finite number"),
-        (Range(1, also=(-1,), meaning="none"), [-1, 1], [0, -2], "at least 1, or -1 for none"),
+        (
+            Range(1, also=(-1,), meaning="none"),
+            [-1, 1],
+            [0, -2],
+            "at least 1 and finite, or -1 for none",
+        ),
     ],
 )
 def test_a_range(allowed: Range, inside: list[float], outside: list[float], said: str) -> None:
