@@ -81,14 +81,11 @@ def check_ranges(values: Mapping[str, Any], ranges: Mapping[str, Range]) -> None
     """
     for name, allowed in ranges.items():
         value = values.get(name)
-        if value is not None:
-            _check_range(f"-{name}", value, allowed)
-
-
-def _check_range(label: str, value: Any, allowed: Range) -> None:
-    numbers: Iterable[float] = value if isinstance(value, list) else [value]
-    if not all(number in allowed for number in numbers):
-        raise UserError(f"{label} {value}: expected {allowed}")
+        if value is None:
+            continue
+        numbers: Iterable[float] = value if isinstance(value, list) else [value]
+        if not all(number in allowed for number in numbers):
+            raise UserError(f"-{name} {value}: expected {allowed}")
 
 
 Choices = Sequence[str] | Callable[[], Sequence[str]]  # made when they are needed

@@ -11,7 +11,6 @@ import codecs
 import hashlib
 import json
 import os
-from pathlib import Path
 from typing import Any
 
 import safetensors.torch
@@ -31,38 +30,45 @@ def write_file(
     path: str | os.PathLike[str], tensors: dict[str, Tensor], values: dict[str, Any]
 ) -> None:
     """Write the file that :func:`pack` returns, whole or not at all."""
-    data = pack(tensors, values)
-    with whole_file(path) as part:
-        part.write_bytes(data)
+    with whole_file(path) as part, part.open("wb") as file:
+        file.writelines(_pieces(tensors, values))
 
 
-def read_file(
-    path: str | os.PathLike[str], kind: str = "checkpoint", expected: str = EXPECTED
-) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """Return the tensors, on the CPU, and the values of the file at ``path``.
+def read_file(path: str | os.PathLike[str]) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """Return the tensors, on the CPU, and the values of the checkpoint at ``path``.
 
     Raises:
         UserError: if it cannot be read, is another kind of file, or is damaged.
     """
     try:
-        data = Path(path).read_bytes()
+        with open(path, "rb") as file:
+            data = file.read(BEGIN)
+            if MARK in data:  # another file may be of any size
+                data += file.read()
     except OSError as error:
-        raise UserError(f"{kind} {path}: cannot be read ({error.strerror})") from error
-    return unpack(data, f"{kind} {path}", expected)
+        raise UserError(f"checkpoint {path}: cannot be read ({error.strerror})") from error
+    return unpack(data, f"checkpoint {path}", EXPECTED)
 
 
-def pack(tensors: dict[str, Tensor], values: dict[str, Any]) -> bytearray:
+def pack(tensors: dict[str, Tensor], values: dict[str, Any]) -> bytes:
     """Return a file of ``tensors`` and of plain ``values``.
 
     Args:
         tensors: contiguous ones on the CPU, no two of which share memory.
         values: of text, numbers, None, and lists and dictionaries of these; a tuple becomes a list.
     """
+    return b"".join(_pieces(tensors, values))
+
+
+def _pieces(
+    tensors: dict[str, Tensor], values: dict[str, Any]
+) -> tuple[memoryview, bytes, memoryview]:
+    """Return what stands before the digest of a file, the digest, and the rest, without a copy."""
     text = json.dumps({"digest": BLANK, **values})
-    data = bytearray(safetensors.torch.save(tensors, {KEY: text}))
+    data = safetensors.torch.save(tensors, {KEY: text})
     start = data.index(MARK, 0, BEGIN) + len(MARK)
-    data[start : start + len(BLANK)] = hashlib.sha256(data).hexdigest().encode()
-    return data
+    digest, view = hashlib.sha256(data).hexdigest().encode(), memoryview(data)
+    return view[:start], digest, view[start + len(digest) :]
 
 
 def unpack(data: bytes, name: str, expected: str) -> tuple[dict[str, Tensor], dict[str, Any]]:

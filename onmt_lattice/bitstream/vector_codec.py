@@ -289,7 +289,7 @@ class VectorCodec:
 
     def to_bytes(self) -> bytes:
         """Return this codec as the bytes of a file; see :mod:`~onmt_lattice.tensor_file`."""
-        return bytes(pack(self.tensors, {"format": FORMAT, **self.settings}))
+        return pack(self.tensors, {"format": FORMAT, **self.settings})
 
     @classmethod
     def from_bytes(cls, data: bytes, name: str = "the codec") -> VectorCodec:
