@@ -8,14 +8,12 @@ import copy
 import logging
 import tempfile
 import time
-from argparse import Namespace
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from fuzzing import Case, run, table
 from torch import Tensor
 
@@ -27,15 +25,13 @@ A checkpoint is damaged as a file: bits and bytes changed, cut, parts moved. Eac
 be refused in a line that names it. Or what it holds is changed, with a digest that agrees: a value
 of its text is replaced by one of another type or size, left out, added or exchanged, a tensor is
 changed, or an option, or the vocabulary. Each of these has to be refused in such a line too, or to
-load: then it is evaluated on some sentences, and training resumes from it. A checkpoint fails by
-any other exception, and by taking more than five seconds; the run fails by more than 512 MiB of
-memory on top of what it had after the first checkpoints. A failure keeps the file and ends with
-status 1.
+load. A checkpoint fails by any other exception, and by taking more than five seconds; the run fails
+by more than 512 MiB of memory on top of what it had after the first checkpoints. A failure keeps
+the file and ends with status 1.
 """
 GOLDEN = Path(__file__).parent.parent / "tests" / "golden"
 NAMES = ("lattice_conv16", "ste_vector", "lattice_E8")
 MODELS = [GOLDEN / f"{name}.safetensors" for name in NAMES]
-LINES = ["the old man sees a dog", "a", "the the the the"]
 Rng = np.random.Generator
 Tensors = dict[str, Tensor]
 Values = dict[str, Any]
@@ -176,27 +172,14 @@ CHANGES = (replace, add, exchange, reshape, misstate, reword)
 
 
 def use(path: Path) -> None:
-    """Let the checkpoint's model score some sentences, and training resume from it.
+    """Load the model.
 
     Raises:
         UserError: if the checkpoint is refused.
     """
-    from onmt_lattice.opennmt.checkpoint import build_autoencoder, load_checkpoint
-    from onmt_lattice.opennmt.data.sentences import read_sentences, token_index, trained_transforms
-    from onmt_lattice.opennmt.inference.scoring import Scorer
-    from onmt_lattice.opennmt.training.process import build
+    from onmt_lattice.opennmt.checkpoint import load_autoencoder
 
-    checkpoint = load_checkpoint(path)
-    loaded = build_autoencoder(path, checkpoint)
-    sentences = read_sentences(LINES, trained_transforms(loaded), token_index(loaded))
-    Scorer(loaded, 0, 2).score(sentences)
-    opt = Namespace(**vars(checkpoint["opt"]))
-    opt.train_from, opt.save_model, opt.log_json = str(path), f"{path}.model", ""
-    opt.seed, opt.update_vocab, opt.gpu_ranks, opt.tensorboard = 1, False, [], False
-    opt.world_size, opt.reset_optim, opt.keep_checkpoint = 1, "none", -1
-    trainer = build(opt, checkpoint["vocab"], checkpoint, -1, 0)
-    trainer.model.generator[0].bias.grad = torch.zeros_like(trainer.model.generator[0].bias)
-    trainer.optim.step()
+    load_autoencoder(path)
 
 
 def write(source: Path, target: Path, rng: Rng) -> tuple[str, bool]:
@@ -225,7 +208,7 @@ def outcome(path: Path, damaged: bool) -> str:
     try:
         use(path)
     except UserError as error:
-        assert str(path) in str(error) or "is not finite" in str(error), repr(error)
+        assert str(path) in str(error), repr(error)
         assert "\n" not in str(error), repr(error)
         return "refused"
     assert not damaged, "a damaged file was accepted"

@@ -21,7 +21,6 @@ is there, and ``aliases`` names it for the others. Options are those of YAML and
 
 from __future__ import annotations
 
-import math
 import random
 from argparse import Namespace
 from collections import Counter
@@ -35,10 +34,7 @@ from onmt.inputters.inputter import get_fields
 from torch import Tensor
 from torchtext.vocab import Vocab
 
-from onmt_lattice.config import COUNT, Range
 from onmt_lattice.errors import UserError
-from onmt_lattice.opennmt.checkpoint.patience import COUNTS
-from onmt_lattice.opennmt.model.statistics import SUMS
 
 FORMAT = 1
 OUR_KEY = "onmt_lattice"
@@ -47,40 +43,6 @@ ALL_TRANSFORMS = "_all_transform"  # the one option that is a set
 FILE_OPTIONS = ("src_subword_model", "tgt_subword_model", "src_subword_vocab", "tgt_subword_vocab")
 POSITION = "position."
 
-WHOLE = Range(0, 2**62)
-STEPS = Range(0, COUNT.high)
-TEXT: dict[str, Any] = {  # of a file; see :func:`fits`
-    "format": int,
-    "version": str,
-    "step": STEPS,
-    "batches_taken": STEPS,
-    "rate_weight": float,
-    "best": float,
-    "patience": (None, {"status": str, "scores": {str: float}, **dict.fromkeys(COUNTS, WHOLE)}),
-    "options": {str: object},
-    "vocabulary": ([str], {"src": [str], "tgt": [str]}),  # one, or one a side
-    "aliases": {str: str},
-    "optimizer": {
-        "training_step": STEPS,
-        "decay_step": STEPS,
-        "groups": [{"params": [str]}],
-        "numbers": {str: {str: object}},  # of the state, what is no tensor
-    },
-    "processes": [
-        {
-            "unreported": (None, dict.fromkeys(SUMS, float)),
-            "position": (
-                None,
-                {
-                    **dict.fromkeys(("turn", "taken", "stride"), WHOLE),
-                    "texts": {
-                        str: dict.fromkeys(("pass", "lines", "begin", "check", "size"), WHOLE)
-                    },
-                },
-            ),
-        }
-    ],
-}
 HOST = ("torch", "python", "numpy")  # random generators on no GPU
 
 
@@ -136,51 +98,19 @@ def pack(checkpoint: Mapping[str, Any]) -> tuple[dict[str, Tensor], dict[str, An
 
 
 def unpack(tensors: Mapping[str, Tensor], values: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the checkpoint that was packed to ``tensors`` and ``values``.
+    """Return the checkpoint that was packed to ``tensors`` and ``values``, its vocabulary a list.
 
     Raises:
-        UserError: if they are of other kinds or do not fit together.
+        UserError: if files stand in it that no option of a training names.
     """
-    for name, kind in TEXT.items():
-        if name not in values:
-            raise UserError(f"expected {name} in it")
-        if not fits(values[name], kind):
-            raise UserError(f"its {name} is not of that kind: {str(values[name])[:60]!r}")
-    try:
-        return _unpack(tensors, dict(values))
-    except (LookupError, ValueError) as error:  # the name of a tensor
-        raise UserError(f"its parts do not fit together ({error})") from error
-
-
-def fits(value: Any, kind: Any) -> bool:
-    """Return whether ``value`` is of a ``kind``.
-
-    That is a type, where a float is any number but NaN; a range of integers; ``[kind]`` for a list;
-    ``{str: kind}`` for a dictionary; ``{name: kind}`` for one with these names at least; or a tuple
-    of alternatives, None among them.
-    """
-    if isinstance(kind, tuple):
-        return any(value is None if each is None else fits(value, each) for each in kind)
-    if isinstance(kind, Range):
-        return type(value) is int and value in kind
-    if isinstance(kind, list):
-        return isinstance(value, list) and all(fits(item, kind[0]) for item in value)
-    if isinstance(kind, dict):
-        if not isinstance(value, dict):
-            return False
-        kinds = dict.fromkeys(value, kind[str]) if str in kind else kind
-        return all(name in value and fits(value[name], each) for name, each in kinds.items())
-    if kind is float:
-        return type(value) in (int, float) and not math.isnan(value)
-    return isinstance(value, kind)
-
-
-def _unpack(tensors: Mapping[str, Tensor], ours: dict[str, Any]) -> dict[str, Any]:
+    ours = dict(values)
     parts: dict[str, dict[str, Any]]
     parts = {name: {} for name in ("model", "optimizer", "raw", "random", "files")}
     for name, tensor in tensors.items():
         part, _, rest = name.partition(".")
         parts[part][rest] = tensor
+    if foreign := set(parts["files"]) - set(FILE_OPTIONS):
+        raise UserError(f"it would write a file {sorted(foreign)[0][:40]!r}")
     model = parts["model"]
     model |= {name: model[first] for name, first in ours.pop("aliases").items()}
     optim = dict(ours.pop("optimizer"))
@@ -281,19 +211,10 @@ def host_random_state() -> dict[str, Tensor]:
 def set_random_state(state: dict[str, Tensor]) -> None:
     """Set the random generators to a state of :func:`random_state` or of those on no GPU."""
     torch.set_rng_state(state["torch"])
-    random.setstate(python_state(state))
-    np.random.set_state(numpy_state(state))
+    random.setstate((3, tuple(state["python"].tolist()), None))
+    *keys, position, has_gauss, cached = state["numpy"].tolist()
+    words = np.array(keys).astype(np.uint32)
+    np.random.set_state(("MT19937", words, int(position), int(has_gauss), cached))
     cuda = [state[f"cuda.{number}"] for number in range(len(state) - len(HOST))]
     if cuda and len(cuda) == torch.cuda.device_count():
         torch.cuda.set_rng_state_all(cuda)
-
-
-def python_state(state: Mapping[str, Tensor]) -> tuple[Any, ...]:
-    """Return the part of a random state that is Python's, as Python has it."""
-    return 3, tuple(state["python"].tolist()), None
-
-
-def numpy_state(state: Mapping[str, Tensor]) -> tuple[Any, ...]:
-    """Return the part of a random state that is NumPy's, as NumPy has it."""
-    *keys, position, has_gauss, cached = state["numpy"].tolist()
-    return "MT19937", np.array(keys).astype(np.uint32), int(position), int(has_gauss), cached

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import argparse
 import atexit
 import contextlib
 import os
 import shutil
 import tempfile
+from argparse import Namespace
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -19,20 +19,22 @@ from onmt.utils.parse import ArgumentParser
 from torch import Tensor
 
 from onmt_lattice import __version__
+from onmt_lattice.config import check_ranges
 from onmt_lattice.errors import UserError
 from onmt_lattice.evaluation.result import Quantized
 from onmt_lattice.files import model_file
-from onmt_lattice.opennmt.checkpoint.checks import check_options, check_ours, check_vocabulary
 from onmt_lattice.opennmt.checkpoint.contents import (
     FORMAT,
     OUR_KEY,
-    fits,
     make_fields,
     named_tensors,
     unpack,
 )
-from onmt_lattice.opennmt.checkpoint.tensor_checks import check_names, check_numbers, check_tensors
+from onmt_lattice.opennmt.checkpoint.tensor_checks import check_names, check_tensors
 from onmt_lattice.opennmt.model.autoencoder import Autoencoder
+from onmt_lattice.opennmt.options.configuration import check_single_path, check_sizes
+from onmt_lattice.opennmt.options.parsers import train_parser
+from onmt_lattice.opennmt.options.ranges import RANGES
 from onmt_lattice.tensor_file import read_file
 
 
@@ -49,28 +51,55 @@ def load_checkpoint(path: str | os.PathLike[str]) -> dict[str, Any]:
     logger.info("Loading checkpoint from %s", path)
     tensors, values = read_file(path)
     with checkpoint_errors(path):
-        if fits(values.get("format"), int) and values["format"] > FORMAT:
+        if values["format"] > FORMAT:
             raise UserError(
-                f"written by onmt_lattice {str(values.get('version'))[:40]} in a newer format; "
-                f"this is {__version__}, update it"
+                f"written by onmt_lattice {values['version']} in a newer format; this is "
+                f"{__version__}, update it"
             )
         checkpoint = unpack(tensors, values)
         opt = check_options(checkpoint["opt"])
-        check_ours(checkpoint[OUR_KEY], opt.bucket_size)
-        check_vocabulary(checkpoint["vocab"], opt.share_vocab)
         checkpoint["vocab"] = make_fields(opt, checkpoint["vocab"])
-        check_numbers(checkpoint)
         check_tensors(opt, checkpoint)
     return checkpoint
 
 
 @contextlib.contextmanager
 def checkpoint_errors(path: str | os.PathLike[str]) -> Iterator[None]:
-    """Raise the :class:`UserError` of the checkpoint at ``path`` for what the body finds wrong."""
+    """Raise the :class:`UserError` of the checkpoint at ``path`` for what the body finds wrong.
+
+    Its digest vouches for what a training has saved; what else may be in it fails in any way.
+    """
     try:
         yield
-    except (UserError, RuntimeError) as error:  # torch's, of weights that do not fit
-        raise UserError(f"checkpoint {path}: refused: {error}") from error
+    except Exception as error:
+        kind = "" if isinstance(error, UserError | RuntimeError) else f"{type(error).__name__}: "
+        said = " ".join(f"{kind}{error}".split())
+        raise UserError(f"checkpoint {path}: refused: {said}") from error
+
+
+def check_options(opt: Namespace) -> Namespace:
+    """Return the options of a model, as OpenNMT-py completes them, checked.
+
+    What ``opt`` lacks is added to it, at its default.
+
+    Raises:
+        UserError: naming the first that is out of its range, or does not fit the others.
+    """
+    held = vars(opt)
+    for action in train_parser()._actions:
+        if action.dest != "help":
+            held.setdefault(action.dest, action.default)
+    unset = {name for name, r in RANGES.items() if r.also == (-1,) and (held[name] or 1) <= 0}
+    check_ranges({k: v for k, v in held.items() if k not in unset}, RANGES)
+    completed = ArgumentParser.ckpt_model_opts(opt)
+    check_single_path(completed)
+    ArgumentParser.update_model_opts(completed)
+    try:
+        ArgumentParser.validate_model_opts(completed)
+    except AssertionError as error:
+        raise UserError(str(error)) from error
+    check_sizes(completed)
+    return completed
 
 
 def check_loaded(model: Autoencoder, checkpoint: dict[str, Any]) -> None:
@@ -104,7 +133,7 @@ class LoadedAutoencoder(NamedTuple):
 
     model: Autoencoder
     fields: dict[str, Any]
-    opt: argparse.Namespace
+    opt: Namespace
     step: int
     rate_weight: float
     quantized: Quantized | None = None
@@ -145,7 +174,7 @@ def build_autoencoder(
     return LoadedAutoencoder(model, fields, opt, step, weight, quantized)
 
 
-def unpack_files(opt: argparse.Namespace, files: dict[str, Tensor]) -> None:
+def unpack_files(opt: Namespace, files: dict[str, Tensor]) -> None:
     """Point ``opt`` at copies of the embedded ``files``, removed when the process ends."""
     if not files:
         return

@@ -18,7 +18,6 @@ from onmt_lattice.opennmt.model.encoder import BottleneckEncoder
 SPECIAL = frozenset(
     (DefaultTokens.UNK, DefaultTokens.PAD, DefaultTokens.BOS, DefaultTokens.EOS)
 )  # tokens of every vocabulary that are no words
-OF_SOURCES = frozenset((DefaultTokens.UNK, DefaultTokens.PAD))  # of them, where it is the source's
 
 
 class Autoencoded(NamedTuple):

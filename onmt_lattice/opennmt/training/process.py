@@ -25,8 +25,6 @@ from onmt_lattice.opennmt.checkpoint import (
     OUR_KEY,
     CheckpointSaver,
     check_loaded,
-    check_optimizer,
-    check_raw,
     checkpoint_errors,
     embedded_files,
     process_state,
@@ -133,8 +131,8 @@ def build(
     if checkpoint is not None:
         check_same_bottleneck(opt, model_opt)
         check_same_vocabularies(opt, model_opt)
+        check_same_states(opt, checkpoint["opt"])
         model_opt.data = opt.data  # which says whether the target is the source
-        model_opt.bucket_size = opt.bucket_size  # which bounds the position in the data
     if checkpoint is None:
         model = build_model(model_opt, opt, fields, None)
         model.encoder.bottleneck.reset_parameters()
@@ -143,7 +141,6 @@ def build(
             model = build_model(model_opt, opt, fields, checkpoint)
             if not opt.update_vocab:
                 check_loaded(model, checkpoint)
-            check_resumable(opt, checkpoint, model)
         log_kept(opt, checkpoint["opt"])
         log_resumed_objective(opt, checkpoint["opt"])
     model.bf16 = opt.model_dtype == BF16
@@ -181,18 +178,6 @@ def build(
         )
     saver.progress, saver.share = trainer.progress, trainer.share
     return trainer
-
-
-def check_resumable(opt: Namespace, checkpoint: dict[str, Any], model: Autoencoder) -> None:
-    """Check what training goes on from beside the ``model``.
-
-    Raises:
-        UserError: if it is not that of this model.
-    """
-    check_raw(checkpoint[OUR_KEY].get("raw"), model)
-    if opt.reset_optim != "all":
-        kept = {"none": checkpoint["opt"], "keep_states": opt}.get(opt.reset_optim)
-        check_optimizer(checkpoint["optim"], model, kept)
 
 
 def log_bottleneck(model_opt: Namespace, model: Autoencoder) -> None:
@@ -252,6 +237,19 @@ def check_same_vocabularies(opt: Namespace, before: Namespace) -> None:
         had = "one vocabulary" if before.share_vocab else "a vocabulary each"
         cure = "leave -tgt_vocab out" if before.share_vocab else "expected -tgt_vocab"
         raise UserError(f"-train_from {opt.train_from}: source and target had {had}; {cure}")
+
+
+def check_same_states(opt: Namespace, before: Namespace) -> None:
+    """Refuse to keep the states of another optimizer.
+
+    Raises:
+        UserError: naming both.
+    """
+    if opt.reset_optim == "keep_states" and opt.optim != before.optim:
+        raise UserError(
+            f"-reset_optim keep_states: the states of {opt.train_from} are those of -optim "
+            f"{before.optim}, not of {opt.optim}; -reset_optim all begins with new ones"
+        )
 
 
 def _difference(of: dict[str, Any], other: dict[str, Any]) -> str:
