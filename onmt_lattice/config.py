@@ -320,21 +320,28 @@ def parse(command: str, config: type[C], argv: list[str], more: str = "") -> C:
 def _check_apart(options: Config) -> None:
     """Refuse an ``-output`` that would replace a file which another option reads or writes.
 
-    What several checkpoints are evaluated to, a PATH, may be a folder that does not exist yet.
+    A PATH that several checkpoints are evaluated to is a folder, which may not exist yet.
     """
     others: dict[str, str] = {}
+    models = getattr(options, "model", None)
+    into_folders = isinstance(models, list) and len(models) > 1
     for each in sorted(declared(type(options)).values(), key=lambda o: o.name in WRITTEN):
         value = getattr(options, each.field)
         for path in value if isinstance(value, list) else [value]:
             if path in (None, STANDARD) or each.metavar not in ("FILE", "PATH"):
                 continue
-            place = os.path.realpath(path)
-            if each.name == "model" and os.path.isdir(place):
-                place = os.path.join(place, EXPORTED)
+            place = real_file(path, each.name)
             other = others.setdefault(place, each.name)
-            file = os.path.isfile(place) or (each.metavar == "FILE" and not os.path.isdir(place))
+            folder = os.path.isdir(place) or (each.metavar == "PATH" and into_folders)
+            file = os.path.isfile(place) or not folder
             if each.name in WRITTEN and other != each.name and file:
                 raise same_file(each.name, path, other)
+
+
+def real_file(path: str, name: str) -> str:
+    """Return the file at ``path``, of the option ``name``: a model may be an exported folder."""
+    place = os.path.realpath(path)
+    return os.path.join(place, EXPORTED) if name == "model" and os.path.isdir(place) else place
 
 
 def same_file(name: str, path: str, other: str) -> UserError:

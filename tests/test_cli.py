@@ -121,8 +121,10 @@ def test_words_that_mean_nothing(mistake: Mistake, words: tuple[str, ...], said:
     [
         "evaluate -model OLD m -src s -scores OLD",
         "evaluate -model m -src s -output OLD -scores OLD",
+        "evaluate -model m -src s -output NEW -reconstruct NEW",
         "compress -model m -src OLD -output OLD",
         "encode -model SHARED -src s -output SHARED/model.safetensors",
+        "translate -model SHARED -src s -output SHARED/model.safetensors",
         "quantize -model OLD -lattice Z -src s -output LINK",
         "pack -input x -bits 3 -codec NEW -output NEW",
         "plot j.svg OLD -output OLD",

@@ -16,7 +16,7 @@ from onmt.utils.logging import init_logger, logger
 from onmt.utils.parse import ArgumentParser
 from torch import Tensor
 
-from onmt_lattice.config import check_ranges, same_file
+from onmt_lattice.config import check_ranges, real_file, same_file
 from onmt_lattice.errors import UserError
 from onmt_lattice.files import STANDARD, check_output, write_lines
 from onmt_lattice.opennmt.checkpoint import LoadedAutoencoder, load_autoencoder
@@ -187,7 +187,7 @@ def translate(argv: list[str]) -> None:
     plugin.install()
     check_options(opt)
     for other, path in (("model", opt.models[0]), ("src", opt.src)):
-        if opt.output != STANDARD and os.path.realpath(opt.output) == os.path.realpath(path):
+        if opt.output != STANDARD and os.path.realpath(opt.output) == real_file(path, other):
             raise same_file("output", opt.output, other)
     check_output(opt.output, "-output")
     init_logger(opt.log_file)
