@@ -55,7 +55,7 @@ def unfinished(curve: str, name: str, status: str) -> RunResult:
 
 def run(
     curve: str,
-    reading: str,
+    schedule: str,
     name: str,
     seed: int,
     points: Iterable[tuple[int, float, float]],
@@ -65,7 +65,7 @@ def run(
     made = [Point(step, evaluation(curve, step, nll, rate)) for step, nll, rate in points]
     record = Record(FINISHED, attempts=1)
     name = name.replace(" ", "_")
-    return RunResult(name, curve, reading, values, seed, "train", record, made, [])
+    return RunResult(name, curve, schedule, values, seed, "train", record, made, [])
 
 
 def evaluation(curve: str, step: int, nll: float, rate: float) -> Evaluation:

@@ -114,7 +114,7 @@ def annealed(curve: str, seed: int) -> RunResult:
 
 
 def finished(
-    name: str, curve: str, reading: str, values: dict[str, Any], seed: int, points: list[Point]
+    name: str, curve: str, schedule: str, values: dict[str, Any], seed: int, points: list[Point]
 ) -> RunResult:
     """Return a run with a history of forty reports."""
     last = points[-1]
@@ -125,7 +125,7 @@ def finished(
     ]
     command = f"onmt_lattice train -config runs/{name}/config.yaml"
     record = Record(FINISHED, attempts=1, seconds=90.0)
-    return RunResult(name, curve, reading, values, seed, command, record, points, history)
+    return RunResult(name, curve, schedule, values, seed, command, record, points, history)
 
 
 def decoded(point: Point, weight: float) -> Point:

@@ -99,12 +99,12 @@ def test_runs_that_are_not_finished_are_named_by_status() -> None:
 HALVING = [(2.0, 8.0), (2.5, 4.0), (3.5, 1.0), (4.0, 0.5)]  # halves in half a bit of NLL, but once
 
 
-def of(runs: list[RunResult], curve: str, reading: str = FIXED) -> list[list[Cost]]:
-    return costs(sweep(runs), curve, reading)
+def of(runs: list[RunResult], curve: str, schedule: str = FIXED) -> list[list[Cost]]:
+    return costs(sweep(runs), curve, schedule)
 
 
-def curve_of(run: list[RunResult], reading: str = FIXED) -> Curve:
-    return front(by_seed(sweep(run), "gaussian", reading)[1])
+def curve_of(run: list[RunResult], schedule: str = FIXED) -> Curve:
+    return front(by_seed(sweep(run), "gaussian", schedule)[1])
 
 
 # ---- interpolation ------------------------------------------------------------------------------
@@ -223,7 +223,7 @@ def test_single_points_are_held_against_the_reference_at_their_own_nll() -> None
     assert [(cost.seed, cost.nll, cost.over) for cost in group] == [(1, 2.5, 0.5), (2, 3.5, 0.25)]
 
 
-def test_each_reading_has_its_own_reference() -> None:
+def test_each_schedule_has_its_own_reference() -> None:
     runs = [*fixed("gaussian", 1, HALVING), annealed("Z", 1, HALVING)]
     assert of(runs, "Z", ANNEALED) == []
     runs.append(annealed("gaussian", 1, [(n, r - 0.25) for n, r in HALVING]))
@@ -318,12 +318,12 @@ def test_points_without_a_reference_are_told(results: Results) -> None:
 def test_the_order_is_the_files_and_the_reference_is_not_held_against_itself() -> None:
     runs = [annealed("E8", 1, GRID), *fixed("E8", 1, GRID), *fixed("Z", 1, GRID)]
     found = compare(sweep([*runs, *fixed("gaussian", 1, GRID)]))
-    assert list(dict.fromkeys((row.curve, row.reading) for row in found)) == [
+    assert list(dict.fromkeys((row.curve, row.schedule) for row in found)) == [
         ("Z", "fixed"),
         ("E8", "fixed"),
         ("E8", "annealed"),
     ]
-    (last,) = [row for row in found if row.reading == "annealed"]
+    (last,) = [row for row in found if row.schedule == "annealed"]
     assert (last.nll, last.over) == (None, None)  # it keeps a line
 
 

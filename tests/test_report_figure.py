@@ -78,7 +78,7 @@ def test_every_gid_is_in_the_svg_even_of_points_outside_of_the_view(
     assert ids == set(points(figure(results)))
 
 
-def test_readings_are_told_apart_and_a_curve_has_one_colour_and_marker(results: Results) -> None:
+def test_schedules_are_told_apart_and_a_curve_has_one_colour_and_marker(results: Results) -> None:
     drawn = figure(results)
     style = styles(results.bottlenecks())["E8"]
     full, hollow = (
@@ -105,7 +105,7 @@ def test_the_mean_over_seeds_and_their_range(results: Results) -> None:
         assert horizontal.ravel() == pytest.approx([nll - 0.025, rate, nll + 0.025, rate])
         assert vertical.ravel() == pytest.approx([nll, rate - 0.05, nll, rate + 0.05])
     joined = [line.get_xydata().tolist() for line in drawn.axes[0].get_lines()]
-    for run in (run for run in results.runs if run.reading == ANNEALED):
+    for run in (run for run in results.runs if run.schedule == ANNEALED):
         assert [[p.evaluation.nll.word, p.evaluation.rate.word] for p in run.points] in joined
     assert legend(drawn)[-3:] == ["one seed", "mean over seeds", "range of seeds"]
 

@@ -52,7 +52,7 @@ def run(curve: str, lattice: str | None, weight: float, seed: int, point: Point)
     return RunResult(
         name=f"{curve}_{weight}_seed{seed}",
         curve=curve,
-        reading=FIXED,
+        schedule=FIXED,
         values={"rate_weight": weight},
         seed=seed,
         command="quantize",

@@ -137,7 +137,7 @@ def test_every_run_is_a_line_in_each_panel_of_its_curve() -> None:
         for number, gid in enumerate(gids(run)):
             assert list(lines[gid].get_xdata()) == [row[0] for row in run.history]
             assert list(lines[gid].get_ydata()) == [row[1 + number] for row in run.history]
-    styles = {run.reading: lines[gids(run)[0]].get_linestyle() for run in results.runs}
+    styles = {run.schedule: lines[gids(run)[0]].get_linestyle() for run in results.runs}
     assert styles == {"fixed": "-", "annealed": "--"}
 
 

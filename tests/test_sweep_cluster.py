@@ -71,7 +71,7 @@ def slurm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> FakeSlurm:
 def run_in(tmp_path: Path, name: str, script: str = TRAINED) -> ShellRun:
     run = ShellRun(
         curve=name,
-        reading=FIXED,
+        schedule=FIXED,
         point={},
         seed=1,
         folder=tmp_path / name,

@@ -51,7 +51,7 @@ def plan_of(
     return read_plan(path, tmp_path / "out", text, None)
 
 
-def test_every_curve_reading_value_and_seed_is_a_run(tmp_path: Path, text: Path) -> None:
+def test_every_curve_schedule_value_and_seed_is_a_run(tmp_path: Path, text: Path) -> None:
     runs = plan_of(tmp_path, text).runs
     names = [run.name for run in runs]
     assert len(set(names)) == len(names) == 2 * ((2 + 1) + 2 + (3 + 1))
@@ -65,8 +65,8 @@ def test_the_nearer_option_goes_before(tmp_path: Path, text: Path) -> None:
     runs = {run.name: run for run in plan_of(tmp_path, text).runs}
     ste = runs["ste_3_seed2"]
     assert ste.point == {"levels": 3}
-    assert ste.steps == 20  # of the reading, not of the shared configuration
-    assert ste.options["rate_weight"] == 0.5  # of the curve's own reading
+    assert ste.steps == 20  # of the schedule, not of the shared configuration
+    assert ste.options["rate_weight"] == 0.5  # of the curve's own schedule
     assert ste.options["rnn_size"] == 8 and ste.options["seed"] == 2
     assert "save_model" not in ste.options
     assert runs["gaussian_annealed_seed1"].steps == 40
@@ -160,7 +160,7 @@ def test_mistakes(tmp_path: Path, text: Path, changes: dict[str, Any], message: 
     assert not (tmp_path / "out").exists()
 
 
-def test_no_reading_at_all(tmp_path: Path, text: Path) -> None:
+def test_no_schedule_at_all(tmp_path: Path, text: Path) -> None:
     with pytest.raises(UserError, match="expected 'fixed' or 'annealed'"):
         plan_of(
             tmp_path, text, fixed={}, annealed={}, curves={"gaussian": {"bottleneck": "gaussian"}}
@@ -202,7 +202,7 @@ COMMON = {"rnn_size": 8, "learning_rate": 0.01}
 GAUSSIAN = {"bottleneck": "gaussian"}
 Z = {"quantize": "gaussian", "lattice": "Z"}
 TUNED = {**Z, "more_steps": 5, "annealed": False}
-READINGS: dict[str, Any] = {
+SCHEDULES: dict[str, Any] = {
     "config": "common.yaml",
     "seeds": [1, 2],
     "fixed": {"rate_weight": [0.1, 0.2], "train_steps": 20},
@@ -213,7 +213,7 @@ READINGS: dict[str, Any] = {
 def plan_of_curves(tmp_path: Path, curves: dict[str, Any], **changes: Any) -> Plan:
     (tmp_path / "common.yaml").write_text(yaml.safe_dump(COMMON), encoding="utf-8")
     path = tmp_path / "sweep.yaml"
-    sweep = {**READINGS, **changes, "curves": curves}
+    sweep = {**SCHEDULES, **changes, "curves": curves}
     path.write_text(yaml.safe_dump(sweep, sort_keys=False), encoding="utf-8")
     return read_plan(path, tmp_path / "out", tmp_path / "text", None)
 
@@ -232,7 +232,7 @@ def test_each_run_of_the_source_is_quantized(tmp_path: Path, text: Path) -> None
     for run in own.values():
         source = run.waits_for
         assert source.name == run.name.replace("Z_", "gaussian_") and not source.waits_for
-        assert (run.reading, run.point, run.seed) == (source.reading, source.point, source.seed)
+        assert (run.schedule, run.point, run.seed) == (source.schedule, source.point, source.seed)
         assert run.evaluated().keys() == source.evaluated().keys()
     assert list(own["Z_annealed_seed1"].evaluated()) == [10, 20, 30, 40]
 
@@ -244,8 +244,8 @@ def test_the_fair_opponent_is_added_unless_it_is_there(tmp_path: Path, text: Pat
     assert plan.curves[names[1]] == {"quantize": "gaussian", "lattice": "none", "more_steps": 5}
     runs = quantized(plan)
     tuned = [run for run in runs.values() if run.more_steps]
-    assert {run.reading for run in tuned} == {FIXED} and {run.steps for run in tuned} == {25}
-    assert [run.reading for run in runs.values() if run.curve == names[0]].count(ANNEALED) == 2
+    assert {run.schedule for run in tuned} == {FIXED} and {run.steps for run in tuned} == {25}
+    assert [run.schedule for run in runs.values() if run.curve == names[0]].count(ANNEALED) == 2
 
     longer = {**TUNED, "lattice": "none"}
     again = plan_of_curves(tmp_path, {"gaussian": GAUSSIAN, "tuned": TUNED, "longer": longer})
@@ -353,7 +353,7 @@ def test_a_folder_of_another_quantization_is_refused(tmp_path: Path, text: Path)
         ({"more_steps": True}, "more_steps True: expected a whole number"),
         ({"more_steps": 5}, "more_steps: lambda of gaussian_annealed_seed1 would go on growing"),
         ({"fixed": {"rate_weight": [0.1]}}, "fixed: its runs are those of gaussian"),
-        ({"fixed": False, "annealed": False}, "gaussian has no runs of the readings left"),
+        ({"fixed": False, "annealed": False}, "gaussian has no runs of the schedules left"),
     ],
 )
 def test_mistakes_of_quantizing_curves(

@@ -29,9 +29,9 @@ from onmt_lattice.experiments.sweep.sweep import SweepOptions, begin, draw_now
 from onmt_lattice.opennmt.training.history import History
 
 
-def run_in(folder: Path, reading: str = FIXED, **options: Any) -> Run:
+def run_in(folder: Path, schedule: str = FIXED, **options: Any) -> Run:
     options = {"train_steps": 20, "save_checkpoint_steps": 5, **options}
-    run = Run("c", reading, {}, 1, folder / "r", options, Path("test.en"))
+    run = Run("c", schedule, {}, 1, folder / "r", options, Path("test.en"))
     run.claim()
     return run
 

@@ -19,7 +19,7 @@ from onmt_lattice.experiments.report.equal_nll import (
     rate_at,
 )
 from onmt_lattice.experiments.report.pairing import paired_table
-from onmt_lattice.experiments.report.results import ANNEALED, READINGS, Results
+from onmt_lattice.experiments.report.results import ANNEALED, SCHEDULES, Results
 from onmt_lattice.experiments.report.style import kinds
 from onmt_lattice.experiments.tables import Column, Table, columns
 
@@ -33,7 +33,7 @@ def tables(results: Results) -> list[Table]:
 
 
 def text(results: Results) -> str:
-    """Return all tables for reading."""
+    """Return all tables as text."""
     return "\n\n\n".join(
         replace(table, notes=tuple(line for note in table.notes for line in _lines(note))).text()
         for table in tables(results)
@@ -52,7 +52,7 @@ class Comparison:
     """A curve held against the reference at one NLL.
 
     Attributes:
-        curve: its name; ``reading``: ``fixed`` or ``annealed``; ``kind``: of a lattice curve.
+        curve: its name; ``schedule``: ``fixed`` or ``annealed``; ``kind``: of a lattice curve.
         nll: the level, or of a curve that is a single point its own NLL.
         rate: of the curve there; ``over``: that less the reference's. Bits per word, of each seed.
         over_dimension: of a lattice ``over`` in bits per dimension, of the d between the maps.
@@ -62,7 +62,7 @@ class Comparison:
 
     curve: Annotated[str, Column("curve")]
     kind: Annotated[str | None, Column("kind")]
-    reading: Annotated[str, Column("reading")]
+    schedule: Annotated[str, Column("schedule")]
     nll: Annotated[float | Spread | None, Column("at NLL", ".2f")] = None
     rate: Annotated[Spread | None, Column("rate", ".2f")] = None
     over: Annotated[Spread | None, Column("bits per word over", "+.2f")] = None
@@ -72,37 +72,37 @@ class Comparison:
 
 
 def compare(results: Results) -> list[Comparison]:
-    """Return all curves but the reference at each NLL, in each reading that has runs.
+    """Return all curves but the reference at each NLL, in each schedule that has runs.
 
     A curve that is nowhere to be compared keeps a line without numbers. Curves that quantize
     another are left to :func:`paired_table`, unless there are other kinds to hold them against.
     """
     several = bool(kinds(results))
     present = {
-        (run.curve, run.reading) for run in results.runs if several or run.quantizing is None
+        (run.curve, run.schedule) for run in results.runs if several or run.quantizing is None
     }
     rows = []
     for curve in results.curves:
-        for reading in READINGS:
-            if curve != results.reference and (curve, reading) in present:
-                found = costs(results, curve, reading)
-                rows += [_comparison(results, curve, reading, group) for group in found]
-                rows += [] if found else [Comparison(curve, results.kind(curve), reading)]
+        for schedule in SCHEDULES:
+            if curve != results.reference and (curve, schedule) in present:
+                found = costs(results, curve, schedule)
+                rows += [_comparison(results, curve, schedule, group) for group in found]
+                rows += [] if found else [Comparison(curve, results.kind(curve), schedule)]
     return rows
 
 
-def _comparison(results: Results, curve: str, reading: str, group: Sequence[Cost]) -> Comparison:
+def _comparison(results: Results, curve: str, schedule: str, group: Sequence[Cost]) -> Comparison:
     level = {cost.nll for cost in group}
     over = {cost.seed: cost.over for cost in group}
     row = Comparison(
         curve=curve,
-        reading=reading,
+        schedule=schedule,
         kind=results.kind(curve),
         nll=level.pop() if len(level) == 1 else Spread({cost.seed: cost.nll for cost in group}),
         rate=Spread({cost.seed: cost.rate for cost in group}),
         over=Spread(over),
     )
-    scale = _dimensions_a_word(results, curve, reading)
+    scale = _dimensions_a_word(results, curve, schedule)
     if scale is None:
         return row
     dims, loss = scale
@@ -114,13 +114,13 @@ def _comparison(results: Results, curve: str, reading: str, group: Sequence[Cost
     )
 
 
-def _dimensions_a_word(results: Results, curve: str, reading: str) -> tuple[float, float] | None:
+def _dimensions_a_word(results: Results, curve: str, schedule: str) -> tuple[float, float] | None:
     """Return d over the words of a sentence, and the loss, where a curve has one of each."""
     found = {
         (e.dim, e.dim * e.sentences / e.words, str(e.settings["lattice"]))
         for run in results.runs
         for e in (point.evaluation for point in run.points)
-        if (run.curve, run.reading) == (curve, reading) and e.dim and e.bottleneck == "lattice"
+        if (run.curve, run.schedule) == (curve, schedule) and e.dim and e.bottleneck == "lattice"
     }
     if len(found) != 1:
         return None
@@ -129,11 +129,11 @@ def _dimensions_a_word(results: Results, curve: str, reading: str) -> tuple[floa
 
 
 def comparison_table(results: Results) -> Table:
-    """Return a line for each curve, reading and level of NLL, with notes on how to read it."""
+    """Return a line for each curve, schedule and level of NLL, with notes on how to read it."""
     rows, reference = compare(results), results.reference
     notes = [
         f"over: how many bits more than {reference} a curve needs for the same NLL, with the same "
-        f"seed and reading; negative: fewer. Between two points of a curve, "
+        f"seed and schedule; negative: fewer. Between two points of a curve, "
         "the logarithm of the rate is interpolated; beyond its ends there is no value. Points are "
         "skipped if another one of the same curve and seed has both a lower NLL and a lower rate. "
         "Numbers are means over seeds, with the lowest and the highest in brackets: a range, not a "
@@ -147,7 +147,7 @@ def comparison_table(results: Results) -> Table:
             "some dimensions carry little or nothing; above 100, something else costs bits too, "
             "such as too few numbers, the prior, or training."
         )
-    if any(row.reading == ANNEALED for row in rows):
+    if any(row.schedule == ANNEALED for row in rows):
         notes.append(
             "annealed: lambda grows during training, so part of a difference may come from how "
             "long a model was trained."
@@ -163,11 +163,11 @@ def comparison_table(results: Results) -> Table:
 def _uncompared(results: Results) -> list[str]:
     """Return a note on the points at whose NLL their seed has no reference."""
     found = []
-    for row in {(row.curve, row.reading): row for row in compare(results)}.values():
-        over = _over(results, row.curve, row.reading)
+    for row in {(row.curve, row.schedule): row for row in compare(results)}.values():
+        over = _over(results, row.curve, row.schedule)
         outside = sum(value is None for value in over.values())
         if outside:
-            found.append(f"{outside} of {len(over)} of {row.curve} ({row.reading})")
+            found.append(f"{outside} of {len(over)} of {row.curve} ({row.schedule})")
     if not found:
         return []
     return [
@@ -179,8 +179,8 @@ def _uncompared(results: Results) -> list[str]:
 def _collapsed_note(results: Results) -> list[str]:
     count = sum(
         collapsed(mark)
-        for reading in READINGS
-        for marks in by_seed(results, results.reference, reading).values()
+        for schedule in SCHEDULES
+        for marks in by_seed(results, results.reference, schedule).values()
         for mark in marks
     )
     if not count:
@@ -199,7 +199,7 @@ class Place:
     """A place on a curve, over all seeds.
 
     Attributes:
-        curve: its name; ``reading``: ``fixed`` or ``annealed``; ``place``: the options that vary,
+        curve: its name; ``schedule``: ``fixed`` or ``annealed``; ``place``: the options that vary,
             or the step.
         rate_weight: λ at the step; ``seeds``: how many there are.
         nll, rate, total: bits per word; ``over``: of these what the rate is over the reference.
@@ -208,7 +208,7 @@ class Place:
     """
 
     curve: Annotated[str, Column("curve")]
-    reading: Annotated[str, Column("reading")]
+    schedule: Annotated[str, Column("schedule")]
     place: Annotated[str, Column("point")]
     rate_weight: Annotated[float, Column("lambda", ".3f")]
     seeds: Annotated[int, Column("seeds")]
@@ -226,9 +226,9 @@ def point_table(results: Results) -> Table:
     """Return a line for each place of each curve; failed and unfinished runs are in the notes."""
     rows = []
     for curve in results.curves:
-        for reading in READINGS:
-            over = {} if curve == results.reference else _over(results, curve, reading)
-            rows += [_place(marks, over) for marks in by_place(results, curve, reading)]
+        for schedule in SCHEDULES:
+            over = {} if curve == results.reference else _over(results, curve, schedule)
+            rows += [_place(marks, over) for marks in by_place(results, curve, schedule)]
     notes = [
         f"NLL, rate and total are in bits per {results.per}: mean over seeds [lowest, highest]. "
         f"over: rate minus the rate of {results.reference} at the same NLL, where it has one. "
@@ -240,11 +240,11 @@ def point_table(results: Results) -> Table:
     return Table(f"points, {Path(results.text).name}", columns(Place), rows, tuple(notes))
 
 
-def _over(results: Results, curve: str, reading: str) -> dict[tuple[str, int], float | None]:
+def _over(results: Results, curve: str, schedule: str) -> dict[tuple[str, int], float | None]:
     """Return what each point costs over the reference, by the name of its run and its step."""
-    references = fronts(results, results.reference, reading)
+    references = fronts(results, results.reference, schedule)
     found = {}
-    for seed, marks in by_seed(results, curve, reading).items():
+    for seed, marks in by_seed(results, curve, schedule).items():
         for mark in marks:
             is_code = mark.point.evaluation.is_code
             least = rate_at(mark.nll, references.get(seed, [])) if is_code else None
@@ -260,7 +260,7 @@ def _place(marks: Sequence[Mark], over: dict[tuple[str, int], float | None]) -> 
     first = marks[0]
     return Place(
         curve=first.run.curve,
-        reading=first.run.reading,
+        schedule=first.run.schedule,
         place=first.place,
         rate_weight=first.point.evaluation.rate_weight,
         seeds=len({mark.run.seed for mark in marks}),

@@ -85,7 +85,7 @@ class Mark(NamedTuple):
     @property
     def place(self) -> str:
         """Where on its curve it is: the options that vary, or of an annealed run the step."""
-        if self.run.reading == ANNEALED or not self.run.values:
+        if self.run.schedule == ANNEALED or not self.run.values:
             return f"step {self.point.step}"
         return self.run.varied
 
@@ -95,35 +95,35 @@ class Mark(NamedTuple):
         return f"point-{self.run.name}-{self.point.step}"
 
 
-def by_seed(results: Results, curve: str, reading: str) -> dict[int, list[Mark]]:
+def by_seed(results: Results, curve: str, schedule: str) -> dict[int, list[Mark]]:
     """Return each seed's points of a curve: fixed ones by their NLL, annealed ones by step."""
     seeds: dict[int, list[Mark]] = {}
     for run in results.runs:
-        if (run.curve, run.reading) == (curve, reading) and run.points:
+        if (run.curve, run.schedule) == (curve, schedule) and run.points:
             seeds.setdefault(run.seed, []).extend(Mark(run, point) for point in run.points)
     for marks in seeds.values():
-        marks.sort(key=lambda mark: mark.nll if reading == FIXED else mark.point.step)
+        marks.sort(key=lambda mark: mark.nll if schedule == FIXED else mark.point.step)
     return seeds
 
 
-def by_place(results: Results, curve: str, reading: str) -> list[list[Mark]]:
+def by_place(results: Results, curve: str, schedule: str) -> list[list[Mark]]:
     """Return the points of all seeds at each place of a curve, in the order of :func:`by_seed`."""
     places: dict[str, list[Mark]] = {}
-    for marks in by_seed(results, curve, reading).values():
+    for marks in by_seed(results, curve, schedule).values():
         for mark in marks:
             places.setdefault(mark.place, []).append(mark)
-    if reading == FIXED:
+    if schedule == FIXED:
         return sorted(places.values(), key=lambda marks: fmean(mark.nll for mark in marks))
     return sorted(places.values(), key=lambda marks: marks[0].point.step)
 
 
-def trade_off(marks: Sequence[Mark], reading: str) -> list[Mark]:
+def trade_off(marks: Sequence[Mark], schedule: str) -> list[Mark]:
     """Return those of a seed's points, as of :func:`by_seed`, that trade rate for NLL.
 
     Of an annealed run these are the points from its lowest NLL on. Before, training brings the
     NLL down whatever the rate; only after does λ drive the one up as it drives the other down.
     """
-    if reading == FIXED:
+    if schedule == FIXED:
         return list(marks)
     return list(marks[min(range(len(marks)), key=lambda i: marks[i].nll) :])
 

@@ -53,11 +53,11 @@ def collapsed(mark: Mark) -> bool:
     return not (math.isfinite(mark.nll) and mark.rate >= COLLAPSED)
 
 
-def fronts(results: Results, curve: str, reading: str) -> dict[int, Curve]:
+def fronts(results: Results, curve: str, schedule: str) -> dict[int, Curve]:
     """Return the :func:`front` of each seed of a curve that has a code and any point on it."""
     seeds = {
         seed: front(mark for mark in marks if mark.point.evaluation.is_code)
-        for seed, marks in by_seed(results, curve, reading).items()
+        for seed, marks in by_seed(results, curve, schedule).items()
     }
     return {seed: points for seed, points in seeds.items() if points}
 
@@ -76,15 +76,15 @@ class Cost(NamedTuple):
     over: float
 
 
-def costs(results: Results, curve: str, reading: str) -> list[list[Cost]]:
+def costs(results: Results, curve: str, schedule: str) -> list[list[Cost]]:
     """Return what a curve costs at each level of NLL that it and the reference reach, by seed.
 
     Both are interpolated between their points, and never beyond. The levels are round numbers, the
     same for all curves and seeds, so that curves can be held against each other too. A curve of
     which every seed is a single point is held against the reference at its own NLL.
     """
-    references = fronts(results, results.reference, reading)
-    mine = {s: points for s, points in fronts(results, curve, reading).items() if s in references}
+    references = fronts(results, results.reference, schedule)
+    mine = {s: points for s, points in fronts(results, curve, schedule).items() if s in references}
     if all(len(points) == 1 for points in mine.values()):
         found = [[_cost(s, points[0][0], points, references[s]) for s, points in mine.items()]]
     else:

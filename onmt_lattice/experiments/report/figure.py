@@ -27,7 +27,7 @@ from onmt_lattice.experiments.report.plotting import (
     new_figure,
     save,
 )
-from onmt_lattice.experiments.report.results import FAILED, READINGS, Results
+from onmt_lattice.experiments.report.results import FAILED, SCHEDULES, Results
 from onmt_lattice.experiments.report.style import (
     KIND_DASHES,
     KIND_WORDS,
@@ -89,8 +89,8 @@ def figure(results: Results) -> Figure:
     _set_view(axes, results)
     looks = curve_styles(results)
     for name, style in looks.items():
-        for reading in READINGS:
-            draw_curve(axes, results, name, reading, style, RATE_NLL)
+        for schedule in SCHEDULES:
+            draw_curve(axes, results, name, schedule, style, RATE_NLL)
     label_axes(axes, [mark.point.evaluation for mark in marks], results.per)
     handles = legend(results, looks)
     drawn.legend(handles=handles, loc="outside right upper", frameon=False, fontsize=9)
@@ -104,27 +104,27 @@ def figure(results: Results) -> Figure:
 
 
 def draw_curve(
-    axes: Any, results: Results, name: str, reading: str, style: Style, at: Coordinates
+    axes: Any, results: Results, name: str, schedule: str, style: Style, at: Coordinates
 ) -> None:
-    """Draw a reading of the curve ``name``: each seed and, of several, mean and range."""
-    seeds = by_seed(results, name, reading)
+    """Draw a schedule of the curve ``name``: each seed and, of several, mean and range."""
+    seeds = by_seed(results, name, schedule)
     several = len(seeds) > 1
     for marks in seeds.values():
         look = {"linewidth": 0.7, "alpha": 0.4} if several else {}
         across, up = [at.across(mark) for mark in marks], [at.up(mark) for mark in marks]
-        axes.plot(across, up, **style.line(reading) | look)
+        axes.plot(across, up, **style.line(schedule) | look)
     if several:
-        _draw_means(axes, by_place(results, name, reading), style, reading, at)
+        _draw_means(axes, by_place(results, name, schedule), style, schedule, at)
     for marks in seeds.values():
         look = {"markersize": 3.0, "alpha": 0.5} if several else {}
         for mark in marks:
-            drawn = style.points(reading) | look
+            drawn = style.points(schedule) | look
             place = [at.across(mark)], [at.up(mark)]
             axes.plot(*place, **drawn, gid=f"{at.prefix}{mark.gid}", zorder=3)
 
 
 def _draw_means(
-    axes: Any, places: Sequence[Sequence[Mark]], style: Style, reading: str, at: Coordinates
+    axes: Any, places: Sequence[Sequence[Mark]], style: Style, schedule: str, at: Coordinates
 ) -> None:
     """Draw the mean over seeds at each place that none has diverged at, with a cross of ranges."""
     places = [marks for marks in places if all(map(at.finite, marks))]
@@ -136,7 +136,7 @@ def _draw_means(
         xerr=_bars(across),
         yerr=_bars(up),
         elinewidth=0.9,
-        **style.both(reading),
+        **style.both(schedule),
     )
 
 
@@ -154,9 +154,9 @@ def _set_view(axes: Any, results: Results) -> None:
     shown = [
         mark
         for name in results.curves
-        for reading in READINGS
-        for marks in by_seed(results, name, reading).values()
-        for mark in trade_off(marks, reading)
+        for schedule in SCHEDULES
+        for marks in by_seed(results, name, schedule).values()
+        for mark in trade_off(marks, schedule)
         if RATE_NLL.finite(mark)
     ]
     if not shown:
@@ -168,15 +168,17 @@ def _set_view(axes: Any, results: Results) -> None:
 
 
 def legend(results: Results, looks: dict[str, Style]) -> list[Line2D]:
-    """Return the entries of the legend: curves that have points, readings, and what seeds are."""
+    """Return the entries of the legend: curves that have points, schedules, and what seeds are."""
     drawn = [run for run in results.runs if run.points]
-    readings = [reading for reading in READINGS if any(run.reading == reading for run in drawn)]
+    schedules = [
+        schedule for schedule in SCHEDULES if any(run.schedule == schedule for run in drawn)
+    ]
     handles = []
     for name, style in looks.items():
-        own = [reading for reading in readings if by_seed(results, name, reading)]
-        handles += [handle(name, style, reading) for reading in own[:1]]
+        own = [schedule for schedule in schedules if by_seed(results, name, schedule)]
+        handles += [handle(name, style, schedule) for schedule in own[:1]]
     handles += [_entry(" ")]
-    handles += [handle(WORDS[reading], GREY, reading) for reading in readings]
+    handles += [handle(WORDS[schedule], GREY, schedule) for schedule in schedules]
     handles += [
         _entry(KIND_WORDS[kind], linestyle=KIND_DASHES[kind], linewidth=1.5)
         for kind in kinds(results)

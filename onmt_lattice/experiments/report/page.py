@@ -72,12 +72,13 @@ def page(results: Results) -> str:
         tables=[_table(compared) for compared in tables(results)],
         points=[_point(run, point) for run in ordered for point in run.points],
         point_columns=_columns(
-            "curve,reading,differs in,seed,step,λ,NLL,rate,total,token accuracy,BLEU", "lllrrrrrrrr"
+            "curve,schedule,differs in,seed,step,λ,NLL,rate,total,token accuracy,BLEU",
+            "lllrrrrrrrr",
         ),
         sentences=reconstructions(results),
         codebooks=_codebooks(ordered),
         codebook_columns=_columns(
-            "curve,reading,differs in,seed,M,perplexity / M,lowest,entries unused", "lllrrrrr"
+            "curve,schedule,differs in,seed,M,perplexity / M,lowest,entries unused", "lllrrrrr"
         ),
         courses=_courses(results),
         curves=[(name, _options(options)) for name, options in results.curves.items()],
@@ -238,15 +239,15 @@ def _options(options: dict[str, Any]) -> str:
 
 
 def _order(results: Results, run: RunResult) -> tuple[int, bool]:
-    return list(results.curves).index(run.curve), run.reading != FIXED
+    return list(results.curves).index(run.curve), run.schedule != FIXED
 
 
 def _name(run: RunResult) -> list[str]:
-    return [run.curve, run.reading, run.varied or "–", str(run.seed)]
+    return [run.curve, run.schedule, run.varied or "–", str(run.seed)]
 
 
 def _way(run: RunResult) -> str:
-    return f"{run.reading} λ" + (f", {run.varied}" if run.values else "")
+    return f"{run.schedule} λ" + (f", {run.varied}" if run.values else "")
 
 
 def _count(number: int, noun: str) -> str:

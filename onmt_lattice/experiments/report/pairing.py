@@ -20,7 +20,7 @@ from onmt_lattice.evaluation.sentence_scores import SentenceCost
 from onmt_lattice.experiments.report.curves import Mark, Spread, by_place
 from onmt_lattice.experiments.report.equal_nll import collapsed
 from onmt_lattice.experiments.report.results import (
-    READINGS,
+    SCHEDULES,
     TUNED,
     Difference,
     Quantizing,
@@ -88,7 +88,7 @@ class Paired:
     """A lattice in Gaussian models of one place of their curve, over all seeds.
 
     Attributes:
-        curve: its name; ``kind``: quantized, or tuned; ``reading``; ``place``: the options that
+        curve: its name; ``kind``: quantized, or tuned; ``schedule``; ``place``: the options that
             vary, or the step.
         nll: of the Gaussian, mean over seeds, bits per word; ``nll_change``: of the lattice
             less that.
@@ -104,7 +104,7 @@ class Paired:
 
     curve: Annotated[str, Column("curve")]
     kind: Annotated[str | None, Column("kind")]
-    reading: str
+    schedule: str
     place: Annotated[str, Column("point")]
     nll: Annotated[float, Column("at NLL", ".2f")]
     rate: float
@@ -147,11 +147,11 @@ class Pair(NamedTuple):
 
 
 def paired(results: Results) -> list[Paired]:
-    """Return the lattices in trained models by curve, reading and place."""
+    """Return the lattices in trained models by curve, schedule and place."""
     rows = []
     for curve in results.curves:
-        for reading in READINGS:
-            for marks in by_place(results, curve, reading):
+        for schedule in SCHEDULES:
+            for marks in by_place(results, curve, schedule):
                 pairs = [pair for mark in marks if (pair := _pair(results, mark)) is not None]
                 if pairs:
                     rows.append(_row(results, pairs))
@@ -187,7 +187,7 @@ def _curve_of(results: Results, mark: Mark) -> list[Mark]:
     return [
         Mark(run, point)
         for run in results.runs
-        if (run.curve, run.reading, run.seed) == (mark.run.curve, mark.run.reading, mark.run.seed)
+        if (run.curve, run.schedule, run.seed) == (mark.run.curve, mark.run.schedule, mark.run.seed)
         and _but_rate_weight(run) == _but_rate_weight(mark.run)
         for point in run.points
     ]
@@ -231,7 +231,7 @@ def _row(results: Results, pairs: Sequence[Pair]) -> Paired:
     return Paired(
         curve=first.run.curve,
         kind=results.kind(first.run.curve),
-        reading=first.run.reading,
+        schedule=first.run.schedule,
         place=first.place,
         nll=fmean(p.fair.nll for p in pairs),
         rate=fmean(p.fair.rate for p in pairs),

@@ -50,12 +50,12 @@ def plot(evaluations: Sequence[Evaluation], path: str | os.PathLike[str], per: s
     looks = styles({label: runs[0][0].bottleneck for label, runs in curves.items()})
     handles = []
     for label, runs in curves.items():
-        readings = [FIXED if len(run) == 1 else ANNEALED for run in runs]
-        for run, reading in zip(runs, readings, strict=True):
+        schedules = [FIXED if len(run) == 1 else ANNEALED for run in runs]
+        for run, schedule in zip(runs, schedules, strict=True):
             nll, rate = [e.nll.word for e in run], [e.rate.word for e in run]
-            axes.plot(nll, rate, **looks[label].line(reading))
-            axes.plot(nll, rate, **looks[label].points(reading), zorder=3)
-        handles.append(handle(label, looks[label], FIXED if FIXED in readings else ANNEALED))
+            axes.plot(nll, rate, **looks[label].line(schedule))
+            axes.plot(nll, rate, **looks[label].points(schedule), zorder=3)
+        handles.append(handle(label, looks[label], FIXED if FIXED in schedules else ANNEALED))
     label_axes(axes, evaluations, per)
     figure.legend(handles=handles, loc="outside right upper", frameon=False, fontsize=9)
     save(figure, path)
@@ -82,9 +82,9 @@ def new_figure() -> tuple[Figure, Any]:
     return figure, figure.add_subplot()
 
 
-def handle(label: str, style: Style, reading: str) -> Line2D:
+def handle(label: str, style: Style, schedule: str) -> Line2D:
     """Return the entry of a legend."""
-    return Line2D([], [], **style.both(reading), label=label)
+    return Line2D([], [], **style.both(schedule), label=label)
 
 
 def label_axes(axes: Any, evaluations: Sequence[Evaluation], per: str) -> None:

@@ -13,7 +13,7 @@ from onmt_lattice.bottlenecks import has_code
 from onmt_lattice.evaluation.result import Evaluation, Reconstruction
 from onmt_lattice.experiments.report.curves import Mark, Spread, by_place
 from onmt_lattice.experiments.report.figure import Coordinates, draw_curve, legend
-from onmt_lattice.experiments.report.results import READINGS, Results
+from onmt_lattice.experiments.report.results import SCHEDULES, Results
 from onmt_lattice.experiments.report.style import curve_styles
 from onmt_lattice.experiments.tables import Column, Table, columns
 
@@ -83,8 +83,8 @@ def rate_distortion(results: Results) -> Figure:
     figure = Figure(figsize=SIZE, layout="constrained")
     for axes, measure in zip(figure.subplots(1, len(MEASURES)), MEASURES, strict=True):
         for name, style in looks.items():
-            for reading in READINGS:
-                draw_curve(axes, shown, name, reading, style, measure.at)
+            for schedule in SCHEDULES:
+                draw_curve(axes, shown, name, schedule, style, measure.at)
         axes.set_title(f"{measure.name} of what comes back", fontsize=10)
         axes.set_xlabel("bytes per sentence")
         axes.set_ylabel(measure.name)
@@ -114,7 +114,7 @@ class Place:
     """A place on a curve, of all seeds.
 
     Attributes:
-        curve: its name; ``reading``: ``fixed`` or ``annealed``; ``place``: where on it.
+        curve: its name; ``schedule``: ``fixed`` or ``annealed``; ``place``: where on it.
         seeds: how many.
         bytes: a sentence; ``origin``: where these are from.
         bleu, chrf: of what comes back, 0 to 100; ``exact``: sentences back to the letter, in
@@ -122,7 +122,7 @@ class Place:
     """
 
     curve: Annotated[str, Column("curve")]
-    reading: Annotated[str, Column("reading")]
+    schedule: Annotated[str, Column("schedule")]
     place: Annotated[str, Column("point")]
     seeds: Annotated[int, Column("seeds")]
     bytes: Annotated[Spread, Column("bytes per sentence", ".2f")]
@@ -138,8 +138,8 @@ def rate_distortion_table(results: Results) -> Table:
     rows = [
         _place(marks)
         for name in results.curves
-        for reading in READINGS
-        for marks in by_place(shown, name, reading)
+        for schedule in SCHEDULES
+        for marks in by_place(shown, name, schedule)
     ]
     origins = {row.origin for row in rows}
     whence = {frozenset([FILE]): FROM_FILE, frozenset([RATE]): FROM_RATE}
@@ -159,7 +159,7 @@ def _place(marks: list[Mark]) -> Place:
 
     return Place(
         curve=first.run.curve,
-        reading=first.run.reading,
+        schedule=first.run.schedule,
         place=first.place,
         seeds=len(marks),
         bytes=spread([bytes_a_sentence(mark.point.evaluation) for mark in marks]),

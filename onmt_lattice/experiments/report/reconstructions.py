@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from onmt_lattice.evaluation.result import Evaluation
 from onmt_lattice.experiments.report.curves import by_seed
-from onmt_lattice.experiments.report.results import READINGS, Point, Results
+from onmt_lattice.experiments.report.results import SCHEDULES, Point, Results
 
 POINTS = 4  # of a curve
 
@@ -53,10 +53,10 @@ def reconstructions(results: Results) -> list[Sentence]:
 def decoded_points(results: Results, curve: str) -> list[Point]:
     """Return up to ``POINTS`` decoded points of ``curve``, evenly spaced, from low rate to high.
 
-    All are of one seed, the first that has any, and of one reading: fixed λ where it has any.
+    All are of one seed, the first that has any, and of one schedule: fixed λ where it has any.
     """
-    for reading in READINGS:
-        for _, marks in sorted(by_seed(results, curve, reading).items()):
+    for schedule in SCHEDULES:
+        for _, marks in sorted(by_seed(results, curve, schedule).items()):
             decoded = [mark.point for mark in marks if mark.point.decoded is not None]
             if decoded:
                 decoded.sort(key=lambda point: point.evaluation.rate.word)

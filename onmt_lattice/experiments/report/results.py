@@ -19,7 +19,7 @@ FORMAT = 2
 DIGITS = 8  # of a number that is written: with fewer, costs that are interpolated would change
 
 FIXED, ANNEALED = "fixed", "annealed"
-READINGS = (FIXED, ANNEALED)
+SCHEDULES = (FIXED, ANNEALED)
 QUANTIZED, TUNED, SCRATCH = "quantized", "tuned", "from scratch"  # kinds of lattice curve
 KINDS = (QUANTIZED, TUNED, SCRATCH)
 WAITING, RUNNING, FINISHED, FAILED = "waiting", "running", "finished", "failed"
@@ -101,7 +101,7 @@ class RunResult:
 
     Attributes:
         name: of the run.
-        curve: the name of its curve; ``reading``: ``fixed`` or ``annealed``; ``values``: the
+        curve: the name of its curve; ``schedule``: ``fixed`` or ``annealed``; ``values``: the
             options in which it differs from the other runs of its curve; ``seed``.
         command: the command line that trains it.
         record: its status, attempts, time and error.
@@ -112,7 +112,7 @@ class RunResult:
 
     name: str
     curve: str
-    reading: str
+    schedule: str
     values: dict[str, Any]
     seed: int
     command: str

@@ -44,33 +44,33 @@ KIND_WORDS = {
 
 
 class Style(NamedTuple):
-    """How a curve is drawn, whatever its reading."""
+    """How a curve is drawn, whatever its schedule."""
 
     colour: str
     marker: str
     kind: str | None = None
 
-    def line(self, reading: str) -> dict[str, Any]:
+    def line(self, schedule: str) -> dict[str, Any]:
         """Return the look of lines: by their kind at fixed λ, else dashed."""
-        dashes: Any = DASHES[reading]
-        if reading == FIXED and self.kind is not None:
+        dashes: Any = DASHES[schedule]
+        if schedule == FIXED and self.kind is not None:
             dashes = KIND_DASHES[self.kind]
         return {"color": self.colour, "linestyle": dashes, "linewidth": 1.5}
 
-    def points(self, reading: str) -> dict[str, Any]:
+    def points(self, schedule: str) -> dict[str, Any]:
         """Return the look of points alone: filled at fixed λ, else hollow."""
         return {
             "color": self.colour,
             "linestyle": "",
             "marker": self.marker,
             "markersize": 6,
-            "markerfacecolor": self.colour if reading == FIXED else "white",
+            "markerfacecolor": self.colour if schedule == FIXED else "white",
             "markeredgewidth": 1.1,
         }
 
-    def both(self, reading: str) -> dict[str, Any]:
+    def both(self, schedule: str) -> dict[str, Any]:
         """Return the look of points that are joined."""
-        return self.points(reading) | self.line(reading)
+        return self.points(schedule) | self.line(schedule)
 
 
 def styles(bottlenecks: Mapping[str, str]) -> dict[str, Style]:

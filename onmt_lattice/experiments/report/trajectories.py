@@ -52,6 +52,6 @@ def _draw(row: Any, run: RunResult, style: Style) -> None:
     every = -(-len(run.history) // MOST_REPORTS)
     steps, *quantities = zip(*run.history[::-1][::every][::-1], strict=True)
     for axes, values, gid in zip(row, quantities, gids(run), strict=True):
-        axes.plot(steps, values, **style.line(run.reading) | {"linewidth": 0.8, "gid": gid})
+        axes.plot(steps, values, **style.line(run.schedule) | {"linewidth": 0.8, "gid": gid})
         axes.grid(color="0.9", linewidth=0.5)
         axes.spines[["top", "right"]].set_visible(False)

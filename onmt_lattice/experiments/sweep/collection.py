@@ -62,7 +62,7 @@ def _run_result(
     return RunResult(
         name=run.name,
         curve=run.curve,
-        reading=run.reading,
+        schedule=run.schedule,
         values=run.point,
         seed=run.seed,
         command=shlex.join(run.train_command()),

@@ -109,7 +109,7 @@ class Manifest:
         return {
             "name": run.name,
             "curve": run.curve,
-            "reading": run.reading,
+            "schedule": run.schedule,
             "point": run.point,
             "seed": run.seed,
             "steps": run.steps,

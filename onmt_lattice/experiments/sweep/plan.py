@@ -20,7 +20,7 @@ from onmt_lattice.config import (
     option,
 )
 from onmt_lattice.errors import UserError, unknown_name
-from onmt_lattice.experiments.report.results import ANNEALED, FIXED, READINGS
+from onmt_lattice.experiments.report.results import ANNEALED, FIXED, SCHEDULES
 from onmt_lattice.experiments.sweep.quantized_curve import (
     QUANTIZE,
     QuantizedCurve,
@@ -68,7 +68,7 @@ class Plan:
         reference: name of the curve that the others are held against.
         curves: the options of each curve, by name.
         gpus_a_run: how many GPUs a run takes; 0 for the CPU.
-        runs: the runs of all curves, readings and seeds.
+        runs: the runs of all curves, schedules and seeds.
     """
 
     path: Path
@@ -89,7 +89,7 @@ def read_plan(path: Path, folder: Path, text: Path | None, seeds: list[int] | No
     """Return the plan of the sweep in the YAML file ``path``.
 
     Args:
-        path: names the ``config`` that all runs share, ``seeds``, the readings ``fixed`` and
+        path: names the ``config`` that all runs share, ``seeds``, the schedules ``fixed`` and
             ``annealed``, and the ``curves``.
         folder: where everything goes.
         text: a folder of train.en, valid.en and test.en, or of train.src, train.tgt and so on, in
@@ -122,17 +122,17 @@ def read_plan(path: Path, folder: Path, text: Path | None, seeds: list[int] | No
         made: list[Run] = [
             Run(
                 curve=name,
-                reading=reading,
+                schedule=schedule,
                 point=point,
                 seed=seed,
-                folder=_folder(folder, name, reading, point, seed),
+                folder=_folder(folder, name, schedule, point, seed),
                 options={**options, "seed": seed},
                 test=test,
                 evaluate_every=sweep.evaluate_every,
                 reconstruct=sweep.reconstruct,
                 test_source=Path(pair["path_src"]) if "path_tgt" in pair else None,
             )
-            for name, options, reading, point in points
+            for name, options, schedule, point in points
         ]
         made += [run for curve in quantized for run in _quantized_runs(path, folder, curve, made)]
         runs += sorted(made, key=lambda run: order.index(run.curve))
@@ -161,19 +161,19 @@ def _quantized_runs(
     """Return the runs of ``curve``, one for each of its source's among ``trained``."""
     made: list[Run] = []
     for source in trained:
-        if source.curve == curve.source and source.reading in curve.readings:
+        if source.curve == curve.source and source.schedule in curve.schedules:
             check_source(path, curve, source)
-            named = _folder(folder, curve.name, source.reading, source.point, source.seed)
+            named = _folder(folder, curve.name, source.schedule, source.point, source.seed)
             made.append(curve.run(source, named))
     if not made:
         raise UserError(
-            f"{path}: curve {curve.name}: {curve.source} has no runs of the readings left to it"
+            f"{path}: curve {curve.name}: {curve.source} has no runs of the schedules left to it"
         )
     return made
 
 
-def _folder(folder: Path, curve: str, reading: str, point: Mapping[str, Any], seed: int) -> Path:
-    return folder / _slug(f"{curve}_{_values(point) or reading}_seed{seed}")
+def _folder(folder: Path, curve: str, schedule: str, point: Mapping[str, Any], seed: int) -> Path:
+    return folder / _slug(f"{curve}_{_values(point) or schedule}_seed{seed}")
 
 
 def _texts(folder: Path) -> dict[str, dict[str, str]]:
@@ -240,15 +240,15 @@ def _checked_points(
     sweep: SweepFile,
     shared: Mapping[str, Any],
 ) -> list[tuple[str, dict[str, Any], str, dict[str, Any]]]:
-    """Return curve, options, reading and varied options of every run that is trained."""
+    """Return curve, options, schedule and varied options of every run that is trained."""
     points = []
     for name, curve in trained.items():
-        for options, reading, point in _points(path, name, curve, sweep):
+        for options, schedule, point in _points(path, name, curve, sweep):
             _check_options(path, name, options)
             options = {**shared, **options}
-            _check_checkpoints(path, reading, options)
+            _check_checkpoints(path, schedule, options)
             _check_numbers(path, name, options)
-            points.append((name, options, reading, point))
+            points.append((name, options, schedule, point))
     if not points:
         raise UserError(f"{path}: expected 'fixed' or 'annealed', and curves to follow it")
     return points
@@ -257,28 +257,28 @@ def _checked_points(
 def _points(
     path: Path, name: str, curve: Mapping[str, Any], sweep: SweepFile
 ) -> Iterator[tuple[dict[str, Any], str, dict[str, Any]]]:
-    """Yield the options of each run of a curve, its reading, and the options that vary."""
-    for reading in READINGS:
-        above, own = getattr(sweep, reading), curve.get(reading, {})
+    """Yield the options of each run of a curve, its schedule, and the options that vary."""
+    for schedule in SCHEDULES:
+        above, own = getattr(sweep, schedule), curve.get(schedule, {})
         if own is False or not (above or own):
             continue
         settings = {
             **above,
-            **(_mapping(f"{path}: curve {name}: {reading}", own) if own else {}),
+            **(_mapping(f"{path}: curve {name}: {schedule}", own) if own else {}),
         }
-        varied = {k: v for k, v in settings.items() if reading == FIXED and isinstance(v, list)}
-        if reading == FIXED and not (varied and all(varied.values())):
+        varied = {k: v for k, v in settings.items() if schedule == FIXED and isinstance(v, list)}
+        if schedule == FIXED and not (varied and all(varied.values())):
             raise UserError(
                 f"{path}: curve {name}: fixed: expected a list of values of an option, not an "
                 f"empty one"
             )
         for values in itertools.product(*varied.values()):
             point = dict(zip(varied, values, strict=True))
-            yield {**settings, **_own_options(curve), **point}, reading, point
+            yield {**settings, **_own_options(curve), **point}, schedule, point
 
 
 def _own_options(curve: Mapping[str, Any]) -> dict[str, Any]:
-    return {key: value for key, value in curve.items() if key not in READINGS}
+    return {key: value for key, value in curve.items() if key not in SCHEDULES}
 
 
 def _check_options(path: Path, name: str, options: Mapping[str, Any]) -> None:
@@ -303,15 +303,15 @@ def _check_numbers(path: Path, name: str, options: Mapping[str, Any]) -> None:
             raise UserError(f"{path}: curve {name}: {key} {value}: expected {RANGES[key]}")
 
 
-def _check_checkpoints(path: Path, reading: str, options: Mapping[str, Any]) -> None:
+def _check_checkpoints(path: Path, schedule: str, options: Mapping[str, Any]) -> None:
     """Refuse what would train a run to its end and leave it without a point."""
     _count(path, options, "train_steps", None)
     _count(path, options, "save_checkpoint_steps", SAVE_CHECKPOINT_STEPS)
     kept = options.get("keep_checkpoint", -1)
-    if kept == 0 or (reading == ANNEALED and kept != -1):
-        needed = "all its checkpoints" if reading == ANNEALED else "its last checkpoint"
+    if kept == 0 or (schedule == ANNEALED and kept != -1):
+        needed = "all its checkpoints" if schedule == ANNEALED else "its last checkpoint"
         raise UserError(
-            f"{path}: keep_checkpoint {kept!r}: a run of the reading {reading} needs {needed}; "
+            f"{path}: keep_checkpoint {kept!r}: a run of the schedule {schedule} needs {needed}; "
             f"leave it out, or set it to -1 there"
         )
 

@@ -12,7 +12,7 @@ from onmt_lattice.codes import code_names
 from onmt_lattice.config import COUNT_OR_ZERO, Config, declared, from_mapping, option
 from onmt_lattice.errors import UserError, unknown_name
 from onmt_lattice.evaluation.result import NO_LATTICE
-from onmt_lattice.experiments.report.results import ANNEALED, FIXED, READINGS
+from onmt_lattice.experiments.report.results import ANNEALED, FIXED, SCHEDULES
 from onmt_lattice.experiments.sweep.quantized_run import QuantizedRun
 from onmt_lattice.experiments.sweep.run import Run
 
@@ -29,7 +29,7 @@ class QuantizedCurve:
         lattice: its name, or ``none`` where only the Gaussian's prior is fitted.
         code: name of the code on its points, None for the lattice's own.
         more_steps: how many more steps are trained with the lattice's noise.
-        readings: those of the source that it follows.
+        schedules: those of the source that it follows.
     """
 
     name: str
@@ -37,7 +37,7 @@ class QuantizedCurve:
     lattice: str
     code: str | None = None
     more_steps: int = 0
-    readings: tuple[str, ...] = READINGS
+    schedules: tuple[str, ...] = SCHEDULES
 
     def options(self) -> dict[str, Any]:
         """Return what the file says of it, for the results."""
@@ -49,14 +49,14 @@ class QuantizedCurve:
         """Return the curve that it is fairly held against: the Gaussian, its prior refitted."""
         more = f", {self.more_steps} more steps" if self.more_steps else ""
         name = f"{self.source}, refitted{more}"
-        readings = (FIXED,) if self.more_steps else READINGS
-        return QuantizedCurve(name, self.source, NO_LATTICE, None, self.more_steps, readings)
+        schedules = (FIXED,) if self.more_steps else SCHEDULES
+        return QuantizedCurve(name, self.source, NO_LATTICE, None, self.more_steps, schedules)
 
     def run(self, source: Run, folder: Path) -> QuantizedRun:
         """Return its run for a run of the source."""
         return QuantizedRun(
             curve=self.name,
-            reading=source.reading,
+            schedule=source.schedule,
             point=source.point,
             seed=source.seed,
             folder=folder,
@@ -115,17 +115,17 @@ def _curve(path: Path, name: str, curve: Mapping[str, Any], trained: list[str]) 
     if source not in trained:
         raise unknown_name(f"curve to quantize in {where}:", source, trained)
     for key in curve:
-        if key not in (known := list(declared(_Curve))) + list(READINGS):
+        if key not in (known := list(declared(_Curve))) + list(SCHEDULES):
             raise UserError(
                 f"{where}: {key}: has no place beside 'quantize': expected "
                 f"{', '.join(known[1:])}; all other options are those of {source}"
             )
-    for reading in READINGS:
-        if curve.get(reading, False) is not False:
+    for schedule in SCHEDULES:
+        if curve.get(schedule, False) is not False:
             raise UserError(
-                f"{where}: {reading}: its runs are those of {source}; leave it out, or say false"
+                f"{where}: {schedule}: its runs are those of {source}; leave it out, or say false"
             )
-    own = {key: value for key, value in curve.items() if key not in READINGS}
+    own = {key: value for key, value in curve.items() if key not in SCHEDULES}
     given = from_mapping(_Curve, own, where)
     code = None if given.lattice_code == AUTO else given.lattice_code
     if code and given.lattice == NO_LATTICE:
@@ -136,7 +136,7 @@ def _curve(path: Path, name: str, curve: Mapping[str, Any], trained: list[str]) 
         lattice=_checked_lattice(where, given.lattice),
         code=code,
         more_steps=given.more_steps,
-        readings=tuple(reading for reading in READINGS if reading not in curve),
+        schedules=tuple(schedule for schedule in SCHEDULES if schedule not in curve),
     )
 
 
@@ -164,7 +164,7 @@ def check_source(path: Path, curve: QuantizedCurve, source: Run) -> None:
             f"{where}: quantize {curve.source}: its bottleneck is {bottleneck}; expected a curve "
             f"of bottleneck: gaussian, in whose noise's place the lattice is put"
         )
-    if curve.more_steps and source.reading == ANNEALED:
+    if curve.more_steps and source.schedule == ANNEALED:
         raise UserError(
             f"{where}: more_steps: lambda of {source.name} would go on growing; say "
             f"'annealed: false' for this curve, or leave more_steps out"

@@ -20,7 +20,7 @@ class QuantizedRun(Run):
     """A lattice in the checkpoints of a Gaussian run; its ``options`` are that run's.
 
     Attributes:
-        source: the run of ``bottleneck: gaussian``, of the same reading, point and seed.
+        source: the run of ``bottleneck: gaussian``, of the same schedule, point and seed.
         lattice: its name, or ``none`` where only the Gaussian's prior is fitted.
         code: name of the code on its points, None for the lattice's own.
         more_steps: how many more steps are trained with the lattice's noise; ``train_steps``

@@ -36,7 +36,7 @@ class Run:
 
     Attributes:
         curve: name of the curve it belongs to.
-        reading: ``fixed``: its last checkpoint is a point of the curve; ``annealed``: each of its
+        schedule: ``fixed``: its last checkpoint is a point of the curve; ``annealed``: each of its
             checkpoints is.
         point: the options in which it differs from the other runs of its curve and seed.
         seed: of the training.
@@ -49,7 +49,7 @@ class Run:
     """
 
     curve: str
-    reading: str
+    schedule: str
     point: dict[str, Any]
     seed: int
     folder: Path
@@ -117,7 +117,7 @@ class Run:
     def evaluated(self) -> dict[int, Path]:
         """Return the checkpoints to evaluate by their step, in order."""
         every = int(self.options.get("save_checkpoint_steps", SAVE_CHECKPOINT_STEPS))
-        saved = [] if self.reading == FIXED else range(every, self.steps, every)
+        saved = [] if self.schedule == FIXED else range(every, self.steps, every)
         steps = [step for step in saved if step % self.evaluate_every == 0]
         return {step: self.checkpoint(step) for step in [*steps, self.steps]}
 
