@@ -31,7 +31,7 @@ An outlier costs less than the code says: where the scale is small, the excess m
 """
 LATTICES = [
     *("Z", "A2", "A3", "A3*", "D4", "D4*", "E8", "BW16", "Leech"),
-    *("conv4", "conv16", "conv64", "conv256", "conv1024", "conv9", "conv25", "z4conv256"),
+    *("conv4", "conv16", "conv64", "conv256", "conv9", "conv25", "z4conv256"),
 ]
 
 

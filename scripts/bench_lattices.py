@@ -30,7 +30,7 @@ Times are medians of runs in turn, so that a busy machine slows all alike; of on
 the processor's own time. Compilation of kernels is not counted.
 """
 
-LARGEST = tuple(f"conv{states}-500" for states in (16, 64, 256, 1024))
+LARGEST = tuple(f"conv{states}-500" for states in (16, 64, 256))
 COORDINATES = 3_000_000  # at most, of all points of a line: conv64-500 is timed on up to 6,000
 Task = Callable[[], torch.Tensor]
 

@@ -26,7 +26,7 @@ thread (where registers are spilled), as cuobjdump reads them off the result, by
 a program, and barriers in the code.
 """
 LATTICES = [
-    *("conv4-8", "conv64-500", "conv1024-500", "conv9-20", "conv2187-500", "conv625-500"),
+    *("conv4-8", "conv64-500", "conv9-20", "conv2187-500", "conv625-500"),
     "z4conv256-500",
 ]
 CUOBJDUMP = Path(triton.__file__).parent / "backends" / "nvidia" / "bin" / "cuobjdump"

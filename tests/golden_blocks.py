@@ -24,7 +24,7 @@ PATH = Path(__file__).parent / "golden" / "blocks.json"
 KEY = DitherKey(3, (0, 1, 10, 999, 2**40))
 LATTICES = [
     *("Z", "A2", "A3", "A3*", "A7*", "D4", "D4*", "D5", "E8", "BW16", "Leech"),
-    *("conv4-48", "conv64-48", "conv1024-48", "conv9-48", "conv25-48", "z4conv64-48"),
+    *("conv4-48", "conv64-48", "conv9-48", "conv25-48", "z4conv64-48"),
 ]
 ENTRIES = [2, 3, 300]
 

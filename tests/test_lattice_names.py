@@ -128,9 +128,9 @@ def test_the_list_of_lattices(dim: int, possible: float) -> None:
         assert row.loss == lattice_for(name, row.dim).space_filling_loss
         assert row.saved < possible
     assert f"{dim} dimensions {possible} % is possible" in listed.text()
-    assert rows["conv27"].edges == 27 * 3 // 2 and rows["Z"].edges is None
+    assert rows["conv81"].edges == 81 * 3 // 2 and rows["Z"].edges is None
 
 
 def test_lattices_without_so_many_dimensions_are_not_listed() -> None:
     names = {row.lattice for row in table(12).rows}
-    assert "conv8" in names and "conv512" not in names and "Leech" in names
+    assert "conv8" in names and "conv2187" not in names and "Leech" in names

@@ -10,7 +10,7 @@ from onmt_lattice.experiments.theory.experiments import Experiment
 PAPER_LATTICES = ("Z", "A2", "D4", "E8", "BW16", "Leech")
 """The six lattices of the tables, by dimension."""
 
-STATES = (4, 8, 16, 32, 64, 128, 256, 512, 1024, 9, 27, 81, 243, 729, 2187, 25, 125, 625)
+STATES = (4, 8, 16, 32, 64, 256, 9, 81, 243, 2187, 25, 125, 625)
 Z4_STATES = (64, 256, 1024, 4096, 16384)
 LONGEST = (
     *(f"conv{states}-480" for states in STATES),
@@ -20,7 +20,7 @@ LONGEST = (
 
 SHORT_AND_LONG = (
     "conv4-48 conv4-96 conv4-480 conv16-48 conv16-96 conv16-480 conv64-48 conv64-96 conv64-480 "
-    "conv256-96 conv256-480 conv1024-480 conv9-480 conv81-480 conv729-480 conv2187-480 "
+    "conv256-96 conv256-480 conv9-480 conv81-480 conv243-480 conv2187-480 "
     "conv25-480 conv625-480 z4conv64-480 z4conv256-480 z4conv1024-480"
 ).split()
 
