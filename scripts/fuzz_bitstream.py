@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from fuzzing import Case, run, table
+from fuzzing import DAMAGES, Case, Rng, overwrite, run, table
 
 from onmt_lattice.bitstream import BitstreamError, CategoricalCodec, DitherKey, LatticeCodec
 from onmt_lattice.bitstream.file import FileWriter, Section, TextFile
@@ -43,7 +43,6 @@ KEY = DitherKey(5, (0, 1, 7))
 GOLDEN = Path(__file__).parent.parent / "tests" / "golden"
 MODELS = [str(GOLDEN / name) for name in ("lattice_conv16.safetensors", "ste_vector.safetensors")]
 FORGED = 0.1
-Rng = np.random.Generator
 
 
 @dataclass(frozen=True)
@@ -61,81 +60,6 @@ class Target:
     streams: list[bytes]
     decode: Callable[[bytes], bool]
     forge: Callable[[Rng], bytes]
-
-
-# ---- what is damaged, and how --------------------------------------------------------------------
-
-
-def flip(data: bytes, other: bytes, rng: Rng) -> bytes:
-    """Change up to eight bits."""
-    changed = bytearray(data)
-    for _ in range(rng.integers(1, 9)):
-        changed[rng.integers(len(data))] ^= 1 << int(rng.integers(8))
-    return bytes(changed)
-
-
-def overwrite(data: bytes, other: bytes, rng: Rng) -> bytes:
-    """Set some bytes, in the head more often than not, to what numbers and lengths fear."""
-    changed = bytearray(data)
-    for _ in range(rng.integers(1, 5)):
-        at = rng.integers(min(24, len(data))) if rng.random() < 0.6 else rng.integers(len(data))
-        changed[at] = rng.choice([0, 1, 127, 128, 255, rng.integers(256)])
-    return bytes(changed)
-
-
-def truncate(data: bytes, other: bytes, rng: Rng) -> bytes:
-    """Leave out the end."""
-    return data[: rng.integers(len(data))]
-
-
-def extend(data: bytes, other: bytes, rng: Rng) -> bytes:
-    """Add bytes at the end, or another stream."""
-    return data + (other if rng.random() < 0.3 else rng.bytes(int(rng.integers(1, 40))))
-
-
-def splice(data: bytes, other: bytes, rng: Rng) -> bytes:
-    """Go on as another stream."""
-    return data[: rng.integers(len(data) + 1)] + other[rng.integers(len(other)) :]
-
-
-def transplant(data: bytes, other: bytes, rng: Rng) -> bytes:
-    """Replace a part by what another stream has there."""
-    begin, end = sorted(rng.integers(len(data) + 1, size=2))
-    return data[:begin] + other[begin:end] + data[end:]
-
-
-def leave_out(data: bytes, other: bytes, rng: Rng) -> bytes:
-    """Leave out a part."""
-    begin, end = sorted(rng.integers(len(data) + 1, size=2))
-    return data[:begin] + data[end:]
-
-
-def repeat(data: bytes, other: bytes, rng: Rng) -> bytes:
-    """Write a part twice."""
-    begin, end = sorted(rng.integers(len(data) + 1, size=2))
-    return data[:end] + data[begin:]
-
-
-def move(data: bytes, other: bytes, rng: Rng) -> bytes:
-    """Let two neighbouring parts change places."""
-    a, b, c = sorted(rng.integers(len(data) + 1, size=3))
-    return data[:a] + data[b:c] + data[a:b] + data[c:]
-
-
-def noise(data: bytes, other: bytes, rng: Rng) -> bytes:
-    """Make up all but the first bytes."""
-    return data[: rng.integers(12)] + rng.bytes(int(rng.integers(len(data))))
-
-
-def exchange(data: bytes, other: bytes, rng: Rng) -> bytes:
-    """Take another stream."""
-    return other
-
-
-DAMAGES = (
-    *(flip, overwrite, truncate, extend, splice, transplant, leave_out, repeat, move, noise),
-    exchange,
-)
 
 
 def scrambled(payload: bytes, rng: Rng) -> bytes:

@@ -1,4 +1,4 @@
-"""The run of a fuzzer: cases within limits of time and memory, and how they end."""
+"""What fuzzers share: damage, cases within limits of time and memory, and how they end."""
 
 from __future__ import annotations
 
@@ -9,8 +9,11 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import NamedTuple
 
+import numpy as np
+
 SECONDS = 5
 MEMORY = 512  # MiB
+Rng = np.random.Generator
 
 
 class TooSlowError(Exception):
@@ -86,3 +89,78 @@ def table(ends: dict[str, Counter[str]]) -> str:
     for kind in sorted(ends):
         rows.append(f"{kind:<12}" + "".join(f"{ends[kind][c]:>{width}}" for c in columns))
     return "\n".join(rows)
+
+
+# ---- damage, of which each kind may take parts of another stream ---------------------------------
+
+
+def flip(data: bytes, other: bytes, rng: Rng) -> bytes:
+    """Change up to eight bits."""
+    changed = bytearray(data)
+    for _ in range(rng.integers(1, 9)):
+        changed[rng.integers(len(data))] ^= 1 << int(rng.integers(8))
+    return bytes(changed)
+
+
+def overwrite(data: bytes, other: bytes, rng: Rng) -> bytes:
+    """Set some bytes, in the head more often than not, to what numbers and lengths fear."""
+    changed = bytearray(data)
+    for _ in range(rng.integers(1, 5)):
+        at = rng.integers(min(24, len(data))) if rng.random() < 0.6 else rng.integers(len(data))
+        changed[at] = rng.choice([0, 1, 127, 128, 255, rng.integers(256)])
+    return bytes(changed)
+
+
+def truncate(data: bytes, other: bytes, rng: Rng) -> bytes:
+    """Leave out the end."""
+    return data[: rng.integers(len(data))]
+
+
+def extend(data: bytes, other: bytes, rng: Rng) -> bytes:
+    """Add bytes at the end, or another stream."""
+    return data + (other if rng.random() < 0.3 else rng.bytes(int(rng.integers(1, 40))))
+
+
+def splice(data: bytes, other: bytes, rng: Rng) -> bytes:
+    """Go on as another stream."""
+    return data[: rng.integers(len(data) + 1)] + other[rng.integers(len(other)) :]
+
+
+def transplant(data: bytes, other: bytes, rng: Rng) -> bytes:
+    """Replace a part by what another stream has there."""
+    begin, end = sorted(rng.integers(len(data) + 1, size=2))
+    return data[:begin] + other[begin:end] + data[end:]
+
+
+def leave_out(data: bytes, other: bytes, rng: Rng) -> bytes:
+    """Leave out a part."""
+    begin, end = sorted(rng.integers(len(data) + 1, size=2))
+    return data[:begin] + data[end:]
+
+
+def repeat(data: bytes, other: bytes, rng: Rng) -> bytes:
+    """Write a part twice."""
+    begin, end = sorted(rng.integers(len(data) + 1, size=2))
+    return data[:end] + data[begin:]
+
+
+def move(data: bytes, other: bytes, rng: Rng) -> bytes:
+    """Let two neighbouring parts change places."""
+    a, b, c = sorted(rng.integers(len(data) + 1, size=3))
+    return data[:a] + data[b:c] + data[a:b] + data[c:]
+
+
+def noise(data: bytes, other: bytes, rng: Rng) -> bytes:
+    """Make up all but the first bytes."""
+    return data[: rng.integers(12)] + rng.bytes(int(rng.integers(len(data))))
+
+
+def exchange(data: bytes, other: bytes, rng: Rng) -> bytes:
+    """Take another stream."""
+    return other
+
+
+DAMAGES = (
+    *(flip, overwrite, truncate, extend, splice, transplant, leave_out, repeat, move, noise),
+    exchange,
+)

@@ -6,7 +6,6 @@ import contextlib
 import math
 import re
 
-import constriction
 import numpy as np
 import pytest
 import torch
@@ -20,19 +19,6 @@ from onmt_lattice.errors import UserError
 
 RNG = np.random.default_rng(0)
 INTEGERS = np.array([0, 1, -1, 2, -2, 63, -64, 2**40, -(2**52), 2**52, 12345678901])
-
-
-def test_the_coder_takes_frequencies_as_they_are() -> None:
-    """Symbol k is what a stream that begins with any number of its own interval decodes to."""
-    table = np.array([[5.0, 0.0, 2**24 - 4 - 82, 77.0]])
-    family = constriction.stream.model.Categorical(perfect=False)
-    bounds = np.cumsum(table[0] + 1).astype(int)
-    assert bounds[-1] == 2**24
-    for symbol, (low, high) in enumerate(zip([0, *bounds], bounds, strict=False)):
-        for value in (low, high - 1):
-            words = np.array([value << 8, 0], dtype=np.uint32)
-            decoder = constriction.stream.queue.RangeDecoder(words)
-            assert decoder.decode(family, table).tolist() == [symbol]
 
 
 def test_all_kinds_of_symbols_come_back() -> None:

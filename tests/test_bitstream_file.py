@@ -7,7 +7,6 @@ import tracemalloc
 import zlib
 from pathlib import Path
 
-import fuzzing
 import numpy as np
 import pytest
 
@@ -43,13 +42,6 @@ def test_a_file_comes_back() -> None:
     assert file.header == HEADER
     assert [file.block(i) for i in range(file.header.blocks)] == BLOCKS
     assert [list(HEADER.span(i)) for i in range(3)] == [[0, 1, 2, 3], [4, 5, 6, 7], [8, 9]]
-
-
-def test_an_empty_text_has_a_block_of_its_own() -> None:
-    header = Header(b"1234", Mode.LOSSY, 12, 0, 0, 0, 0)
-    file = TextFile(packed(header, [{Section.POINTS: b""}]))
-    assert file.header == header
-    assert file.block(0) == {Section.POINTS: b""}
 
 
 def test_every_bit_is_counted() -> None:
@@ -152,19 +144,6 @@ def test_what_a_file_declares_sets_nothing_aside(lines: int, block_bits: int) ->
     tracemalloc.stop()
 
 
-def test_spliced_and_mutated_files_are_refused() -> None:
-    other = packed(HEADER, [{**block, Section.POINTS: b"other"} for block in BLOCKS])
-    rng = np.random.default_rng(0)
-    for _ in range(500):
-        i, j = rng.integers(len(DATA)), rng.integers(len(other))
-        changed = bytearray(DATA)
-        changed[i : i + rng.integers(5)] = rng.bytes(rng.integers(5))
-        for stream in (bytes(changed), DATA[:i] + other[j:], DATA[:i] + DATA[j:]):
-            if stream not in (DATA, other):
-                with pytest.raises(BitstreamError):
-                    TextFile(stream)
-
-
 @pytest.mark.parametrize("places", [[], [0], [5], [0, 1, 2], [3, 200, 201, 4000]])
 def test_empty_lines_come_back(places: list[int]) -> None:
     assert read_places(pack_places(places), 4096) == places
@@ -189,34 +168,6 @@ def test_all_end_as_they_should(
     FUZZ["main"]()
     *_, last = capsys.readouterr().out.splitlines()
     assert last.startswith("4000 streams for ") and last.endswith("all as expected")
-
-
-def test_a_decoder_that_fails_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Each way to fail, by a decoder made for it."""
-
-    def raises(error: Exception) -> object:
-        def decode(data: bytes) -> bool:
-            raise error
-
-        return decode
-
-    def slow(data: bytes) -> bool:
-        while True:
-            pass
-
-    cases, target = FUZZ["cases"], FUZZ["Target"]
-    monkeypatch.setattr(fuzzing, "SECONDS", 1)
-    for decode, said in (
-        (lambda data: True, "accepted what no encoder wrote"),
-        (raises(DamagedBitstream("as ever")), "refused as written"),
-        (raises(BitstreamError("base")), "BitstreamError"),
-        (raises(DamagedBitstream("two\nlines")), "two"),
-        (raises(ValueError("a bug")), "a bug"),
-        (slow, "more than 1 seconds"),
-    ):
-        made = target("made", [b"a stream that was written"], decode, lambda rng: b"forged")
-        with pytest.raises(SystemExit, match=said):
-            fuzzing.run(cases([made], 200, 0), first=20)
 
 
 def test_forged_streams_reach_the_symbols() -> None:

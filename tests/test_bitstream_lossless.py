@@ -168,34 +168,6 @@ def test_what_was_learned_carries_over() -> None:
         assert reader.open(section, 3).lines(values(3)) == part
 
 
-def changed(sections: Sections, rng: random.Random) -> Sections:
-    """Return ``sections`` with one of them altered, truncated, extended or exchanged."""
-    name = rng.choice(["escapes", "tokens"])
-    payload = bytearray(getattr(sections, name))
-    change = rng.randrange(4)
-    if change == 0:
-        payload[rng.randrange(len(payload))] ^= 1 << rng.randrange(8)
-    elif change == 1:
-        del payload[4 * rng.randrange(len(payload) // 4) :]
-    elif change == 2:
-        payload += rng.randbytes(4 * rng.randint(1, 5))
-    else:
-        payload = bytearray(rng.randbytes(len(payload)))
-    return sections._replace(**{name: bytes(payload)})
-
-
-def test_altered_sections_end_in_an_exception() -> None:
-    lines, rng = [line for line, _ in KINDS[:8]] * 3, random.Random(0)
-    sections = written(lines, Whitespace())
-    for _ in range(60):
-        altered = changed(sections, rng)
-        try:
-            found = read(altered, len(lines), Whitespace())
-        except BitstreamError:
-            continue
-        assert found == lines  # the last bits of a section may be any
-
-
 WRONG: list[Callable[[Sections], list[bytes]]] = [
     lambda s: codec().open(s, 2).lines(values(2) + 1),
     lambda s: codec(Reversed()).open(s, 2).lines(values(2)),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import pickle
 import random
 import resource
@@ -338,26 +337,6 @@ def test_opennmt_s_initialisation_spares_the_bottleneck(
 
 
 # ---- whole or not at all -------------------------------------------------------------------------
-
-
-def test_a_failure_while_saving_leaves_nothing(
-    corpus: Corpus, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, mistake: Mistake
-) -> None:
-    def fails(part: Path, target: Path) -> None:
-        raise OSError(28, "No space left on device", str(part))
-
-    config = str(corpus.yaml(tmp_path / "a.yaml", save_model=str(tmp_path / "m"), train_steps=2))
-    with monkeypatch.context() as patch:
-        patch.setattr(os, "replace", fails)
-        assert "No space left" in mistake("train", "-config", config)
-    assert {p.name for p in tmp_path.iterdir()} == {".m.lock", "a.yaml"}
-    assert main(["train", "-config", config]) == 0
-    before = (tmp_path / "m_step_2.safetensors").read_bytes()
-    monkeypatch.setattr(os, "replace", fails)
-    words = ("-resume", "auto", "-train_steps", "4")
-    assert "No space left" in mistake("train", "-config", config, *words)
-    assert (tmp_path / "m_step_2.safetensors").read_bytes() == before
-    assert {p.name for p in tmp_path.iterdir()} == {".m.lock", "a.yaml", "m_step_2.safetensors"}
 
 
 @pytest.mark.parametrize(("keep", "left"), [(-1, (1, 2, 3, 4, 5)), (2, (4, 5)), (1, (5,)), (0, ())])

@@ -92,14 +92,6 @@ def test_train_s_help_has_opennmt_s_options_and_ours(capsys: Capture) -> None:
     assert "[ste_scalar, ste_vector]" in shown  # whose option it is
 
 
-def test_train_s_help_begins_with_our_options(capsys: Capture) -> None:
-    shown = help_of("train", capsys)
-    assert shown.startswith("usage: onmt_lattice train -config FILE [-option VALUE ...]\n")
-    groups = re.findall(r"^(\S.*):$", shown, flags=re.M)
-    ours = ["Bottleneck", "Objective: NLL + lambda * rate", "History and resumption"]
-    assert groups[1:5] == [*ours, "Configuration"]
-
-
 def test_an_unknown_command(mistake: Mistake) -> None:
     assert "unknown command 'trian'; did you mean 'train'?" in mistake("trian")
     assert "unknown command 'xyzzy' (valid: build_vocab, " in mistake("xyzzy")

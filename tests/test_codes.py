@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from scaled_code import ScaledCode
 from torch import Tensor
 
-from onmt_lattice.codes import ConvolvedGaussianCode, DiscreteGaussianCode, code_names, make_code
+from onmt_lattice.codes import make_code
 from onmt_lattice.codes.convolved_gaussian import log_normal_interval
 from onmt_lattice.lattices import Lattice, make_lattice
 from onmt_lattice.noise import SentenceNoise, StreamNoise
@@ -324,9 +324,3 @@ def test_a_scale_beyond_its_bounds_acts_as_the_bound(code_name: str) -> None:
 
 
 # Names
-
-
-def test_the_names_of_the_codes() -> None:
-    assert code_names() == [CONVOLVED, DISCRETE]
-    assert isinstance(make_code(CONVOLVED, unit("Z")), ConvolvedGaussianCode)
-    assert isinstance(make_code(DISCRETE, unit("Z")), DiscreteGaussianCode)

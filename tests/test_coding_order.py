@@ -11,7 +11,6 @@ from onmt_lattice.bitstream import DitherKey, LatticeCodec
 from onmt_lattice.codes import make_code
 from onmt_lattice.errors import UserError
 from onmt_lattice.lattices import Lattice, make_lattice
-from onmt_lattice.lattices.coding_order import group_order
 from onmt_lattice.lattices.cubic import Cubic
 
 NAMES = [
@@ -53,11 +52,6 @@ def test_the_number_of_paths_is_that_of_cosets(name: str) -> None:
     box = np.log(order.periods * order.units).sum()
     assert lattice.contains(torch.diag(torch.from_numpy(order.periods * order.units))).all()
     assert math.log(paths[-1][0]) == pytest.approx(box - lattice.log_volume, abs=1e-9)
-
-
-def test_units_that_do_not_fit_are_refused() -> None:
-    with pytest.raises(ValueError, match="no integer vectors"):
-        group_order(make_lattice("E8").unit_basis.numpy(), np.ones(8))
 
 
 def test_a_lattice_without_an_order_says_which_have_one() -> None:

@@ -81,17 +81,6 @@ def test_what_is_written_is_read_again(evaluation: Evaluation, tmp_path: Path) -
     assert Evaluation.read(path) == evaluation
 
 
-def test_a_text_in_any_script_and_a_single_sentence_survive(tmp_path: Path) -> None:
-    one = Mean.of([2.5])
-    evaluation = dataclasses.replace(
-        FULL, text="Wörter/文.en", label="Λ₂₄", rate_difference_bits_sentence=one
-    )
-    evaluation.write(tmp_path / "e.json")
-    assert Evaluation.read(tmp_path / "e.json") == evaluation
-    whole = written(damage(("nll", "word"), 2), tmp_path)  # a whole number is a float too
-    assert Evaluation.read(whole).nll.word == 2
-
-
 def test_the_file_is_json_to_any_reader_that_keeps_to_the_standard(tmp_path: Path) -> None:
     def refuse(constant: str) -> None:
         raise AssertionError(f"{constant} is no JSON")
@@ -101,28 +90,6 @@ def test_the_file_is_json_to_any_reader_that_keeps_to_the_standard(tmp_path: Pat
     values = json.loads((tmp_path / "e.json").read_text(), parse_constant=refuse)
     assert values["format"] == FORMAT and values["nll"]["token"] == 1.5
     assert values["rate_difference_bits_sentence"] == {"mean": 2.5, "standard_error": None}
-
-
-@settings(derandomize=True, deadline=None, max_examples=30)
-@given(st.floats(allow_nan=False, allow_infinity=False), st.floats(0, 1), st.integers(0, 2**63))
-def test_every_digit_survives(tmp_path_factory: Any, nll: float, share: float, seed: int) -> None:
-    path = tmp_path_factory.mktemp("digits") / "e.json"
-    evaluation = dataclasses.replace(
-        PLAIN, nll=Bits(nll, 3 * share, nll / 3), token_accuracy=share, seed=seed
-    )
-    evaluation.write(path)
-    assert Evaluation.read(path) == evaluation
-
-
-def test_what_is_no_json_is_refused(tmp_path: Path) -> None:
-    path = tmp_path / "e.json"
-    assert "cannot be read (No such file" in refusal(path)
-    assert "cannot be read" in refusal(tmp_path)
-    FULL.write(path)
-    whole = path.read_bytes()
-    for content in (b"", b"{", b"BLEU 3", b"\xff\xfe\x00", b"PK\x03\x04", whole[:-30]):
-        path.write_bytes(content)
-        assert "not JSON; expected the output of evaluate" in refusal(path)
 
 
 @pytest.mark.parametrize(
@@ -183,14 +150,6 @@ def test_a_damaged_evaluation_is_refused(path: tuple[str, ...], value: Any, tmp_
     assert f"not an evaluation of format {FORMAT}" in refusal(
         written(damage(path, value), tmp_path)
     )
-
-
-def test_a_failed_write_keeps_the_old_file(tmp_path: Path) -> None:
-    path = tmp_path / "e.json"
-    PLAIN.write(path)
-    with pytest.raises(TypeError):
-        dataclasses.replace(PLAIN, settings={"a": object()}).write(path)
-    assert Evaluation.read(path) == PLAIN
 
 
 # Means and the law
@@ -286,10 +245,6 @@ def test_even_use_has_the_perplexity_of_the_alphabet() -> None:
     assert even.unused == 0
 
 
-def test_one_entry_alone_has_perplexity_one() -> None:
-    assert summary([[2], [2], [2]], 4) == Codebooks(4, 1.0, 1.0, 0.75)
-
-
 def test_perplexity_is_exp_of_the_entropy_meaned_over_the_codebooks() -> None:
     got = summary([[0, 1], [0, 1], [1, 1], [0, 1]], 2)
     skewed = math.exp(-(0.75 * math.log(0.75) + 0.25 * math.log(0.25)))
@@ -316,8 +271,3 @@ def test_the_laws_of_usage(entries: int, rows: int, codebooks: int, data: st.Dat
     again = split.summary(entries)
     assert again.perplexity == pytest.approx(got.perplexity)
     assert again.unused == got.unused
-
-
-def test_the_phrase_has_every_number() -> None:
-    phrase = Codebooks(4, 2.345, 1.0, 0.125).describe()
-    assert phrase == "perplexity 2.35 of 4 (lowest 1.00), 12.5 % of the entries unused"

@@ -33,12 +33,6 @@ def test_the_file_appears_when_the_body_is_done(target: Path) -> None:
     assert os.listdir(target.parent) == [target.name]
 
 
-def test_the_part_lies_beside_the_target_hidden_and_with_its_suffix(target: Path) -> None:
-    with whole_file(target) as part:
-        assert part.parent == target.parent  # so that the rename stays on one file system
-        assert part.name.startswith(".") and part.suffix == ".safetensors"
-
-
 def test_what_stood_there_is_replaced(target: Path) -> None:
     target.write_text("old and longer")
     with whole_file(str(target)) as part:
@@ -69,13 +63,6 @@ def test_a_rename_that_fails_leaves_no_part(target: Path) -> None:
     assert os.listdir(target.parent) == [target.name] and (target / "kept").exists()
 
 
-def test_missing_directories_are_made(tmp_path: Path) -> None:
-    deep = tmp_path / "a" / "b" / "c.json"
-    with whole_file(deep) as part:
-        part.write_text("x")
-    assert deep.read_text() == "x"
-
-
 @pytest.mark.parametrize("mask", [0o022, 0o027, 0o077, 0o002])
 def test_permissions_are_those_of_any_new_file(target: Path, mask: int) -> None:
     previous = os.umask(mask)
@@ -99,13 +86,6 @@ def test_two_writers_do_not_meet(target: Path) -> None:
         assert target.read_text() == "second"
     assert target.read_text() == "first"
     assert os.listdir(target.parent) == [target.name]
-
-
-def test_a_body_may_remove_the_part_itself_and_fail(target: Path) -> None:
-    with pytest.raises(RuntimeError, match="mine"), whole_file(target) as part:
-        part.unlink()
-        raise RuntimeError("mine")
-    assert os.listdir(target.parent) == []
 
 
 def test_a_symbolic_link_stays_and_what_it_names_is_written(target: Path) -> None:
@@ -169,11 +149,6 @@ def test_sha256_is_the_standard_one(target: Path, size: int) -> None:
     content = bytes(i % 251 for i in range(size))
     target.write_bytes(content)
     assert sha256(target) == hashlib.sha256(content).hexdigest()
-
-
-def test_text_is_utf8(target: Path) -> None:
-    write_text(target, "Λ\n")
-    assert target.read_bytes() == "Λ\n".encode()
 
 
 def test_a_folder_has_one_holder_at_a_time(tmp_path: Path) -> None:

@@ -211,14 +211,6 @@ def test_coordinates_of_what_is_no_point(lattice: Lattice) -> None:
         lattice.nearest_point(torch.zeros(2, lattice.dim, dtype=torch.complex64))
 
 
-def test_empty_batches(lattice: Lattice) -> None:
-    for shape in ((0,), (3, 0)):
-        x = torch.zeros(*shape, lattice.dim)
-        for found in (lattice.dither(x), lattice.coordinates(x)):
-            assert found.shape == x.shape
-        assert lattice.contains(x).shape == lattice.log_theta(x, torch.zeros(1)).shape == shape
-
-
 def test_autocast_changes_nothing(lattice: Lattice, rng: torch.Generator) -> None:
     x, log_s = uniform(lattice, 50, rng).float(), scales(lattice, 50, rng).float()
     nearest, theta = lattice.nearest_point(x), lattice.log_theta(x, log_s)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 import subprocess
@@ -16,9 +15,8 @@ from typing import Any, NoReturn
 import pytest
 
 from onmt_lattice.errors import UserError
-from onmt_lattice.experiments.environment import versions
 from onmt_lattice.experiments.prepare import parallel
-from onmt_lattice.experiments.prepare.manifest import PACKAGES, Facts, Manifest, Step, key
+from onmt_lattice.experiments.prepare.manifest import Facts, Manifest, Step, key
 from onmt_lattice.experiments.prepare.parallel import map_batches
 
 
@@ -76,22 +74,6 @@ def test_a_failed_step_is_not_done(tmp_path: Path) -> None:
     assert manifest.done == ["model"]
 
 
-def test_other_options_are_refused_by_name_until_replacing(tmp_path: Path) -> None:
-    manifest = Manifest(tmp_path)
-    tokens = step("tokens/x", 1)
-    old, new = step("model", 1, tokens), step("model", 2, tokens)
-    manifest.begin([tokens, old], {"merges": 1, "seed": 1}, replace=False)
-    manifest.make(old)
-    again = Manifest(tmp_path)
-    with pytest.raises(UserError, match=r"\(merges was 1, is 2\); give -redo"):
-        again.begin([tokens, new], {"merges": 2, "seed": 1}, replace=False)
-    assert (tmp_path / "model.txt").exists()
-    again.begin([tokens, new], {"merges": 2, "seed": 1}, replace=True)
-    assert not (tmp_path / "model.txt").exists()
-    again.make(new)
-    assert again.done == ["model"]  # what is current is kept
-
-
 def test_intermediate_files_are_replaced_unasked(tmp_path: Path) -> None:
     manifest = Manifest(tmp_path)
     manifest.make(step("tokens/x", 1))
@@ -105,16 +87,6 @@ def test_a_step_depends_on_the_steps_that_it_needs() -> None:
     assert len(keys) == 3
     assert key(1, "a", [2]) == key(1, "a", (2,))
     assert len({key(1), key("1"), key([1]), key(None), key({"a": 1}), key({"a": 2})}) == 6
-
-
-def test_versions_and_hashes_are_recorded(tmp_path: Path) -> None:
-    Manifest(tmp_path).make(step())
-    record = json.loads((tmp_path / "manifest.json").read_text())
-    assert record["versions"] == versions(*PACKAGES)
-    assert record["steps"]["model"]["files"]["model.txt"] == {
-        "bytes": 7,
-        "sha256": "ed7002b439e9ac845f22357d822bac1444730fbdb6016d3ec9432297b9ec9f73",
-    }
 
 
 def test_a_damaged_manifest_is_refused(tmp_path: Path) -> None:

@@ -49,18 +49,6 @@ def test_pieces_are_sentencepieces_and_join_to_the_sentences(pieces: Path) -> No
     assert [line.replace(" ", "").replace("▁", " ").strip() for line in units[:-1]] == PLAIN
 
 
-def test_frequent_pairs_merge_first_and_of_several_the_last_in_the_alphabet(tmp_path: Path) -> None:
-    learn_bpe(["ab ab ab cd cd xy xy"], 3, tmp_path / "bpe.codes")
-    merges = (tmp_path / "bpe.codes").read_text().splitlines()[1:]
-    assert merges == ["a b</w>", "x y</w>", "c d</w>"]
-
-
-def test_learning_says_what_it_learned_from(tmp_path: Path) -> None:
-    facts = learn_bpe(["a b ab", "ab ab"], 5, tmp_path / "bpe.codes")
-    assert facts == {"words": 5, "types": 3, "merges": 1}
-    assert (tmp_path / "bpe.codes").read_text() == "#version: 0.2\na b</w>\n"
-
-
 def test_a_full_cache_changes_nothing(codes: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     expected = segment(TOKENS, codes)
     monkeypatch.setattr(subword, "_CACHED_WORDS", 2)

@@ -157,14 +157,6 @@ def test_a_shuffle_is_a_permutation_that_the_seed_decides(tmp_path: Path) -> Non
     assert list(shuffled(paths[2:], 1)) == []
 
 
-def test_every_position_is_equally_likely(tmp_path: Path) -> None:
-    path = tmp_path / "x.en"
-    path.write_text("0\n1\n2\n3\n")
-    first = [next(iter(shuffled([path], seed))) for seed in range(400)]
-    counts = [first.count(str(i)) for i in range(4)]
-    assert sum((count - 100) ** 2 / 100 for count in counts) < 16.3  # chi-squared, p = 0.001
-
-
 # What tokenizer.perl -q -l en of mosesdecoder (master, 2019 and after) prints under Perl 5.36.
 MOSES = json.loads((Path(__file__).parent / "golden/moses.json").read_text(encoding="utf-8"))
 

@@ -200,17 +200,6 @@ def test_more_workers_make_the_same(prepared: Wmt16Options, new: Wmt16Options) -
     assert contents(new.output) == contents(prepared.output)
 
 
-def test_windows_line_ends_make_the_same(
-    prepared: Wmt16Options, new: Wmt16Options, tmp_path: Path
-) -> None:
-    windows = {
-        archive: {name: text.replace(b"\n", b"\r\n") for name, text in held.items()}
-        for archive, held in MEMBERS.items()
-    }
-    prepare(replace(new, given=miniature.write(tmp_path / "dos", miniature.archives(windows))))
-    assert contents(new.output) == contents(prepared.output)
-
-
 def test_downloads_make_the_same_and_broken_ones_resume(
     prepared: Wmt16Options, new: Wmt16Options
 ) -> None:
@@ -276,15 +265,6 @@ def test_a_second_run_does_nothing_and_a_moved_folder_only_needs_its_yaml(
     for name in ("train", "valid"):
         assert content["data"][name]["path_src"] == str((copy.output / f"{name}.en").resolve())
     assert content["src_vocab"] == str((copy.output / "vocab.txt").resolve())
-
-
-def test_a_deleted_output_is_made_anew_and_nothing_else(copy: Wmt16Options) -> None:
-    before = contents(copy.output)
-    (copy.output / "newstest2014.en").unlink()
-    assert prepare(copy).done == ["newstest2014"]
-    (copy.output / "train.en").unlink()
-    assert [step for step in prepare(copy).done if "/" not in step] == ["train"]
-    assert contents(copy.output) == before
 
 
 def test_other_options_are_refused_or_redo_what_depends_on_them(copy: Wmt16Options) -> None:

@@ -77,14 +77,6 @@ def test_the_same_seed_gives_the_same_model(
     assert any(not torch.equal(first[key], third[key]) for key in first)
 
 
-def test_it_translates(corpus: Corpus, tmp_path: Path, e8: Path) -> None:
-    words = ["-model", e8, "-src", corpus.test, "-output", tmp_path / "out", "-max_length", 20]
-    assert main(["translate", *map(str, words)]) == 0
-    assert len((tmp_path / "out").read_text().splitlines()) == len(
-        corpus.test.read_text().splitlines()
-    )
-
-
 @pytest.mark.parametrize("prior", ["learned", "unit"])
 def test_training_goes_on_from_it_as_from_the_gaussian(
     corpus: Corpus, tmp_path: Path, prior: str
@@ -132,11 +124,6 @@ def test_mistakes_are_told_before_anything_is_written(
         ),
         (("-lattice", "E8", "-src", few), "20 sentences; expected at least 100"),
         (("-lattice", "E8", "-src", tmp_path / "no.en"), "no.en: cannot be read"),
-        (("-lattice", "E8", "-src", corpus.train, "-seed", "-1"), "-seed -1: expected at least 0"),
-        (
-            ("-lattice", "E8", "-src", corpus.train, "-fit_sentences", "5"),
-            "-fit_sentences 5: expected at least 100",
-        ),
     ):
         model = ("-model", trained("gaussian"), "-output", tmp_path / "out.safetensors")
         assert message in mistake("quantize", *model, *words)
@@ -277,12 +264,6 @@ def test_a_dimension_that_the_lattice_does_not_divide_is_padded() -> None:
     assert sent.value.shape == (ROWS, 10) and sent.symbols is not None
     assert sent.symbols.shape == (ROWS, 16)
     assert fitted.excess_nats < quantize_gaussian(means, sigma, "Z").excess_nats
-
-
-def test_it_is_determined_by_its_seed() -> None:
-    first, again, other = (quantize_gaussian(*model(), "A2", seed=s) for s in (1, 1, 2))
-    assert first[1:] == again[1:] != other[1:]
-    assert torch.equal(first.channel.log_prior, again.channel.log_prior)
 
 
 @pytest.mark.parametrize(

@@ -23,7 +23,7 @@ from onmt_lattice.experiments.report.comparison import (
     tables,
     text,
 )
-from onmt_lattice.experiments.report.curves import Spread, by_place, by_seed, shortfall, trade_off
+from onmt_lattice.experiments.report.curves import Spread, by_place, by_seed, shortfall
 from onmt_lattice.experiments.report.equal_nll import (
     COLLAPSED,
     Cost,
@@ -72,20 +72,6 @@ def test_a_place_is_what_varies_and_a_seed_goes_through_all() -> None:
     assert by_seed(results, "E8", FIXED) == {}
 
 
-def test_an_annealed_run_trades_off_from_its_lowest_nll_on() -> None:
-    nlls = [9.0, 3.0, 2.0, 2.5, 2.25]
-    results = sweep([annealed("Z", 1, [(nll, 1.0) for nll in nlls])])
-    marks = by_seed(results, "Z", ANNEALED)[1]
-    assert [mark.nll for mark in trade_off(marks, ANNEALED)] == [2.0, 2.5, 2.25]
-    assert trade_off(marks, FIXED) == marks
-
-
-def test_a_diverged_point_has_no_lowest_nll() -> None:
-    results = sweep([annealed("Z", 1, [(math.nan, 1.0), (3.0, 1.0), (math.nan, 1.0)])])
-    late = trade_off(by_seed(results, "Z", ANNEALED)[1], ANNEALED)
-    assert [mark.nll for mark in late] == [3.0, math.inf]
-
-
 def test_runs_that_are_not_finished_are_named_by_status() -> None:
     runs = fixed("Z", 1, POINTS)
     assert shortfall(sweep(runs)) == []
@@ -120,14 +106,6 @@ def test_an_exponential_curve_is_met_everywhere(
 ) -> None:
     curve = [(x, math.exp(steepness * x)) for x in sorted([1.0, *inner, 4.0])]
     assert rate_at(nll, curve) == pytest.approx(math.exp(steepness * nll))
-
-
-def test_points_are_met_exactly_and_between_them_it_is_no_dearer_than_the_chord() -> None:
-    assert [rate_at(nll, HALVING) for nll, _ in HALVING] == [rate for _, rate in HALVING]
-    for (nll0, rate0), (nll1, rate1) in pairwise(HALVING):
-        between = rate_at((nll0 + nll1) / 2, HALVING)
-        assert between == pytest.approx(math.sqrt(rate0 * rate1))
-        assert between < (rate0 + rate1) / 2
 
 
 def test_nothing_is_extrapolated() -> None:
@@ -182,16 +160,6 @@ def test_levels_are_round_and_within_the_reference() -> None:
     assert levels({}) == []
 
 
-@pytest.mark.parametrize("extra", [0.0, 0.75, -0.25])
-def test_a_curve_that_costs_so_much_more_costs_just_that_where_it_has_points(extra: float) -> None:
-    runs = [*fixed("gaussian", 1, HALVING), *fixed("Z", 1, [(n, r + extra) for n, r in HALVING])]
-    found = {cost.nll: cost for (cost,) in of(runs, "Z")}
-    assert list(found) == levels({1: HALVING})
-    for nll, rate in HALVING:
-        assert found[nll].over == pytest.approx(extra)
-        assert found[nll].rate == pytest.approx(rate + extra)
-
-
 def test_a_curve_is_held_against_the_reference_where_both_reach_and_nowhere_else() -> None:
     runs = [*fixed("gaussian", 1, HALVING), *fixed("Z", 1, [(1.9, 9.0), (2.6, 5.0)])]
     assert [cost.nll for (cost,) in of(runs, "Z")] == [2.0, 2.25, 2.5]
@@ -228,10 +196,6 @@ def test_each_schedule_has_its_own_reference() -> None:
     assert of(runs, "Z", ANNEALED) == []
     runs.append(annealed("gaussian", 1, [(n, r - 0.25) for n, r in HALVING]))
     assert of(runs, "Z", ANNEALED)[0][0].over == pytest.approx(0.25)
-
-
-def test_what_has_no_code_is_not_held_against_one_that_has() -> None:
-    assert of([*fixed("gaussian", 1, HALVING), *fixed("none", 1, [(2.5, 0.5)])], "none") == []
 
 
 def test_a_curve_without_a_code_is_not_compared_whatever_it_is_called() -> None:
@@ -332,19 +296,6 @@ def test_a_curve_without_a_point_keeps_its_line() -> None:
     assert (row.curve, row.nll, row.over, row.loss) == ("Z", None, None, None)
 
 
-def test_single_points_show_the_spread_of_their_nll() -> None:
-    runs = [run for seed in (1, 2) for run in fixed("gaussian", seed, GRID)]
-    (row,) = compare(sweep([*runs, *fixed("Z", 1, [(2.5, 4.5)]), *fixed("Z", 2, [(3.5, 1.5)])]))
-    assert isinstance(row.nll, Spread) and row.nll.seeds == {1: 2.5, 2: 3.5}
-    assert row.over is not None and row.over.seeds == {1: 0.5, 2: 0.5}
-
-
-def test_any_curve_may_be_the_reference(results: Results) -> None:
-    turned = at(replace(results, reference="Z"), "gaussian", 2.5)
-    assert turned.over is not None
-    assert turned.over.seeds == pytest.approx({seed: -extra for seed, extra in EXTRA.items()})
-
-
 def test_a_line_for_each_place_with_the_spread_over_seeds(results: Results) -> None:
     rows = [row for row in point_table(results).rows if row.curve == "Z"]
     assert [row.place for row in rows] == ["rate_weight 0.1", "rate_weight 0.2", "rate_weight 0.3"]
@@ -371,12 +322,6 @@ def test_codebooks_and_reconstruction_where_they_are_known() -> None:
     assert [spread.mean for spread in (row.perplexity, row.bleu, row.exact)] == [1.75, 31.5, 12.5]
 
 
-def test_annealed_points_go_by_their_steps() -> None:
-    rows = point_table(sweep([annealed("gaussian", 1, [(9.0, 1.0), *GRID])])).rows
-    assert [row.place for row in rows] == ["step 100", "step 200", "step 300", "step 400"]
-    assert [row.rate_weight for row in rows] == [0.1, 0.2, 0.3, 0.4]
-
-
 def test_what_is_missing_is_named_and_units_are_given(results: Results) -> None:
     shown = text(results)
     assert "1 of 23 runs failed: Z_0.9_seed1." in shown
@@ -386,13 +331,6 @@ def test_what_is_missing_is_named_and_units_are_given(results: Results) -> None:
     assert "not a confidence interval" in first and "1/2 log2(2 pi e G) bits per dimension" in first
     assert "annealed" not in first  # which there is none of
     assert max(map(len, shown.splitlines())) < 180
-
-
-def test_names_survive_the_wrapping_of_notes() -> None:
-    names = [f"ste_scalar_M=2_{number}-{'x' * 20}_seed1" for number in range(20)]
-    runs: list[RunResult] = [unfinished("Z", name, "failed") for name in names]
-    shown = text(sweep([*fixed("gaussian", 1, GRID), *runs]))
-    assert all(name in shown for name in names)
 
 
 def test_a_reference_point_that_has_collapsed_is_said(results: Results) -> None:

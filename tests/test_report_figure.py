@@ -117,11 +117,6 @@ def test_of_one_seed_there_is_no_mean(results: Results) -> None:
     assert len(points(drawn)) == len(CURVES) * 8
 
 
-def test_only_curves_with_points_are_in_the_legend() -> None:
-    drawn = figure(sweep([*fixed("E8", 1, GRID), unfinished("Z", "a", "failed")]))
-    assert legend(drawn) == ["E8", " ", "fixed λ"]
-
-
 def test_thirty_curves_look_different_and_keep_their_look() -> None:
     names = [f"{n}" for n in range(30)]
     kinds = [CURVES["Z"], CURVES["ste_scalar M=2"], {"bottleneck": "another"}]
@@ -223,22 +218,6 @@ def drawn(evaluations: list[Evaluation], monkeypatch: pytest.MonkeyPatch, path: 
     )
     plotting.plot(evaluations, path)
     return kept[0]
-
-
-def test_a_label_has_one_look_that_no_other_has(
-    curves: list[Evaluation], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    """The legend names them, the Gaussian first; every point drawn has one of these looks."""
-    figure = drawn(curves, monkeypatch, tmp_path / "p.png")
-    entries = figure.legends[0].legend_handles
-    looks = {(line.get_color(), line.get_marker()) for line in entries}
-    assert len(looks) == len({colour for colour, _ in looks}) == len({m for _, m in looks}) == 5
-    assert entries[0].get_label() == "gaussian"
-    lines = figure.axes[0].get_lines()
-    points = {
-        (line.get_color(), line.get_marker()) for line in lines if line.get_marker() != "None"
-    }
-    assert points == looks
 
 
 def test_a_run_is_joined_in_the_order_of_its_steps(

@@ -9,7 +9,6 @@ from pathlib import Path
 import pytest
 from html_page import HtmlPage, browser, opened
 from made_up_results import CURVES, INPUTS, annealed, coded, fixed, sweep
-from matplotlib.figure import Figure
 
 from onmt_lattice.evaluation.result import Bits
 from onmt_lattice.experiments.report.comparison import tables
@@ -252,26 +251,11 @@ def test_parts_without_anything_to_show_are_left_out(results: Results, missing: 
     assert {name for name in ("alarm", "notice") if found.of_class(name)} == names
 
 
-def test_unfinished_runs_alone_are_no_alarm() -> None:
-    found = HtmlPage(page(only(bare(fixed("gaussian", 0.1, 1)), WITHOUT_POINTS[-1])))
-    assert not found.of_class("alarm") and len(found.of_class("notice")) == 1
-
-
 def test_a_partly_evaluated_run_that_failed_keeps_its_points() -> None:
     run = replace(annealed("gaussian", 1), record=Record(FAILED, attempts=1, error="killed"))
     found = HtmlPage(page(only(run)))
     assert "gaussian_annealed_seed1: after 1 attempt, with 4 points" in found.text
     assert len([gid for gid in found.titles if "point-" in gid]) == 4
-
-
-def test_no_page_where_drawing_fails(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    path = tmp_path / "report.html"
-    path.write_text("before")
-    run = fixed("gaussian", 0.1, 1)
-    monkeypatch.setattr("onmt_lattice.experiments.report.page.figure", lambda results: Figure())
-    with pytest.raises(ValueError, match=f"point-{run.name}-400"):
-        write_page(only(run), path)
-    assert path.read_text() == "before" and list(tmp_path.iterdir()) == [path]
 
 
 needs_chromium = pytest.mark.skipif(browser() is None, reason="no Chromium is installed")

@@ -12,7 +12,6 @@ from made_up_results import annealed, coded, fixed, sweep
 
 from onmt_lattice.evaluation.result import Bits
 from onmt_lattice.experiments.report.curves import Mark
-from onmt_lattice.experiments.report.figure import figure
 from onmt_lattice.experiments.report.rate_distortion import (
     FROM_BOTH,
     FROM_FILE,
@@ -97,17 +96,6 @@ def test_only_what_decoded_the_text_from_a_code_is_drawn() -> None:
     }
     left_out = rate_distortion_table(results).notes[1]
     assert "‘gaussian’" in left_out and "E8" not in left_out and "Z" not in left_out
-
-
-def test_curves_have_the_colours_and_markers_of_the_other_figure() -> None:
-    """Also where curves before them are not drawn."""
-    results = sweep()
-    mine, theirs = points(rate_distortion(results), 1), points(figure(results), 0)
-    marks = [Mark(run, point) for run in decoded(results).runs for point in run.points]
-    assert len(marks) == len(mine) == 30
-    for mark in marks:
-        line, other = mine[point_gids(mark)[1]], theirs[mark.gid]
-        assert (line.get_color(), line.get_marker()) == (other.get_color(), other.get_marker())
 
 
 def test_the_mean_over_seeds_and_their_range() -> None:

@@ -7,7 +7,7 @@ import math
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import pytest
 from made_up_curves import fixed
@@ -19,7 +19,7 @@ from onmt_lattice.evaluation.result import TOKEN
 from onmt_lattice.experiments.report.curves import Mark
 from onmt_lattice.experiments.report.page import FIGURES, REPORT, RESULTS, TABLE, redraw, write
 from onmt_lattice.experiments.report.results import Results
-from onmt_lattice.experiments.tables import Column, Table, show
+from onmt_lattice.experiments.tables import Column, Table
 
 
 def test_what_is_written_is_read_again_to_eight_digits(tmp_path: Path) -> None:
@@ -148,14 +148,6 @@ COLUMNS = {"lattice": Column("Λ"), "rate": Column("bits", ".1f"), "loss": Colum
 ROWS = [Row("Z", Interval(0.5, 0.125), 0.125), Row("Leech", None, 2.0)]
 
 
-@pytest.mark.parametrize(
-    ("value", "text"),
-    [(0.25, "0.2500"), (7, "7"), ("E8", "E8"), (None, "–"), (Interval(1, 2), "1.0000 to 2.0000")],
-)
-def test_cells(value: Any, text: str) -> None:
-    assert show(value, ".4f") == text
-
-
 def test_words_stand_left_and_numbers_right() -> None:
     assert Table("title", COLUMNS, ROWS, ("note",)).text().splitlines() == [
         "title",
@@ -176,13 +168,3 @@ def test_json_has_every_digit_of_the_columns_and_no_more() -> None:
         {"lattice": "Leech", "rate": None, "loss": 2.0},
     ]
     assert (found["title"], found["notes"]) == ("title", ["note"])
-
-
-def test_rows_may_be_of_any_class() -> None:
-    row = dataclasses.make_dataclass("R", ["lattice", "rate", "loss"])
-    rows = [row(r.lattice, r.rate, r.loss) for r in ROWS]
-    assert Table("title", COLUMNS, rows).text() == Table("title", COLUMNS, ROWS).text()
-
-
-def test_no_rows() -> None:
-    assert Table("title", COLUMNS, []).text().splitlines()[2] == "Λ  bits  loss"

@@ -50,15 +50,6 @@ def test_a_killed_and_resumed_run_has_the_history_of_one_that_went_through(
     assert [step for event, step in steps if event == "valid"] == list(range(5, 21, 5))
 
 
-def test_a_run_from_the_start_has_a_history_of_its_own(corpus: Corpus, tmp_path: Path) -> None:
-    config = corpus.yaml(tmp_path / "a.yaml", save_model=str(tmp_path / "m"), **STEPS)
-    history = tmp_path / "history.jsonl"
-    for steps in (6, 4):
-        save = ("-save_model", tmp_path / str(steps))
-        train(config, *save, "-train_steps", steps, "-log_json", history)
-    assert [entry["step"] for entry in read_history(history)] == [2, 4]
-
-
 def test_the_history_holds_the_numbers_of_the_log(corpus: Corpus, tmp_path: Path) -> None:
     """So do TensorBoard's events."""
     options = {**STEPS, **BOTTLENECKS["lattice_z"], "tensorboard": True}
@@ -210,11 +201,6 @@ def test_anything_else_is_refused_and_left_alone(path: Path, line: str) -> None:
         with pytest.raises(UserError, match=r"history.jsonl, line 2: no entry of a history"):
             use(path)
     assert path.read_bytes() == before
-
-
-def test_a_missing_file_is_told(path: Path) -> None:
-    with pytest.raises(UserError, match=r"history.jsonl: cannot be read"):
-        read_history(path)
 
 
 def test_a_reader_needs_no_torch_and_no_opennmt() -> None:

@@ -255,32 +255,6 @@ def test_after_the_first_batches_nothing_restarts(name: str, options: dict[str, 
         assert torch.equal(value, expected), key
 
 
-@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16, torch.float32, F64])
-@pytest.mark.parametrize(("name", "options"), KINDS)
-def test_training_works_in_every_dtype(
-    name: str, options: dict[str, int], dtype: torch.dtype
-) -> None:
-    bottleneck = make_bottleneck(name, M, **options).to(dtype)
-    for seed in range(30):
-        output, rate, _ = bottleneck(normal(16, M, seed=seed).to(dtype), NOISE)
-        assert output.dtype == dtype and output.isfinite().all() and rate.dtype == F64
-
-
-def test_a_restored_state_goes_on_as_the_original() -> None:
-    torch.manual_seed(0)
-    bottleneck = make_bottleneck("ste_scalar", M, levels=3)
-    for _ in range(3):
-        bottleneck(torch.randn(16, M), NOISE)
-    restored = make_bottleneck("ste_scalar", M, levels=3)
-    restored.load_state_dict(bottleneck.state_dict())
-    for twin in (bottleneck, restored):
-        torch.manual_seed(1)
-        for _ in range(30):
-            twin(torch.randn(16, M), NOISE)
-    for key, value in bottleneck.state_dict().items():
-        assert torch.equal(value, restored.state_dict()[key]), key
-
-
 def test_reset_starts_anew() -> None:
     bottleneck = made("ste_scalar", {"levels": 3})
     bottleneck.usage.fill_(0.9)

@@ -239,19 +239,6 @@ def test_a_seed_that_is_drawn_is_told_and_kept(corpus: Corpus, tmp_path: Path) -
     assert load(tmp_path / "again_step_10.safetensors")["opt"].seed != seed
 
 
-def test_places_where_nothing_can_be_written(
-    corpus: Corpus, tmp_path: Path, mistake: Mistake
-) -> None:
-    config = corpus.yaml(tmp_path / "a.yaml")
-    for path in (".", tmp_path, f"{tmp_path}/"):
-        assert "expected what names of checkpoints" in mistake(
-            "train", "-config", config, "-save_model", path
-        )
-    assert "no checkpoint can be written to /proc/none" in mistake(
-        "train", "-config", config, "-save_model", "/proc/none/m"
-    )
-
-
 def test_a_disk_that_fills_up(
     corpus: Corpus, tmp_path: Path, mistake: Mistake, monkeypatch: pytest.MonkeyPatch
 ) -> None:

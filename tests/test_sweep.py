@@ -242,11 +242,6 @@ def test_one_sweep_at_a_time_in_a_folder(
         (["-output", "o"], "expected either -config FILE or -results FILE"),
         (["-config", "none.yaml", "-output", "o"], "none.yaml: cannot be read"),
         (["-results", "none.json", "-output", "o"], "none.json: cannot be read"),
-        (["-config", "a", "-output", "o", "-jobs", "0"], "-jobs 0: expected at least 1"),
-        (
-            ["-config", "a", "-output", "o", "-threads", "9999"],
-            "-threads 9999: expected at least 1 and at most 1024",
-        ),
     ],
 )
 def test_mistakes(
@@ -315,12 +310,6 @@ def test_a_lattice_is_put_into_the_trained_model_and_trained_on(quantized: Path)
     assert tuned.nll != a2.nll
     assert [row[0] for row in runs[NAMES[-1]].history] == [30]
     assert runs["A2_0.1_seed1"].history == []
-
-
-def test_a_quantized_sweep_run_again_makes_nothing(quantizing: Path, quantized: Path) -> None:
-    before = times(quantized)
-    assert main(words(quantizing, "whole")) == 0
-    assert times(quantized) == before
 
 
 def test_a_quantized_sweep_killed_and_run_again_comes_to_the_same(

@@ -5,7 +5,6 @@ from __future__ import annotations
 import bz2
 import gzip
 import lzma
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -24,7 +23,6 @@ from onmt_lattice.text import (
     is_sentence,
     joined,
     line_shards,
-    lines_of,
     read_lines,
     word_count,
 )
@@ -92,17 +90,6 @@ def test_a_line_that_is_too_long_is_no_sentence(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="line 2 has 8,193 characters; expected a sentence a line"):
         read_lines(path)
     assert read_lines(path, longest=None)[1] == longest + "e" and not is_sentence(longest + "e")
-
-
-def test_a_text_is_checked_in_no_time(tmp_path: Path) -> None:
-    """Training reads all of its text before it starts: 4.5 million lines take a few seconds."""
-    path = tmp_path / "text"
-    write_lines(
-        path, ["a sentence of some words such as are found in any text , at length"] * 50_000
-    )
-    begin = time.process_time()
-    assert sum(map(is_sentence, lines_of(path, longest=None))) == 50_000
-    assert time.process_time() - begin < 0.5
 
 
 # ---- every command ------------------------------------------------------------------------------

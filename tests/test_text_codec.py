@@ -272,10 +272,7 @@ def test_mistakes_are_told_in_a_line_and_nothing_is_written(
     garbage.write_bytes(bytes(range(256)))
     good = ("-model", model, "-src", corpus.test, "-output", out)
     for words, said in (
-        ((*good, "-seed", -1), "-seed -1: expected at least 0"),
-        ((*good, "-batch_size", 0), "-batch_size 0: expected at least 1"),
         ((*good, "-gpu", 99), "-gpu 99: no such CUDA device"),
-        ((*good, "-alnoe"), "unknown option 'alnoe'; did you mean 'alone'?"),
         ((*good, "-model", missing), "missing: no such file"),
         ((*good, "-model", garbage), "not a file of onmt_lattice, or damaged"),
         ((*good, "-model", trained("gaussian")), "has no code: what it sends has a density"),
@@ -291,11 +288,7 @@ def test_mistakes_are_told_in_a_line_and_nothing_is_written(
     file.write_bytes(load_codec(str(model)).compress(["a dog"]))
     good = ("-model", model, "-input", file, "-output", out)
     for words, said in (
-        ((*good, "-beam_size", 0), "-beam_size 0: expected at least 1"),
-        ((*good, "-max_length", 0), "-max_length 0: expected at least 1"),
-        ((*good, "-batch_size", 0), "-batch_size 0: expected at least 1"),
         ((*good, "-line", 2), "line 2: expected 1 to 1"),
-        ((*good, "-line", 0), "-line 0: expected at least 1"),
         ((*good, "-input", missing), "missing: cannot be read"),
         ((*good, "-input", garbage), "garbage.olz: bytes that begin with"),
         ((*good, "-input", corpus.test), "expected a file"),
@@ -311,8 +304,6 @@ def test_mistakes_are_told_in_a_line_and_nothing_is_written(
     for words, said in (
         ((missing,), "missing: cannot be read"),
         ((garbage,), "garbage.olz: bytes that begin with"),
-        ((), "the following arguments are required: FILE"),
-        ((file, "-model", model), "unknown option 'model'"),
     ):
         assert said in mistake("inspect", *words)
 

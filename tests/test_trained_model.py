@@ -81,10 +81,7 @@ def test_threads_that_decode_take_turns(model: TrainedModel) -> None:
     ("method", "numbers", "message"),
     [
         ("compress", {"seed": -1}, "-seed -1: expected at least 0"),
-        ("compress", {"seed": 2**32}, "-seed 4294967296: expected at least 0 and at most"),
         ("score", {"seed": 1.5}, "-seed 1.5: expected a whole number"),
-        ("encode", {"seed": None}, "-seed None: expected a whole number"),
-        ("decode", {"beam_size": 0}, "-beam_size 0: expected at least 1"),
         ("decompress", {"max_length": 0}, "-max_length 0: expected at least 1"),
     ],
 )
