@@ -11,6 +11,7 @@ import os
 import random
 import runpy
 import signal
+import socket
 import sys
 import traceback
 from collections.abc import Callable, Iterable, Iterator
@@ -197,7 +198,6 @@ def build(corpus: Corpus, tmp_path: Path) -> Callable[..., Any]:
     from onmt.utils.misc import set_random_seed
 
     from onmt_lattice.opennmt.options import parsers as options
-    from onmt_lattice.opennmt.options import parsing
     from onmt_lattice.opennmt.training import launch as training
     from onmt_lattice.opennmt.training import plugin, process
 
@@ -206,7 +206,7 @@ def build(corpus: Corpus, tmp_path: Path) -> Callable[..., Any]:
 
         config = corpus.yaml(tmp_path / "build.yaml", save_model=str(tmp_path / "m"), **changes)
         plugin.install()
-        opt = parsing.parse(options.train_parser, ["-config", str(config)])
+        opt = options.parse_train(["-config", str(config)])
         training.check_options(opt)
         set_random_seed(opt.seed, False)
         checkpoint, fields, _ = onmt.bin.train._init_train(opt)
@@ -239,6 +239,13 @@ def batch_of(trainer: Any, sentences: list[str], first_index: int = 0) -> Any:
         indices=torch.tensor(order) + first_index,
     )
     return moved(batch, next(trainer.model.parameters()).device, pad)
+
+
+def free_port() -> int:
+    """Return a port that nothing listens on."""
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return int(listener.getsockname()[1])
 
 
 @pytest.fixture

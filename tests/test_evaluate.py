@@ -20,7 +20,7 @@ from onmt_lattice.evaluation.sentence_scores import read_costs
 from onmt_lattice.experiments.corpus import ideal_bits
 from onmt_lattice.opennmt.checkpoint import load_autoencoder
 from onmt_lattice.opennmt.data import sentences
-from onmt_lattice.opennmt.model.encoder import BottleneckEncoder
+from onmt_lattice.opennmt.model.encoder import RNNBottleneckEncoder
 
 Measure = Callable[..., Evaluation]
 
@@ -197,13 +197,13 @@ def test_every_sentence_is_encoded_once(
     measure: Measure, trained: Trained, corpus: Corpus, tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip
-    represent, encoded = BottleneckEncoder.represent, []
+    represent, encoded = RNNBottleneckEncoder.represent, []
 
-    def counted(self: BottleneckEncoder, src: Tensor, lengths: Tensor) -> Tensor:
+    def counted(self: RNNBottleneckEncoder, src: Tensor, lengths: Tensor) -> Tensor:
         encoded.append(src.shape[1])
         return represent(self, src, lengths)
 
-    monkeypatch.setattr(BottleneckEncoder, "represent", counted)
+    monkeypatch.setattr(RNNBottleneckEncoder, "represent", counted)
     model = trained("lattice_z")
     del encoded[:]
     e = measure(model, corpus.test, "-reconstruct", tmp_path / "out.txt")

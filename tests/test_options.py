@@ -128,13 +128,10 @@ def test_an_option_of_another_bottleneck(refused: Mistake) -> None:
 
 
 SECOND_PATHS: list[tuple[str, Any]] = [
-    ("global_attention", "general"),
-    ("global_attention", "mlp"),
     ("copy_attn", True),
     ("coverage_attn", True),
     ("context_gate", "both"),
     ("input_feed", 1),
-    ("decoder_type", "transformer"),
     ("decoder_type", "cnn"),
     ("encoder_type", "brnn"),
     ("encoder_type", "transformer"),
@@ -168,8 +165,10 @@ def test_shapes_that_do_not_fit(refused: Mistake) -> None:
 def test_how_many_numbers_x_holds(site: str, rnn_type: str, m: int) -> None:
 
     from onmt_lattice.opennmt.options.configuration import representation_dim
+    from onmt_lattice.opennmt.options.parsers import BRNN
 
-    opt = Namespace(rnn_type=rnn_type, bottleneck_site=site, enc_layers=2, enc_rnn_size=500)
+    sizes = {"enc_layers": 2, "enc_rnn_size": 500, "rnn_type": rnn_type}
+    opt = Namespace(encoder_type=BRNN, bottleneck_slots=1, bottleneck_site=site, **sizes)
     assert representation_dim(opt) == m
 
 
@@ -177,7 +176,8 @@ def test_settings_and_label_of_a_bottleneck() -> None:
 
     from onmt_lattice.opennmt.options.configuration import bottleneck_label, bottleneck_settings
 
-    opt = Namespace(bottleneck="lattice", bottleneck_site="top", lattice="A2", levels=None)
+    of = {"bottleneck_site": "top", "bottleneck_slots": 1, "lattice": "A2", "levels": None}
+    opt = Namespace(bottleneck="lattice", encoder_type="bottleneck_brnn", **of)
     assert bottleneck_settings(opt)["lattice"] == "A2"
     assert bottleneck_settings(opt)["lattice_code"] == "auto"
     assert "levels" not in bottleneck_settings(opt)

@@ -62,7 +62,8 @@ def names() -> dict[tuple[str, str], Any]:
 def stock(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """OpenNMT-py without the plugin, until the test ends."""
     with monkeypatch.context() as patch:
-        patch.delitem(onmt.encoders.str2enc, options.ENCODER_TYPE, raising=False)
+        for name in (options.BRNN, options.TRANSFORMER):
+            patch.delitem(onmt.encoders.str2enc, name, raising=False)
         for module, name, value in (
             (onmt.model_builder, "build_task_specific_model", plugin._stock_build_model),
             (onmt.utils.loss, "build_loss_compute", plugin._stock_build_loss),
@@ -94,7 +95,7 @@ def test_install_replaces_what_the_table_lists_and_nothing_else() -> None:
     plugin.install()
     replaced = {f"{module}.{key}" for (module, key), value in names().items()
                 if value is not before.get((module, key))}  # fmt: skip
-    assert set(onmt.encoders.str2enc) - set(encoders) == {options.ENCODER_TYPE}
+    assert set(onmt.encoders.str2enc) - set(encoders) == {options.BRNN, options.TRANSFORMER}
     listed = re.findall(r"^``([\w.]+)(?:\[.*\])?`` ", plugin.__doc__, flags=re.MULTILINE)
     assert replaced | {"onmt.encoders.str2enc"} == {f"onmt.{name}" for name in listed}
     once = names()
@@ -109,7 +110,7 @@ def test_importing_the_package_replaces_nothing() -> None:
         for module in pkgutil.iter_modules([str(ROOT / package)]):
             importlib.import_module(f"onmt_lattice.opennmt.{package}.{module.name}")
     assert names() == before
-    assert options.ENCODER_TYPE not in onmt.encoders.str2enc
+    assert options.BRNN not in onmt.encoders.str2enc
 
 
 def test_with_a_bottleneck_every_part_is_ours(build: Build) -> None:
@@ -145,6 +146,6 @@ def test_an_own_configuration_stops_stock_opennmt() -> None:
 
     parser = ArgumentParser()
     train_opts(parser)
-    words = ["-data", "{}", "-src_vocab", "v", "-encoder_type", options.ENCODER_TYPE]
+    words = ["-data", "{}", "-src_vocab", "v", "-encoder_type", options.BRNN]
     with pytest.raises(SystemExit):
         parser.parse_known_args(words)

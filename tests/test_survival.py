@@ -78,6 +78,10 @@ OPTIONS: dict[str, dict[str, Any]] = {
         **{"bottleneck": "ste_vector", "freeze_word_vecs_enc": True, "bucket_size": 10},
     },
     "bf16": {"model_dtype": "bf16", "layers": 2, "dropout": [0.1]},
+    "slots": {
+        **{"encoder_type": "bottleneck_transformer", "bottleneck_slots": 2, "heads": 2},
+        **{"word_vec_size": 32, "transformer_ff": 8, "param_init": None, "dropout": [0.1]},
+    },
     "pieces": {"transforms": ["sentencepiece"], "bottleneck": "lattice", "lattice": "E8"},
 }
 

@@ -71,7 +71,7 @@ def nll_bits(loaded: LoadedAutoencoder, sentences: list[Sentence], values: Float
         y = torch.from_numpy(row).float()[None]
         with torch.inference_mode():
             output = model.encoder.bottleneck.map_out(y)
-            decoded = model.decode(tgt[1:-1], tgt, torch.tensor([len(ids)]), output)
+            decoded = model.decode(tgt, output)
             total -= model.generator(decoded).squeeze(1).gather(1, tgt[1:, 0]).sum().item()
     return total / math.log(2)
 

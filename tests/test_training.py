@@ -22,6 +22,7 @@ from conftest import (
     assert_equal,
     assert_same_end,
     children,
+    free_port,
     train,
 )
 
@@ -127,12 +128,6 @@ def test_a_vocabulary_can_be_changed_on_the_way(corpus: Corpus, tmp_path: Path) 
 
 
 # ---- several processes ---------------------------------------------------------------------------
-
-
-def free_port() -> int:
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return int(listener.getsockname()[1])
 
 
 @pytest.mark.usefixtures("forked")

@@ -14,7 +14,7 @@ from torch.overrides import TorchFunctionMode
 
 from onmt_lattice.errors import UserError
 from onmt_lattice.opennmt.checkpoint.contents import named_tensors
-from onmt_lattice.opennmt.model.encoder import BottleneckEncoder
+from onmt_lattice.opennmt.model.encoder import ENCODERS
 
 BOTTLENECK = "encoder.bottleneck."
 STAND_IN = {"lattice": "gaussian"}  # with the same maps, and no tables to compute
@@ -84,7 +84,7 @@ def _declared(opt: Namespace, fields: Mapping[str, Any]) -> dict[str, Tensor]:
     try:
         with torch.device("meta"), _Unfilled():
             embeddings = build_src_emb(opt, fields)
-            encoder = BottleneckEncoder.from_opt(opt, embeddings)
+            encoder = ENCODERS[opt.encoder_type].from_opt(opt, embeddings)
             decoder, _ = build_decoder_with_embeddings(
                 opt, fields, share_embeddings=opt.share_embeddings, src_emb=embeddings
             )

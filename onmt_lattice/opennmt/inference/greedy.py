@@ -43,11 +43,11 @@ def _decoded(
     words: list[Tensor] = []
     alive = torch.arange(len(outputs), device=device)
     last = torch.full((1, len(outputs), 1), begin, device=device)
-    memory = model.encoder.empty_memory(last)
-    decoder.init_state(last, memory, model.encoder.decoder_state(outputs.to(device)))
+    state, memory, lengths = model.encoder.for_decoder(outputs.to(device))
+    decoder.init_state(memory, memory, state)
     for step in range(longest):
         words.append(torch.full((len(outputs),), end, device=device))
-        rows, _ = decoder(last, memory[:, : len(alive)], step=step)
+        rows, _ = decoder(last, memory, memory_lengths=lengths, step=step)
         best = argmax(rows[0])
         words[-1][alive] = best
         going = (best != end).nonzero().squeeze(1)
@@ -55,6 +55,7 @@ def _decoded(
             break
         if len(going) < len(alive):
             alive, best = alive[going], best[going]
+            memory, lengths = memory[:, going], lengths[going]
             decoder.map_state(lambda state, dim, going=going: state.index_select(dim, going))
         last = best.view(1, -1, 1)
     return torch.stack(words, 1)

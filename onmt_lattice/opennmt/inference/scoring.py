@@ -130,7 +130,7 @@ class Scorer:
         src, lengths, tgt = self._tensors(batch)
         x = self.model.encoder.represent(src, lengths)
         through, relaxed = (self._channel(x, batch, relaxed) for relaxed in (False, True))
-        decoded = self.model.decode(src, tgt, lengths, through.output)
+        decoded = self.model.decode(tgt, through.output)
         target = tgt[1:, :, 0]
         # By length, as a text may hold the very word that stands for padding.
         steps = torch.arange(len(target), device=self.device).unsqueeze(1)

@@ -48,9 +48,23 @@ class Reconstructor(Translator):
 
     def _run_encoder(self, batch: Any) -> tuple[Tensor, Any, Tensor, Tensor]:
         src, lengths = batch.src
-        encoder = self.model.encoder
-        state = encoder.decoder_state(self.outputs[batch.indices.cpu()].to(src.device))
-        return src, state, encoder.empty_memory(src), lengths
+        outputs = self.outputs[batch.indices.cpu()].to(src.device)
+        state, memory, _ = self.model.encoder.for_decoder(outputs)
+        return memory, state, memory, lengths  # of the source, for -ratio
+
+    def _decode_and_generate(
+        self,
+        decoder_in: Tensor,
+        memory_bank: Tensor,
+        batch: Any,
+        src_vocabs: Any,
+        memory_lengths: Tensor,
+        **options: Any,
+    ) -> tuple[Tensor, Tensor | None]:
+        lengths = torch.full_like(memory_lengths, len(memory_bank))
+        return super()._decode_and_generate(
+            decoder_in, memory_bank, batch, src_vocabs, lengths, **options
+        )
 
 
 def reconstruct(

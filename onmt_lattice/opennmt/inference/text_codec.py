@@ -26,6 +26,7 @@ from onmt_lattice.opennmt.data.sentences import (
 )
 from onmt_lattice.opennmt.inference.scoring import Scorer
 from onmt_lattice.opennmt.inference.search import reconstruct, search_options
+from onmt_lattice.opennmt.options.configuration import has_attention, has_slots
 from onmt_lattice.opennmt.training import plugin
 from onmt_lattice.text import word_count
 
@@ -255,6 +256,8 @@ def load_codec(path: str, gpu: int = -1, batch_size: int = 64) -> TextCodec:
 
 SEGMENTATION = ("subword_type", "onmttok_kwargs")
 ARCHITECTURE = ("rnn_type", "bottleneck_site")
+OF_ATTENTION = """encoder_type decoder_type heads global_attention global_attention_function
+position_encoding max_relative_positions self_attn_type pos_ffn_activation_fn""".split()
 
 
 def model_fingerprint(loaded: LoadedAutoencoder, codec: RepresentationCodec) -> bytes:
@@ -278,8 +281,10 @@ def model_fingerprint(loaded: LoadedAutoencoder, codec: RepresentationCodec) -> 
 def _values(loaded: LoadedAutoencoder, codec: RepresentationCodec) -> dict[str, object]:
     """Return what decides and is no tensor, in plain values."""
     opt = loaded.opt
-    names = (*ARCHITECTURE, *(f"{side}_{name}" for side in ("src", "tgt") for name in SEGMENTATION))
+    names = [*ARCHITECTURE, *(f"{side}_{name}" for side in ("src", "tgt") for name in SEGMENTATION)]
     vocabularies = {side: loaded.fields[side].base_field.vocab.itos for side in ("src", "tgt")}
+    if has_slots(opt) or has_attention(opt):
+        names += OF_ATTENTION
     options = {name: str(getattr(opt, name, None)) for name in names}
     transforms = transform_names(loaded)
     return {"codec": codec.fingerprint, "transforms": transforms, **options, **vocabularies}

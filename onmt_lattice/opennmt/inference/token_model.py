@@ -23,6 +23,11 @@ def token_model(loaded: LoadedAutoencoder) -> RecurrentDecoder:
         UserError: if its embeddings are more than a table, or its weights cannot be used.
     """
     model = loaded.model
+    if model.decoder.attentional:
+        raise UserError(
+            "its decoder attends to slots, and lossless coding has exact arithmetic for RNN "
+            "decoders without attention alone; compress without -lossless, or train one"
+        )
     if loaded.opt.position_encoding:
         raise UserError("-position_encoding: lossless coding has no such decoder; train without it")
     rnn = model.decoder.rnn

@@ -52,17 +52,18 @@ class Autoencoder(NMTModel):
         """
         x = self.encoder.represent(src, lengths)
         through = self.encoder.bottlenecked(x, noise, relaxed)
-        return Autoencoded(self.decode(src, tgt, lengths, through.output), through)
+        return Autoencoded(self.decode(tgt, through.output), through)
 
-    def decode(self, src: Tensor, tgt: Tensor, lengths: Tensor, output: Tensor) -> Tensor:
-        """Return the decoder's outputs for ``tgt`` given the bottleneck's ``(batch, m)``.
+    def decode(self, tgt: Tensor, output: Tensor) -> Tensor:
+        """Return the decoder's outputs for ``tgt`` ``(tgt_len, batch, 1)``.
 
-        Of ``src`` the decoder sees the shape alone; the arguments are those of :meth:`autoencode`.
+        Args:
+            tgt: with begin and end of sentence.
+            output: ``(batch, m)``, the bottleneck's.
         """
-        decoder, state = self.decoder, self.encoder.decoder_state(output)
-        memory = self.encoder.empty_memory(src)
-        decoder.init_state(src, memory, state)
-        if gru.applies(decoder.rnn, decoder.embeddings):
+        decoder, (state, memory, lengths) = self.decoder, self.encoder.for_decoder(output)
+        decoder.init_state(memory, memory, state)  # whose first stands for the source
+        if not decoder.attentional and gru.applies(decoder.rnn, decoder.embeddings):
             words = gru.words(decoder.embeddings, tgt[:-1, :, 0])
             rows, _ = gru.run(decoder.rnn, words, cast(Tensor, state))
             return cast(Tensor, decoder.dropout(rows.view(len(tgt) - 1, len(output), -1)))

@@ -1,50 +1,161 @@
-"""The encoder: a bidirectional RNN, the sentence vector X, and the bottleneck behind it."""
+"""The encoders: OpenNMT-py's RNN or transformer, the sentence vector X, and the bottleneck."""
 
 from __future__ import annotations
 
 from argparse import Namespace
-from typing import cast
+from typing import NamedTuple, cast
 
 import torch
+from onmt.encoders.encoder import EncoderBase
 from onmt.encoders.rnn_encoder import RNNEncoder
+from onmt.encoders.transformer import TransformerEncoder
+from onmt.modules import MultiHeadedAttention
 from onmt.modules.embeddings import Embeddings
-from torch import Tensor
+from onmt.utils.misc import sequence_mask
+from torch import Tensor, nn
 
 from onmt_lattice.bottlenecks import Bottlenecked
 from onmt_lattice.noise import Noise, StreamNoise
 from onmt_lattice.opennmt.model import gru
 from onmt_lattice.opennmt.model.devices import matmul_precision
-from onmt_lattice.opennmt.options.configuration import make_bottleneck_from_opt, representation_dim
+from onmt_lattice.opennmt.options.configuration import (
+    has_slots,
+    make_bottleneck_from_opt,
+    representation_dim,
+)
+from onmt_lattice.opennmt.options.parsers import BRNN, TRANSFORMER
 
 State = Tensor | tuple[Tensor, ...]
 
 
-class BottleneckEncoder(RNNEncoder):
-    """OpenNMT-py's two-directional RNN encoder with a bottleneck as its only way out.
+class DecoderInputs(NamedTuple):
+    """What a decoder reads of a batch of sentences, all of it made of the bottleneck's output.
 
-    X ``(batch, m)`` is the top layer's final state in both directions (site ``top``), or every
-    layer's (site ``all``); for an LSTM, hidden and cell states. The state handed to the decoder
-    is a function of the bottleneck's output alone, and the memory bank is all zeros.
+    Attributes:
+        state: ``(layers, batch, dim)``, from which an RNN starts; for an LSTM two of them.
+        memory: ``(k, batch, dim)``, what attention reads, as many vectors whatever the sentence.
+        lengths: ``(batch,)``, k each.
+    """
+
+    state: State
+    memory: Tensor
+    lengths: Tensor
+
+
+class Slots(nn.Module):
+    """k learned queries that attend over an encoder's outputs.
+
+    Args:
+        k: how many.
+        dim: of a query and an output.
+        heads: of the attention.
+        dropout: of the attention.
+    """
+
+    def __init__(self, k: int, dim: int, heads: int, dropout: float) -> None:
+        super().__init__()
+        self.queries = nn.Parameter(torch.empty(k, dim))
+        self.attention = MultiHeadedAttention(heads, dim, dropout)
+        self.reset_parameters()
+
+    def reset_parameters(self) -> None:
+        """Draw the queries, which have to differ, from a normal law."""
+        nn.init.normal_(self.queries)
+
+    def forward(self, outputs: Tensor, lengths: Tensor) -> Tensor:
+        """Return ``(batch, k * dim)`` of ``outputs`` ``(src_len, batch, dim)``."""
+        keys = outputs.transpose(0, 1)
+        padding = ~sequence_mask(lengths, len(outputs)).unsqueeze(1)
+        queries = self.queries.expand(len(keys), -1, -1)
+        slots, _ = self.attention(keys, keys, queries, mask=padding)
+        return cast(Tensor, slots.flatten(1))
+
+
+class BottleneckEncoder(EncoderBase):
+    """An encoder of OpenNMT-py's with a bottleneck as its only way out.
+
+    X ``(batch, m)`` is what ``slots`` make of the encoder's outputs or, where it has none, of an
+    RNN's last states. The decoder reads a function of the bottleneck's output alone.
+    """
+
+    slots: Slots | None
+
+    def add_bottleneck(self, opt: Namespace) -> None:
+        """Add slots, if it is to have some, and the bottleneck."""
+        self.dim = opt.enc_rnn_size
+        self.decoder_layers = opt.dec_layers
+        self.states = 2 if opt.rnn_type == "LSTM" else 1
+        self.slots = None
+        if has_slots(opt):
+            dropout = _first(opt.attention_dropout)
+            self.slots = Slots(opt.bottleneck_slots, self.dim, opt.heads, dropout)
+        self.bottleneck = make_bottleneck_from_opt(opt, representation_dim(opt))
+
+    def reset_parameters(self) -> None:
+        """Initialise what is ours, over which OpenNMT-py's ``param_init`` has gone."""
+        if self.slots is not None:
+            self.slots.reset_parameters()
+        self.bottleneck.reset_parameters()
+
+    def represent(self, src: Tensor, lengths: Tensor) -> Tensor:
+        """Return X ``(batch, m)`` of ``src`` ``(src_len, batch, 1)``."""
+        assert self.slots is not None
+        lengths = lengths.to(src.device)
+        _, outputs, _ = super().forward(src, lengths)
+        return cast(Tensor, self.slots(outputs, lengths))
+
+    def bottlenecked(self, x: Tensor, noise: Noise, relaxed: bool) -> Bottlenecked:
+        """Return what the quantized or ``relaxed`` channel makes of X, in single precision."""
+        channel = self.bottleneck.relaxed if relaxed else self.bottleneck.quantized
+        with torch.autocast(x.device.type, enabled=False), matmul_precision("highest"):
+            return channel(x.float(), noise)
+
+    def for_decoder(self, y: Tensor) -> DecoderInputs:
+        """Return what the decoder reads of the bottleneck's output ``y`` ``(batch, m)``.
+
+        An RNN starts from the first slot; without slots, from the states that X was made of.
+        """
+        memory = y.view(len(y), -1, self.dim).transpose(0, 1)
+        first = memory.chunk(self.states) if self.slots is None else [memory[:1]] * self.states
+        states = tuple(s.expand(self.decoder_layers, -1, -1).contiguous() for s in first)
+        lengths = torch.full((len(y),), len(memory), device=y.device)
+        return DecoderInputs(states if self.states > 1 else states[0], memory, lengths)
+
+    def forward(self, src: Tensor, lengths: Tensor) -> DecoderInputs:
+        """Encode as OpenNMT-py's own callers do, with noise from the global generator."""
+        x = self.represent(src, lengths)
+        return self.for_decoder(self.bottlenecked(x, StreamNoise(), self.training).output)
+
+    def update_dropout(self, dropout: float, attention_dropout: float) -> None:
+        """Set the dropout of all parts."""
+        super().update_dropout(dropout, attention_dropout)
+        if self.slots is not None:
+            self.slots.attention.update_dropout(attention_dropout)
+
+
+class RNNBottleneckEncoder(BottleneckEncoder, RNNEncoder):
+    """The two-directional RNN encoder.
+
+    Without slots, X is the top layer's final state in both directions (site ``top``), or every
+    layer's (site ``all``); for an LSTM, hidden and cell states.
     """
 
     def __init__(self, opt: Namespace, embeddings: Embeddings) -> None:
-        dropout = opt.dropout[0] if isinstance(opt.dropout, list) else opt.dropout
-        super().__init__(
-            opt.rnn_type, True, opt.enc_layers, opt.enc_rnn_size, dropout, embeddings, opt.bridge
-        )
+        dropout = _first(opt.dropout)
+        sizes = opt.enc_layers, opt.enc_rnn_size
+        RNNEncoder.__init__(self, opt.rnn_type, True, *sizes, dropout, embeddings, opt.bridge)
         self.site = opt.bottleneck_site
-        self.state_dim = opt.enc_rnn_size
-        self.decoder_layers = opt.dec_layers
-        self.states = 2 if opt.rnn_type == "LSTM" else 1
-        self.bottleneck = make_bottleneck_from_opt(opt, representation_dim(opt))
+        self.add_bottleneck(opt)
 
     @classmethod
-    def from_opt(cls, opt: Namespace, embeddings: Embeddings) -> BottleneckEncoder:
+    def from_opt(cls, opt: Namespace, embeddings: Embeddings) -> RNNBottleneckEncoder:
         """Build the encoder from OpenNMT-py's options."""
         return cls(opt, embeddings)
 
     def represent(self, src: Tensor, lengths: Tensor) -> Tensor:
-        """Return X ``(batch, m)`` of ``src`` ``(src_len, batch, 1)``."""
+        """See :meth:`BottleneckEncoder.represent`."""
+        if self.slots is not None:
+            return super().represent(src, lengths)
         final = self._last_states(src, lengths)
         states = final if isinstance(final, tuple) else (final,)
         # (layers * directions, batch, dim) -> (layers, batch, directions * dim)
@@ -55,35 +166,28 @@ class BottleneckEncoder(RNNEncoder):
     def _last_states(self, src: Tensor, lengths: Tensor) -> State:
         """Return every layer's last states, ``(layers * directions, batch, dim)`` each."""
         if not gru.applies(self.rnn, self.embeddings):
-            final, _, _ = super().forward(src, lengths)
+            final, _, _ = RNNEncoder.forward(self, src, lengths)
             return cast(State, final)
         _, final = gru.run(self.rnn, gru.words(self.embeddings, src[:, :, 0], lengths))
         return cast(State, self._bridge(final)) if self.use_bridge else final
 
-    def decoder_state(self, y: Tensor) -> State:
-        """Return the decoder's first state, ``(layers, batch, dim)``, from ``y`` ``(batch, m)``."""
-        states = tuple(
-            part.view(len(y), -1, self.state_dim)
-            .transpose(0, 1)
-            .expand(self.decoder_layers, -1, -1)
-            .contiguous()
-            for part in y.chunk(self.states, dim=1)
-        )
-        return states if self.states > 1 else states[0]
 
-    def bottlenecked(self, x: Tensor, noise: Noise, relaxed: bool) -> Bottlenecked:
-        """Return what the quantized or ``relaxed`` channel makes of X, in single precision."""
-        channel = self.bottleneck.relaxed if relaxed else self.bottleneck.quantized
-        with torch.autocast(x.device.type, enabled=False), matmul_precision("highest"):
-            return channel(x.float(), noise)
+class TransformerBottleneckEncoder(BottleneckEncoder, TransformerEncoder):
+    """The transformer encoder, whose outputs slots attend over."""
 
-    def empty_memory(self, src: Tensor) -> Tensor:
-        """Return the zeros ``(src_len, batch, dim)`` that stand for a memory bank."""
-        weight = self.embeddings.word_lut.weight
-        return weight.new_zeros(src.shape[0], src.shape[1], self.state_dim)
+    @classmethod
+    def from_opt(cls, opt: Namespace, embeddings: Embeddings) -> TransformerBottleneckEncoder:
+        """Build the encoder from OpenNMT-py's options."""
+        encoder = cast(TransformerBottleneckEncoder, super().from_opt(opt, embeddings))
+        encoder.add_bottleneck(opt)
+        return encoder
 
-    def forward(self, src: Tensor, lengths: Tensor) -> tuple[State, Tensor, Tensor]:
-        """Encode as OpenNMT-py's own callers do, with noise from the global generator."""
-        x = self.represent(src, lengths)
-        through = self.bottlenecked(x, StreamNoise(), relaxed=self.training)
-        return self.decoder_state(through.output), self.empty_memory(src), lengths
+
+ENCODERS: dict[str, type[BottleneckEncoder]] = {
+    BRNN: RNNBottleneckEncoder,
+    TRANSFORMER: TransformerBottleneckEncoder,
+}
+
+
+def _first(dropout: float | list[float]) -> float:
+    return dropout[0] if isinstance(dropout, list) else dropout

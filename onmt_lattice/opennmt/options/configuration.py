@@ -10,34 +10,49 @@ from typing import Any
 from onmt_lattice.bottlenecks import Bottleneck, bottleneck_class
 from onmt_lattice.config import from_options
 from onmt_lattice.errors import UserError
-from onmt_lattice.opennmt.options.parsers import ENCODER_TYPE, bottleneck_options
+from onmt_lattice.opennmt.options.parsers import BRNN, TRANSFORMER, bottleneck_options
 from onmt_lattice.opennmt.options.schedules import RateWeight
 
 # Every option that would let the decoder see more than the bottleneck's output, or that would
-# make the reported NLL something else than a code length: the one value allowed, and why.
-SINGLE_PATH: dict[str, tuple[Any, str]] = {
-    "encoder_type": (ENCODER_TYPE, "the encoder that ends in the bottleneck"),
-    "decoder_type": ("rnn", "other decoders read the encoder's outputs past the bottleneck"),
-    "model_task": ("seq2seq", "a language model has no encoder"),
-    "global_attention": ("none", "attention reads the encoder's outputs past the bottleneck"),
-    "copy_attn": (False, "copying reads the source past the bottleneck"),
-    "coverage_attn": (False, "coverage needs attention, a second path"),
-    "context_gate": (None, "the context gate mixes in attention, a second path"),
-    "input_feed": (0, "input feeding needs attention, a second path"),
-    "lambda_align": (0.0, "alignment needs attention, a second path"),
-    "lambda_coverage": (0.0, "coverage needs attention, a second path"),
-    "generator_function": ("softmax", "the NLL is a code length only under a softmax"),
-    "label_smoothing": (0.0, "a smoothed loss is no code length"),
-    "src_feats_vocab": (None, "features of words would reach the encoder, and never be paid for"),
-    "truncated_decoder": (0, "truncation would encode, and pay for, a sentence several times"),
+# make the reported NLL something else than a code length: the values allowed, and why. Attention is
+# allowed: what it reads is made of the bottleneck's output alone.
+SINGLE_PATH: dict[str, tuple[tuple[Any, ...], str]] = {
+    "encoder_type": ((BRNN, TRANSFORMER), "these encoders end in the bottleneck"),
+    "decoder_type": (("rnn", "transformer"), "these decoders read the bottleneck's output alone"),
+    "model_task": (("seq2seq",), "a language model has no encoder"),
+    "copy_attn": ((False,), "copying reads the source past the bottleneck"),
+    "coverage_attn": ((False,), "coverage is of the source's words, which no decoder sees"),
+    "context_gate": ((None,), "it weighs the source's words, which no decoder sees"),
+    "input_feed": ((0,), "with input feeding OpenNMT-py has another decoder, word by word"),
+    "lambda_align": ((0.0,), "alignment is to the source's words, which no decoder sees"),
+    "lambda_coverage": ((0.0,), "coverage is of the source's words, which no decoder sees"),
+    "generator_function": (("softmax",), "the NLL is a code length only under a softmax"),
+    "label_smoothing": ((0.0,), "a smoothed loss is no code length"),
+    "src_feats_vocab": (
+        (None,),
+        "features of words would reach the encoder, and never be paid for",
+    ),
+    "truncated_decoder": ((0,), "truncation would encode, and pay for, a sentence several times"),
 }
+
+
+def has_slots(opt: Namespace) -> bool:
+    """Return whether X is made by learned queries, and not of an RNN's last states."""
+    return bool(opt.encoder_type == TRANSFORMER or opt.bottleneck_slots > 1)
+
+
+def has_attention(opt: Namespace) -> bool:
+    """Return whether the decoder reads the bottleneck's output by attention."""
+    return bool(opt.decoder_type == "transformer" or opt.global_attention != "none")
 
 
 def representation_dim(opt: Namespace) -> int:
     """Return m, how many numbers X holds."""
+    if has_slots(opt):
+        return int(opt.bottleneck_slots * opt.enc_rnn_size)
     states = 2 if opt.rnn_type == "LSTM" else 1
     layers = 1 if opt.bottleneck_site == "top" else opt.enc_layers
-    return opt.enc_rnn_size * layers * states
+    return int(opt.enc_rnn_size * layers * states)
 
 
 def make_bottleneck_from_opt(opt: Namespace, input_dim: int) -> Bottleneck:
@@ -54,9 +69,10 @@ def make_bottleneck_from_opt(opt: Namespace, input_dim: int) -> Bottleneck:
 
 
 def bottleneck_settings(opt: Namespace) -> dict[str, Any]:
-    """Return the bottleneck's site and every option of its own, defaults filled in."""
+    """Return site, slots if it has them, and every option of its own, defaults filled in."""
     settings = from_options(bottleneck_class(opt.bottleneck).Config, opt)
-    return {"bottleneck_site": opt.bottleneck_site, **dataclasses.asdict(settings)}
+    slots = {"bottleneck_slots": opt.bottleneck_slots} if has_slots(opt) else {}
+    return {"bottleneck_site": opt.bottleneck_site, **slots, **dataclasses.asdict(settings)}
 
 
 def bottleneck_label(opt: Namespace) -> str:
@@ -68,12 +84,13 @@ def check_single_path(opt: Namespace) -> None:
     """Refuse any option that opens a second path from encoder to decoder.
 
     Raises:
-        UserError: naming the option, its value, the value required, and why.
+        UserError: naming the option, its value, the values allowed, and why.
     """
-    for name, (required, why) in SINGLE_PATH.items():
-        value = getattr(opt, name, required)
-        if value != required and (value or required):
-            raise UserError(f"-{name} {value}: must be {required} here, as {why}")
+    for name, (allowed, why) in SINGLE_PATH.items():
+        value = getattr(opt, name, allowed[0])
+        if value not in allowed and (value or allowed[0]):
+            expected = " or ".join(map(str, allowed))
+            raise UserError(f"-{name} {value}: must be {expected} here, as {why}")
     if opt.rnn_type == "SRU":
         raise UserError("-rnn_type SRU: expected GRU or LSTM, which run on every device")
 
@@ -122,8 +139,42 @@ def check_sizes(opt: Namespace) -> None:
         raise UserError(
             f"-enc_rnn_size {opt.enc_rnn_size}: expected an even number, two directions"
         )
+    check_attention(opt)
     if opt.bottleneck_site == "all" and opt.enc_layers != opt.dec_layers:
         raise UserError(
             f"-bottleneck_site all: expected as many decoder layers as encoder layers, "
             f"got {opt.dec_layers} and {opt.enc_layers}"
+        )
+
+
+def check_attention(opt: Namespace) -> None:
+    """Refuse slots that nothing reads, and transformers that cannot be built."""
+    transformers = {
+        "src": opt.encoder_type == TRANSFORMER,
+        "tgt": opt.decoder_type == "transformer",
+    }
+    if opt.bottleneck_slots > 1 and not has_attention(opt):
+        raise UserError(
+            f"-bottleneck_slots {opt.bottleneck_slots}: an RNN starts from the first alone; "
+            f"let it read all of them by -global_attention, such as general"
+        )
+    if has_slots(opt) and opt.bottleneck_site == "all":
+        raise UserError(
+            "-bottleneck_site all: of the states of an RNN's layers; slots read the top layer's "
+            "outputs, leave it out"
+        )
+    if (has_slots(opt) or transformers["tgt"]) and opt.enc_rnn_size % opt.heads:
+        raise UserError(
+            f"-heads {opt.heads}: expected a divisor of -rnn_size {opt.enc_rnn_size}, which the "
+            f"heads of attention share"
+        )
+    for side in (side for side, used in transformers.items() if used):
+        if (size := getattr(opt, f"{side}_word_vec_size")) != opt.enc_rnn_size:
+            raise UserError(
+                f"-{side}_word_vec_size {size}: expected that of -rnn_size, {opt.enc_rnn_size}, as "
+                f"words enter a transformer"
+            )
+    if any(transformers.values()) and not (opt.position_encoding or opt.max_relative_positions):
+        raise UserError(
+            "-position_encoding false: a transformer knows no order of words without it"
         )

@@ -17,23 +17,31 @@ from onmt_lattice.opennmt.options.schedules import RateWeight
 AUTO, NEVER = "auto", "never"  # -resume
 
 TF32, BF16 = "tf32", "bf16"  # -model_dtype
-ENCODER_TYPE = "bottleneck_brnn"
+BRNN, TRANSFORMER = "bottleneck_brnn", "bottleneck_transformer"  # -encoder_type
 
 # Where an autoencoder through a bottleneck, or the paper's settings, differ from OpenNMT-py's
 # defaults. Anything given in YAML or on the command line goes before them.
 TRAIN_DEFAULTS: dict[str, Any] = {
-    "encoder_type": ENCODER_TYPE,
+    "encoder_type": BRNN,
     "rnn_type": "GRU",
     "global_attention": "none",
     "input_feed": 0,
     "share_vocab": True,
     "dropout": [0.0],
+    "attention_dropout": [0.0],
     "optim": "adam",
     "learning_rate": 1e-4,
     "learning_rate_decay": 0.75,
     "start_decay_steps": 100_000,
     "decay_steps": 50_000,
     "train_steps": 500_000,
+}
+# Without these a transformer knows no order of words, or hardly learns.
+TRANSFORMER_DEFAULTS: dict[str, Any] = {
+    "decoder_type": "transformer",
+    "position_encoding": True,
+    "param_init": 0.0,
+    "param_init_glorot": True,
 }
 BUILD_VOCAB_DEFAULTS: dict[str, Any] = {"share_vocab": True, "n_sample": -1}
 TRANSLATE_DEFAULTS: dict[str, Any] = {"seed": 0, "beam_size": 1}  # as evaluate
@@ -83,6 +91,15 @@ def add_bottleneck_options(parser: ArgumentParser) -> None:
         help="what X is: the top encoder layer's final state in both directions, from which every "
         "decoder layer starts (top), or every layer's (all)",
     )
+    group.add(
+        "-bottleneck_slots",
+        "--bottleneck_slots",
+        type=int,
+        default=1,
+        metavar="K",
+        help="make X of K vectors: what as many learned queries find in the encoder's outputs; "
+        "attention of the decoder reads as many. 1 with an RNN encoder: its final states",
+    )
     for options in bottleneck_options().values():
         owned = "" if len(options) == len(known) else f" [{', '.join(options)}]"
         owners: dict[Any, list[str]] = {}
@@ -104,8 +121,8 @@ def bottleneck_options() -> dict[str, dict[str, Option]]:
     return options
 
 
-def train_parser() -> StrictParser:
-    """Return the parser of ``onmt_lattice train``."""
+def train_parser(**defaults: Any) -> StrictParser:
+    """Return the parser of ``onmt_lattice train``, with other ``defaults`` than its own."""
     parser = StrictParser(
         prog="onmt_lattice train",
         usage="%(prog)s -config FILE [-option VALUE ...]",
@@ -120,7 +137,7 @@ def train_parser() -> StrictParser:
     add_options(parser, "History and resumption", RunOptions)
     onmt.opts.train_opts(parser)  # after ours, as --help lists them in this order
     actions = {action.dest: action for action in parser._actions}
-    for name, more in (("encoder_type", [ENCODER_TYPE]), ("model_dtype", [TF32, BF16])):
+    for name, more in (("encoder_type", [BRNN, TRANSFORMER]), ("model_dtype", [TF32, BF16])):
         actions[name].choices = [*(actions[name].choices or ()), *more]
     actions["rnn_type"].choices = ["LSTM", "GRU"]  # SRU needs a GPU, and packages of its own
     actions["model_dtype"].help = (
@@ -128,19 +145,29 @@ def train_parser() -> StrictParser:
         "bfloat16 (bf16) or in half precision (fp16, on GPUs); the bottleneck, the weights, the "
         "rate and evaluation are in single precision or more"
     )
-    parser.set_defaults(**TRAIN_DEFAULTS)
+    parser.set_defaults(**{**TRAIN_DEFAULTS, **defaults})
     return parser
 
 
 def parse_train(argv: list[str]) -> Namespace:
-    """Return the options in ``argv``; its YAML file may hold those of the other commands too."""
-    return parse(
-        train_parser,
-        argv,
-        also_in_config=(build_vocab_parser, translate_parser),
-        # How many lines build_vocab counts; to train it means: write samples and stop.
-        not_of_config=frozenset({"n_sample"}),
-    )
+    """Return the options in ``argv``; its YAML file may hold those of the other commands too.
+
+    Where the encoder or the decoder is a transformer, defaults are those of one.
+    """
+
+    def parsed(defaults: dict[str, Any]) -> Namespace:
+        return parse(
+            lambda: train_parser(**defaults),
+            argv,
+            also_in_config=(build_vocab_parser, translate_parser),
+            # How many lines build_vocab counts; to train it means: write samples and stop.
+            not_of_config=frozenset({"n_sample"}),
+        )
+
+    opt = parsed({})
+    if opt.encoder_type == TRANSFORMER or opt.decoder_type == "transformer":
+        opt = parsed(TRANSFORMER_DEFAULTS)
+    return opt
 
 
 def build_vocab_parser() -> StrictParser:

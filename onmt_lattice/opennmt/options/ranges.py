@@ -36,8 +36,11 @@ _TABLE: list[tuple[Range, str]] = [
         "max_relative_positions src_ggnn_size",
     ),
     (_or_unset(COUNT_OR_ZERO, "all of them"), "n_sample keep_checkpoint"),
-    (SIZE, "enc_rnn_size dec_rnn_size src_word_vec_size tgt_word_vec_size"),
-    (SIZE, "cnn_kernel_width state_dim n_edge_types n_node n_steps heads transformer_ff"),
+    (SIZE, "enc_rnn_size dec_rnn_size src_word_vec_size tgt_word_vec_size bottleneck_slots"),
+    (
+        SIZE,
+        "cnn_kernel_width state_dim n_edge_types n_node n_steps heads transformer_ff",
+    ),
     (LAYERS, "enc_layers dec_layers"),
     (_or_unset(SIZE), "rnn_size word_vec_size feat_vec_size"),
     (_or_unset(LAYERS), "layers"),

@@ -109,7 +109,7 @@ def check_options(opt: Namespace) -> None:
     if opt.single_pass:
         raise UserError("-single_pass: never ends in OpenNMT-py 2.3; set -train_steps instead")
     if len(opt.attention_dropout) != len(opt.dropout_steps):
-        opt.attention_dropout = opt.dropout  # no attention here: one list less to keep in step
+        opt.attention_dropout = opt.dropout  # one list less to keep in step
     try:
         ArgumentParser.validate_train_opts(opt)
         ArgumentParser.update_model_opts(opt)

@@ -1,13 +1,13 @@
 """Everything of OpenNMT-py that is replaced, in one place.
 
-The first is a registry and only gets an entry. The other names are looked up by OpenNMT-py's own
+The first is a registry and only gets entries. The other names are looked up by OpenNMT-py's own
 functions at run time; each is replaced by a subclass or a wrapper. Models without
 a bottleneck are still built, and their loss is computed, as before; trained they no longer are.
 
 ==============================================  ===================================================
 name                                            what stands there now, and why
 ==============================================  ===================================================
-``encoders.str2enc["bottleneck_brnn"]``         our encoder, so that stock tools refuse our configs
+``encoders.str2enc["bottleneck_…"]``            our encoders, which stock tools refuse to train
 ``model_builder.build_task_specific_model``     makes the ``NMTModel`` an :class:`Autoencoder`
 ``inputters.corpus.ParallelCorpus``             reads text as our own commands do
 ``inputters.corpus.ParallelCorpusIterator``     makes sentences of words, each its own target
@@ -56,9 +56,8 @@ from onmt_lattice.opennmt.data.transforms import make_transforms
 from onmt_lattice.opennmt.data.vocabulary_file import read_vocabulary, warn_of_another
 from onmt_lattice.opennmt.data.word_vectors import prepare_embeddings
 from onmt_lattice.opennmt.model.autoencoder import Autoencoder
-from onmt_lattice.opennmt.model.encoder import BottleneckEncoder
+from onmt_lattice.opennmt.model.encoder import ENCODERS, BottleneckEncoder
 from onmt_lattice.opennmt.model.statistics import RateStatistics
-from onmt_lattice.opennmt.options.parsers import ENCODER_TYPE
 from onmt_lattice.opennmt.training.loss import with_rate
 from onmt_lattice.opennmt.training.process import position_of, run_process
 from onmt_lattice.opennmt.training.trainer import RateTrainer
@@ -148,7 +147,7 @@ def batch_producer(batches: Any, queue: Any, *args: Any) -> None:
 
 def install() -> None:
     """Replace the names above; calling it again changes nothing."""
-    onmt.encoders.str2enc[ENCODER_TYPE] = BottleneckEncoder
+    onmt.encoders.str2enc.update(ENCODERS)
     onmt.model_builder.build_task_specific_model = build_task_specific_model
     onmt.inputters.corpus.ParallelCorpus = TextCorpus
     onmt.inputters.corpus.ParallelCorpusIterator = CorpusIterator

@@ -135,7 +135,7 @@ def build(
         model_opt.data = opt.data  # which says whether the target is the source
     if checkpoint is None:
         model = build_model(model_opt, opt, fields, None)
-        model.encoder.bottleneck.reset_parameters()
+        model.encoder.reset_parameters()
     else:
         with checkpoint_errors(opt.train_from):
             model = build_model(model_opt, opt, fields, checkpoint)
@@ -219,7 +219,11 @@ def check_same_bottleneck(opt: Namespace, before: Namespace) -> None:
     Raises:
         UserError: naming both.
     """
-    now, then = ({"bottleneck": o.bottleneck, **bottleneck_settings(o)} for o in (opt, before))
+    names = "bottleneck", "bottleneck_slots"
+    now, then = (
+        {**{name: getattr(o, name) for name in names}, **bottleneck_settings(o)}
+        for o in (opt, before)
+    )
     if now != then:
         raise UserError(
             f"-train_from {opt.train_from}: its bottleneck is {_difference(then, now)}, not "
@@ -258,6 +262,7 @@ def _difference(of: dict[str, Any], other: dict[str, Any]) -> str:
 
 # What a run that goes on has from its checkpoint, whatever the command line says.
 OF_THE_MODEL = (
+    "encoder_type decoder_type global_attention heads transformer_ff position_encoding "
     "rnn_type enc_layers dec_layers enc_rnn_size dec_rnn_size src_word_vec_size "
     "tgt_word_vec_size share_embeddings share_decoder_embeddings src_seq_length_trunc "
     "tgt_seq_length_trunc"

@@ -221,10 +221,9 @@ class RateTrainer(Trainer):
         return quantized
 
     def _score(self, batch: Any, x: Tensor, stats: RateStatistics, relaxed: bool) -> Tensor | None:
-        src, lengths = batch.src
         noise = SentenceNoise(self.noise_seed, batch.indices)
         through = self.model.encoder.bottlenecked(x, noise, relaxed)
-        decoded = self.model.decode(src, batch.tgt, lengths, through.output)
+        decoded = self.model.decode(batch.tgt, through.output)
         _, batch_stats = self.valid_loss(batch, decoded, {"rate_nats": through.rate_nats})
         stats.update(batch_stats)
         return through.symbols
