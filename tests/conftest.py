@@ -102,6 +102,20 @@ class Corpus:
         path.write_text(yaml.safe_dump(settings), encoding="utf-8")
         return path
 
+    def subwords(self, path: Path, kind: str = "sentencepiece", size: int = 400) -> Path:
+        """Learn a subword model from the training text; return its path, which begins so."""
+        if kind == "bpe":
+            from subword_nmt.learn_bpe import learn_bpe
+
+            with self.train.open(encoding="utf-8") as text, path.open("w", encoding="utf-8") as out:
+                learn_bpe(text, out, num_symbols=60)
+            return path
+        from sentencepiece import SentencePieceTrainer
+
+        words = {"input": str(self.train), "model_prefix": str(path), "minloglevel": 2}
+        SentencePieceTrainer.train(**words, vocab_size=size)
+        return path.with_suffix(".model")
+
 
 def generator(seed: int = 0) -> torch.Generator:
     """Return a new generator."""

@@ -117,12 +117,6 @@ def test_scales_come_to_their_nearest_step() -> None:
         assert np.abs(back - log_s[:, None]).max() <= math.log(2) / GRID * (0.5 + 2**-10)
 
 
-def test_a_sentence_may_be_empty_of_others_and_a_text_of_sentences() -> None:
-    codec, none = codec_on("E8", "discrete_gaussian", 0.0), DitherKey(0, ())
-    points = torch.zeros(0, 12, 8, dtype=torch.float64)
-    assert codec.decode(codec.encode(points, none), none).shape == (0, 12, 8)
-
-
 def test_what_is_no_point_is_refused() -> None:
     codec = codec_on("D4", "discrete_gaussian", 0.0)
     points = drawn(codec, KEY)

@@ -8,15 +8,11 @@ from pathlib import Path
 
 import pytest
 import torch
-from conftest import SCRIPTS
+from conftest import SCRIPTS, generator
 
 from onmt_lattice.errors import UserError
 from onmt_lattice.lattices import ConvolutionalLattice, make_lattice
 from onmt_lattice.lattices.generators import GENERATORS
-
-
-def generator(seed: int = 0) -> torch.Generator:
-    return torch.Generator().manual_seed(seed)
 
 
 def of_dim(name: str, n: int) -> ConvolutionalLattice:

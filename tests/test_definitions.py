@@ -4,20 +4,15 @@ from __future__ import annotations
 
 import itertools
 import math
-from fractions import Fraction
 
 import pytest
 import torch
 from conftest import normal
 
 from onmt_lattice.lattices import ProductLattice, make_lattice
-from onmt_lattice.lattices.checkerboard import uniform_sum_deviation
 from onmt_lattice.lattices.convolution import halve
-from onmt_lattice.lattices.simplex import permutohedron_moment
 from onmt_lattice.lattices.theta import log_theta_class
 from onmt_lattice.lattices.trellis import LOG_SUM, MAX, Semiring
-
-F64 = torch.float64
 
 
 @pytest.mark.parametrize(
@@ -97,18 +92,6 @@ def test_halves_add_up_to_all_words_of_even_parity(n: int, over: Semiring) -> No
     left, right = halve(weights[:, None, :, None], over)
     even = path[words.sum(-1) % 2 == 0]
     torch.testing.assert_close(over.total(left + right, 0)[0], over.total(even, 0))
-
-
-def test_what_second_moments_are_computed_from() -> None:
-    """Permutohedra of 2 and 3 letters: a segment of length √2, a hexagon; sums of uniforms."""
-    assert permutohedron_moment(2) == pytest.approx(2 / 12)
-    assert permutohedron_moment(3) == pytest.approx(5 / 12 * 2)
-    assert uniform_sum_deviation(1) == Fraction(1, 4)
-    assert uniform_sum_deviation(2) == Fraction(1, 3)
-    uniforms = torch.rand(100_000, 7, generator=torch.Generator().manual_seed(0), dtype=F64)
-    deviation = (uniforms.sum(-1) - 3.5).abs()
-    error = deviation.std() / math.sqrt(len(deviation))
-    assert abs(deviation.mean() - float(uniform_sum_deviation(7))) < 3 * error
 
 
 def test_blocks_of_a_product_are_independent_copies() -> None:

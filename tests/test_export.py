@@ -11,15 +11,12 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from conftest import BOTTLENECKS, Corpus
+from conftest import BOTTLENECKS, Corpus, Mistake
 from huggingface_hub import ModelCard
 
 import onmt_lattice as ol
 from onmt_lattice.cli import main
 from onmt_lattice.evaluation.result import Evaluation
-
-Mistake = Callable[..., str]
-
 
 MORE = {**BOTTLENECKS["lattice_a2"], "train_steps": 62, "save_checkpoint_steps": 62}
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import hashlib
-import math
 import os
 import subprocess
 import sys
@@ -31,14 +30,6 @@ def test_the_file_appears_when_the_body_is_done(target: Path) -> None:
         assert not target.exists()
     assert target.read_text() == "new"
     assert os.listdir(target.parent) == [target.name]
-
-
-def test_what_stood_there_is_replaced(target: Path) -> None:
-    target.write_text("old and longer")
-    with whole_file(str(target)) as part:
-        part.write_text("new")
-        assert target.read_text() == "old and longer"
-    assert target.read_text() == "new"
 
 
 @pytest.mark.parametrize("exception", [RuntimeError, KeyboardInterrupt, SystemExit, MemoryError])
@@ -127,12 +118,6 @@ def test_json_that_was_written_is_read(
     write_json(path, value, indent)
     assert read_json(path, "a value") == value
     assert indent is not None or path.read_text().count("\n") == 1
-
-
-def test_numbers_that_are_not_finite_stay_what_they_are(target: Path) -> None:
-    write_json(target, [math.nan, math.inf, -math.inf])
-    nan, *infinite = read_json(target, "numbers")
-    assert math.isnan(nan) and infinite == [math.inf, -math.inf]
 
 
 @pytest.mark.parametrize("content", [None, b"{", b"\xff"])

@@ -13,7 +13,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from onmt_lattice.opennmt.model import gru
 from onmt_lattice.opennmt.model import logits as module
 from onmt_lattice.opennmt.model.cross_entropy import cross_entropy
-from onmt_lattice.opennmt.model.devices import aligned, linear
+from onmt_lattice.opennmt.model.devices import linear
 
 VOCABULARY, DIM, HIDDEN, PADDING = 9, 5, 4, 1
 LENGTHS = {
@@ -196,14 +196,6 @@ def test_bfloat16_multiplies_and_does_nothing_else(
         torch.testing.assert_close(one, other, rtol=0, atol=0.02 * other.abs().max().item())
     expected = functional.cross_entropy(linear(rows), target, reduction="sum").double()
     torch.testing.assert_close(found.nll_nats, expected, rtol=1e-3, atol=0)
-
-
-@pytest.mark.parametrize("columns", [1, 15, 16, 17, 500])
-def test_rows_are_aligned(columns: int) -> None:
-    matrix = aligned(3, columns, torch.zeros(()))
-    assert matrix.shape == (3, columns)
-    step = (matrix[1].data_ptr() - matrix[0].data_ptr()) / matrix.itemsize
-    assert step == matrix.stride(0) and step % 16 == 0 and columns <= step < columns + 16
 
 
 @pytest.mark.parametrize("rows", [0, 1, 9])

@@ -72,11 +72,6 @@ def test_every_dtype_gets_the_same_noise_rounded(dtype: torch.dtype) -> None:
         assert torch.equal(rounded[inside], exact.to(dtype)[inside])
 
 
-def test_noise_follows_the_device_of_its_like() -> None:
-    assert SentenceNoise(1, [4]).uniform(torch.zeros(1, 1, device="meta"), 3).is_meta
-    assert SentenceNoise(1, [4]).normal(torch.zeros(1, 1, device="meta"), 3).is_meta
-
-
 def test_the_global_generator_neither_matters_nor_moves() -> None:
     torch.manual_seed(1)
     state = torch.get_rng_state()

@@ -20,7 +20,6 @@ from conftest import Corpus, Mistake, Trained
 
 from onmt_lattice import files
 from onmt_lattice.cli import decompress, main
-from onmt_lattice.errors import UserError
 from onmt_lattice.experiments.demo.demo import CONFIG
 from onmt_lattice.opennmt.training.process import checkpoints_to_come
 
@@ -136,18 +135,6 @@ def test_a_folder_is_no_file_to_read(
                 said = mistake(*given[:place], tmp_path, *given[place + 1 :])
                 assert re.search("Is a directory|no such file|is a folder", said), (name, said)
         assert not list(tmp_path.glob("new*"))
-
-
-def test_a_folder_without_permission(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def denied(folder: Path) -> None:
-        raise PermissionError(errno.EACCES, "Permission denied", str(folder))
-
-    monkeypatch.setattr(files, "can_write", denied)
-    for check in (files.check_output, files.check_folder):
-        with pytest.raises(
-            UserError, match=r"-o .*: nothing can be .*\(Permission denied\); choose"
-        ):
-            check(tmp_path / "deep" / "x", "-o")
 
 
 def test_folders_for_several_models_are_looked_at_too(

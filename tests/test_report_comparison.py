@@ -265,20 +265,6 @@ def test_only_a_lattice_of_one_dimension_has_a_loss() -> None:
     assert z.over is not None and (z.loss, z.share) == (None, None)
 
 
-def test_points_without_a_reference_are_told(results: Results) -> None:
-    (note,) = [n for n in comparison_table(results).notes if n.startswith("Points where gaussian")]
-    assert note.endswith("2 of 3 of E8 (fixed).")
-    assert [row.nll for row in compare(results) if row.curve == "E8"] == [
-        2.0,
-        2.25,
-        2.5,
-        2.75,
-        3.0,
-        3.25,
-        3.5,
-    ]
-
-
 def test_the_order_is_the_files_and_the_reference_is_not_held_against_itself() -> None:
     runs = [annealed("E8", 1, GRID), *fixed("E8", 1, GRID), *fixed("Z", 1, GRID)]
     found = compare(sweep([*runs, *fixed("gaussian", 1, GRID)]))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import math
-import re
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -67,15 +66,6 @@ def test_every_checkpoint_is_an_artist_of_its_own_where_it_belongs(results: Resu
         for point in run.points
     }
     assert {gid: tuple(line.get_xydata()[0]) for gid, line in found.items()} == expected
-
-
-def test_every_gid_is_in_the_svg_even_of_points_outside_of_the_view(
-    results: Results, tmp_path: Path
-) -> None:
-    path = tmp_path / "figure.svg"
-    draw(results, path)
-    ids = set(re.findall(r'id="(point-[^"]+)"', path.read_text()))
-    assert ids == set(points(figure(results)))
 
 
 def test_schedules_are_told_apart_and_a_curve_has_one_colour_and_marker(results: Results) -> None:

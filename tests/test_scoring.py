@@ -209,19 +209,7 @@ def test_transforms_that_empty_a_line_or_cannot_be_built(
 def test_undoing_subwords_gives_the_text_back(
     corpus: Corpus, trained: Trained, tmp_path: Path, kind: str
 ) -> None:
-    model = tmp_path / "subwords"
-    if kind == "bpe":
-        from subword_nmt.learn_bpe import learn_bpe
-
-        with corpus.train.open(encoding="utf-8") as text, model.open("w", encoding="utf-8") as out:
-            learn_bpe(text, out, num_symbols=60)
-    else:
-        import sentencepiece
-
-        sentencepiece.SentencePieceTrainer.train(
-            input=str(corpus.train), model_prefix=str(model), vocab_size=200, minloglevel=2
-        )
-        model = model.with_suffix(".model")
+    model = corpus.subwords(tmp_path / "subwords", kind, 200)
     loaded = load_autoencoder(trained("gaussian"))
     loaded.opt.data = {"c": {"transforms": [kind]}}
     loaded.opt.src_subword_model = loaded.opt.tgt_subword_model = str(model)

@@ -58,11 +58,9 @@ def special(corpus: Corpus, tmp_path_factory: pytest.TempPathFactory) -> Made:
 @pytest.fixture(scope="module")
 def pieces(corpus: Corpus, tmp_path_factory: pytest.TempPathFactory) -> Made:
     """Of a text with lines of which its segmentation leaves nothing."""
-    sentencepiece = pytest.importorskip("sentencepiece")
     folder = tmp_path_factory.mktemp("pieces")
-    words = {"input": str(corpus.train), "model_prefix": str(folder / "p"), "minloglevel": 2}
-    sentencepiece.SentencePieceTrainer.train(**words, vocab_size=400)
-    changes = {"transforms": ["sentencepiece"], "src_subword_model": str(folder / "p.model")}
+    model = str(corpus.subwords(folder / "p"))
+    changes = {"transforms": ["sentencepiece"], "src_subword_model": model}
     return made(corpus, folder, list(NOTHING), **changes)
 
 

@@ -90,13 +90,10 @@ OPTIONS: dict[str, dict[str, Any]] = {
 def test_runs_of_any_options_go_on_to_the_same_end(
     corpus: Corpus, tmp_path: Path, name: str
 ) -> None:
-    changes = OPTIONS[name]
+    changes = dict(OPTIONS[name])
     if "sentencepiece" in changes.get("transforms", []):
-        sentencepiece = pytest.importorskip("sentencepiece")
-        words = {"input": str(corpus.train), "model_prefix": str(tmp_path / "pieces")}
-        sentencepiece.SentencePieceTrainer.train(**words, vocab_size=400, minloglevel=2)
-        changes = {**changes, "src_subword_model": str(tmp_path / "pieces.model")}
-        changes["src_vocab"] = str(tmp_path / "vocab")
+        model = str(corpus.subwords(tmp_path / "pieces"))
+        changes |= {"src_subword_model": model, "src_vocab": str(tmp_path / "vocab")}
     config = corpus.yaml(
         tmp_path / "a.yaml",
         **{"train_steps": 7, "save_checkpoint_steps": 3, "valid_steps": 4, "report_every": 2},

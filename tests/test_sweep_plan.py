@@ -296,26 +296,6 @@ def test_commands_train_on_from_the_quantized_checkpoint(tmp_path: Path, text: P
     assert run.trained and run.commands_left()[0][1] == "evaluate"
 
 
-@pytest.mark.parametrize(
-    "curve",
-    [
-        pytest.param({"quantize": "gaussian", "lattice": "none"}, id="a Gaussian"),
-        pytest.param(
-            {"quantize": "gaussian", "lattice": "A2", "lattice_code": "convolved_gaussian"},
-            id="an estimate",
-        ),
-    ],
-)
-def test_what_has_no_code_is_not_compressed(
-    tmp_path: Path, text: Path, curve: dict[str, Any]
-) -> None:
-    run = quantized(plan_of_curves(tmp_path, {"gaussian": GAUSSIAN, "other": curve}))[
-        "other_0.1_seed1"
-    ]
-    assert not any("-coded" in words for words in run.commands_left())
-    assert run.commands_left()[-1][1] == "evaluate"
-
-
 def test_a_folder_of_another_quantization_is_refused(tmp_path: Path, text: Path) -> None:
     def claim(curve: dict[str, Any], **gaussian: Any) -> None:
         curves = {"gaussian": {**GAUSSIAN, **gaussian}, "Z": curve}

@@ -115,11 +115,6 @@ def test_evaluate_every_thins_the_checkpoints_out(tmp_path: Path) -> None:
     assert run.decoded() == {} and run.evaluate_commands()[1] == []
 
 
-def test_commands_stop_where_one_has_changed_nothing(tmp_path: Path) -> None:
-    run = run_in(tmp_path)
-    assert len(list(run.commands())) == 1 and not run.finished
-
-
 def test_the_commands_left_are_as_typed_by_hand(tmp_path: Path) -> None:
     run = run_in(tmp_path)
     touch(run, "model_step_5.safetensors")

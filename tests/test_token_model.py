@@ -7,7 +7,6 @@ import os
 import subprocess
 import sys
 from argparse import Namespace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -131,22 +130,6 @@ def test_tokens_are_the_same_bytes_on_other_machines(trained: Trained) -> None:
     assert len(found) == 1
 
 
-def subword_model(kind: str, corpus: Corpus, prefix: Path) -> Path:
-    """Learn subwords from the corpus."""
-    if kind == "bpe":
-        from subword_nmt.learn_bpe import learn_bpe
-
-        with corpus.train.open(encoding="utf-8") as text, prefix.open("w", encoding="utf-8") as out:
-            learn_bpe(text, out, num_symbols=60)
-        return prefix
-    import sentencepiece
-
-    sentencepiece.SentencePieceTrainer.train(
-        input=str(corpus.train), model_prefix=str(prefix), vocab_size=200, minloglevel=2
-    )
-    return prefix.with_suffix(".model")
-
-
 TOKENIZER = {"joiner_annotate": True, "case_markup": True, "mode": "aggressive"}
 PIPELINES = [
     ["bpe"],
@@ -173,7 +156,7 @@ def pipeline(
     entry = {"transforms": names, "src_prefix": "<en>", "tgt_prefix": "<en>"}
     loaded.opt.data = {"valid": entry}
     for kind in {"bpe", "sentencepiece"} & set(names):
-        path = str(subword_model(kind, corpus, tmp_path_factory.mktemp(kind) / "subwords"))
+        path = str(corpus.subwords(tmp_path_factory.mktemp(kind) / "subwords", kind, 200))
         loaded.opt.src_subword_model = loaded.opt.tgt_subword_model = path
     if "onmt_tokenize" in names:
         set_tokenizer(loaded.opt)

@@ -251,12 +251,8 @@ def test_a_port_that_is_taken(corpus: Corpus, tmp_path: Path, mistake: Mistake) 
 def test_a_subword_model_travels_in_the_checkpoint(
     corpus: Corpus, tmp_path: Path, mistake: Mistake
 ) -> None:
-    import sentencepiece
-
     prefix = tmp_path / "pieces"
-    sentencepiece.SentencePieceTrainer.train(
-        input=str(corpus.train), model_prefix=str(prefix), vocab_size=400, minloglevel=2
-    )
+    corpus.subwords(prefix)
     # Once for each corpus and once for all.
     data = corpus.settings()["data"]
     each = {name: {**entry, "transforms": ["sentencepiece"]} for name, entry in data.items()}

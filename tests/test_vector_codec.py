@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from conftest import Mistake
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -19,7 +19,6 @@ from onmt_lattice.bitstream.vector_fitting import rate_distortion_bits, water_le
 from onmt_lattice.cli import main
 from onmt_lattice.errors import UserError
 
-Mistake = Callable[..., str]
 WIDTH, ROWS = 16, 4000
 
 

@@ -94,9 +94,7 @@ def spawning() -> Iterator[None]:
 @pytest.mark.usefixtures("spawning")
 def test_workers_count_words_as_training_reads_them(corpus: Corpus, tmp_path: Path) -> None:
     """OpenNMT-py itself would find an empty word where a transform leaves nothing of a line."""
-    sentencepiece = pytest.importorskip("sentencepiece")
-    words = {"input": str(corpus.train), "model_prefix": str(tmp_path / "p"), "minloglevel": 2}
-    sentencepiece.SentencePieceTrainer.train(**words, vocab_size=400)
+    corpus.subwords(tmp_path / "p")
     (tmp_path / "text").write_text("the \n\u200b\n", encoding="utf-8")
     config = corpus.yaml(
         tmp_path / "a.yaml",
@@ -130,26 +128,6 @@ def test_a_vocabulary_is_overwritten_only_if_asked(
     assert "is a text of -data as well; expected another file" in mistake("build_vocab", *words)
     assert text.read_text() == "a b\n"
     assert dict(read(path)) == counted(corpus.train)
-
-
-def test_it_is_written_whole_or_not_at_all(
-    corpus: Corpus, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    path = tmp_path / "vocab.txt"
-    assert build(path, [corpus.test]) == 0
-    write = Path.write_text
-
-    def fails(self: Path, text: str, **options: str) -> None:
-        write(self, text[:100], **options)
-        raise RuntimeError("no space left")
-
-    monkeypatch.setattr(Path, "write_text", fails)
-    for target in (path, tmp_path / "new.txt"):
-        with pytest.raises(RuntimeError, match="no space left"):
-            build(target, [corpus.train], "-overwrite")
-    monkeypatch.undo()
-    assert [p.name for p in tmp_path.iterdir()] == ["vocab.txt"]
-    assert dict(read(path)) == counted(corpus.test)
 
 
 def test_what_cannot_be_counted_is_refused(
