@@ -38,12 +38,13 @@ RUN = [
 ]
 CLUSTER = ["submitit>=1.5,<2"]  # the files of its jobs are looked at
 HUB = ["huggingface_hub>=0.30,<3"]  # downloads models that are shared: hf://user/name
+VQ = ["vector-quantize-pytorch>=1.32,<2"]  # the threshold of its codebooks is set as it trains
 # For the kernels for GPUs, which it interprets and compiles without one. torch's builds for CUDA
 # bring it themselves, 2.6 the first of these.
 TRITON = 'triton>=3.2,<4; sys_platform == "linux" and platform_machine == "x86_64"'
 CHECKERS = ["ruff==0.17.6", "mypy==2.4.1"]
 PACKAGERS = ["build", "setuptools>=77", "uv>=0.5"]  # tests build the package and resolve it
-TEST = [*CLUSTER, *HUB, TRITON, "pytest", "hypothesis", *CHECKERS, *PACKAGERS]
+TEST = [*CLUSTER, *HUB, *VQ, TRITON, "pytest", "hypothesis", *CHECKERS, *PACKAGERS]
 
 setup(
     name="onmt-lattice",
@@ -63,7 +64,7 @@ setup(
         ]
     },
     install_requires=RUN,
-    extras_require={"cluster": CLUSTER, "hub": HUB, "test": TEST},
+    extras_require={"cluster": CLUSTER, "hub": HUB, "vq": VQ, "test": TEST},
     entry_points={"console_scripts": ["onmt_lattice=onmt_lattice.cli:main"]},
     classifiers=[
         "Programming Language :: Python :: 3.10",

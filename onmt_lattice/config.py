@@ -166,7 +166,7 @@ class Option(NamedTuple):
         """Add it to a ``parser``, or a group of one, with one dash or two as OpenNMT-py's."""
         more: dict[str, Any] = {"help": self.help.replace("%", "%%")}
         if self.kind is bool:
-            more["action"] = "store_true"
+            more |= {"action": "store_true", "default": self.default}
         else:
             more |= {"type": self.kind, "metavar": self.metavar, "default": self.default}
             if self.several:

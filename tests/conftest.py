@@ -41,6 +41,7 @@ BOTTLENECKS: dict[str, dict[str, Any]] = {
     "lattice_a2": {"bottleneck": "lattice", "lattice": "A2", "bottleneck_dim": 15},
     "ste_scalar": {"bottleneck": "ste_scalar", "levels": 3},
     "ste_vector": {"bottleneck": "ste_vector", "levels": 4},
+    "residual_vq": {"bottleneck": "residual_vq", "levels": 8, "quantizers": 4},
 }
 Build = Callable[..., Any]
 Mistake = Callable[..., str]

@@ -23,6 +23,9 @@ CODED: dict[str, tuple[str, dict[str, object]]] = {
     "Z discrete": ("lattice", {"lattice": "Z", "lattice_code": "discrete_gaussian"}),
     "scalar 8": ("ste_scalar", {"levels": 8}),
     "vector": ("ste_vector", {"levels": 5, "vector_dim": 3}),
+    "fsq": ("fsq", {"levels": 5, "vector_dim": 3}),
+    "lfq": ("lfq", {"vector_dim": 6}),
+    "residual": ("residual_vq", {"levels": 32, "quantizers": 20}),
 }
 coded = pytest.mark.parametrize("name", CODED)
 
@@ -52,6 +55,8 @@ def trained(name: str, least: float = -0.3) -> tuple[Bottleneck, Tensor]:
         x = mean.detach() @ bottleneck.map_in.weight.detach()
     else:
         torch.nn.init.normal_(bottleneck.logits)
+        bottleneck.train()(x, StreamNoise())  # which fits the entries
+        bottleneck.eval()
     return bottleneck, x
 
 
@@ -90,7 +95,7 @@ def test_it_sends_what_the_bottleneck_sends_at_the_same_dither(name: str) -> Non
         u = codec.codec.dither(KEY)
         exact.channel.dither = lambda like, noise: u  # type: ignore[union-attr,assignment]
     with torch.no_grad():
-        output, rate, symbols = exact.quantized(x.double(), StreamNoise())
+        output, rate, symbols, _ = exact.quantized(x.double(), StreamNoise())
     sent = codec.quantize(x, KEY)
     chosen = sent
     if isinstance(codec, LatticePoints):

@@ -55,7 +55,7 @@ def test_gaussian_is_the_channel_it_says() -> None:
     assert isinstance(bottleneck, GaussianBottleneck)
     channel = bottleneck.channel
     channel.center.copy_(normal(4, seed=9))
-    output, rate, symbols = bottleneck(x, sentences(6))
+    output, rate, symbols, _ = bottleneck(x, sentences(6))
     sigma, prior = channel.log_sigma.exp(), channel.log_prior.exp()
     mean = bottleneck.map_in(x)
     y = mean + sigma * sentences(6).normal(mean, 4)
@@ -110,7 +110,7 @@ def lattice_bottleneck(name: str, seed: int = 1) -> LatticeBottleneck:
 def test_the_output_is_the_lattice_point_less_its_dither(name: str) -> None:
     bottleneck, x = lattice_bottleneck(name).eval(), 3 * normal(6, M)
     channel, mean = bottleneck.channel, bottleneck.map_in(x)
-    output, rate, symbols = bottleneck(x, sentences(6))
+    output, rate, symbols, _ = bottleneck(x, sentences(6))
     lattice, sigma = channel.lattice, channel.log_sigma.exp()
     u = channel.dither(mean, sentences(6))
     assert symbols is not None and symbols.shape == (6, len(channel.places))
@@ -129,7 +129,7 @@ def test_the_output_is_the_lattice_point_less_its_dither(name: str) -> None:
 def test_the_relaxed_channel_adds_dither_and_pays_for_the_sum(name: str) -> None:
     bottleneck, x = lattice_bottleneck(name).train(), normal(6, M)
     channel, mean = bottleneck.channel, bottleneck.map_in(x)
-    output, rate, symbols = bottleneck(x, sentences(6))
+    output, rate, symbols, _ = bottleneck(x, sentences(6))
     sigma = channel.log_sigma.exp()
     y = placed(channel, (mean - channel.center) / sigma) - channel.dither(mean, sentences(6))
     assert symbols is None
@@ -193,7 +193,7 @@ def test_places_are_the_least_multiple_of_the_lattices_dimension(
     channel, asked = bottleneck.channel, bottleneck_dim or M
     n = channel.lattice.dim
     assert len(channel.places) == channel.blocks * n and asked <= len(channel.places) < asked + n
-    output, rate, _ = bottleneck(normal(3, M).float(), sentences(3))
+    output, rate, _, _ = bottleneck(normal(3, M).float(), sentences(3))
     assert output.shape == (3, M) and rate.shape == (3,)
 
 

@@ -286,6 +286,8 @@ def test_tied_embeddings_stand_in_a_file_once(
 def keys_of_bottleneck(name: str) -> set[str]:
     maps = {f"map_{side}.{kind}" for side in ("in", "out") for kind in ("weight", "bias")}
     channel = maps | {f"channel.{tensor}" for tensor in ("log_sigma", "log_prior", "center")}
+    averages = ("initted", "cluster_size", "embed_avg", "embed")
+    books = {f"quantizer.layers.{i}._codebook.{part}" for i in range(4) for part in averages}
     return {
         "none": set(),
         "gaussian": channel,
@@ -293,6 +295,7 @@ def keys_of_bottleneck(name: str) -> set[str]:
         "lattice_a2": channel | {"channel.places"},
         "ste_scalar": {"entries", "logits", "batches", "usage"},
         "ste_vector": {"entries", "logits", "batches", "usage"},
+        "residual_vq": maps | {"logits", "batches", *books},
     }[name]
 
 

@@ -89,7 +89,7 @@ def test_train_s_help_has_opennmt_s_options_and_ours(capsys: Capture) -> None:
     shown = help_of("train", capsys)
     for option in ("rnn_size", "max_generator_batches", "bottleneck", "lattice", "rate_weight"):
         assert f"-{option}" in shown
-    assert "[ste_scalar, ste_vector]" in shown  # whose option it is
+    assert "[fsq, residual_vq, ste_scalar, ste_vector]" in shown  # whose option it is
 
 
 def test_an_unknown_command(mistake: Mistake) -> None:

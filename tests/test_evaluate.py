@@ -64,7 +64,7 @@ def test_numbers_hang_together(
     assert (e.seed, e.step) == (3, 60)
     assert e.rate_weight == pytest.approx(1 / (1 + math.exp(5 * 0.4)))  # logistic, at 60 of 100
     assert e.run.endswith(f"/{name}") and e.model.endswith(f"/{name}_step_60.safetensors")
-    assert (e.codebooks is not None) == name.startswith("ste")
+    assert (e.codebooks is not None) == name.startswith(("ste", "residual"))
     if e.codebooks is not None:
         assert 1 <= e.codebooks.lowest_perplexity <= e.codebooks.perplexity <= e.codebooks.entries
 

@@ -40,6 +40,7 @@ META = torch.device("meta")
 NAMES = "Z A2 A3* D4 D4* E8 BW16 Leech conv16".split()
 KINDS: dict[str, dict[str, Any]] = {
     **{name: {"bottleneck_dim": None, **options} for name, options in BOTTLENECKS.items()},
+    "residual_vq": {"bottleneck": "fsq", "bottleneck_dim": None},  # whose library looks at values
     **{name: {"bottleneck": "lattice", "lattice": name, "bottleneck_dim": 32} for name in NAMES},
     "estimated": {"bottleneck": "lattice", "lattice": "A2", "lattice_code": "convolved_gaussian"},
     "lstm": {"rnn_type": "LSTM", "layers": 2, "bottleneck_site": "all", "dropout": [0.1]},

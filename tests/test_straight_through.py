@@ -51,7 +51,7 @@ def distortion(x: Tensor, entries: Tensor) -> Tensor:
 def test_each_vector_becomes_exactly_its_nearest_entry(name: str, options: dict[str, int]) -> None:
     bottleneck = made(name, options)
     x = 100 * normal(20, M)
-    output, _, symbols = bottleneck.quantized(x, NOISE)
+    output, _, symbols, _ = bottleneck.quantized(x, NOISE)
     assert symbols is not None and symbols.dtype == torch.int64
     points, got = vectors(x, bottleneck), vectors(output, bottleneck)
     for row in range(len(x)):
@@ -63,7 +63,7 @@ def test_each_vector_becomes_exactly_its_nearest_entry(name: str, options: dict[
 @pytest.mark.parametrize(("name", "options"), KINDS)
 def test_the_rate_is_the_code_length_of_the_symbols(name: str, options: dict[str, int]) -> None:
     bottleneck = made(name, options)
-    _, rate, symbols = bottleneck.quantized(normal(20, M), NOISE)
+    _, rate, symbols, _ = bottleneck.quantized(normal(20, M), NOISE)
     assert symbols is not None
     probability = torch.softmax(bottleneck.logits.detach(), -1)
     expected = [
@@ -97,7 +97,7 @@ def test_the_gradient_of_an_entry_is_the_sum_over_those_who_chose_it(
 ) -> None:
     bottleneck = made(name, options)
     incoming = normal(20, M, seed=3)
-    output, _, symbols = bottleneck(normal(20, M), NOISE)
+    output, _, symbols, _ = bottleneck(normal(20, M), NOISE)
     output.backward(incoming)
     assert symbols is not None
     expected = torch.zeros_like(bottleneck.entries)
@@ -118,7 +118,7 @@ def test_the_gradient_of_the_rate_goes_to_the_codes_alone(
 ) -> None:
     bottleneck = made(name, options)
     x = normal(20, M).requires_grad_()
-    _, rate, symbols = bottleneck(x, NOISE)
+    _, rate, symbols, _ = bottleneck(x, NOISE)
     weight = normal(20, seed=4)
     rate.backward(weight)
     assert symbols is not None and bottleneck.logits.grad is not None
@@ -132,7 +132,7 @@ def test_the_gradient_of_the_rate_goes_to_the_codes_alone(
 def test_gradients_pass_through_the_maps_of_another_dimension() -> None:
     bottleneck = make_bottleneck("ste_scalar", M, bottleneck_dim=3, levels=2).double().eval()
     x = normal(5, M).requires_grad_()
-    output, _, symbols = bottleneck(x, NOISE)
+    output, _, symbols, _ = bottleneck(x, NOISE)
     assert output.shape == (5, M) and symbols is not None and symbols.shape == (5, 3)
     incoming = normal(5, M, seed=3)
     output.backward(incoming)

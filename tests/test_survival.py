@@ -77,6 +77,10 @@ OPTIONS: dict[str, dict[str, Any]] = {
         **{"decay_method": "noam", "warmup_steps": 5, "bottleneck_dim": None},
         **{"bottleneck": "ste_vector", "freeze_word_vecs_enc": True, "bucket_size": 10},
     },
+    "averages": {
+        **{"bottleneck": "residual_vq", "levels": 8, "quantizers": 3, "quantizer_dropout": True},
+        "batch_size": 10,
+    },
     "bf16": {"model_dtype": "bf16", "layers": 2, "dropout": [0.1]},
     "slots": {
         **{"encoder_type": "bottleneck_transformer", "bottleneck_slots": 2, "heads": 2},

@@ -25,11 +25,7 @@ from onmt_lattice.bottlenecks import (
     IdentityBottleneck,
     LatticeBottleneck,
 )
-from onmt_lattice.bottlenecks.straight_through import (
-    StraightThroughBottleneck,
-    chosen_entry,
-    nearest_entry,
-)
+from onmt_lattice.bottlenecks.straight_through import CategoricalBottleneck
 from onmt_lattice.errors import UserError
 from onmt_lattice.noise import StreamNoise
 
@@ -128,22 +124,21 @@ class LatticePoints(RepresentationCodec):
 
 
 class Entries(RepresentationCodec):
-    """What is sent are the indices ``(N, quantizers)`` of a straight-through bottleneck's entries.
+    """What is sent are the symbols ``(N, symbols)`` of quantizers of a finite alphabet.
 
     Args:
         bottleneck: on any device.
     """
 
-    def __init__(self, bottleneck: StraightThroughBottleneck) -> None:
+    def __init__(self, bottleneck: CategoricalBottleneck) -> None:
         self.bottleneck = bottleneck
         self.codec = CategoricalCodec(bottleneck.logits)
         self.fingerprint = self.codec.fingerprint
 
     @torch.inference_mode()
     def quantize(self, x: Tensor, key: DitherKey) -> Tensor:
-        """Return the index of each quantizer's nearest entry; there is no dither."""
-        entries = self.bottleneck.entries
-        return nearest_entry(self.bottleneck.vectors(x.to(entries.device)), entries).cpu()
+        """Return what the quantizers choose; there is no dither."""
+        return self.bottleneck.choose(self._there(x)).cpu()
 
     def write(self, sent: Tensor, key: DitherKey) -> bytes:
         """See :meth:`RepresentationCodec.write`."""
@@ -156,21 +151,20 @@ class Entries(RepresentationCodec):
     @torch.inference_mode()
     def output(self, sent: Tensor, key: DitherKey) -> Tensor:
         """See :meth:`RepresentationCodec.output`."""
-        return _apply(self.bottleneck.map_out, self._chosen(sent))
+        return _apply(self.bottleneck.map_out, self.bottleneck.values(self._there(sent)))
 
     @torch.inference_mode()
     def values(self, sent: Tensor, key: DitherKey) -> Tensor:
         """Return the entries, as they are."""
-        return self._chosen(sent).double().cpu()
+        return self.bottleneck.values(self._there(sent)).double().cpu()
 
     @torch.inference_mode()
     def rate_nats(self, sent: Tensor, key: DitherKey) -> Tensor:
         """See :meth:`RepresentationCodec.rate_nats`."""
-        return self.bottleneck.rate_nats(sent.to(self.bottleneck.logits.device)).cpu()
+        return self.bottleneck.rate_nats(self._there(sent)).cpu()
 
-    def _chosen(self, sent: Tensor) -> Tensor:
-        entries = self.bottleneck.entries
-        return chosen_entry(entries, sent.to(entries.device)).flatten(1)
+    def _there(self, tensor: Tensor) -> Tensor:
+        return tensor.to(self.bottleneck.logits.device)
 
 
 @singledispatch
@@ -200,7 +194,7 @@ def _(bottleneck: IdentityBottleneck) -> RepresentationCodec:
 
 
 representation_codec.register(LatticeBottleneck, LatticePoints)
-representation_codec.register(StraightThroughBottleneck, Entries)
+representation_codec.register(CategoricalBottleneck, Entries)
 
 
 def _apply(linear: torch.nn.Module, x: Tensor) -> Tensor:

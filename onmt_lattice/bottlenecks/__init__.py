@@ -16,17 +16,25 @@ from onmt_lattice.bottlenecks.gaussian import GaussianBottleneck
 from onmt_lattice.bottlenecks.lattice import LatticeBottleneck
 from onmt_lattice.bottlenecks.none import IdentityBottleneck
 from onmt_lattice.bottlenecks.straight_through import ScalarBottleneck, VectorBottleneck
+from onmt_lattice.bottlenecks.vector_quantize import (
+    FSQBottleneck,
+    LFQBottleneck,
+    ResidualBottleneck,
+)
 
 __all__ = [
     "Bottleneck",
     "BottleneckConfig",
     "Bottlenecked",
     "Channel",
+    "FSQBottleneck",
     "GaussianBottleneck",
     "GaussianChannel",
     "IdentityBottleneck",
+    "LFQBottleneck",
     "LatticeBottleneck",
     "LatticeChannel",
+    "ResidualBottleneck",
     "ScalarBottleneck",
     "VectorBottleneck",
     "bottleneck_class",

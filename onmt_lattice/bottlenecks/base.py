@@ -29,11 +29,13 @@ class Bottlenecked(NamedTuple):
         symbols: ``(batch, symbols a sentence)`` int64 that say what was sent: the indices of a
             quantizer's entries, or the coordinates of lattice points in their bases; None where
             nothing discrete is sent (``none``, ``gaussian``, and in training).
+        penalty: ``(batch,)``, what training adds to the loss beside λ · rate; None for nothing.
     """
 
     output: Tensor
     rate_nats: Tensor
     symbols: Tensor | None
+    penalty: Tensor | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -132,8 +134,8 @@ class Bottleneck(nn.Module, ABC):
         if self.symbols is None:
             raise UserError(
                 f"-bottleneck {self.name} sends nothing discrete: expected a model with "
-                "-bottleneck lattice, which 'onmt_lattice quantize' makes of one with gaussian, "
-                "ste_scalar or ste_vector"
+                "-bottleneck lattice, which 'onmt_lattice quantize' makes of one with gaussian, or "
+                "with quantizers, such as ste_vector"
             )
 
 

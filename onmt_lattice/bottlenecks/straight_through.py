@@ -1,8 +1,9 @@
-"""Straight-through quantizers: learned entries, learned codes, identity gradient."""
+"""Quantizers of finite alphabets with learned codes, and the straight-through ones of the paper."""
 
 from __future__ import annotations
 
 import dataclasses
+from abc import abstractmethod
 from collections.abc import Callable, Mapping
 from typing import Any, cast
 
@@ -75,6 +76,13 @@ def fit_entries(x: Tensor, count: int) -> Tensor:
     return entries
 
 
+def as_in_the_first(*tensors: Tensor) -> None:
+    """Give every process of a training the first one's ``tensors``."""
+    if torch.distributed.is_available() and torch.distributed.is_initialized():
+        for tensor in tensors:
+            torch.distributed.broadcast(tensor, 0)
+
+
 @dataclasses.dataclass(frozen=True)
 class ScalarConfig(BottleneckConfig):
     """Options of the ``ste_scalar`` bottleneck."""
@@ -94,42 +102,26 @@ class VectorConfig(ScalarConfig):
     vector_dim: int = option(2, "dimension of the code vectors of each quantizer", range=SIZE)
 
 
-class StraightThroughBottleneck(Bottleneck):
-    """N = d/v quantizers of M learned entries in v dimensions, each with its own learned code.
+class CategoricalBottleneck(Bottleneck):
+    """N symbols of M values, each coded by a learned distribution of its own.
 
-    Forward, each vector is replaced by its nearest entry. Backward, the gradient passes to the
-    vector as by the identity, and to the chosen entry as it is. The rate is −log of the chosen
-    entry's probability under its quantizer's learned distribution, whose gradient goes to that
-    distribution alone.
-
-    The first training batch fits the entries by Lloyd's algorithm. As the encoder soon leaves them
-    behind, an entry that falls out of use in the first ``RESTART_BATCHES`` batches starts again at
-    a vector of the batch. From then on the entries are parameters like any other.
+    The rate is −log of the probabilities of the symbols, whose gradient goes to these alone.
 
     Attributes:
+        logits: ``(N, M)``, log probabilities, each row up to a constant.
         batches: scalar, how many training batches there were; on the CPU, which looks at it.
-        usage: ``(N, M)``, how much each entry was used of late.
     """
 
-    # With a gain of 1 the decoder at first hardly sees the entries, which are fitted to X.
-    encoder_gain = 10.0
+    logits: nn.Parameter
     batches: Tensor
-    usage: Tensor
+    symbols: int
+    alphabet: int
 
-    def __init__(self, input_dim: int, config: BottleneckConfig, vector_dim: int) -> None:
-        super().__init__(input_dim, config)
-        self.alphabet = cast(ScalarConfig, config).levels
-        if self.dim % vector_dim:
-            raise UserError(
-                f"-vector_dim {vector_dim} does not divide the bottleneck's {self.dim} dimensions; "
-                f"choose a divisor, or another -bottleneck_dim"
-            )
-        self.entries = nn.Parameter(torch.empty(self.dim // vector_dim, self.alphabet, vector_dim))
-        self.symbols = len(self.entries)
-        self.logits = nn.Parameter(torch.empty(self.dim // vector_dim, self.alphabet))
+    def add_code(self, symbols: int, alphabet: int) -> None:
+        """Register the distributions of N = ``symbols`` of M = ``alphabet`` values."""
+        self.symbols, self.alphabet = symbols, alphabet
+        self.logits = nn.Parameter(torch.empty(symbols, alphabet))
         self.register_buffer("batches", torch.zeros((), dtype=torch.long))
-        self.register_buffer("usage", torch.empty(self.dim // vector_dim, self.alphabet))
-        self.reset_parameters()
 
     @classmethod
     def has_code(cls, settings: Mapping[str, Any]) -> bool:
@@ -142,12 +134,10 @@ class StraightThroughBottleneck(Bottleneck):
         return f"{cls.name} M={settings['levels']}"
 
     def reset_parameters(self) -> None:
-        """Initialise the codes as uniform and the entries as normal, until the first batches."""
+        """Initialise the codes as uniform; the next batch is the first."""
         super().reset_parameters()
-        nn.init.normal_(self.entries)
         nn.init.zeros_(self.logits)
         self.batches.zero_()
-        self.usage.fill_(1 / self.usage.shape[1])
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
         """Move or convert all but the number of batches."""
@@ -155,6 +145,73 @@ class StraightThroughBottleneck(Bottleneck):
         super()._apply(fn, recurse)
         self.batches = batches
         return self
+
+    def inner(self, x: Tensor) -> Tensor:
+        """Return ``(batch, d)``, what is quantized of ``x`` ``(batch, m)``."""
+        inner: Tensor = self.map_in(x)
+        return inner if self.training else require_finite(inner)  # while training the loss tells
+
+    @abstractmethod
+    def choose(self, x: Tensor) -> Tensor:
+        """Return the symbols ``(batch, N)`` int64 of ``x`` ``(batch, m)``."""
+
+    @abstractmethod
+    def values(self, symbols: Tensor) -> Tensor:
+        """Return ``(batch, d)``, what ``symbols`` ``(batch, N)`` stand for."""
+
+    def quantized(self, x: Tensor, noise: Noise) -> Bottlenecked:
+        """See :meth:`Bottleneck.quantized`."""
+        index = self.choose(x)
+        return Bottlenecked(self.received(index, noise), self.rate_nats(index), index)
+
+    def received(self, symbols: Tensor, noise: Noise) -> Tensor:
+        """See :meth:`Bottleneck.received`."""
+        return self.map_out(self.values(symbols))
+
+    def rate_nats(self, symbols: Tensor) -> Tensor:
+        """Return ``(batch,)``, the cost of ``symbols`` ``(batch, N)``, or of the first of them."""
+        log_code = torch.log_softmax(self.logits.double(), -1)[: symbols.shape[1]]
+        return -chosen_entry(log_code.unsqueeze(-1), symbols).sum((1, 2))
+
+
+class StraightThroughBottleneck(CategoricalBottleneck):
+    """N = d/v quantizers of M learned entries in v dimensions, each with its own learned code.
+
+    Forward, each vector is replaced by its nearest entry. Backward, the gradient passes to the
+    vector as by the identity, and to the chosen entry as it is. The rate is −log of the chosen
+    entry's probability under its quantizer's learned distribution, whose gradient goes to that
+    distribution alone.
+
+    The first training batch fits the entries by Lloyd's algorithm. As the encoder soon leaves them
+    behind, an entry that falls out of use in the first ``RESTART_BATCHES`` batches starts again at
+    a vector of the batch. From then on the entries are parameters like any other.
+
+    Attributes:
+        usage: ``(N, M)``, how much each entry was used of late.
+    """
+
+    # With a gain of 1 the decoder at first hardly sees the entries, which are fitted to X.
+    encoder_gain = 10.0
+    usage: Tensor
+
+    def __init__(self, input_dim: int, config: BottleneckConfig, vector_dim: int) -> None:
+        super().__init__(input_dim, config)
+        levels = cast(ScalarConfig, config).levels
+        if self.dim % vector_dim:
+            raise UserError(
+                f"-vector_dim {vector_dim} does not divide the bottleneck's {self.dim} dimensions; "
+                f"choose a divisor, or another -bottleneck_dim"
+            )
+        self.entries = nn.Parameter(torch.empty(self.dim // vector_dim, levels, vector_dim))
+        self.add_code(len(self.entries), levels)
+        self.register_buffer("usage", torch.empty(self.dim // vector_dim, levels))
+        self.reset_parameters()
+
+    def reset_parameters(self) -> None:
+        """Initialise the codes as uniform and the entries as normal, until the first batches."""
+        super().reset_parameters()
+        nn.init.normal_(self.entries)
+        self.usage.fill_(1 / self.usage.shape[1])
 
     @torch.no_grad()
     def _follow(self, x: Tensor) -> None:
@@ -170,9 +227,7 @@ class StraightThroughBottleneck(Bottleneck):
             quantizers = torch.arange(len(entries), device=x.device).unsqueeze(1)
             torch.where(dead.unsqueeze(-1), x[sample, quantizers], entries, out=entries)
             self.usage.masked_fill_(dead, 1 / entries.shape[1])
-        if torch.distributed.is_available() and torch.distributed.is_initialized():
-            torch.distributed.broadcast(entries, 0)
-            torch.distributed.broadcast(self.usage, 0)
+        as_in_the_first(entries, self.usage)
         self.batches += 1
 
     def quantized(self, x: Tensor, noise: Noise) -> Bottlenecked:
@@ -184,19 +239,15 @@ class StraightThroughBottleneck(Bottleneck):
 
     def vectors(self, x: Tensor) -> Tensor:
         """Return ``(batch, N, v)``, what the quantizers see of ``x`` ``(batch, m)``."""
-        inner = self.map_in(x)
-        if not self.training:  # while training the loss tells
-            require_finite(inner)
-        return inner.view(len(x), *self.entries.shape[::2])
+        return self.inner(x).view(len(x), *self.entries.shape[::2])
 
-    def rate_nats(self, index: Tensor) -> Tensor:
-        """Return ``(batch,)``, the cost of the entries at ``index`` ``(batch, N)``."""
-        log_code = torch.log_softmax(self.logits.double(), -1)
-        return -chosen_entry(log_code.unsqueeze(-1), index).sum((1, 2))
+    def choose(self, x: Tensor) -> Tensor:
+        """Return the index of each quantizer's nearest entry."""
+        return nearest_entry(self.vectors(x), self.entries)
 
-    def received(self, symbols: Tensor, noise: Noise) -> Tensor:
-        """See :meth:`Bottleneck.received`."""
-        return self.map_out(chosen_entry(self.entries, symbols).flatten(1))
+    def values(self, symbols: Tensor) -> Tensor:
+        """Return the entries."""
+        return chosen_entry(self.entries, symbols).flatten(1)
 
     def relaxed(self, x: Tensor, noise: Noise) -> Bottlenecked:
         """See :meth:`Bottleneck.relaxed`: the real channel; entries follow the data at first."""

@@ -11,6 +11,7 @@ from typing import NamedTuple
 from sacrebleu.metrics import BLEU, CHRF
 
 from onmt_lattice.bitstream import TextFile
+from onmt_lattice.bottlenecks import ResidualBottleneck
 from onmt_lattice.errors import UserError
 from onmt_lattice.evaluation.codebook import Codebooks, CodebookUsage, Coded
 from onmt_lattice.evaluation.result import (
@@ -82,6 +83,8 @@ def evaluate(
     text = text or Text(options.src, options.tgt)
     lines = text.wanted
     loaded = load_autoencoder(model, options.gpu)
+    if options.quantizers is not None:
+        _keep_quantizers(loaded, options.quantizers)
     check_targets(loaded, text.targets is not None, f"-tgt {options.tgt or ''}".strip())
     pipe = trained_transforms(loaded)
     sentences = text.sentences(loaded, pipe)
@@ -139,6 +142,18 @@ def evaluate(
         coded=coded,
         source=None if text.targets is None else _source(options.src, loaded, sentences, scores),
     )
+
+
+def _keep_quantizers(loaded: LoadedAutoencoder, count: int) -> None:
+    """Let the model send the symbols of its first ``count`` quantizers alone."""
+    bottleneck = loaded.model.encoder.bottleneck
+    if not isinstance(bottleneck, ResidualBottleneck):
+        raise UserError(
+            f"-quantizers {count}: the model's bottleneck is {bottleneck.name}; expected a model "
+            f"with -bottleneck residual_vq"
+        )
+    bottleneck.keep(count)
+    loaded.opt.quantizers = count
 
 
 def _source(

@@ -78,11 +78,12 @@ class Autoencoder(NMTModel):
         bptt: bool = False,
         with_align: bool = False,
     ) -> tuple[Tensor, dict[str, Tensor]]:
-        """See :meth:`NMTModel.forward`; ``attns["rate_nats"]`` is ``(batch,)``."""
+        """See :meth:`NMTModel.forward`; ``attns`` has the rate and the penalty, ``(batch,)``."""
         with torch.autocast(src.device.type, torch.bfloat16, enabled=self.bf16):
             decoded, through = self.autoencode(src, tgt, lengths, StreamNoise(), self.training)
         decoded = decoded.bfloat16() if self.bf16 else decoded
-        return decoded, {"rate_nats": through.rate_nats}
+        cost = {"rate_nats": through.rate_nats}
+        return decoded, cost if through.penalty is None else {**cost, "penalty": through.penalty}
 
 
 def trainable(model: nn.Module) -> list[str]:

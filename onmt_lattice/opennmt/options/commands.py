@@ -67,6 +67,12 @@ class EvaluateOptions(DecodingOptions):
         "folder)",
         metavar="PATH",
     )
+    quantizers: int | None = option(
+        None,
+        "send the symbols of the first N quantizers alone, of a model with -bottleneck residual_vq",
+        range=COUNT,
+        metavar="N",
+    )
     coded: bool = option(
         False, "compress the text as well, and show the bits of the file beside the rate"
     )

@@ -49,7 +49,8 @@ class RateLossCompute(NMTLossCompute):
             batch: OpenNMT-py's, as :func:`~onmt_lattice.opennmt.data.stream.moved` returns it;
                 ``batch.tgt`` is ``(tgt_len, batch, 1)``.
             output: ``(tgt_len - 1, batch, dim)``, the decoder's.
-            attns: with the rate of each sentence in nats, ``rate_nats``, ``(batch,)``.
+            attns: with the rate of each sentence in nats, ``rate_nats``, ``(batch,)``, and perhaps
+                the ``penalty`` of each.
             normalization: sentences or tokens that the loss is divided by.
         """
         target = batch.tgt[1:, :, 0].flatten().index_select(0, batch.real)
@@ -58,6 +59,8 @@ class RateLossCompute(NMTLossCompute):
         rate = attns["rate_nats"].sum()
         weight = self.rate_weight(self.training_step())
         loss = nll.loss + weight / normalization * rate
+        if "penalty" in attns:
+            loss = loss + attns["penalty"].sum() / normalization
         tokens = nll.nll_nats.new_full((), len(rows))
         sums = [nll.nll_nats, tokens, nll.correct.double(), rate.detach().double()]
         return loss, RateStatistics.of_batch(torch.stack(sums), weight)

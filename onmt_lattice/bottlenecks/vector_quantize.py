@@ -1,0 +1,319 @@
+"""Quantizers of the library ``vector-quantize-pytorch``, each symbol coded by a learned law."""
+
+from __future__ import annotations
+
+import dataclasses
+from abc import abstractmethod
+from collections.abc import Mapping
+from functools import reduce
+from typing import Any, cast
+
+import torch
+from torch import Tensor, nn
+
+from onmt_lattice.bottlenecks.base import (
+    Bottleneck,
+    BottleneckConfig,
+    Bottlenecked,
+    option,
+    register_bottleneck,
+)
+from onmt_lattice.bottlenecks.straight_through import (
+    DEAD_USAGE,
+    CategoricalBottleneck,
+    as_in_the_first,
+    nearest_entry,
+)
+from onmt_lattice.config import Range
+from onmt_lattice.errors import UserError
+from onmt_lattice.noise import Noise
+
+LARGEST = 2**16  # entries of a codebook
+SMALLEST = 1e-4  # standard deviation that is made 1
+WEIGHT = Range(0)
+COMMITMENT = "weight of the squared distance of what is quantized to its entry, a mean over numbers"
+CODEBOOK_DECAY = 0.99  # the library's 0.8 forgets in 5 batches, which have a vector a sentence
+
+
+@dataclasses.dataclass(frozen=True)
+class FSQConfig(BottleneckConfig):
+    """Options of the ``fsq`` bottleneck."""
+
+    levels: int = option(
+        5, "M, the number of levels or code vectors of each quantizer", range=Range(2, LARGEST)
+    )
+    vector_dim: int = option(
+        4, "dimension of the code vectors of each quantizer", range=Range(1, 16)
+    )
+
+
+@dataclasses.dataclass(frozen=True)
+class LFQConfig(BottleneckConfig):
+    """Options of the ``lfq`` bottleneck."""
+
+    vector_dim: int = option(
+        8, "dimension of the code vectors of each quantizer", range=Range(1, 16)
+    )
+    commitment_weight: float = option(0.0, COMMITMENT, range=WEIGHT)
+    entropy_weight: float = option(
+        0.1,
+        "weight of the entropy of a choice less that of the batch's, a mean over codebooks",
+        range=WEIGHT,
+    )
+
+
+@dataclasses.dataclass(frozen=True)
+class ResidualConfig(BottleneckConfig):
+    """Options of the ``residual_vq`` bottleneck."""
+
+    levels: int = option(
+        256, "M, the number of levels or code vectors of each quantizer", range=Range(2, LARGEST)
+    )
+    quantizers: int = option(
+        8, "number of quantizers, each of what those before it leave", range=Range(1, 256)
+    )
+    quantizer_dropout: bool = option(
+        False, "train with a random number of the quantizers, so that the first few will do"
+    )
+    commitment_weight: float = option(1.0, COMMITMENT, range=WEIGHT)
+
+
+class LibraryBottleneck(CategoricalBottleneck):
+    """A quantizer of the library between the two linear maps.
+
+    While training its own forward pass is what the decoder gets, with its gradient, its losses and
+    its codebooks' updates. The first batch fits the map in, so that what is quantized has mean 0
+    and variance 1: without it all of X, which varies little at first, has the same symbols.
+    """
+
+    always_maps = True
+    quantizer: Any  # of a class of the library
+
+    @classmethod
+    def label(cls, settings: dict[str, Any]) -> str:
+        """See :meth:`Bottleneck.label`."""
+        return f"{cls.name} M={cls.entries(settings)}"
+
+    @staticmethod
+    @abstractmethod
+    def entries(settings: Mapping[str, Any]) -> int:
+        """Return the size of each codebook."""
+
+    def codebooks(self, config: BottleneckConfig) -> int:
+        """Return how many codebooks of ``vector_dim`` numbers there are, and check their size."""
+        settings = dataclasses.asdict(config)
+        dim, entries = settings["vector_dim"], self.entries(settings)
+        if self.dim % dim:
+            raise UserError(
+                f"-vector_dim {dim} does not divide the bottleneck's {self.dim} dimensions; choose "
+                f"a divisor, or another -bottleneck_dim"
+            )
+        if entries > LARGEST:
+            raise UserError(
+                f"-vector_dim {dim}: codebooks of {entries} entries; expected at most {LARGEST}"
+            )
+        self.add_code(self.dim // dim, entries)
+        return self.symbols
+
+    @abstractmethod
+    def trained(self, inner: Tensor) -> tuple[Tensor, Tensor, Tensor | None]:
+        """Return what the library makes of ``inner`` ``(batch, 1, d)`` while training.
+
+        That is ``(batch, 1, d)``, the symbols ``(batch, N or fewer)`` and a penalty of the batch,
+        a number per sentence.
+        """
+
+    @torch.no_grad()
+    def fit(self, x: Tensor) -> None:
+        """Let each number that is quantized of ``x`` have mean 0 and variance 1."""
+        linear = cast(nn.Linear, self.map_in)
+        inner = linear(x)
+        scale = inner.std(0, correction=0).clamp_min(SMALLEST)
+        linear.weight.div_(scale.unsqueeze(1))
+        linear.bias.sub_(inner.mean(0)).div_(scale)
+        as_in_the_first(linear.weight, linear.bias)
+
+    def relaxed(self, x: Tensor, noise: Noise) -> Bottlenecked:
+        """See :meth:`Bottleneck.relaxed`: the real channel, with the library's gradient."""
+        if not self.training:
+            return self.quantized(x, noise)
+        if self.batches == 0:
+            self.fit(x)
+        self.batches += 1
+        passed, index, penalty = self.trained(self.inner(x).unsqueeze(1))
+        each = None if penalty is None else penalty.expand(len(x))
+        output = self.map_out(passed.squeeze(1).to(x.dtype))
+        return Bottlenecked(output, self.rate_nats(index), index, each)
+
+
+@register_bottleneck
+class FSQBottleneck(LibraryBottleneck):
+    """Finite scalar quantization (Mentzer et al., 2023): each number bounded and rounded.
+
+    N = d/v codebooks of M^v entries: v numbers of M levels each have one learned code.
+    """
+
+    name = "fsq"
+    summary = "finite scalar quantization, bounded numbers rounded to M levels"
+    Config = FSQConfig
+
+    def __init__(self, input_dim: int, config: BottleneckConfig) -> None:
+        super().__init__(input_dim, config)
+        config = cast(FSQConfig, config)
+        self.quantizer = library(self).FSQ(
+            [config.levels] * config.vector_dim,
+            num_codebooks=self.codebooks(config),
+            return_indices=False,  # they are made when they are needed, without a list of entries
+            preserve_symmetry=config.levels == 2,
+        )
+        self.reset_parameters()
+
+    @staticmethod
+    def entries(settings: Mapping[str, Any]) -> int:
+        """Return M^v."""
+        return int(settings["levels"]) ** int(settings["vector_dim"])
+
+    def trained(self, inner: Tensor) -> tuple[Tensor, Tensor, None]:
+        """See :meth:`LibraryBottleneck.trained`."""
+        values, _ = self.quantizer(inner)
+        groups = values.detach().view(len(inner), self.symbols, self.quantizer.codebook_dim)
+        return values, self.quantizer.codes_to_indices(groups).long(), None
+
+    def choose(self, x: Tensor) -> Tensor:
+        """See :meth:`CategoricalBottleneck.choose`."""
+        return self.trained(self.inner(x).unsqueeze(1))[1]
+
+    def values(self, symbols: Tensor) -> Tensor:
+        """See :meth:`CategoricalBottleneck.values`."""
+        return self.quantizer.indices_to_codes(symbols).to(self.map_out.weight.dtype)
+
+
+@register_bottleneck
+class LFQBottleneck(LibraryBottleneck):
+    """Lookup-free quantization (Yu et al., 2023): the sign of each number.
+
+    N = d/v codebooks of 2^v entries: v signs have one learned code. An entropy penalty asks for
+    sure choices in a sentence, and for different ones in different sentences.
+    """
+
+    name = "lfq"
+    summary = "lookup-free quantization, the signs of numbers"
+    Config = LFQConfig
+
+    def __init__(self, input_dim: int, config: BottleneckConfig) -> None:
+        super().__init__(input_dim, config)
+        config = cast(LFQConfig, config)
+        self.quantizer = library(self).LFQ(
+            dim=self.dim,
+            num_codebooks=self.codebooks(config),
+            codebook_size=self.alphabet,
+            keep_num_codebooks_dim=True,
+            entropy_loss_weight=config.entropy_weight,
+            commitment_loss_weight=config.commitment_weight,
+        )
+        self.reset_parameters()
+
+    @staticmethod
+    def entries(settings: Mapping[str, Any]) -> int:
+        """Return 2^v."""
+        return 2 ** int(settings["vector_dim"])
+
+    def trained(self, inner: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """See :meth:`LibraryBottleneck.trained`."""
+        values, index, penalty = self.quantizer(inner)
+        return values, index.squeeze(1).long(), penalty
+
+    def choose(self, x: Tensor) -> Tensor:
+        """See :meth:`CategoricalBottleneck.choose`."""
+        return self.trained(self.inner(x).unsqueeze(1))[1]
+
+    def values(self, symbols: Tensor) -> Tensor:
+        """See :meth:`CategoricalBottleneck.values`."""
+        return self.quantizer.indices_to_codes(symbols).to(self.map_out.weight.dtype)
+
+
+@register_bottleneck
+class ResidualBottleneck(LibraryBottleneck):
+    """Residual vector quantization: each of q codebooks of M entries has what the last one left.
+
+    Their entries are moving averages of what chose them, fitted by k-means to the first batch; an
+    entry out of use starts again at a vector of a batch. Several processes share the averages.
+    """
+
+    name = "residual_vq"
+    summary = "residual vector quantization, each codebook for what the last one left"
+    Config = ResidualConfig
+
+    def __init__(self, input_dim: int, config: BottleneckConfig) -> None:
+        super().__init__(input_dim, config)
+        config = cast(ResidualConfig, config)
+        distributed = torch.distributed.is_available() and torch.distributed.is_initialized()
+        self.quantizer = library(self).ResidualVQ(
+            dim=self.dim,
+            num_quantizers=config.quantizers,
+            codebook_size=config.levels,
+            quantize_dropout=config.quantizer_dropout,
+            kmeans_init=True,
+            decay=CODEBOOK_DECAY,
+            threshold_ema_dead_code=1,  # how much an entry counts that has started again
+            commitment_weight=config.commitment_weight,
+            sync_codebook=distributed,
+        )
+        self.add_code(config.quantizers, config.levels)
+        self.reset_parameters()
+
+    @staticmethod
+    def entries(settings: Mapping[str, Any]) -> int:
+        """Return M."""
+        return int(settings["levels"])
+
+    def trained(self, inner: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """See :meth:`LibraryBottleneck.trained`; what dropout leaves out has no symbols."""
+        for layer in self.quantizer.layers:
+            book = layer._codebook
+            book.threshold_ema_dead_code = DEAD_USAGE * book.cluster_size.mean()
+        values, index, penalties = self.quantizer(inner)
+        index = index.squeeze(1)
+        return values, index[:, (index >= 0).all(0)], penalties.sum()
+
+    def keep(self, count: int) -> None:
+        """Send the symbols of the first ``count`` quantizers alone from now on.
+
+        Raises:
+            UserError: if there are not as many.
+        """
+        if not 1 <= count <= self.symbols:
+            raise UserError(f"-quantizers {count}: expected 1 to {self.symbols}, as the model has")
+        self.quantizer.layers = self.quantizer.layers[:count]
+        self.logits = nn.Parameter(self.logits[:count].detach())
+        self.symbols = count
+
+    def choose(self, x: Tensor) -> Tensor:
+        """Return what is nearest to what is left, one codebook after the other."""
+        left, index = self.inner(x), []
+        for entries in self.quantizer.codebooks:
+            index.append(nearest_entry(left.unsqueeze(1), entries.unsqueeze(0)))
+            left = left - entries[index[-1][:, 0]]
+        return torch.cat(index, 1)
+
+    def values(self, symbols: Tensor) -> Tensor:
+        """Return the sum of the entries, added one by one: the same on any machine."""
+        books = self.quantizer.codebooks
+        return reduce(torch.add, (book[i] for book, i in zip(books, symbols.T, strict=True)))
+
+
+def library(bottleneck: Bottleneck) -> Any:
+    """Return the library that the ``bottleneck`` is of.
+
+    Raises:
+        UserError: if it is not installed.
+    """
+    try:
+        import vector_quantize_pytorch
+        from loguru import logger
+    except ImportError as error:
+        raise UserError(
+            f"-bottleneck {bottleneck.name}: {error.name} is missing: pip install onmt_lattice[vq]"
+        ) from error
+    logger.disable(vector_quantize_pytorch.__name__)  # it warns where a batch is small, as ours are
+    return vector_quantize_pytorch
