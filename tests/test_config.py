@@ -13,6 +13,7 @@ import onmt_lattice
 from onmt_lattice.cli.compress import CompressOptions
 from onmt_lattice.config import Config, declared, parse
 from onmt_lattice.errors import UserError
+from onmt_lattice.opennmt.options.commands import EncodeOptions
 
 
 def subclasses(cls: type[Config]) -> list[type[Config]]:
@@ -60,5 +61,7 @@ def test_a_command_line_is_read_strictly(words: list[str], said: str) -> None:
     with pytest.raises(UserError) as error:
         parse("compress", CompressOptions, [*GOOD, *words])
     assert said in str(error.value)
+    with pytest.raises(UserError, match="-continuous: not allowed with argument -points"):
+        parse("encode", EncodeOptions, [*GOOD, "-points", "-continuous"])
     with pytest.raises(UserError, match="required: -model/--model, -src/--src, -output/--output"):
         parse("compress", CompressOptions, [])

@@ -267,20 +267,13 @@ def test_mistakes_are_told_in_a_line_and_nothing_is_written(
     trained: Trained, corpus: Corpus, tmp_path: Path, mistake: Mistake
 ) -> None:
     model, out, missing = trained("lattice_z"), tmp_path / "out", tmp_path / "missing"
-    latin, garbage = tmp_path / "latin.txt", tmp_path / "garbage.olz"
-    latin.write_bytes(b"caf\xe9\n")
+    garbage = tmp_path / "garbage.olz"
     garbage.write_bytes(bytes(range(256)))
     good = ("-model", model, "-src", corpus.test, "-output", out)
     for words, said in (
-        ((*good, "-gpu", 99), "-gpu 99: no such CUDA device"),
-        ((*good, "-model", missing), "missing: no such file"),
-        ((*good, "-model", garbage), "not a file of onmt_lattice, or damaged"),
         ((*good, "-model", trained("gaussian")), "has no code: what it sends has a density"),
         ((*good, "-model", trained("none")), "has no code: it sends real numbers"),
         ((*good, "-src", missing), "missing: cannot be read"),
-        ((*good, "-src", latin), "not UTF-8 text (unexpected end of data in line 1)"),
-        ((*good, "-src", tmp_path), "cannot be read"),
-        ((*good, "-output", "/proc/none/out.olz"), "nothing can be written to /proc (No such file"),
     ):
         assert said in mistake("compress", *words)
         assert not out.exists()
@@ -291,13 +284,11 @@ def test_mistakes_are_told_in_a_line_and_nothing_is_written(
         ((*good, "-line", 2), "line 2: expected 1 to 1"),
         ((*good, "-input", missing), "missing: cannot be read"),
         ((*good, "-input", garbage), "garbage.olz: bytes that begin with"),
-        ((*good, "-input", corpus.test), "expected a file"),
         (
             (*good, "-model", trained("lattice_a2")),
             "expected the checkpoint that it was compressed",
         ),
         ((*good, "-model", trained("gaussian")), "has no code"),
-        ((*good, "-output", "/proc/none/out.txt"), "nothing can be written to /proc (No such file"),
     ):
         assert said in mistake("decompress", *words)
         assert not out.exists()

@@ -162,25 +162,6 @@ def test_models_that_send_nothing_discrete_have_no_points(
     assert not output.exists()
 
 
-def test_what_cannot_be_encoded_is_refused(
-    trained: Trained, corpus: Corpus, tmp_path: Path, mistake: Mistake
-) -> None:
-    model, output, empty = trained("none"), tmp_path / "out.npy", tmp_path / "empty.txt"
-    empty.write_text("\n \n")
-    (tmp_path / "binary").write_bytes(b"a b\n\xff\n")
-    given = ("encode", "-model", model, "-src", corpus.test, "-output", output)
-    for words, said in (
-        (("-src", empty), "no sentence in it"),
-        (("-src", tmp_path / "binary"), "not UTF-8 text (invalid start byte in line 2)"),
-        (("-src", tmp_path / "missing"), "cannot be read"),
-        (("-points", "-continuous"), "not allowed with"),
-        (("-gpu", 99), "-gpu 99: no such CUDA device"),
-        (("-model", corpus.test), "is a text"),
-    ):
-        assert said in mistake(*given, *words)
-        assert not output.exists()
-
-
 def test_what_cannot_be_decoded_is_refused(
     trained: Trained, tmp_path: Path, mistake: Mistake
 ) -> None:
