@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
 """Time training steps of stock onmt_train and of every bottleneck, side by side.
 
-The model is the paper's (2 layers, 250 units a direction, m = 500), the text is random with
+The model is the paper's (2 layers, 250 units a direction, m = 500) or, held against stock's, a
+transformer of as many layers and units, whose 4 slots become 500 numbers; the text is random with
 Zipf's frequencies. Each trains in a process of its own by its own command, stock OpenNMT-py without
 this package; each in turn takes a step, or as many as -steps says, so that whatever else the
 machine does falls on all alike. A step is all that training does for it, from the making of the
@@ -42,10 +43,15 @@ WARM_UP = 3  # turns
 PAPER = 500_000  # steps
 MOST_LINES = 100_000  # of the text, which is read again from there
 STOCK = "stock onmt_train"
+STOCK_TRANSFORMER = "stock transformer"
 PARALLEL = "-encoder_type brnn -rnn_type GRU -global_attention none -input_feed 0 -share_vocab"
 ADAM = "-dropout 0 -optim adam -learning_rate 1e-4 -start_decay_steps 100000 -decay_steps 50000"
+HEADS = "-heads 4 -transformer_ff 1000"
 CHOICES = {
     STOCK: f"{PARALLEL} {ADAM}",
+    STOCK_TRANSFORMER: "-encoder_type transformer -decoder_type transformer -position_encoding "
+    f"-param_init 0 -param_init_glorot -attention_dropout 0 -share_vocab {HEADS} {ADAM}",
+    "4 slots": f"-encoder_type bottleneck_transformer -bottleneck_slots 4 {HEADS}",
     "none": "-bottleneck none -bottleneck_site all",
     "gaussian": "-bottleneck gaussian",
     **{
@@ -64,7 +70,7 @@ class Worker:
 
     def __init__(self, folder: Path, name: str, args: argparse.Namespace) -> None:
         corpus: dict[str, Any] = {"path_src": str(folder / "text")}
-        if name == STOCK:
+        if name.startswith("stock"):
             corpus["path_tgt"] = corpus["path_src"]
         dim = str(args.dim)
         self.log = folder / f"{name.replace(' ', '_')}.log"
@@ -75,8 +81,8 @@ class Worker:
             *("-train_steps", "1000000", "-save_checkpoint_steps", "1000000"),
             *("-save_model", str(self.log.with_suffix("")), *CHOICES[name].split()),
         ]
-        if name != STOCK and not name.startswith("none"):
-            words += ["-bottleneck_dim", str(args.bottleneck_dim)]
+        if not name.startswith(("stock", "none")):
+            words += ["-bottleneck_dim", str(args.bottleneck_dim or args.dim)]
         if args.gpu >= 0:
             words += ["-gpu_ranks", str(args.gpu)]
         with self.log.open("w") as log:
@@ -105,7 +111,7 @@ def work(name: str, steps: int, words: list[str]) -> None:
     """Train with the options ``words``, ``steps`` for each line that comes in; tell how it went."""
     answers = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)  # whatever else is printed
-    if name == STOCK:
+    if name.startswith("stock"):
         from onmt.trainer import Trainer
     else:
         from onmt_lattice.cli.main import quiet_opennmt
@@ -132,7 +138,7 @@ def work(name: str, steps: int, words: list[str]) -> None:
         return report(trainer, step, last, rate, stats)
 
     Trainer._accum_batches, Trainer._maybe_report_training = paced, reported
-    if name == STOCK:
+    if name.startswith("stock"):
         import onmt.bin.train
 
         sys.argv[1:] = words
@@ -160,6 +166,11 @@ def write_text(folder: Path, vocabulary: int, lines: int) -> None:
     (folder / "vocab").write_text("".join(f"{word}\t1\n" for word in words))
 
 
+def stock_of(name: str) -> str:
+    """Return what the steps of ``name`` are held against."""
+    return STOCK_TRANSFORMER if name in (STOCK_TRANSFORMER, "4 slots") else STOCK
+
+
 def table(taken: dict[str, list[dict[str, float]]], steps: int) -> Iterator[str]:
     """Yield the lines that are printed of the turns ``taken``, of ``steps`` each."""
     yield (
@@ -170,7 +181,7 @@ def table(taken: dict[str, list[dict[str, float]]], steps: int) -> Iterator[str]
         counted = turns[WARM_UP:]
         ratios = sorted(
             other["seconds"] / turn["seconds"]
-            for other, turn in zip(taken[STOCK][WARM_UP:], counted, strict=True)
+            for other, turn in zip(taken[stock_of(name)][WARM_UP:], counted, strict=True)
         )
         quarter = len(ratios) // 4
         spread = f"{ratios[quarter]:.3f} to {ratios[-1 - quarter]:.3f}"
@@ -207,7 +218,8 @@ def main() -> None:
             folder = Path(name)
             turns = max(args.rounds + WARM_UP, -(-NLL_STEP // args.steps))
             write_text(folder, vocabulary, min((turns * args.steps + 40) * args.batch, MOST_LINES))
-            chosen = [STOCK, *(c for c in args.only or CHOICES if c != STOCK)]
+            asked = args.only or list(CHOICES)
+            chosen = list(dict.fromkeys([*map(stock_of, asked), *asked]))
             workers = {c: Worker(folder, c, args) for c in chosen}
             taken: dict[str, list[dict[str, float]]] = {c: [] for c in chosen}
             try:

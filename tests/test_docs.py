@@ -109,11 +109,11 @@ def test_the_commands_of_a_task(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     quick_start(tmp_path, monkeypatch)
     make_targets, program = blocks("docs/tasks.md", "python")
     exec(make_targets, {})
-    (config,) = blocks("docs/tasks.md", "yaml")
-    (tmp_path / "backwards.yaml").write_text(config, encoding="utf-8")
+    for name, config in zip(("backwards", "slots"), blocks("docs/tasks.md", "yaml"), strict=True):
+        (tmp_path / f"{name}.yaml").write_text(config, encoding="utf-8")
     lines = commands("docs/tasks.md")
     names = ["build_vocab", "train", "quantize", "evaluate", "translate", "compress", "decompress"]
-    assert [line.split()[1] for line in lines] == [*names, "encode", "decode"]
+    assert [line.split()[1] for line in lines] == [*names, "encode", "decode", *names[1:4]]
     for line in lines:
         assert main(shlex.split(line.replace("1200", "20"))[1:]) == 0, line
     written = [

@@ -69,12 +69,15 @@ def test_the_memory_of_a_call_is_that_of_its_tensors() -> None:
 
 def test_training_is_timed_beside_stock_s(script: Callable[..., list[str]]) -> None:
     small = ("-rounds", 2, "-steps", 5, "-dim", 16, "-batch", 4, "-vocabulary", 50)
-    title, head, *lines = script("bench_training.py", *small, "-only", "none", "gaussian")
+    title, head, *lines = script(
+        "bench_training.py", *small, "-only", "none", "gaussian", "4 slots"
+    )
     assert title == "50 words, batches of 4, 2 rounds of 5 steps on the CPU"
     assert "steps/s" in head and "h/500000" in head
     numbers = (line[18:].replace("to", "").split() for line in lines)
     rows = {line[:18].strip(): list(map(float, n)) for line, n in zip(lines, numbers, strict=True)}
-    assert list(rows) == ["stock onmt_train", "none", "gaussian"]
+    stock = ["stock onmt_train", "stock transformer"]
+    assert list(rows) == [*stock, "none", "gaussian", "4 slots"]
     for ms, steps, tokens, hours, *_ in rows.values():
         assert steps == pytest.approx(1000 / ms, rel=0.05)
         assert hours == pytest.approx(500_000 / steps / 3600, rel=0.05)

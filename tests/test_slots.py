@@ -14,8 +14,11 @@ from torch import Tensor
 import onmt_lattice
 from onmt_lattice.bottlenecks import Bottleneck, BottleneckConfig, Bottlenecked
 from onmt_lattice.cli import main
+from onmt_lattice.experiments.sweep.plan import read_plan
+from onmt_lattice.experiments.sweep.quantized_run import QuantizedRun
 from onmt_lattice.noise import Noise, SentenceNoise
 
+CONFIGS = Path(__file__).parent.parent / "configs/captions"
 SLOTS: dict[str, Any] = {
     **{"encoder_type": "bottleneck_transformer", "bottleneck_slots": 3, "bottleneck_dim": 16},
     **{"rnn_size": 16, "word_vec_size": 16, "heads": 2, "transformer_ff": 32, "param_init": None},
@@ -196,6 +199,20 @@ def test_several_processes(corpus: Corpus, tmp_path: Path) -> None:
     several = ("-world_size", 2, "-gpu_ranks", 0, 1, "-gpu_backend", "gloo")
     train(config, "-train_steps", 4, "-valid_steps", 4, "-master_port", free_port(), *several)
     assert (tmp_path / "model_step_4.safetensors").exists()
+
+
+def test_the_comparison_with_the_gru_is_of_models_that_build(corpus: Corpus, build: Build) -> None:
+    plan = read_plan(CONFIGS / "sweep_slots.yaml", corpus.folder / "runs", corpus.folder, None)
+    found = {}
+    for run in plan.runs:
+        if isinstance(run, QuantizedRun) or run.seed > 1 or run.point != {"rate_weight": 0.1}:
+            continue
+        options = {k: v for k, v in run.options.items() if k not in ("data", "src_vocab")}
+        unset = {"bottleneck_dim": None, "param_init": None}
+        bottleneck = build(**{**unset, **options}).model.encoder.bottleneck
+        found[run.curve] = bottleneck.input_dim, bottleneck.dim
+    transformers = {f"{k} slots": (96 * k, 96) for k in (4, 8)}
+    assert found == {"GRU": (96, 96), "1 slot": (96, 96), **transformers}
 
 
 @pytest.mark.parametrize(

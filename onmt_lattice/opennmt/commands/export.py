@@ -24,12 +24,13 @@ from onmt_lattice.opennmt.checkpoint import (
 )
 from onmt_lattice.opennmt.data.corpora import sides
 from onmt_lattice.opennmt.data.sentences import transform_names
-from onmt_lattice.opennmt.options.configuration import bottleneck_settings
+from onmt_lattice.opennmt.options.configuration import bottleneck_settings, has_attention
 from onmt_lattice.opennmt.training import plugin
 
-SHOWN = """rnn_type enc_layers dec_layers enc_rnn_size dec_rnn_size src_word_vec_size dropout
-rate_weight rate_weight_schedule optim learning_rate batch_size batch_type train_steps
-average_decay seed""".split()
+SHOWN = """encoder_type decoder_type rnn_type enc_layers dec_layers enc_rnn_size dec_rnn_size
+src_word_vec_size dropout rate_weight rate_weight_schedule optim learning_rate batch_size batch_type
+train_steps average_decay seed""".split()
+OF_ATTENTION = ("global_attention", "heads", "transformer_ff")
 CARD = Path(__file__).with_name("model_card.md")
 
 
@@ -89,7 +90,8 @@ def _check_of_model(measured: Evaluation, path: str, loaded: LoadedAutoencoder, 
 
 
 def _options(opt: Namespace) -> dict[str, Any]:
-    shown = {name: getattr(opt, name) for name in SHOWN}
+    names = [*SHOWN, *(OF_ATTENTION if has_attention(opt) else ())]
+    shown = {name: getattr(opt, name) for name in names}
     return {"bottleneck": opt.bottleneck, **bottleneck_settings(opt), **shown}
 
 
