@@ -356,31 +356,6 @@ def test_keep_checkpoint(corpus: Corpus, tmp_path: Path, keep: int, left: tuple[
     assert found == {f"m_step_{step}.safetensors" for step in left}
 
 
-def test_what_a_saved_checkpoint_tells(trained: Trained) -> None:
-    from onmt_lattice.opennmt.options.schedules import RateWeight
-
-    ours = load_checkpoint(trained("gaussian"))["onmt_lattice"]
-    assert ours["rate_weight"] == RateWeight(midpoint=100)(60)
-    assert ours["batches_taken"] == 60 and ours["files"] == {}
-
-
-def test_random_state_round_trip() -> None:
-    import random
-
-    import numpy as np
-
-    from onmt_lattice.opennmt.checkpoint import random_state, set_random_state
-
-    def draw() -> tuple[Any, ...]:
-        return torch.rand(3).tolist(), random.random(), np.random.rand(), np.random.randn()
-
-    np.random.randn()  # leaves half a pair behind
-    state = random_state()
-    first = draw()
-    set_random_state(state)
-    assert draw() == first
-
-
 def test_the_random_state_of_gpus_comes_back(changed: Callable[[Change], Path]) -> None:
     from onmt_lattice.opennmt.checkpoint import set_random_state
 

@@ -72,18 +72,6 @@ def test_probabilities_sum_to_one_over_the_lattice(code_name: str, name: str) ->
         assert total == pytest.approx(1, abs=1e-6)  # the points left out
 
 
-@pytest.mark.parametrize("code_name", [CONVOLVED, DISCRETE])
-@LAWS
-@given(log_s=st.floats(-4, 4), u=st.floats(-1e3, 1e3))
-def test_probabilities_sum_to_one_on_the_line(code_name: str, log_s: float, u: float) -> None:
-    lattice = unit("Z")
-    reach = math.ceil((10 * math.exp(log_s) + 2) / lattice.volume)
-    nearest = round(u / lattice.volume)
-    z = torch.arange(nearest - reach, nearest + reach + 1, dtype=F64) * lattice.volume
-    total = log_prob(ScaledCode(code_name, lattice, log_s), (z - u)[:, None]).exp().sum().item()
-    assert total == pytest.approx(1, abs=1e-9)
-
-
 @pytest.mark.parametrize("name", SMALL)
 def test_the_discrete_code_is_a_gaussian_on_the_shifted_lattice(name: str) -> None:
     lattice = unit(name)
@@ -94,27 +82,6 @@ def test_the_discrete_code_is_a_gaussian_on_the_shifted_lattice(name: str) -> No
     got = log_prob(ScaledCode(DISCRETE, lattice, log_s), y)
     energy = 0.5 * (y / log_s.exp()).square().sum(-1)
     torch.testing.assert_close(got - got[0], energy[0] - energy)
-
-
-@pytest.mark.parametrize("name", ["Z", "A2"])
-def test_the_convolved_code_is_the_law_of_the_quantized_prior(name: str) -> None:
-    lattice = unit(name)
-    n, draws = lattice.dim, 50_000
-    log_s = random_scales(lattice, 0.8, 2.0)
-    u = torch.randn(n, generator=generator(1), dtype=F64)
-    prior = torch.randn(draws, n, generator=generator(2), dtype=F64) * log_s.exp()
-    z, counts = lattice.coordinates(lattice.nearest_point(prior + u)).unique(
-        dim=0, return_counts=True
-    )
-    z, share = z[counts > 500], counts[counts > 500] / draws
-    assert len(z) >= 3
-    y = (lattice.point(z) - u).unsqueeze(1)  # (points, 1, n)
-    code = ScaledCode(CONVOLVED, lattice, log_s)
-    noise = SentenceNoise(0, list(range(len(z))))
-    repeats = [code.log_prob(y, noise)[:, 0].detach().exp() for _ in range(40)]
-    estimates = torch.stack(repeats)
-    error = (share * (1 - share) / draws + estimates.var(0) / len(estimates)).sqrt()
-    assert ((estimates.mean(0) - share).abs() < 4 * error).all()
 
 
 def test_the_monte_carlo_estimate_is_unbiased_and_its_logarithm_overstates_the_rate() -> None:
@@ -132,14 +99,6 @@ def test_the_monte_carlo_estimate_is_unbiased_and_its_logarithm_overstates_the_r
 
     assert abs(errors_from(log_estimates.exp(), truth)) < 4
     assert errors_from(-log_estimates, -math.log(truth)) > 10
-
-
-@pytest.mark.parametrize(("code_name", "name"), EXACT)
-def test_a_point_reflected_has_the_same_probability(code_name: str, name: str) -> None:
-    lattice = unit(name)
-    y = 3 * torch.randn(20, lattice.dim, generator=generator(), dtype=F64)
-    code = ScaledCode(code_name, lattice, random_scales(lattice, 0.5, 2.0))
-    torch.testing.assert_close(log_prob(code, -y), log_prob(code, y))
 
 
 @pytest.mark.parametrize(("code_name", "name"), EXACT)

@@ -150,13 +150,6 @@ def test_no_point_is_nearer(lattice: Lattice, rng: torch.Generator) -> None:
     assert len(owners_of_nearer_points(lattice, x, nearest, slack=1e-9)) == len(x)
 
 
-def test_translation(lattice: Lattice, rng: torch.Generator) -> None:
-    x = uniform(lattice, affordable(lattice, 1_000), rng)
-    shift = lattice_points(lattice, len(x), rng)
-    moved = lattice.nearest_point(x + shift)
-    torch.testing.assert_close(moved, lattice.nearest_point(x) + shift, rtol=0, atol=1e-9)
-
-
 def test_ties_are_lattice_points_and_deterministic(lattice: Lattice, rng: torch.Generator) -> None:
     """Midpoints and thirds of lattice points lie on walls and corners of Voronoi cells."""
     points = lattice_points(lattice, affordable(lattice, 300), rng)

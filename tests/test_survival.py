@@ -305,17 +305,6 @@ def test_kills_leave_no_trace(script: Callable[..., list[str]]) -> None:
     assert last.startswith("8 kills of ") and last.endswith("all ended as without them")
 
 
-def test_data_read_in_other_buckets_leave_a_checkpoint_that_can_be_read(
-    corpus: Corpus, tmp_path: Path
-) -> None:
-    config = corpus.yaml(tmp_path / "a.yaml", batch_size=2, save_checkpoint_steps=2)
-    words = ("-save_model", tmp_path / "m", "-resume", "auto")
-    train(config, *words, "-train_steps", 2, "-bucket_size", 4)
-    train(config, *words, "-train_steps", 12, "-bucket_size", 100)
-    train(config, *words, "-train_steps", 14, "-bucket_size", 4)
-    assert load(tmp_path / "m_step_14.safetensors")["onmt_lattice"]["step"] == 14
-
-
 def test_another_vocabulary_is_warned_about(corpus: Corpus, tmp_path: Path) -> None:
     other, log = tmp_path / "other", tmp_path / "log"
     tokens = corpus.vocabulary.read_text(encoding="utf-8")
