@@ -17,7 +17,7 @@ from conftest import Fork
 
 from onmt_lattice.cli import main
 from onmt_lattice.experiments.corpus import corpus_text
-from onmt_lattice.experiments.report.results import FAILED, FINISHED, WAITING, Results
+from onmt_lattice.experiments.report.results import FAILED, FINISHED, FIXED, WAITING, Results
 from onmt_lattice.locks import only_user
 from onmt_lattice.opennmt.checkpoint import load_checkpoint
 
@@ -34,12 +34,30 @@ SHARED = {
 SWEEP: dict[str, Any] = {
     "config": "common.yaml",
     "seeds": [1],
-    "fixed": {"rate_weight": [0.1, 0.5], "train_steps": 40, "save_checkpoint_steps": 10},
+    "fixed": {"rate_weight": [0.1], "train_steps": 40, "save_checkpoint_steps": 10},
     "annealed": {"train_steps": 40, "save_checkpoint_steps": 20, "rate_weight_midpoint": 40},
     "curves": {
         "gaussian": {"bottleneck": "gaussian"},
         "ste_vector": {"bottleneck": "ste_vector", "fixed": False},
+        "A2": {"quantize": "gaussian", "lattice": "A2", "annealed": False},
+        "A2, tuned": {
+            "quantize": "gaussian",
+            "lattice": "A2",
+            "more_steps": 10,
+            "annealed": False,
+        },
     },
+}
+TUNED = "A2_tuned_0.1_seed1"
+STEPS = {
+    "gaussian_0.1_seed1": [40],
+    "gaussian_annealed_seed1": [20, 40],
+    "gaussian_refitted_0.1_seed1": [40],
+    "gaussian_refitted_annealed_seed1": [20, 40],
+    "gaussian_refitted_10_more_steps_0.1_seed1": [50],
+    "ste_vector_annealed_seed1": [20, 40],
+    "A2_0.1_seed1": [40],
+    TUNED: [50],
 }
 
 
@@ -98,26 +116,17 @@ def swept(place: Path) -> Path:
 
 def test_it_leaves_figure_table_report_and_results(swept: Path) -> None:
     results = Results.read(swept / "results.json")
-    points = {run.name: [point.step for point in run.points] for run in results.runs}
-    assert points == {
-        "gaussian_0.1_seed1": [40],
-        "gaussian_0.5_seed1": [40],
-        "gaussian_annealed_seed1": [20, 40],
-        "ste_vector_annealed_seed1": [20, 40],
-    }
+    runs = {run.name: run for run in results.runs}
+    assert {name: [point.step for point in run.points] for name, run in runs.items()} == STEPS
     assert {run.record.status for run in results.runs} == {FINISHED}
     for run in results.runs:
-        assert (
-            run.points[-1].decoded
-            == (
-                (swept / run.name / "model_step_40.txt")
-                .read_text(encoding="utf-8")
-                .splitlines()[:6]
-            )
-        )
-        assert [row[0] for row in run.history] == [10, 20, 30, 40]
-        assert run.dim == 16 and f"{run.name}/config.yaml" in run.command
-    weights = [row[1] for row in results.runs[2].history]
+        text = swept / run.name / f"model_step_{STEPS[run.name][-1]}.txt"
+        assert run.points[-1].decoded == text.read_text(encoding="utf-8").splitlines()[:6]
+        assert run.dim == 16
+        if run.quantizing is None:
+            assert [row[0] for row in run.history] == [10, 20, 30, 40]
+            assert f"{run.name}/config.yaml" in run.command
+    weights = [row[1] for row in runs["gaussian_annealed_seed1"].history]
     assert weights == sorted(weights) and weights[-1] == pytest.approx(0.5, abs=1e-4)
     assert (swept / "figure3.png").read_bytes().startswith(b"\x89PNG")
     assert (swept / "figure3.pdf").read_bytes().startswith(b"%PDF")
@@ -136,16 +145,22 @@ def test_run_again_it_trains_nothing(
     assert "onmt_lattice" not in capsys.readouterr().out.split("results.json")[-1]
 
 
-@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGTERM], ids=lambda how: how.name)
+@pytest.mark.parametrize(
+    ("how", "sign"),
+    [
+        (signal.SIGKILL, "*/model_step_10.safetensors"),
+        (signal.SIGTERM, "*/model_step_10.safetensors"),
+        (signal.SIGKILL, "*refitted*/model_step_40.safetensors"),
+    ],
+)
 def test_killed_in_the_middle_and_run_again_it_comes_to_the_same(
-    place: Path, swept: Path, how: signal.Signals
+    place: Path, swept: Path, how: signal.Signals, sign: str
 ) -> None:
     """Killed, its trainings go on without it and are waited for; ended, they are resumed."""
-    folder = place / how.name
-    killed(place, how.name, "*/model_step_10.safetensors", how)
-    names = [run.name for run in Results.read(swept / "results.json").runs]
-    assert not all((folder / name / "model_step_40.safetensors").exists() for name in names)
-    assert main(words(place, how.name)) == 0
+    folder = place / f"{how.name}{len(sign)}"
+    killed(place, folder.name, sign, how)
+    assert not (folder / TUNED / "model_step_50.safetensors").exists()
+    assert main(words(place, folder.name)) == 0
     whole, resumed = ((path / "table.txt").read_text("utf-8") for path in (swept, folder))
     assert resumed == whole
     before, after = (Results.read(path / "results.json").runs for path in (swept, folder))
@@ -155,16 +170,19 @@ def test_killed_in_the_middle_and_run_again_it_comes_to_the_same(
 def test_a_failing_run_is_reported_and_kept(place: Path, capfd: pytest.CaptureFixture[str]) -> None:
     curves = {
         "gaussian": {"bottleneck": "gaussian"},
-        "hopeless": {"bottleneck": "ste_scalar", "label_smoothing": 0.1},
+        "hopeless": {"bottleneck": "gaussian", "label_smoothing": 0.1},
+        "A2": {"quantize": "hopeless", "lattice": "A2"},
     }
     sweep = {**SWEEP, "fixed": {"rate_weight": [0.1], "train_steps": 20}, "curves": curves}
     sweep["annealed"] = {}
     argv = written(place, "failing.yaml", "failing", sweep)
     assert main(argv) == 1
     out, err = capfd.readouterr()
-    assert "1 of 2 runs failed: hopeless_0.1_seed1" in err and "-retry_failed" in err
+    assert "1 of 4 runs failed: hopeless_0.1_seed1" in err and "-retry_failed" in err
+    assert "run A2_0.1_seed1: waits for hopeless_0.1_seed1, which has failed" in err
     assert "hopeless_0.1_seed1" in out
-    good, bad = Results.read(place / "failing/results.json").runs
+    good, bad, *waiting = Results.read(place / "failing/results.json").runs
+    assert {run.record.status for run in waiting} == {WAITING}
     assert good.record.status == FINISHED and len(good.points) == 1
     assert (bad.record.status, bad.record.attempts, bad.points) == (FAILED, 1, [])
     assert "-label_smoothing 0.1: must be 0.0 here" in str(bad.record.error)
@@ -264,77 +282,16 @@ def test_gpus_that_are_not_there(place: Path, capsys: pytest.CaptureFixture[str]
     assert "no CUDA device was found; -gpus none trains on the CPU" in capsys.readouterr().err
 
 
-# ---- a Gaussian model, quantized and trained on --------------------------------------------------
-
-QUANTIZED: dict[str, Any] = {
-    "config": "common.yaml",
-    "seeds": [1],
-    "fixed": {"rate_weight": [0.1], "train_steps": 20, "save_checkpoint_steps": 10},
-    "curves": {
-        "gaussian": {"bottleneck": "gaussian"},
-        "A2": {"quantize": "gaussian", "lattice": "A2"},
-        "A2, tuned": {"quantize": "gaussian", "lattice": "A2", "more_steps": 10},
-    },
-}
-NAMES = [
-    "gaussian_0.1_seed1",
-    "gaussian_refitted_0.1_seed1",
-    "gaussian_refitted_10_more_steps_0.1_seed1",
-    "A2_0.1_seed1",
-    "A2_tuned_0.1_seed1",
-]
-
-
-@pytest.fixture(scope="module")
-def quantizing(tmp_path_factory: pytest.TempPathFactory, forked_sweeps: None) -> Path:
-    """Return the folder of a sweep of one Gaussian model, quantized and trained on."""
-    return write_sweep(tmp_path_factory.mktemp("quantized"), QUANTIZED, train=300)
-
-
-@pytest.fixture(scope="module")
-def quantized(quantizing: Path) -> Path:
-    """Return the folder of such a sweep that nothing interrupted."""
-    assert main(words(quantizing, "whole")) == 0
-    return quantizing / "whole"
-
-
-def test_a_lattice_is_put_into_the_trained_model_and_trained_on(quantized: Path) -> None:
-    runs = {run.name: run for run in Results.read(quantized / "results.json").runs}
-    assert list(runs) == NAMES
-    assert {run.record.status for run in runs.values()} == {FINISHED}
-    gaussian, fitted, longer, a2, tuned = (run.points[-1].evaluation for run in runs.values())
-    assert [e.step for e in (gaussian, fitted, longer, a2, tuned)] == [20, 20, 30, 20, 30]
+def test_a_lattice_is_put_into_the_trained_model_and_trained_on(swept: Path) -> None:
+    runs = {run.name: run for run in Results.read(swept / "results.json").runs}
+    last = [run.points[-1].evaluation for run in runs.values() if run.schedule == FIXED]
+    gaussian, fitted, longer, a2, tuned = last
     assert fitted.nll == gaussian.nll and fitted.rate.word < gaussian.rate.word
     assert a2.quantized is not None and a2.quantized.lattice == "A2"
     assert a2.bottleneck == tuned.bottleneck == "lattice" and longer.bottleneck == "gaussian"
     assert tuned.nll != a2.nll
-    assert [row[0] for row in runs[NAMES[-1]].history] == [30]
+    assert [row[0] for row in runs[TUNED].history] == [50]
     assert runs["A2_0.1_seed1"].history == []
-
-
-def test_a_quantized_sweep_killed_and_run_again_comes_to_the_same(
-    quantizing: Path, quantized: Path
-) -> None:
-    folder = quantizing / "killed"
-    killed(quantizing, "killed", "*refitted*/model_step_20.safetensors")
-    assert not (folder / NAMES[-1] / "model_step_30.safetensors").exists()
-    assert main(words(quantizing, "killed")) == 0
-    for name in ("table.txt", "figure3.svg"):
-        assert (folder / name).read_text("utf-8") == (quantized / name).read_text("utf-8")
-
-
-def test_what_waits_for_a_failed_run_is_left_waiting(
-    quantizing: Path, capfd: pytest.CaptureFixture[str]
-) -> None:
-    gaussian = {"bottleneck": "gaussian", "label_smoothing": 0.1}
-    curves = {**QUANTIZED["curves"], "gaussian": gaussian}
-    argv = written(quantizing, "failing.yaml", "failing", {**QUANTIZED, "curves": curves})
-    assert main(argv) == 1
-    said = capfd.readouterr().err
-    assert "1 of 5 runs failed: gaussian_0.1_seed1" in said
-    assert "run A2_0.1_seed1: waits for gaussian_0.1_seed1, which has failed" in said
-    runs = {run.name: run for run in Results.read(quantizing / "failing/results.json").runs}
-    assert runs["A2_0.1_seed1"].record.status == WAITING
 
 
 def test_a_folder_of_sources_and_targets(tmp_path: Path, forked_sweeps: None) -> None:
