@@ -17,21 +17,24 @@ from typing import Annotated, Any, NamedTuple
 import numpy as np
 
 from onmt_lattice.bitstream import VectorCodec
+from onmt_lattice.bitstream.categorical import CategoricalCodec
 from onmt_lattice.experiments.tables import Column, Table, columns
 from onmt_lattice.files import write_text
 
 DESCRIPTION = """\
-Independent standard normal numbers at about 1, 2 and 4 bits each. All but the lattices are of fixed
-rate, and what is learned is learned from other numbers than those measured.
+Independent standard normal numbers at about 1, 2 and 4 bits each. All but the lattices and one row
+of FSQ are of fixed rate, and what is learned is learned from other numbers than those measured.
 
-FAISS is no part of this package: pip install faiss-cpu
+Other libraries are no part of this package: pip install faiss-cpu vector-quantize-pytorch
 """
+INSTALL = "pip install faiss-cpu vector-quantize-pytorch"
 NOTES = (
     "gap: bits per number less 1/2 log2(1/D), D the mean squared error; ± 95 % over the numbers,",
-    "which leaves out what was learned from, random codebooks and the dither. VectorCodec's bits",
-    "are all bytes of one file; codebooks and the codec are not counted. encode, decode: nano-",
-    "seconds of one core's processor time per number; of Lloyd-Max, Gaussian Quant and the trellis",
-    "in numpy. Gaussian Quant: the nearest of 2^16 random Gaussian vectors (arXiv 2512.06609).",
+    "which leaves out what was learned from, random codebooks and the dither. Coded bits are all",
+    "bytes of one stream; codebooks and the codec are not counted. encode, decode: nanoseconds of",
+    "one core's processor time per number; of Lloyd-Max, Gaussian Quant and the trellis in numpy.",
+    "FSQ: vector-quantize-pytorch's, symmetric, of the best gain; decoded as its cells' means.",
+    "Gaussian Quant: the nearest of 2^16 random Gaussian vectors (arXiv 2512.06609).",
     "Random trellis: Viterbi over 4,096 states, Gaussian labels, as in QTIP (arXiv 2406.11235).",
 )
 TARGETS = (1, 2, 4)
@@ -75,6 +78,35 @@ def lloyd_max(train: Any, x: Any, bits: int) -> Codes:
     index, encode = timed(np.searchsorted, (levels[1:] + levels[:-1]) / 2, x)
     back, decode = timed(levels.__getitem__, index)
     yield "Lloyd-Max", bits, back, encode, decode
+
+
+def fsq(train: Any, x: Any, bits: int) -> Codes:
+    """Yield finite scalar quantization at a fixed rate, and its levels by an entropy coder."""
+    from torch import from_numpy
+    from vector_quantize_pytorch import FSQ
+
+    levels = 2**bits
+    quantizer = FSQ([levels], preserve_symmetry=True)
+
+    def index_of(numbers: Any, gain: float) -> Any:
+        return quantizer(from_numpy(gain * numbers).view(1, -1, 1))[1][0].numpy()
+
+    fitted = []
+    for gain in np.linspace(0.3, 1.5, 25):
+        index = index_of(train, gain)
+        counts = np.bincount(index, minlength=levels)
+        means = np.bincount(index, train, levels) / np.maximum(counts, 1)
+        fitted.append((np.square(train - means[index]).mean(), gain, means, counts))
+    _, gain, means, counts = min(fitted, key=lambda each: each[0])
+    index, encode = timed(index_of, x, gain)
+    back, decode = timed(means.__getitem__, index)
+    yield "FSQ", bits, back, encode, decode
+    codec = CategoricalCodec(from_numpy(np.log(counts + 0.5)).view(1, -1))
+    symbols = from_numpy(index.astype(np.int64)).view(-1, 1)
+    codec.write(symbols[:2])  # so that kernels are compiled
+    data, writing = timed(codec.write, symbols)
+    _, reading = timed(codec.read, data, len(symbols))
+    yield "FSQ coded", 8 * len(data) / x.size, back, encode + writing, decode + reading
 
 
 def gaussian_quant(rng: np.random.Generator, x: Any, bits: int) -> Codes:
@@ -159,14 +191,20 @@ def rows_of(bits: int, numbers: int, seed: int) -> Iterator[Row]:
     """Yield a row for each quantizer."""
     rng = np.random.default_rng(seed)
     train, x = rng.standard_normal((2, numbers))
-    rivals = (lloyd_max(train, x, bits), gaussian_quant(rng, x, bits), trellis(rng, x, bits))
-    for codes in (*rivals, faiss_codes(train, x, bits, seed), our_codes(train, x, bits, seed)):
+    rivals = (
+        lloyd_max(train, x, bits),
+        fsq(train, x, bits),
+        gaussian_quant(rng, x, bits),
+        trellis(rng, x, bits),
+        faiss_codes(train, x, bits, seed),
+    )
+    for codes in (*rivals, our_codes(train, x, bits, seed)):
         for name, rate, back, encode, decode in codes:
             errors = np.square(back - x[: back.size])
             error, half = errors.mean(), 1.96 * errors.std() / math.sqrt(errors.size)
             yield Row(
                 name,
-                "coded" if name.startswith("V") else "fixed",
+                "coded" if name.startswith("V") or name == "FSQ coded" else "fixed",
                 rate,
                 error,
                 rate + 0.5 * math.log2(error),
@@ -192,7 +230,7 @@ def main() -> None:
                 print(f"{row.method:<24}{row.bits:7.3f}{row.gap:8.3f} ± {row.half:.3f}", flush=True)
                 rows.append(row)
     except ImportError as error:
-        raise SystemExit(f"{error.name} is missing: pip install faiss-cpu") from error
+        raise SystemExit(f"{error.name} is missing: {INSTALL}") from error
     notes = (*NOTES, f"{args.numbers:,} numbers, fewer of the random codebooks; seed {args.seed}.")
     table = Table("Rate and distortion of Gaussian numbers", columns(Row), rows, notes).text()
     write_text(args.output, table + "\n")

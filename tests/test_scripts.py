@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from bench_rate_distortion import gaussian_quant, lloyd_max, trellis
+from bench_rate_distortion import fsq, gaussian_quant, lloyd_max, trellis
 from conftest import SCRIPTS, Corpus, Trained
 
 
@@ -132,7 +132,21 @@ def test_quantizers_of_gaussian_numbers_have_their_known_gaps() -> None:
     rng = np.random.default_rng(0)
     train, x = rng.standard_normal((2, 8192))
     gaps = []
-    for codes in (lloyd_max(train, x, 2), gaussian_quant(rng, x, 2), trellis(rng, x, 2)):
-        ((_, bits, back, _, _),) = codes
-        gaps.append(bits + 0.5 * math.log2(np.square(back - x[: back.size]).mean()))
-    assert gaps == pytest.approx([0.456, 0.303, 0.13], abs=0.04)
+    random = (gaussian_quant(rng, x, 2), trellis(rng, x, 2))
+    for codes in (lloyd_max(train, x, 2), fsq(train, x, 2), *random):
+        for _, bits, back, _, _ in codes:
+            gaps.append(bits + 0.5 * math.log2(np.square(back - x[: back.size]).mean()))
+    assert gaps == pytest.approx([0.456, 0.46, 0.37, 0.303, 0.13], abs=0.04)
+
+
+def test_more_codewords_than_numbers_say_come_near_the_gaussian_and_fewer_do_not(
+    corpus: Corpus, trained: Trained, script: Callable[..., list[str]], tmp_path: Path
+) -> None:
+    words = ("-model", trained("gaussian"), "-src", corpus.valid, "-groups", 1, 16)
+    output = ("-output", tmp_path / "table.txt")
+    lines = script("bench_gaussian_quant.py", *words, "-bits", 8, *output)
+    found = {line[:28].strip(): line[28:].split() for line in lines[3:6]}
+    assert list(found) == ["Gaussian", "Gaussian Quant, 1 × 8 bits", "Gaussian Quant, 16 × 8 bits"]
+    few, many = (list(map(float, row)) for row in list(found.values())[1:])
+    assert many[1] == pytest.approx(16 * few[1], rel=1e-2)
+    assert abs(many[5]) < abs(few[5])
