@@ -85,6 +85,7 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "slots": {
         **{"encoder_type": "bottleneck_transformer", "bottleneck_slots": 2, "heads": 2},
         **{"word_vec_size": 32, "transformer_ff": 8, "param_init": None, "dropout": [0.1]},
+        **{"share_embeddings": True, "share_decoder_embeddings": True, "model_dtype": "bf16"},
     },
     "pieces": {"transforms": ["sentencepiece"], "bottleneck": "lattice", "lattice": "E8"},
 }

@@ -14,6 +14,7 @@ from torch.overrides import TorchFunctionMode
 
 from onmt_lattice.errors import UserError
 from onmt_lattice.opennmt.checkpoint.contents import named_tensors
+from onmt_lattice.opennmt.model.autoencoder import without_positions
 from onmt_lattice.opennmt.model.encoder import ENCODERS
 
 BOTTLENECK = "encoder.bottleneck."
@@ -93,7 +94,7 @@ def _declared(opt: Namespace, fields: Mapping[str, Any]) -> dict[str, Tensor]:
         raise UserError(f"its options are of no model: {error}") from error
     model = nn.ModuleDict({"encoder": encoder, "decoder": decoder})
     model["generator"] = nn.Sequential(generator)
-    state = model.state_dict()
+    state = without_positions(model).state_dict()
     if opt.bottleneck != bottleneck:
         del state[BOTTLENECK + PADDED]
     return state

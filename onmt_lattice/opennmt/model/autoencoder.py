@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, NamedTuple, cast
+from typing import Any, NamedTuple, TypeVar, cast
 
 import torch
 from onmt.constants import DefaultTokens
 from onmt.models import NMTModel
+from onmt.modules.embeddings import PositionalEncoding
 from torch import Tensor, nn
 
 from onmt_lattice.bottlenecks import Bottlenecked
@@ -15,6 +16,7 @@ from onmt_lattice.noise import Noise, StreamNoise
 from onmt_lattice.opennmt.model import gru
 from onmt_lattice.opennmt.model.encoder import BottleneckEncoder
 
+Model = TypeVar("Model", bound=nn.Module)
 SPECIAL = frozenset(
     (DefaultTokens.UNK, DefaultTokens.PAD, DefaultTokens.BOS, DefaultTokens.EOS)
 )  # tokens of every vocabulary that are no words
@@ -84,6 +86,14 @@ class Autoencoder(NMTModel):
         decoded = decoded.bfloat16() if self.bf16 else decoded
         cost = {"rate_nats": through.rate_nats}
         return decoded, cost if through.penalty is None else {**cost, "penalty": through.penalty}
+
+
+def without_positions(model: Model) -> Model:
+    """Return ``model``, whose state is without the tables of position encodings."""
+    for module in model.modules():
+        if isinstance(module, PositionalEncoding):
+            module.register_buffer("pe", module.pe, persistent=False)
+    return model
 
 
 def trainable(model: nn.Module) -> list[str]:

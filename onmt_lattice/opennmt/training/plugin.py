@@ -55,7 +55,7 @@ from onmt_lattice.opennmt.data.stream import TrainingBatches, training_batches
 from onmt_lattice.opennmt.data.transforms import make_transforms
 from onmt_lattice.opennmt.data.vocabulary_file import read_vocabulary, warn_of_another
 from onmt_lattice.opennmt.data.word_vectors import prepare_embeddings
-from onmt_lattice.opennmt.model.autoencoder import Autoencoder
+from onmt_lattice.opennmt.model.autoencoder import Autoencoder, without_positions
 from onmt_lattice.opennmt.model.encoder import ENCODERS, BottleneckEncoder
 from onmt_lattice.opennmt.model.statistics import RateStatistics
 from onmt_lattice.opennmt.training.loss import with_rate
@@ -74,7 +74,7 @@ def build_task_specific_model(model_opt: Namespace, fields: dict[str, Any]) -> n
     """Build the model as OpenNMT-py does, an :class:`Autoencoder` if it has a bottleneck."""
     model = _stock_build_model(model_opt, fields)
     if isinstance(model, NMTModel) and isinstance(model.encoder, BottleneckEncoder):
-        return Autoencoder(model.encoder, model.decoder)
+        return without_positions(Autoencoder(model.encoder, model.decoder))
     return model
 
 
