@@ -7,7 +7,6 @@ from typing import Any
 
 from made_up_results import made_up_evaluation
 
-from onmt_lattice.evaluation.result import Evaluation
 from onmt_lattice.experiments.report.results import (
     ANNEALED,
     FINISHED,
@@ -62,23 +61,19 @@ def run(
     values: dict[str, Any],
 ) -> RunResult:
     """Return a finished run that was at (NLL, rate) after each number of steps."""
-    made = [Point(step, evaluation(curve, step, nll, rate)) for step, nll, rate in points]
+    settings = CURVES[curve]
+    made = [
+        Point(
+            step,
+            made_up_evaluation(
+                *(curve, step, nll, rate, SENTENCES, WORDS),
+                rate_weight=step / 1000,
+                bottleneck=settings["bottleneck"],
+                settings=settings,
+            ),
+        )
+        for step, nll, rate in points
+    ]
     record = Record(FINISHED, attempts=1)
     name = name.replace(" ", "_")
     return RunResult(name, curve, schedule, values, seed, "train", record, made, [])
-
-
-def evaluation(curve: str, step: int, nll: float, rate: float) -> Evaluation:
-    """Return an evaluation of those numbers."""
-    return made_up_evaluation(
-        curve,
-        step,
-        nll,
-        rate,
-        SENTENCES,
-        WORDS,
-        rate_weight=step / 1000,
-        dim=DIM,
-        bottleneck=CURVES[curve]["bottleneck"],
-        settings=CURVES[curve],
-    )

@@ -54,6 +54,7 @@ GOOD = ["-model", "m", "-src", "s", "-output", "o"]
         (["--batch_siz=1"], "unknown option 'batch_siz'; did you mean 'batch_size'?"),
         (["-batch_siz", "1"], "unknown option 'batch_siz'; did you mean 'batch_size'?"),
         (["word"], "unexpected word 'word' on the command line"),
+        (["--", "-gpu", "0"], "unexpected word '--'"),
         (["-gpu", "-2"], "-gpu -2: expected at least 0 and at most 2147483647, or -1 for the CPU"),
     ],
 )

@@ -246,17 +246,6 @@ def test_coordinates_of_alike_signal_to_noise_stand_together() -> None:
     assert ratios[:8].min() >= ratios[8:].max()
 
 
-def test_uneven_blocks_cost_more_than_sorted_ones() -> None:
-    means, sigma = model()
-    channel = quantize_gaussian(means, sigma, "E8").channel
-    assert isinstance(channel, LatticeChannel)
-    y = channel.dithered(means, noise(0)).detach()
-    sorted_cost = channel.rate_nats(y, noise(0)).mean().item()
-    channel.places.copy_(torch.randperm(D, generator=torch.Generator().manual_seed(0)))
-    mixed = channel.dithered(means, noise(0)).detach()
-    assert channel.rate_nats(mixed, noise(0)).mean().item() > sorted_cost
-
-
 def test_a_dimension_that_the_lattice_does_not_divide_is_padded() -> None:
     means, sigma = model(d=10)
     fitted = quantize_gaussian(means, sigma, "E8")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from dataclasses import replace
 from itertools import pairwise
@@ -20,7 +19,6 @@ from onmt_lattice.experiments.report.comparison import (
     compare,
     comparison_table,
     point_table,
-    tables,
     text,
 )
 from onmt_lattice.experiments.report.curves import Spread, by_place, by_seed, shortfall
@@ -277,11 +275,6 @@ def test_the_order_is_the_files_and_the_reference_is_not_held_against_itself() -
     assert (last.nll, last.over) == (None, None)  # it keeps a line
 
 
-def test_a_curve_without_a_point_keeps_its_line() -> None:
-    (row,) = compare(sweep([*fixed("gaussian", 1, GRID), unfinished("Z", "a", "failed")]))
-    assert (row.curve, row.nll, row.over, row.loss) == ("Z", None, None, None)
-
-
 def test_a_line_for_each_place_with_the_spread_over_seeds(results: Results) -> None:
     rows = [row for row in point_table(results).rows if row.curve == "Z"]
     assert [row.place for row in rows] == ["rate_weight 0.1", "rate_weight 0.2", "rate_weight 0.3"]
@@ -324,15 +317,6 @@ def test_a_reference_point_that_has_collapsed_is_said(results: Results) -> None:
     results = replace(results, runs=[*results.runs, *fixed("gaussian", 4, [(5.0, 0.0)])])
     (note,) = [note for note in comparison_table(results).notes if "skipped in this table" in note]
     assert note.endswith("not finite: 1.")
-
-
-def test_json_keeps_every_seed_and_survives_results_of_json(results: Results) -> None:
-    found = json.loads(json.dumps([table.json() for table in tables(results)]))
-    z = next(row for row in found[0]["rows"] if (row["curve"], row["nll"]) == ("Z", 2.5))
-    assert z["over"]["seeds"] == pytest.approx({str(s): e for s, e in EXTRA.items()})
-    assert z["over"]["lowest"] <= z["over"]["mean"] <= z["over"]["highest"]
-    assert list(dict.fromkeys(row["curve"] for row in found[0]["rows"])) == ["Z", "E8"]
-    assert len(found[1]["rows"]) == 9
 
 
 def test_nothing_yet() -> None:
