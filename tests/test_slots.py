@@ -23,6 +23,7 @@ SLOTS: dict[str, Any] = {
     **{"encoder_type": "bottleneck_transformer", "bottleneck_slots": 3, "bottleneck_dim": 16},
     **{"rnn_size": 16, "word_vec_size": 16, "heads": 2, "transformer_ff": 32, "param_init": None},
 }
+SIZES = {"enc_rnn_size": 32, "dec_rnn_size": 32}
 RNN_DECODER = {"decoder_type": "rnn", "global_attention": "general"}
 # Every encoder that has slots with every decoder that reads them.
 MODELS: dict[str, dict[str, Any]] = {
@@ -189,6 +190,10 @@ def test_texts_vectors_and_bytes(slots: Path, mistake: Mistake, corpus: Corpus) 
     assert model.decode(model.encode(lines, points=True)) == model.decode(vectors)
     data = model.compress(lines)
     assert len(model.decompress(data)) == 5
+    evaluation, folder = slots.with_name("e8.json"), slots.with_name("exported")
+    run("evaluate", "-model", slots, "-src", corpus.test, "-output", evaluation)
+    run("export", "-model", slots, "-evaluation", evaluation, "-output", folder)
+    assert onmt_lattice.load(str(folder)).decompress(data) == model.decompress(data)
     words = ("-model", slots, "-src", corpus.test, "-output", slots.with_name("test.olz"))
     assert "attends to slots" in mistake("compress", "-lossless", *words)
 
@@ -220,10 +225,15 @@ def test_the_comparison_with_the_gru_is_of_models_that_build(corpus: Corpus, bui
     [
         ({"bottleneck_slots": 0}, "-bottleneck_slots 0: expected at least 1"),
         ({"bottleneck_slots": 4}, "-bottleneck_slots 4: an RNN starts from the first alone"),
-        ({**SLOTS, "bottleneck_site": "all"}, "-bottleneck_site all: of the states"),
+        ({**SLOTS, "bottleneck_site": "all"}, "-bottleneck_site all: of an RNN's last states"),
+        ({**SLOTS, "bridge": True}, "-bridge True: of an RNN's last states"),
         ({**SLOTS, "heads": 3}, "-heads 3: expected a divisor of -rnn_size 16"),
         ({**SLOTS, "word_vec_size": 8}, "-src_word_vec_size 8: expected that of -rnn_size, 16"),
         ({**SLOTS, "position_encoding": False}, "-position_encoding false: a transformer knows"),
+        (
+            {**SIZES, "rnn_size": None, "decay_method": "noam"},
+            "-decay_method noam: goes by -rnn_size; expected that",
+        ),
         ({**SLOTS, "copy_attn": True}, "-copy_attn True: must be False here, as copying reads"),
         ({**SLOTS, "decoder_type": "cnn"}, "-decoder_type cnn: must be rnn or transformer here"),
         ({**SLOTS, "label_smoothing": 0.1}, "a smoothed loss is no code length"),

@@ -176,7 +176,7 @@ def check_options(opt: Namespace) -> None:
         if getattr(opt, name, None):
             raise UserError(
                 f"-{name}: not possible here: a sentence is decoded from its representation "
-                f"alone, without attention or a second input"
+                f"alone, without the words of its source or a second input"
             )
     ArgumentParser.validate_translate_opts(opt)
 

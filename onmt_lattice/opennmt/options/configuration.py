@@ -158,11 +158,12 @@ def check_attention(opt: Namespace) -> None:
             f"-bottleneck_slots {opt.bottleneck_slots}: an RNN starts from the first alone; "
             f"let it read all of them by -global_attention, such as general"
         )
-    if has_slots(opt) and opt.bottleneck_site == "all":
-        raise UserError(
-            "-bottleneck_site all: of the states of an RNN's layers; slots read the top layer's "
-            "outputs, leave it out"
-        )
+    for name, unset in (("bottleneck_site", "top"), ("bridge", False)):
+        if has_slots(opt) and getattr(opt, name) != unset:
+            raise UserError(
+                f"-{name} {getattr(opt, name)}: of an RNN's last states, where slots read its "
+                f"outputs; leave it out"
+            )
     if (has_slots(opt) or transformers["tgt"]) and opt.enc_rnn_size % opt.heads:
         raise UserError(
             f"-heads {opt.heads}: expected a divisor of -rnn_size {opt.enc_rnn_size}, which the "

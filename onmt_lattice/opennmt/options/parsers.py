@@ -88,8 +88,8 @@ def add_bottleneck_options(parser: ArgumentParser) -> None:
         "--bottleneck_site",
         default="top",
         choices=["top", "all"],
-        help="what X is: the top encoder layer's final state in both directions, from which every "
-        "decoder layer starts (top), or every layer's (all)",
+        help="what X is without slots: the top encoder layer's final state in both directions, "
+        "from which every decoder layer starts (top), or every layer's (all)",
     )
     group.add(
         "-bottleneck_slots",

@@ -133,6 +133,11 @@ def check_optim(opt: Namespace) -> None:
             "-optim sparseadam: gradients are looked at and clipped as a whole here, which torch "
             "does not do for sparse ones; choose adam"
         )
+    if opt.decay_method in ("noam", "noamwd") and opt.rnn_size < 1:
+        raise UserError(
+            f"-decay_method {opt.decay_method}: goes by -rnn_size; expected that, not "
+            f"-enc_rnn_size and -dec_rnn_size"
+        )
     if opt.optim == "fusedadam" and importlib.util.find_spec("fused_adam_cuda") is None:
         raise UserError(
             "-optim fusedadam: needs NVIDIA's apex, built with its fused_adam_cuda; choose adam, "
