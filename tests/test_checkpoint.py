@@ -295,7 +295,7 @@ def keys_of_bottleneck(name: str) -> set[str]:
         "lattice_a2": channel | {"channel.places"},
         "ste_scalar": {"entries", "logits", "batches", "usage"},
         "ste_vector": {"entries", "logits", "batches", "usage"},
-        "residual_vq": maps | {"logits", "batches", *books},
+        "residual_vq": maps | {"logits", "normalize.running_mean", *books},
     }[name]
 
 

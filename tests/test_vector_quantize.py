@@ -35,15 +35,13 @@ def residual(**options: Any) -> ResidualBottleneck:
 
 
 @pytest.mark.parametrize("name", ["fsq", "lfq", "residual_vq"])
-def test_the_first_batch_fits_the_map(name: str) -> None:
+def test_what_hardly_varies_has_different_symbols(name: str) -> None:
     bottleneck = made(name, vector_dim=4) if name != "residual_vq" else made(name)
-    x = 3 + 0.01 * normal(200, M).float()
-    bottleneck(x, NOISE)
-    inner = bottleneck.map_in(x)
-    torch.testing.assert_close(inner.mean(0), torch.zeros(M), rtol=0, atol=1e-3)
-    torch.testing.assert_close(inner.std(0, correction=0), torch.ones(M), rtol=0, atol=1e-3)
-    bottleneck(2 * x, NOISE)
-    assert torch.equal(bottleneck.map_in(x), inner) and bottleneck.batches == 2
+    for seed in range(100):
+        bottleneck(min(seed, 40) / 40 + 0.01 * normal(50, M, seed=seed).float(), NOISE)
+    assert bottleneck(torch.zeros(1, M), NOISE).output.isfinite().all()
+    symbols = bottleneck.eval().choose(1 + 0.01 * normal(50, M).float())
+    assert all(len(column.unique()) > 5 for column in symbols.T)
 
 
 @pytest.mark.parametrize("levels", [2, 3, 4, 5, 16])
@@ -64,7 +62,7 @@ def test_lfq_sends_the_signs() -> None:
     bottleneck = made("lfq", vector_dim=3).eval()
     x = normal(50, M).float()
     values = bottleneck.values(bottleneck.choose(x))
-    assert torch.equal(values, bottleneck.map_in(x).sign())
+    assert torch.equal(values, bottleneck.inner(x).sign())
 
 
 def test_the_penalty_of_lfq_is_in_the_loss_of_training_alone() -> None:
@@ -80,7 +78,7 @@ def test_residual_entries_are_chosen_and_summed_as_the_library_does() -> None:
     bottleneck = residual().eval()
     x = normal(300, M, seed=99).float()
     with torch.no_grad():
-        values, index, _ = bottleneck.quantizer(bottleneck.map_in(x).unsqueeze(1))
+        values, index, _ = bottleneck.quantizer(bottleneck.inner(x).unsqueeze(1))
     chosen = bottleneck.choose(x)
     assert torch.equal(chosen, index.squeeze(1))
     torch.testing.assert_close(bottleneck.values(chosen), values.squeeze(1))
@@ -90,7 +88,7 @@ def test_residual_entries_are_chosen_and_summed_as_the_library_does() -> None:
 def test_more_quantizers_leave_less() -> None:
     bottleneck = residual(quantizer_dropout=True).eval()
     x = normal(300, M, seed=99).float()
-    inner, rest, rates = bottleneck.map_in(x), [], []
+    inner, rest, rates = bottleneck.inner(x), [], []
     for count in (4, 3, 2, 1):
         bottleneck.keep(count)
         symbols = bottleneck.choose(x)

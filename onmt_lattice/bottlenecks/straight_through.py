@@ -76,13 +76,6 @@ def fit_entries(x: Tensor, count: int) -> Tensor:
     return entries
 
 
-def as_in_the_first(*tensors: Tensor) -> None:
-    """Give every process of a training the first one's ``tensors``."""
-    if torch.distributed.is_available() and torch.distributed.is_initialized():
-        for tensor in tensors:
-            torch.distributed.broadcast(tensor, 0)
-
-
 @dataclasses.dataclass(frozen=True)
 class ScalarConfig(BottleneckConfig):
     """Options of the ``ste_scalar`` bottleneck."""
@@ -109,11 +102,9 @@ class CategoricalBottleneck(Bottleneck):
 
     Attributes:
         logits: ``(N, M)``, log probabilities, each row up to a constant.
-        batches: scalar, how many training batches there were; on the CPU, which looks at it.
     """
 
     logits: nn.Parameter
-    batches: Tensor
     symbols: int
     alphabet: int
 
@@ -121,7 +112,6 @@ class CategoricalBottleneck(Bottleneck):
         """Register the distributions of N = ``symbols`` of M = ``alphabet`` values."""
         self.symbols, self.alphabet = symbols, alphabet
         self.logits = nn.Parameter(torch.empty(symbols, alphabet))
-        self.register_buffer("batches", torch.zeros((), dtype=torch.long))
 
     @classmethod
     def has_code(cls, settings: Mapping[str, Any]) -> bool:
@@ -134,17 +124,9 @@ class CategoricalBottleneck(Bottleneck):
         return f"{cls.name} M={settings['levels']}"
 
     def reset_parameters(self) -> None:
-        """Initialise the codes as uniform; the next batch is the first."""
+        """Initialise the codes as uniform."""
         super().reset_parameters()
         nn.init.zeros_(self.logits)
-        self.batches.zero_()
-
-    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
-        """Move or convert all but the number of batches."""
-        batches = self.batches
-        super()._apply(fn, recurse)
-        self.batches = batches
-        return self
 
     def inner(self, x: Tensor) -> Tensor:
         """Return ``(batch, d)``, what is quantized of ``x`` ``(batch, m)``."""
@@ -187,11 +169,13 @@ class StraightThroughBottleneck(CategoricalBottleneck):
     a vector of the batch. From then on the entries are parameters like any other.
 
     Attributes:
+        batches: scalar, how many training batches there were; on the CPU, which looks at it.
         usage: ``(N, M)``, how much each entry was used of late.
     """
 
     # With a gain of 1 the decoder at first hardly sees the entries, which are fitted to X.
     encoder_gain = 10.0
+    batches: Tensor
     usage: Tensor
 
     def __init__(self, input_dim: int, config: BottleneckConfig, vector_dim: int) -> None:
@@ -204,6 +188,7 @@ class StraightThroughBottleneck(CategoricalBottleneck):
             )
         self.entries = nn.Parameter(torch.empty(self.dim // vector_dim, levels, vector_dim))
         self.add_code(len(self.entries), levels)
+        self.register_buffer("batches", torch.zeros((), dtype=torch.long))
         self.register_buffer("usage", torch.empty(self.dim // vector_dim, levels))
         self.reset_parameters()
 
@@ -211,7 +196,15 @@ class StraightThroughBottleneck(CategoricalBottleneck):
         """Initialise the codes as uniform and the entries as normal, until the first batches."""
         super().reset_parameters()
         nn.init.normal_(self.entries)
+        self.batches.zero_()
         self.usage.fill_(1 / self.usage.shape[1])
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
+        """Move or convert all but the number of batches."""
+        batches = self.batches
+        super()._apply(fn, recurse)
+        self.batches = batches
+        return self
 
     @torch.no_grad()
     def _follow(self, x: Tensor) -> None:
@@ -227,7 +220,9 @@ class StraightThroughBottleneck(CategoricalBottleneck):
             quantizers = torch.arange(len(entries), device=x.device).unsqueeze(1)
             torch.where(dead.unsqueeze(-1), x[sample, quantizers], entries, out=entries)
             self.usage.masked_fill_(dead, 1 / entries.shape[1])
-        as_in_the_first(entries, self.usage)
+        if torch.distributed.is_available() and torch.distributed.is_initialized():
+            torch.distributed.broadcast(entries, 0)
+            torch.distributed.broadcast(self.usage, 0)
         self.batches += 1
 
     def quantized(self, x: Tensor, noise: Noise) -> Bottlenecked:

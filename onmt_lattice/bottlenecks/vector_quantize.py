@@ -21,7 +21,6 @@ from onmt_lattice.bottlenecks.base import (
 from onmt_lattice.bottlenecks.straight_through import (
     DEAD_USAGE,
     CategoricalBottleneck,
-    as_in_the_first,
     nearest_entry,
 )
 from onmt_lattice.config import Range
@@ -29,7 +28,6 @@ from onmt_lattice.errors import UserError
 from onmt_lattice.noise import Noise
 
 LARGEST = 2**16  # entries of a codebook
-SMALLEST = 1e-4  # standard deviation that is made 1
 WEIGHT = Range(0)
 COMMITMENT = "weight of the squared distance of what is quantized to its entry, a mean over numbers"
 CODEBOOK_DECAY = 0.99  # the library's 0.8 forgets in 5 batches, which have a vector a sentence
@@ -82,12 +80,27 @@ class LibraryBottleneck(CategoricalBottleneck):
     """A quantizer of the library between the two linear maps.
 
     While training its own forward pass is what the decoder gets, with its gradient, its losses and
-    its codebooks' updates. The first batch fits the map in, so that what is quantized has mean 0
-    and variance 1: without it all of X, which varies little at first, has the same symbols.
+    its codebooks' updates. Otherwise symbols are chosen and turned into values without it. X is
+    normalized first, by its batch while training: it varies little at first, and its mean moves far
+    more than that, so that all sentences would have the same symbols.
     """
 
     always_maps = True
     quantizer: Any  # of a class of the library
+
+    def __init__(self, input_dim: int, config: BottleneckConfig) -> None:
+        super().__init__(input_dim, config)
+        self.normalize = nn.BatchNorm1d(input_dim, affine=False)
+
+    def reset_parameters(self) -> None:
+        """See :meth:`CategoricalBottleneck.reset_parameters`."""
+        super().reset_parameters()
+        self.normalize.reset_running_stats()
+
+    def inner(self, x: Tensor) -> Tensor:
+        """See :meth:`CategoricalBottleneck.inner`."""
+        mean, variance = self.normalize.running_mean, self.normalize.running_var
+        return super().inner(nn.functional.batch_norm(x, mean, variance))
 
     @classmethod
     def label(cls, settings: dict[str, Any]) -> str:
@@ -123,24 +136,16 @@ class LibraryBottleneck(CategoricalBottleneck):
         a number per sentence.
         """
 
-    @torch.no_grad()
-    def fit(self, x: Tensor) -> None:
-        """Let each number that is quantized of ``x`` have mean 0 and variance 1."""
-        linear = cast(nn.Linear, self.map_in)
-        inner = linear(x)
-        scale = inner.std(0, correction=0).clamp_min(SMALLEST)
-        linear.weight.div_(scale.unsqueeze(1))
-        linear.bias.sub_(inner.mean(0)).div_(scale)
-        as_in_the_first(linear.weight, linear.bias)
-
     def relaxed(self, x: Tensor, noise: Noise) -> Bottlenecked:
         """See :meth:`Bottleneck.relaxed`: the real channel, with the library's gradient."""
         if not self.training:
             return self.quantized(x, noise)
-        if self.batches == 0:
-            self.fit(x)
-        self.batches += 1
-        passed, index, penalty = self.trained(self.inner(x).unsqueeze(1))
+        inner = self.map_in(self.normalize(x)) if len(x) > 1 else self.inner(x)
+        if is_distributed():
+            for average in filter(torch.is_floating_point, self.normalize.buffers()):
+                torch.distributed.all_reduce(average)
+                average /= torch.distributed.get_world_size()
+        passed, index, penalty = self.trained(inner.unsqueeze(1))
         each = None if penalty is None else penalty.expand(len(x))
         output = self.map_out(passed.squeeze(1).to(x.dtype))
         return Bottlenecked(output, self.rate_nats(index), index, each)
@@ -247,7 +252,6 @@ class ResidualBottleneck(LibraryBottleneck):
     def __init__(self, input_dim: int, config: BottleneckConfig) -> None:
         super().__init__(input_dim, config)
         config = cast(ResidualConfig, config)
-        distributed = torch.distributed.is_available() and torch.distributed.is_initialized()
         self.quantizer = library(self).ResidualVQ(
             dim=self.dim,
             num_quantizers=config.quantizers,
@@ -257,7 +261,7 @@ class ResidualBottleneck(LibraryBottleneck):
             decay=CODEBOOK_DECAY,
             threshold_ema_dead_code=1,  # how much an entry counts that has started again
             commitment_weight=config.commitment_weight,
-            sync_codebook=distributed,
+            sync_codebook=is_distributed(),
         )
         self.add_code(config.quantizers, config.levels)
         self.reset_parameters()
@@ -300,6 +304,11 @@ class ResidualBottleneck(LibraryBottleneck):
         """Return the sum of the entries, added one by one: the same on any machine."""
         books = self.quantizer.codebooks
         return reduce(torch.add, (book[i] for book, i in zip(books, symbols.T, strict=True)))
+
+
+def is_distributed() -> bool:
+    """Return whether this is one of several processes of a training."""
+    return torch.distributed.is_available() and torch.distributed.is_initialized()
 
 
 def library(bottleneck: Bottleneck) -> Any:
