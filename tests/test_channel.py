@@ -170,20 +170,6 @@ def test_where_coordinates_stand_changes_neither_law_nor_price_of_alike_ones(nam
 
 
 @every_lattice
-def test_the_dither_has_unit_second_moment_and_fills_its_cell(name: str) -> None:
-    bottleneck = make_bottleneck("lattice", 24, lattice=name)
-    assert isinstance(bottleneck, LatticeBottleneck)
-    channel = bottleneck.channel
-    u = channel.dither(torch.empty(2000, 1, dtype=F64), sentences(2000))
-    assert u.shape == (2000, channel.blocks, channel.lattice.dim)
-    assert channel.lattice.second_moment == pytest.approx(1)
-    squares = u.square().flatten(1).mean(1)
-    error = squares.std().item() / math.sqrt(len(squares))
-    assert squares.mean().item() == pytest.approx(1, abs=4 * error)
-    assert (channel.lattice.nearest_point(u).abs() < 1e-6).all()
-
-
-@every_lattice
 @pytest.mark.parametrize("bottleneck_dim", [0, 1, 24, 25])
 def test_places_are_the_least_multiple_of_the_lattices_dimension(
     name: str, bottleneck_dim: int

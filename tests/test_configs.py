@@ -71,26 +71,6 @@ def test_the_paper_has_every_kind_of_curve() -> None:
     assert len({tuple(sorted(curve.items())) for curve in CURVES.values()}) == len(CURVES)
 
 
-def test_the_papers_setting() -> None:
-    common = yaml.safe_load((CONFIGS / "paper/common.yaml").read_text(encoding="utf-8"))
-    expected = {
-        "layers": 2,
-        "rnn_size": 500,
-        "bottleneck_site": "top",
-        "global_attention": "none",
-        "batch_size": 64,
-        "optim": "adam",
-        "learning_rate": 1e-4,
-        "learning_rate_decay": 0.75,
-        "start_decay_steps": 100_000,
-        "decay_steps": 50_000,
-        "train_steps": 500_000,
-        "rate_weight_schedule": "logistic",
-        "rate_weight_midpoint": 100_000,
-    }
-    assert {key: common[key] for key in expected} == expected
-
-
 # ---- quick start --------------------------------------------------------------------------------
 
 
@@ -98,15 +78,6 @@ def test_the_quick_start_is_the_embedded_corpus() -> None:
     for split in SPLITS:
         text = (TOP / f"data/quickstart/{split}.en").read_text(encoding="utf-8")
         assert corpus_text(split).startswith(text) and text.endswith("\n")
-
-
-def test_the_quick_start_trains(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    shutil.copytree(TOP / "data/quickstart", tmp_path / "data/quickstart")
-    monkeypatch.chdir(tmp_path)
-    words = ["-config", str(CONFIGS / "quickstart.yaml")]
-    assert main(["build_vocab", *words]) == 0
-    assert main(["train", *words, "-train_steps", "2", "-valid_steps", "2"]) == 0
-    assert list(tmp_path.glob("runs/quickstart/model_step_2.*"))
 
 
 # ---- in miniature -------------------------------------------------------------------------------

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import runpy
 from pathlib import Path
 
@@ -34,32 +33,6 @@ def test_the_points_are_the_integers_whose_residues_are_words(name: str) -> None
     off = words.clone()
     off[:, 3] += 1  # no two words differ at one place only
     assert not lattice.contains(off.double()).any()
-
-
-@pytest.mark.parametrize(("name", "n"), [("conv4", 8), ("z4conv64", 12)])
-def test_all_words_are_paths_and_all_paths_are_words(name: str, n: int) -> None:
-    """Walk the trellis by its definition, and count."""
-    lattice = of_dim(name, n)
-    code = lattice.encoder
-    paths = [(s, ()) for s in range(code.states) if code.starts[s]]
-    for _ in range(code.sections):
-        paths = [
-            (
-                ahead,
-                (
-                    *word,
-                    int(code.labels[ahead, way]) // code.q,
-                    int(code.labels[ahead, way]) % code.q,
-                ),
-            )
-            for state, word in paths
-            for ahead, way in itertools.product(range(code.states), range(code.q))
-            if ahead // code.q + way * (code.states // code.q) == state
-        ]
-    walked = {word for state, word in paths if code.ends[state]}
-    messages = torch.cartesian_prod(*[torch.arange(code.q)] * code.sections)
-    assert walked == {tuple(word) for word in code.word(messages).tolist()}
-    assert len(walked) == code.q**code.sections
 
 
 def test_hundreds_of_dimensions() -> None:

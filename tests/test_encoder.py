@@ -31,15 +31,6 @@ class Constant(Bottleneck):
     quantized = relaxed
 
 
-class Detached(Constant):
-    """X itself, but no gradient."""
-
-    def relaxed(self, x: Tensor, noise: Noise) -> Bottlenecked:
-        return super().relaxed(x, noise)._replace(output=x.detach())
-
-    quantized = relaxed
-
-
 def decoded(model: Any, src: Any, tgt: Any, relaxed: bool) -> Tensor:
     noise = SentenceNoise(0, list(range(tgt.shape[1])))
     return model.autoencode(*[src[0], tgt, src[1]], noise, relaxed).decoded
@@ -75,31 +66,6 @@ def test_without_the_bottleneck_the_decoder_knows_nothing_of_the_source(
             assert torch.equal(part, counterpart)
         for one, other in zip(results[0][1:], results[1][1:], strict=True):
             assert torch.equal(one, other)
-
-
-@shapes
-def test_gradients_reach_the_encoder_through_the_bottleneck_alone(
-    build: Build, site: str, rnn_type: str, layers: int
-) -> None:
-    trainer = build(
-        bottleneck="none",
-        bottleneck_dim=None,
-        bottleneck_site=site,
-        rnn_type=rnn_type,
-        layers=layers,
-    )
-    model, encoder = trainer.model, trainer.model.encoder
-    batch = batch_of(trainer, lines_of(800, 1)[:8])
-    for through in (True, False):
-        if not through:
-            encoder.bottleneck = Detached(encoder.bottleneck.input_dim, BottleneckConfig())
-        model.zero_grad()
-        model.generator(model(batch.src[0], batch.tgt, batch.src[1])[0]).sum().backward()
-        for name, parameter in model.encoder.named_parameters():
-            reached = parameter.grad is not None and bool(parameter.grad.any())
-            # At the top, the layer below reaches X by the layer above it.
-            assert reached == through, name
-        assert any(p.grad is not None and p.grad.any() for p in model.decoder.parameters())
 
 
 @shapes

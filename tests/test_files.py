@@ -136,15 +136,6 @@ def test_sha256_is_the_standard_one(target: Path, size: int) -> None:
     assert sha256(target) == hashlib.sha256(content).hexdigest()
 
 
-def test_a_folder_has_one_holder_at_a_time(tmp_path: Path) -> None:
-    lock = locked(tmp_path)
-    assert lock is not None and locked(tmp_path) is None
-    os.close(lock)
-    again = locked(tmp_path)
-    assert again is not None
-    os.close(again)
-
-
 def test_a_child_that_inherits_the_lock_keeps_it(tmp_path: Path) -> None:
     lock = locked(tmp_path)
     assert lock is not None

@@ -167,24 +167,12 @@ def weight(schedule: str, asymptote: float = 3.0, midpoint: int = MIDPOINT) -> R
     return RateWeight(asymptote, schedule, midpoint)
 
 
-def test_the_defaults_are_those_of_the_paper() -> None:
-    assert RateWeight() == RateWeight(asymptote=1.0, schedule="logistic", midpoint=100_000)
-    assert RateWeight()(100_000) == 0.5
-
-
 @pytest.mark.parametrize("t", [0.0, 0.25, 1.0, 3.0])
 def test_schedules_are_their_formulas_of_t_midpoints(t: float) -> None:
     step = round(t * MIDPOINT)
     assert weight("constant")(step) == 3.0
     assert weight("hyperbolic")(step) == pytest.approx(3 * t / (1 + t))
     assert weight("logistic")(step) == pytest.approx(3 / (1 + math.exp(5 * (1 - t))))
-
-
-@pytest.mark.parametrize("schedule", sorted(SCHEDULES))
-@pytest.mark.parametrize("midpoint", [1, 100_000, 10**9])
-def test_every_schedule_tends_to_its_asymptote(schedule: str, midpoint: int) -> None:
-    limit = weight(schedule, midpoint=midpoint)(10**10 * midpoint)
-    assert limit == pytest.approx(3.0, rel=1e-9)
 
 
 @settings(derandomize=True, deadline=None)

@@ -12,9 +12,6 @@ from pathlib import Path
 
 import pytest
 from conftest import BOTTLENECKS, Corpus, Mistake, Trained, lines_of
-from hypothesis import given, settings
-from hypothesis import strategies as st
-from test_token_model import LINE
 
 from onmt_lattice.bitstream import BitstreamError, DamagedBitstream
 from onmt_lattice.bitstream.file import FileWriter, Section, TextFile
@@ -59,15 +56,6 @@ def test_a_text_comes_back_byte_for_byte(trained: Trained, corpus: Corpus, name:
 
 @pytest.mark.parametrize("data", HARD, ids=lambda data: repr(data[:12]))
 def test_hard_texts_come_back(z: LosslessText, data: bytes) -> None:
-    assert z.decompress(z.compress(data)) == data
-
-
-@settings(max_examples=40, deadline=None)
-@given(
-    lines=st.lists(st.one_of(LINE, st.sampled_from(lines_of(20, 1)).map(str.encode)), max_size=6)
-)
-def test_any_bytes_come_back(z: LosslessText, lines: list[bytes]) -> None:
-    data = b"\n".join(lines)
     assert z.decompress(z.compress(data)) == data
 
 

@@ -10,7 +10,6 @@ import pytest
 from conftest import Corpus
 
 from onmt_lattice.cli import main
-from onmt_lattice.errors import UserError
 
 Mistake = Callable[..., str]
 
@@ -66,18 +65,10 @@ def test_a_key_without_a_value(tmp_path: Path, corpus: Corpus, mistake: Mistake)
 
 
 def test_choices_are_listed(refused: Mistake) -> None:
-    assert "'gaussian', 'lattice', 'none'" in refused(bottleneck="gausian")
+    assert "'gaussian', 'lattice', 'lfq', 'none'" in refused(bottleneck="gausian")
     assert "'top', 'all'" in refused("-bottleneck_site", "bottom")
     assert "logistic" in refused("-rate_weight_schedule", "linear")
     assert "A2" in refused(bottleneck="lattice", lattice="A_2")
-
-
-def test_parse_raises_a_user_error() -> None:
-    from onmt_lattice.opennmt.options.parsers import train_parser
-    from onmt_lattice.opennmt.options.parsing import parse
-
-    with pytest.raises(UserError, match="required"):
-        parse(train_parser, [])
 
 
 def test_a_config_that_cannot_be_read(tmp_path: Path, mistake: Mistake) -> None:

@@ -63,22 +63,10 @@ def test_ctrl_c_says_how_to_resume(tmp_path: Path) -> None:
     assert err.splitlines()[-1] == "onmt_lattice prepare: interrupted; run again to resume"
 
 
-def test_a_mistake_is_one_line_and_status_2(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    assert (
-        main(["prepare", "wmt16", "-output", str(tmp_path), "-from", str(tmp_path / "none")]) == 2
-    )
-    out, err = capsys.readouterr()
-    assert out == ""
-    assert (
-        err == f"onmt_lattice prepare: error: -from {tmp_path / 'none'}: there is no such folder\n"
-    )
-
-
 @pytest.mark.parametrize(
     ("words", "message"),
     [
+        (["-from", "none"], "onmt_lattice prepare: error: -from none: there is no such folder\n"),
         (["-mirror", "ftp://x"], "-mirror ftp://x: expected an address, http"),
         (["-subword", "wordpiece"], "invalid choice: 'wordpiece'"),
         (["-checksums", "none.txt"], "-checksums none.txt: cannot be read"),

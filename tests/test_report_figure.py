@@ -165,16 +165,6 @@ def test_the_entropy_line_where_it_is_known(results: Results) -> None:
     assert [[0.0, 4.5], [4.5, 0.0]] not in plain
 
 
-@pytest.mark.parametrize(
-    ("suffix", "magic"), [(".png", b"\x89PNG"), (".svg", b"<?xml"), (".pdf", b"%PDF")]
-)
-def test_formats(results: Results, tmp_path: Path, suffix: str, magic: bytes) -> None:
-    path = tmp_path / f"figure{suffix}"
-    draw(results, path)
-    assert path.read_bytes().startswith(magic)
-    assert [p.name for p in tmp_path.iterdir()] == [path.name]
-
-
 def test_another_format_or_nothing_to_draw(results: Results, tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"\.png, \.svg, \.pdf"):
         draw(results, tmp_path / "figure.gif")

@@ -178,16 +178,6 @@ def test_a_run_that_goes_on_drops_what_comes_after_its_checkpoint(path: Path) ->
     assert History(path, 0).seconds == 0 and read_history(path) == []  # a run from the start
 
 
-def test_half_a_line_is_passed_over_and_dropped(path: Path) -> None:
-    history = History(path, 0)
-    history.append(entry(2))
-    with path.open("a", encoding="utf-8") as file:
-        file.write('{"event": "train", "st')
-    assert read_history(path) == [entry(2)]
-    History(path, 2).append(entry(4))
-    assert read_history(path) == [entry(2), entry(4)]
-
-
 @pytest.mark.parametrize(
     "line", ["no JSON", "3", "{}", '{"event": "train"}', '{"event": "end", "step": 1}', ""]
 )

@@ -126,15 +126,11 @@ def test_a_number_may_be_the_name_of_a_curve(tmp_path: Path, text: Path) -> None
         ({"curves": {"gaussian": {"bottlenek": "gaussian"}}}, "did you mean 'bottleneck'"),
         ({"curves": {"gaussian": {"seed": 3}}}, "seed: is set by the sweep"),
         ({"curves": {"Z": {"bottleneck": "lattice"}}}, "unknown reference .*'gaussian'"),
-        ({"seeds": 3}, "seeds 3: expected a list"),
         ({"seeds": []}, "seeds .*: expected a list"),
         ({"fixed": {"rate_weight": 0.1}}, "fixed: expected a list of values"),
         ({"fixed": {"rate_weight": [0.1], "levels": []}}, "gaussian: fixed: .* not an empty one"),
         ({"fixed": {"rate_weight": [0.1, 0.1]}}, "two runs would be called gaussian_0.1_seed1"),
-        ({"seeds": [True]}, "seeds .*: expected a list, each a whole number"),
         ({"annealed": {"keep_checkpoint": 2}}, "keep_checkpoint 2: .* annealed needs"),
-        ({"annealed": {"keep_checkpoint": "all"}}, "keep_checkpoint 'all': .* annealed needs"),
-        ({"curves": {"gaussian": {"keep_checkpoint": 2}}}, "keep_checkpoint 2: .* annealed needs"),
         ({"shared": {**SHARED, "keep_checkpoint": 2}}, "keep_checkpoint 2: .* annealed needs"),
         ({"curves": {"gaussian": {"keep_checkpoint": 0}}, "annealed": {}}, "0: .* its last"),
         ({"shared": {**SHARED, "world_size": "two"}}, "world_size 'two': expected a whole number"),
@@ -144,14 +140,8 @@ def test_a_number_may_be_the_name_of_a_curve(tmp_path: Path, text: Path) -> None
             {"shared": {}, "annealed": {}, "fixed": {"rate_weight": [1]}},
             "train_steps None: expected",
         ),
-        ({"evaluate_every": 0}, "evaluate_every 0"),
-        ({"seeds": [1, 0]}, r"seeds \[1, 0\]: expected at least 1 and at most 4294967295"),
         ({"fixed": {"rate_weight": [0.1, math.nan]}}, "gaussian: rate_weight nan: .* at least 0"),
-        ({"fixed": {"rate_weight": [[1]]}}, r"rate_weight \[1\]: expected a single number"),
-        ({"fixed": {"rate_weight": ["inf"]}}, "gaussian: rate_weight inf: expected at least 0"),
-        ({"shared": {**SHARED, "learning_rate": -1e-4}}, "learning_rate -0.0001: .* above 0"),
         ({"curves": {"gaussian": {"dropout": [0.1, 1]}}}, r"dropout \[0.1, 1\]: expected"),
-        ({"reconstruct": "yes"}, "reconstruct 'yes'"),
     ],
 )
 def test_mistakes(tmp_path: Path, text: Path, changes: dict[str, Any], message: str) -> None:
@@ -321,16 +311,12 @@ def test_a_folder_of_another_quantization_is_refused(tmp_path: Path, text: Path)
     ("curve", "message"),
     [
         ({"quantize": "gausian"}, "unknown curve to quantize .*'gausian'; did you mean 'gaussian'"),
-        ({"quantize": "other"}, "unknown curve to quantize .*'other'"),
         ({"quantize": "Z"}, "unknown curve to quantize .*'Z'"),
         ({"quantize": "ste"}, "quantize ste: its bottleneck is ste_scalar; expected"),
         ({"lattice": "E9"}, "curve Z: unknown lattice 'E9'.*'none' refits"),
-        ({"lattice": None}, "curve Z: lattice None: expected text"),
         ({"levels": 2}, "levels: has no place beside 'quantize': expected lattice, lattice_code"),
         ({"lattice_code": "gaussian"}, "unknown lattice code in .*'gaussian'"),
         ({"lattice": "none", "lattice_code": "discrete_gaussian"}, "no lattice to code"),
-        ({"more_steps": -1}, "more_steps -1: expected at least 0"),
-        ({"more_steps": True}, "more_steps True: expected a whole number"),
         ({"more_steps": 5}, "more_steps: lambda of gaussian_annealed_seed1 would go on growing"),
         ({"fixed": {"rate_weight": [0.1]}}, "fixed: its runs are those of gaussian"),
         ({"fixed": False, "annealed": False}, "gaussian has no runs of the schedules left"),
@@ -340,9 +326,7 @@ def test_mistakes_of_quantizing_curves(
     tmp_path: Path, text: Path, curve: dict[str, Any], message: str
 ) -> None:
     others = {"gaussian": GAUSSIAN, "ste": {"bottleneck": "ste_scalar"}}
-    curves = {**others, "Z": {**Z, **curve}, "other": {**Z, "quantize": "Z"}}
-    if curve.get("quantize") not in ("Z", "other"):
-        del curves["other"]
+    curves = {**others, "Z": {**Z, **curve}}
     with pytest.raises(UserError, match=message):
         plan_of_curves(tmp_path, curves)
     assert not (tmp_path / "out").exists()

