@@ -206,13 +206,7 @@ def test_none_of_another_dimension_is_linear() -> None:
     ("name", "options", "message"),
     [
         ("gausian", {}, "unknown bottleneck 'gausian'; did you mean 'gaussian'? (valid: fsq, gaus"),
-        ("gaussian", {"bottleneck_dim": -1}, "-bottleneck_dim -1: expected at least 1 and at most"),
         ("ste_scalar", {"levels": 10**12}, "-levels 1000000000000: expected at least 2 and"),
-        ("gaussian", {"bottleneck_dim": 10**20}, "-bottleneck_dim 100000000000000000000: expected"),
-        ("gaussian", {"bottleneck_dim": 1.5}, "-bottleneck_dim 1.5: expected a whole number"),
-        ("ste_scalar", {"levels": 1}, "-levels 1: expected at least 2"),
-        ("ste_vector", {"levels": 0}, "-levels 0: expected at least 2"),
-        ("ste_vector", {"vector_dim": 0}, "-vector_dim 0: expected at least 1 and at most 65536"),
         (
             "ste_vector",
             {"vector_dim": 3},

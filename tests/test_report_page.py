@@ -13,7 +13,7 @@ from made_up_results import CURVES, INPUTS, annealed, coded, fixed, sweep
 from onmt_lattice.evaluation.result import Bits
 from onmt_lattice.experiments.report.comparison import tables
 from onmt_lattice.experiments.report.curves import Mark
-from onmt_lattice.experiments.report.page import hover, hover_bytes, page, write_page
+from onmt_lattice.experiments.report.page import hover, hover_bytes, page
 from onmt_lattice.experiments.report.rate_distortion import (
     decoded,
     point_gids,
@@ -38,7 +38,7 @@ HEADINGS = [
 def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The report of a sweep with everything in it."""
     path = tmp_path_factory.mktemp("report") / "report.html"
-    write_page(sweep(), path)
+    path.write_text(page(sweep()), encoding="utf-8")
     return path
 
 

@@ -48,17 +48,11 @@ BAR = Markup('<span class="bar" style="--share: {0:.1f}%">{0:.1f}\u00a0%</span>'
 CODE, SMALL = Markup("<code>{}</code>"), Markup("{} <small>{}</small>")
 
 
-def write_page(results: Results, path: Path) -> None:
-    """Write ``results`` as a self-contained HTML page, whole or not at all.
-
-    The page loads nothing and runs nothing. Where no run has been evaluated yet it says so, and
-    shows what is known of the runs.
-    """
-    write_text(path, page(results))
-
-
 def page(results: Results) -> str:
-    """Return the whole page."""
+    """Return ``results`` as an HTML page, which loads nothing and runs nothing.
+
+    Where no run has been evaluated yet it says so, and shows what is known of the runs.
+    """
     ordered = sorted(results.runs, key=lambda run: _order(results, run))
     statuses = {run.name: run.record.status for run in results.runs}
     return _template().render(
@@ -281,5 +275,5 @@ def redraw(path: Path, folder: Path, per: str = WORD) -> Results:
         for name in FIGURES:
             draw(results, folder / name)
     write_text(folder / TABLE, text(results) + "\n")
-    write_page(results, folder / REPORT)
+    write_text(folder / REPORT, page(results))
     return results

@@ -88,13 +88,12 @@ class Paired:
     """A lattice in Gaussian models of one place of their curve, over all seeds.
 
     Attributes:
-        curve: its name; ``kind``: quantized, or tuned; ``schedule``; ``place``: the options that
-            vary, or the step.
+        curve: its name; ``kind``: quantized, or tuned; ``place``: the options that vary, or the
+            step.
         nll: of the Gaussian, mean over seeds, bits per word; ``nll_change``: of the lattice
             less that.
-        rate: the Gaussian's, its prior refitted, as well.
-        over: what the lattice's rate is more, bits per word; ``over_dimension``: per
-            dimension.
+        over: the lattice's rate less that of the Gaussian, its prior refitted, bits per word;
+            ``over_dimension``: per dimension.
         theory: what it is more on a Gaussian source, mean, bits per dimension; ``of_theory``:
             ``over_dimension`` in percent of it. None where training went on.
         equal: what the lattice costs more at the NLL that it has, bits per word.
@@ -104,10 +103,8 @@ class Paired:
 
     curve: Annotated[str, Column("curve")]
     kind: Annotated[str | None, Column("kind")]
-    schedule: str
     place: Annotated[str, Column("point")]
     nll: Annotated[float, Column("at NLL", ".2f")]
-    rate: float
     over: Annotated[Estimate | None, Column("rate over", "+.3f")]
     over_dimension: Annotated[Estimate | None, Column("per dimension", "+.4f")]
     theory: Annotated[float | None, Column("theory", ".4f")]
@@ -231,10 +228,8 @@ def _row(results: Results, pairs: Sequence[Pair]) -> Paired:
     return Paired(
         curve=first.run.curve,
         kind=results.kind(first.run.curve),
-        schedule=first.run.schedule,
         place=first.place,
         nll=fmean(p.fair.nll for p in pairs),
-        rate=fmean(p.fair.rate for p in pairs),
         over=_estimate(rates, words),
         over_dimension=_estimate(rates, {seed: 1 / dim for seed, dim in dims.items()}),
         theory=fmean(bits / dims[s] for s, bits in theory.items()) if theory else None,

@@ -76,8 +76,8 @@ MEASURES = (Measure("BLEU", "bleu"), Measure("chrF", "chrf"))
 def rate_distortion(results: Results) -> Figure:
     """Return a figure of bytes a sentence across and up, in a panel each, BLEU and chrF.
 
-    Curves look as in the figure of rate against NLL, and so do seeds; the point_gids are those of
-    :func:`point_gids`. At least one point must be among the :func:`decoded`.
+    Curves and seeds look as in the figure of rate against NLL; :func:`point_gids` are the gids. At
+    least one point must be among the :func:`decoded`.
     """
     shown, looks = decoded(results), curve_styles(results)
     figure = Figure(figsize=SIZE, layout="constrained")
@@ -96,7 +96,7 @@ def rate_distortion(results: Results) -> Figure:
 
 
 def point_gids(mark: Mark) -> list[str]:
-    """Return the point_gids of a point, one a panel."""
+    """Return the gids of a point, one for each panel."""
     return [f"{measure.at.prefix}{mark.gid}" for measure in MEASURES]
 
 
