@@ -80,9 +80,8 @@ class LibraryBottleneck(CategoricalBottleneck):
     """A quantizer of the library between the two linear maps.
 
     While training its own forward pass is what the decoder gets, with its gradient, its losses and
-    its codebooks' updates. Otherwise symbols are chosen and turned into values without it. X is
-    normalized first, by its batch while training: it varies little at first, and its mean moves far
-    more than that, so that all sentences would have the same symbols.
+    its codebooks' updates. X is normalized first, by its batch while training: it varies little at
+    first, and its mean moves far more than that, so that all sentences would have the same symbols.
     """
 
     always_maps = True
@@ -130,11 +129,19 @@ class LibraryBottleneck(CategoricalBottleneck):
 
     @abstractmethod
     def trained(self, inner: Tensor) -> tuple[Tensor, Tensor, Tensor | None]:
-        """Return what the library makes of ``inner`` ``(batch, 1, d)`` while training.
+        """Return what the library makes of ``inner`` ``(batch, 1, d)``.
 
         That is ``(batch, 1, d)``, the symbols ``(batch, N or fewer)`` and a penalty of the batch,
         a number per sentence.
         """
+
+    def choose(self, x: Tensor) -> Tensor:
+        """See :meth:`CategoricalBottleneck.choose`."""
+        return self.trained(self.inner(x).unsqueeze(1))[1]
+
+    def values(self, symbols: Tensor) -> Tensor:
+        """See :meth:`CategoricalBottleneck.values`."""
+        return self.quantizer.indices_to_codes(symbols).to(self.map_out.weight.dtype)
 
     def relaxed(self, x: Tensor, noise: Noise) -> Bottlenecked:
         """See :meth:`Bottleneck.relaxed`: the real channel, with the library's gradient."""
@@ -184,14 +191,6 @@ class FSQBottleneck(LibraryBottleneck):
         groups = values.detach().view(len(inner), self.symbols, self.quantizer.codebook_dim)
         return values, self.quantizer.codes_to_indices(groups).long(), None
 
-    def choose(self, x: Tensor) -> Tensor:
-        """See :meth:`CategoricalBottleneck.choose`."""
-        return self.trained(self.inner(x).unsqueeze(1))[1]
-
-    def values(self, symbols: Tensor) -> Tensor:
-        """See :meth:`CategoricalBottleneck.values`."""
-        return self.quantizer.indices_to_codes(symbols).to(self.map_out.weight.dtype)
-
 
 @register_bottleneck
 class LFQBottleneck(LibraryBottleneck):
@@ -227,14 +226,6 @@ class LFQBottleneck(LibraryBottleneck):
         """See :meth:`LibraryBottleneck.trained`."""
         values, index, penalty = self.quantizer(inner)
         return values, index.squeeze(1).long(), penalty
-
-    def choose(self, x: Tensor) -> Tensor:
-        """See :meth:`CategoricalBottleneck.choose`."""
-        return self.trained(self.inner(x).unsqueeze(1))[1]
-
-    def values(self, symbols: Tensor) -> Tensor:
-        """See :meth:`CategoricalBottleneck.values`."""
-        return self.quantizer.indices_to_codes(symbols).to(self.map_out.weight.dtype)
 
 
 @register_bottleneck
