@@ -166,3 +166,11 @@ def test_no_kernel_fuses_a_product_with_a_sum(name: str) -> None:
     (text,) = fresh.inspect_asm().values()
     assert "mul" in text
     assert not re.search(r"\bv?f(n?madd|n?msub|mla|mls)", text)
+
+
+def test_a_file_has_room_for_32768_rows() -> None:
+    codec = CategoricalCodec(torch.zeros(1, 2))
+    symbols = torch.zeros(2**15 + 1, 1, dtype=torch.int64)
+    assert torch.equal(codec.decode(codec.encode(symbols[1:]), 2**15), symbols[1:])
+    with pytest.raises(UserError, match="32769 rows: expected at most 32768 in a file"):
+        codec.encode(symbols)

@@ -27,6 +27,7 @@ from onmt_lattice.bitstream.varint import pack_number, read_number
 from onmt_lattice.errors import (
     DamagedBitstream,
     NotABitstream,
+    UserError,
     WrongCode,
 )
 
@@ -35,6 +36,7 @@ VERSION = 1
 FINGERPRINT = 4  # bytes
 CHECKSUM = 4
 SMALLEST_BLOCK = 2 + CHECKSUM
+LARGEST_BLOCK = 2**15  # lines, whose logarithm has four bits
 
 
 class Mode(IntEnum):
@@ -226,7 +228,13 @@ class TextFile:
 
 
 def points_file(fingerprint: int, rows: int, numbers: int, payload: bytes) -> bytes:
-    """Return a file of one block with the points of ``rows`` vectors, ``numbers`` in all."""
+    """Return a file of one block with the points of ``rows`` vectors, ``numbers`` in all.
+
+    Raises:
+        UserError: if a block has no room for as many.
+    """
+    if rows > LARGEST_BLOCK:
+        raise UserError(f"{rows} rows: expected at most {LARGEST_BLOCK} in a file; write several")
     header = Header(
         fingerprint.to_bytes(FINGERPRINT, "little"),
         mode=Mode.VECTORS,
