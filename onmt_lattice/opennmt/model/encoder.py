@@ -43,7 +43,10 @@ class DecoderInputs(NamedTuple):
 
 
 class Slots(nn.Module):
-    """k learned queries that attend over an encoder's outputs.
+    """k learned queries that attend over an encoder's outputs, and the norm of what comes back.
+
+    A decoder's attention is used to normalized outputs: without the norm it learned slowly, and
+    next to nothing behind straight-through quantizers, whose entries grow.
 
     Args:
         k: how many.
@@ -56,6 +59,7 @@ class Slots(nn.Module):
         super().__init__()
         self.queries = nn.Parameter(torch.empty(k, dim))
         self.attention = MultiHeadedAttention(heads, dim, dropout)
+        self.norm = nn.LayerNorm(dim)
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
@@ -116,6 +120,8 @@ class BottleneckEncoder(EncoderBase):
         An RNN starts from the first slot; without slots, from the states that X was made of.
         """
         memory = y.view(len(y), -1, self.dim).transpose(0, 1)
+        if self.slots is not None:
+            memory = self.slots.norm(memory)
         first = memory.chunk(self.states) if self.slots is None else [memory[:1]] * self.states
         states = tuple(s.expand(self.decoder_layers, -1, -1).contiguous() for s in first)
         lengths = torch.full((len(y),), len(memory), device=y.device)
