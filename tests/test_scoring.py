@@ -9,7 +9,6 @@ from typing import Any
 import pytest
 import torch
 from conftest import BOTTLENECKS, Build, Corpus, Trained, batch_of
-from torch import Tensor
 
 from onmt_lattice.errors import UserError
 from onmt_lattice.opennmt.checkpoint import LoadedAutoencoder, load_autoencoder
@@ -178,18 +177,6 @@ def test_few_logits_at_once_score_the_same(
     expected = score(loaded, sentences)
     monkeypatch.setattr(logits, "LOGITS_AT_ONCE", 1000)
     assert_same(score(loaded, sentences), expected)
-
-
-def test_symbols_are_those_that_the_rate_pays_for(
-    name: str, loaded: LoadedAutoencoder, sentences: list[Sentence]
-) -> None:
-    scores = score(loaded, sentences)
-    assert (scores.symbols is None) == (name in ("none", "gaussian"))
-    if name.startswith("ste"):
-        bottleneck = loaded.model.encoder.bottleneck
-        code = torch.log_softmax(bottleneck.logits.double(), -1)  # (quantizers, entries)
-        each: Tensor = code[torch.arange(len(code)), scores.symbols]
-        torch.testing.assert_close(scores.rate_nats, -each.sum(1))
 
 
 def test_transforms_that_empty_a_line_or_cannot_be_built(

@@ -129,18 +129,6 @@ def test_the_gradient_of_the_rate_goes_to_the_codes_alone(
     assert x.grad is None and bottleneck.entries.grad is None
 
 
-def test_gradients_pass_through_the_maps_of_another_dimension() -> None:
-    bottleneck = make_bottleneck("ste_scalar", M, bottleneck_dim=3, levels=2).double().eval()
-    x = normal(5, M).requires_grad_()
-    output, _, symbols, _ = bottleneck(x, NOISE)
-    assert output.shape == (5, M) and symbols is not None and symbols.shape == (5, 3)
-    incoming = normal(5, M, seed=3)
-    output.backward(incoming)
-    maps = (bottleneck.map_out, bottleneck.map_in)
-    weights = [m.weight for m in maps if isinstance(m, torch.nn.Linear)]
-    torch.testing.assert_close(x.grad, incoming @ weights[0] @ weights[1])
-
-
 # Fitting the entries
 
 
