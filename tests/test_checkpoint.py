@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import pickle
-import random
 import resource
 import time
 from collections.abc import Callable
@@ -98,31 +97,6 @@ def test_a_missing_file(corpus: Corpus, tmp_path: Path, mistake: Mistake) -> Non
             assert f"checkpoint {path}" in said and ": no such file" in said
 
 
-@pytest.mark.parametrize("seed", range(5))
-def test_no_damaged_file_is_accepted(trained: Trained, tmp_path: Path, seed: int) -> None:
-    """Of any size, anywhere: one flipped bit, bytes set, cut, left out or repeated."""
-    whole = trained("gaussian").read_bytes()
-    rng, path = random.Random(seed), tmp_path / "a.safetensors"
-    for _ in range(60):
-        a, b = sorted(rng.randrange(rng.choice([200, 20_000, len(whole)])) for _ in range(2))
-        flipped = bytes([whole[a] ^ 1 << rng.randrange(8)])
-        damaged = rng.choice(
-            [
-                whole[:a] + flipped + whole[a + 1 :],
-                whole[:a] + rng.randbytes(b - a) + whole[b:],
-                whole[:a],
-                whole[:a] + whole[b:],
-                whole[:b] + whole[a:],
-            ]
-        )
-        if damaged == whole:
-            continue
-        path.write_bytes(damaged)
-        with pytest.raises(UserError, match=f"checkpoint {path}: ") as refusal:
-            load_checkpoint(path)
-        assert "\n" not in str(refusal.value)
-
-
 def test_a_digest_over_what_is_no_checkpoint(tmp_path: Path) -> None:
     values: Values
     for values, said in (
@@ -202,7 +176,7 @@ def test_the_states_of_another_optimizer_are_refused(
 
 def test_fuzzed_checkpoints(trained: Trained, script: Callable[..., list[str]]) -> None:
     golden = [GOLDEN / f"{name}.safetensors" for name in ("lattice_conv16", "ste_vector")]
-    words = ("-files", 50, "-seed", 1, "-models", trained("gaussian"), *golden)
+    words = ("-files", 200, "-seed", 1, "-models", trained("gaussian"), *golden)
     *_, last = script("fuzz_checkpoint.py", *words)
     assert last.endswith("each refused, or a model")
 

@@ -12,14 +12,10 @@ import torch
 from conftest import BOTTLENECKS, Corpus, Mistake, Trained, lines_of
 
 from onmt_lattice.bitstream import (
-    BitstreamError,
-    DamagedBitstream,
     DitherKey,
-    NotABitstream,
     WrongCode,
 )
-from onmt_lattice.bitstream.file import FileWriter, Section, TextFile
-from onmt_lattice.bitstream.varint import pack_places
+from onmt_lattice.bitstream.file import TextFile
 from onmt_lattice.cli import main
 from onmt_lattice.errors import UserError
 from onmt_lattice.evaluation.result import Evaluation
@@ -135,35 +131,6 @@ def test_the_same_model_has_the_same_fingerprint_wherever_it_lies(
     moved.compress(["zyzzyva quagga"])  # unknown words leave no trace
     assert moved.fingerprint == z.fingerprint
     assert load_codec(str(tmp_path / "moved.safetensors")).fingerprint == z.fingerprint
-
-
-def test_damaged_files_end_in_their_exception(z: TextCodec, corpus: Corpus) -> None:
-    data = z.compress(text_of(corpus))
-    for kind, wrong in (
-        (NotABitstream, b"PK\3\4" + data),
-        (DamagedBitstream, data[:-1]),
-        (DamagedBitstream, data + b"\0"),
-        (DamagedBitstream, data[:-9] + b"?" + data[-8:]),
-    ):
-        with pytest.raises(kind):
-            z.decompress(wrong)
-
-
-def test_what_agrees_with_its_checksum_and_is_no_text_is_refused(z: TextCodec) -> None:
-    """No accident makes such a file; whoever does gets the exception, and nothing else."""
-    header = TextFile(z.compress(["a dog", "", "a cat"])).header
-    points = TextFile(z.compress(["a dog", "", "a cat"])).block(0)[Section.POINTS]
-    for sections in (
-        {Section.POINTS: points + b"x" * 9, Section.EMPTY: b"\1"},
-        {Section.POINTS: points, Section.EMPTY: pack_places([1, 3])},
-        {Section.POINTS: points, Section.EMPTY: b"\xff"},
-        {Section.EMPTY: b"\1"},
-        {Section.POINTS: points, Section.EMPTY: b"\1", 99: b"later"},
-    ):
-        writer = FileWriter(header)
-        writer.add(sections)  # type: ignore[arg-type]
-        with pytest.raises(BitstreamError):
-            z.decompress(writer.data())
 
 
 @coded
