@@ -15,7 +15,6 @@ import pytest
 import torch
 from conftest import (
     BOTTLENECKS,
-    MODEL,
     Corpus,
     Mistake,
     Trained,
@@ -31,7 +30,6 @@ from onmt_lattice.evaluation.result import Evaluation
 from onmt_lattice.files import checkpoints
 from onmt_lattice.opennmt.checkpoint import load_checkpoint as load
 from onmt_lattice.opennmt.checkpoint import write_checkpoint
-from onmt_lattice.opennmt.options.schedules import RateWeight
 from onmt_lattice.opennmt.training.history import read_history
 
 # ---- resumption ----------------------------------------------------------------------------------
@@ -39,29 +37,6 @@ from onmt_lattice.opennmt.training.history import read_history
 
 def log_of(path: Path) -> str:
     return path.read_text(encoding="utf-8")
-
-
-def test_learning_rate_and_lambda_go_on(corpus: Corpus, tmp_path: Path) -> None:
-    config = corpus.yaml(
-        tmp_path / "a.yaml",
-        save_model=str(tmp_path / "m"),
-        train_steps=6,
-        report_every=1,
-        start_decay_steps=2,
-        decay_steps=2,
-        learning_rate_decay=0.5,
-    )
-    lines = []
-    for words in (("-train_steps", 3), ("-train_from", tmp_path / "m_step_3.safetensors")):
-        log = tmp_path / f"{len(lines)}.log"
-        train(config, *words, "-log_file", log)
-        lines += re.findall(r"Step (\d+)/.*lambda: +([\d.]+); lr: ([\d.]+)", log_of(log))
-    assert [int(step) for step, _, _ in lines] == [1, 2, 3, 4, 5, 6]
-    for step, rate_weight, learning_rate in lines:
-        assert float(rate_weight) == pytest.approx(RateWeight(midpoint=100)(int(step)), abs=1e-4)
-        # OpenNMT-py counts the step after the one done.
-        decays = max(0, (int(step) + 1 - 2 + 2) // 2)
-        assert float(learning_rate) == pytest.approx(MODEL["learning_rate"] * 0.5**decays, abs=1e-5)
 
 
 def test_a_finished_run_does_nothing(corpus: Corpus, tmp_path: Path) -> None:
@@ -122,9 +97,6 @@ def test_a_vocabulary_can_be_changed_on_the_way(corpus: Corpus, tmp_path: Path) 
     assert len(after["generator"]["0.bias"]) > len(before["generator"]["0.bias"])
     key = "encoder.bottleneck.map_in.weight"
     torch.testing.assert_close(after["model"][key], before["model"][key], rtol=0, atol=0.05)
-
-
-# ---- what is logged ------------------------------------------------------------------------------
 
 
 # ---- several processes ---------------------------------------------------------------------------
