@@ -67,20 +67,6 @@ def test_a_stream_is_as_short_as_its_symbols_allow_and_no_other_is_read() -> Non
                 assert found.tolist() != values.tolist()
 
 
-@pytest.mark.parametrize("entries", [2, 4, 300])
-def test_symbols_come_back_at_their_price(entries: int) -> None:
-    logits = 2 * torch.randn(50, entries, generator=generator())
-    codec = CategoricalCodec(logits)
-    law = torch.distributions.Categorical(logits=logits.double())
-    torch.manual_seed(0)
-    symbols = law.sample((1000,))
-    data = codec.encode(symbols)
-    assert torch.equal(codec.decode(data, 1000), symbols)
-    ideal = -law.log_prob(symbols).sum().item() / math.log(2)
-    assert codec.bits(symbols) == pytest.approx(ideal, rel=1e-4)
-    assert ideal - 8 < 8 * len(codec.write(symbols)) <= ideal * 1.005 + 16
-
-
 def test_entries_that_never_occur_can_be_sent() -> None:
     codec = CategoricalCodec(torch.tensor([[0.0, -1e30], [1e30, 0.0]]))
     symbols = torch.tensor([[1, 1], [0, 0]])

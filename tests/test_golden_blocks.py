@@ -19,7 +19,11 @@ from onmt_lattice.bitstream import BitstreamError
 GOLDENS, FROZEN = goldens(), frozen()
 HERE = Path(__file__).parent
 ENVIRONMENTS = [
-    {"OMP_NUM_THREADS": "1", "MKL_CBWR": "COMPATIBLE", "ATEN_CPU_CAPABILITY": "default"},
+    {
+        **{"OMP_NUM_THREADS": "1", "MKL_CBWR": "COMPATIBLE", "ATEN_CPU_CAPABILITY": "default"},
+        **{"OPENBLAS_CORETYPE": "Nehalem", "NUMBA_CPU_NAME": "generic"},
+        **{"NPY_DISABLE_CPU_FEATURES": "AVX2 FMA3 AVX512F AVX512_SKX"},
+    },
     {"OMP_NUM_THREADS": "2", "MKL_CBWR": "AVX2", "ATEN_CPU_CAPABILITY": "avx2"},
 ]
 

@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import math
-import os
-import subprocess
-import sys
 from argparse import Namespace
 from typing import Any
 
@@ -89,45 +86,6 @@ def test_tokens_cost_what_the_decoder_says(corpus: Corpus, build: Build, shape: 
 def test_what_is_no_table_of_words_is_refused(build: Build) -> None:
     with pytest.raises(UserError, match="-position_encoding"):
         token_model(built(build, position_encoding=True, word_vec_size=16))
-
-
-CHILD = """
-import hashlib, sys
-import numpy as np
-from onmt_lattice.bitstream.coder import Writer
-from onmt_lattice.bitstream.lossless.tokens import TokenCodec
-from onmt_lattice.opennmt.training import plugin
-from onmt_lattice.opennmt.checkpoint import load_autoencoder
-from onmt_lattice.opennmt.inference.token_model import token_model, vocabulary
-
-plugin.install()
-loaded = load_autoencoder(sys.argv[1])
-known, writer, rng = vocabulary(loaded), Writer(), np.random.default_rng(0)
-values = rng.standard_normal((40, loaded.model.encoder.bottleneck.dim))
-ids = rng.integers(4, len(known.tokens), size=(40, 25)).tolist()
-TokenCodec(token_model(loaded), known.begin, known.end).code(writer, values, ids)
-print(hashlib.sha256(writer.payload()).hexdigest())
-"""
-
-
-MACHINES = [
-    {"OMP_NUM_THREADS": "1", "OPENBLAS_CORETYPE": "Haswell"},
-    {
-        **{"OMP_NUM_THREADS": "3", "OPENBLAS_NUM_THREADS": "3", "OPENBLAS_CORETYPE": "Nehalem"},
-        **{"ATEN_CPU_CAPABILITY": "default", "MKL_CBWR": "COMPATIBLE", "NUMBA_CPU_NAME": "generic"},
-        **{"NPY_DISABLE_CPU_FEATURES": "AVX2 FMA3 AVX512F AVX512_SKX"},
-    },
-]
-
-
-def test_tokens_are_the_same_bytes_on_other_machines(trained: Trained) -> None:
-    found = set()
-    for machine in MACHINES:
-        words = [sys.executable, "-W", "ignore", "-c", CHILD, str(trained("lattice_z"))]
-        child = subprocess.run(words, env={**os.environ, **machine}, capture_output=True, text=True)
-        assert child.returncode == 0, child.stderr
-        found.add(child.stdout.splitlines()[-1])
-    assert len(found) == 1
 
 
 TOKENIZER = {"joiner_annotate": True, "case_markup": True, "mode": "aggressive"}
