@@ -94,17 +94,6 @@ def test_all_states_through_no_bottleneck_are_what_opennmt_passes(
         torch.testing.assert_close(ours, expected, rtol=1e-5, atol=1e-6)
 
 
-@pytest.mark.parametrize("rnn_type", ["GRU", "LSTM"])
-def test_x_of_a_sentence_does_not_depend_on_its_neighbours(build: Build, rnn_type: str) -> None:
-    trainer = build(layers=2, rnn_type=rnn_type)
-    lines = lines_of(800, 1)[:6]
-    together = batch_of(trainer, lines)
-    x = trainer.model.encoder.represent(*together.src)
-    for row, index in enumerate(together.indices.tolist()):
-        alone = trainer.model.encoder.represent(*batch_of(trainer, [lines[index]]).src)
-        torch.testing.assert_close(alone[0], x[row], rtol=1e-5, atol=1e-6)
-
-
 def test_dropout_can_be_changed_during_training(build: Build) -> None:
     model = build(layers=2, dropout=[0.1]).model
     model.update_dropout(0.25, 0.0)

@@ -9,14 +9,15 @@ from typing import Any
 import pytest
 import torch
 from conftest import Build, Corpus, Mistake, batch_of, free_port, lines_of, train
+from test_encoder import Constant
 from torch import Tensor
 
 import onmt_lattice
-from onmt_lattice.bottlenecks import Bottleneck, BottleneckConfig, Bottlenecked
+from onmt_lattice.bottlenecks import BottleneckConfig
 from onmt_lattice.cli import main
 from onmt_lattice.experiments.sweep.plan import read_plan
 from onmt_lattice.experiments.sweep.quantized_run import QuantizedRun
-from onmt_lattice.noise import Noise, SentenceNoise
+from onmt_lattice.noise import SentenceNoise
 
 CONFIGS = Path(__file__).parent.parent / "configs/captions"
 SLOTS: dict[str, Any] = {
@@ -40,15 +41,6 @@ MODELS: dict[str, dict[str, Any]] = {
     },
 }
 models = pytest.mark.parametrize("changes", MODELS.values(), ids=list(MODELS))
-
-
-class Constant(Bottleneck):
-    """The same output for every sentence."""
-
-    def relaxed(self, x: Tensor, noise: Noise) -> Bottlenecked:
-        return Bottlenecked(torch.full_like(x, 0.3), x.new_zeros(len(x)).double(), None)
-
-    quantized = relaxed
 
 
 @models
@@ -80,7 +72,9 @@ def test_slots_are_all_that_the_decoder_reads(build: Build, changes: dict[str, A
         assert memory.shape == (k, 8, 16) and lengths.tolist() == [k] * 8
 
 
-@models
+@pytest.mark.parametrize(
+    "changes", [*MODELS.values(), *({"layers": 2, "rnn_type": name} for name in ("GRU", "LSTM"))]
+)
 def test_x_does_not_depend_on_neighbours(build: Build, changes: dict[str, Any]) -> None:
     trainer = build(**changes)
     lines = lines_of(800, 1)[:6]

@@ -256,7 +256,6 @@ def test_one_sweep_at_a_time_in_a_folder(
 @pytest.mark.parametrize(
     ("argv", "message"),
     [
-        ([], "the following arguments are required: -output/--output"),
         (["-output", "o"], "expected either -config FILE or -results FILE"),
         (["-config", "none.yaml", "-output", "o"], "none.yaml: cannot be read"),
         (["-results", "none.json", "-output", "o"], "none.json: cannot be read"),
