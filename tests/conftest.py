@@ -123,6 +123,12 @@ def generator(seed: int = 0) -> torch.Generator:
     return torch.Generator().manual_seed(seed)
 
 
+@pytest.fixture
+def rng() -> torch.Generator:
+    """A new generator."""
+    return generator()
+
+
 def normal(*shape: int, seed: int = 0) -> torch.Tensor:
     """Return float64 numbers of the normal law."""
     return torch.randn(shape, generator=generator(seed), dtype=torch.float64)
@@ -286,9 +292,14 @@ def assert_equal(a: Any, b: Any, where: str = "") -> None:
         assert a == b, where
 
 
+def run(*words: object) -> None:
+    """Run a command to a good end."""
+    assert main([*map(str, words)]) == 0
+
+
 def train(config: Path, *words: object) -> None:
     """Train by the command line, to a good end."""
-    assert main(["train", "-config", str(config), *map(str, words)]) == 0
+    run("train", "-config", config, *words)
 
 
 def assert_same_end(one: Path, other: Path, step: int) -> None:

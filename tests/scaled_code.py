@@ -6,8 +6,13 @@ import torch
 from torch import Tensor
 
 from onmt_lattice.codes import LatticeCode, make_code
-from onmt_lattice.lattices import Lattice
+from onmt_lattice.lattices import Lattice, make_lattice
 from onmt_lattice.noise import Noise
+
+
+def unit(name: str) -> Lattice:
+    """Return a lattice at the scale of the bottleneck: its dither has second moment 1."""
+    return make_lattice(name).with_second_moment(1.0)
 
 
 class ScaledCode:

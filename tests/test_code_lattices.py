@@ -67,11 +67,6 @@ def definition(request: pytest.FixtureRequest) -> Definition:
     return DEFINITIONS[request.param]
 
 
-@pytest.fixture
-def rng() -> torch.Generator:
-    return torch.Generator().manual_seed(0)
-
-
 def uniform(of: Definition, count: int, rng: torch.Generator) -> Tensor:
     return 20 * torch.rand(count, of.lattice.dim, generator=rng, dtype=F64) - 10
 

@@ -11,7 +11,7 @@ from conftest import generator
 from enumeration import points_within
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scaled_code import ScaledCode
+from scaled_code import ScaledCode, unit
 from torch import Tensor
 
 from onmt_lattice.codes import make_code
@@ -34,10 +34,6 @@ class NoNoise:
         raise AssertionError("an exact code drew noise")
 
     normal = uniform
-
-
-def unit(name: str) -> Lattice:
-    return make_lattice(name).with_second_moment(1.0)
 
 
 def random_scales(lattice: Lattice, low: float, high: float, seed: int = 0) -> Tensor:

@@ -17,7 +17,7 @@ from typing import NamedTuple
 
 import pytest
 import torch
-from conftest import SCRIPTS
+from conftest import SCRIPTS, normal
 from torch import Tensor
 
 from onmt_lattice.lattices import convolutional, make_lattice
@@ -84,10 +84,6 @@ def of(numba: list[str], triton: list[str]) -> pytest.MarkDecorator:
 every_decoder = of([*SMALL, *CODES, *CONVOLUTIONAL], CONVOLUTIONAL)
 every_sum = of([*CODES, *CONVOLUTIONAL, "conv32-50"], CONVOLUTIONAL)
 one_of_each = of(["Leech", "conv9-20"], ["conv4-8"])
-
-
-def normal(*shape: int, seed: int = 0) -> Tensor:
-    return torch.randn(shape, generator=torch.Generator().manual_seed(seed), dtype=F64)
 
 
 def points_and_scales(kernels: Kernels) -> tuple[Tensor, Tensor]:

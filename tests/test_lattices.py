@@ -28,11 +28,6 @@ def lattice(request: pytest.FixtureRequest) -> Lattice:
     return make_lattice(request.param)
 
 
-@pytest.fixture
-def rng() -> torch.Generator:
-    return torch.Generator().manual_seed(0)
-
-
 def affordable(lattice: Lattice, at_8: int) -> int:
     """Return a sample size that takes all lattices a similar time."""
     return at_8 if lattice.dim <= 8 else at_8 // 10 if lattice.dim <= 16 else at_8 // 100

@@ -8,13 +8,12 @@ from typing import Any
 
 import pytest
 import torch
-from conftest import Build, Corpus, Mistake, batch_of, free_port, lines_of, train
+from conftest import Build, Corpus, Mistake, batch_of, free_port, lines_of, run, train
 from test_encoder import Constant
 from torch import Tensor
 
 import onmt_lattice
 from onmt_lattice.bottlenecks import BottleneckConfig
-from onmt_lattice.cli import main
 from onmt_lattice.experiments.sweep.plan import read_plan
 from onmt_lattice.experiments.sweep.quantized_run import QuantizedRun
 from onmt_lattice.noise import SentenceNoise
@@ -140,10 +139,6 @@ def slots(corpus: Corpus, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return output
 
 
-def run(*words: object) -> None:
-    assert main([str(word) for word in words]) == 0
-
-
 def test_greedy_and_beams_decode_as_opennmt_does(
     slots: Path, corpus: Corpus, tmp_path: Path
 ) -> None:
@@ -203,13 +198,17 @@ def test_several_processes(corpus: Corpus, tmp_path: Path) -> None:
 def test_the_comparison_with_the_gru_is_of_models_that_build(corpus: Corpus, build: Build) -> None:
     plan = read_plan(CONFIGS / "sweep_slots.yaml", corpus.folder / "runs", corpus.folder, None)
     found = {}
-    for run in plan.runs:
-        if isinstance(run, QuantizedRun) or run.seed > 1 or run.point != {"rate_weight": 0.1}:
+    for planned in plan.runs:
+        if (
+            isinstance(planned, QuantizedRun)
+            or planned.seed > 1
+            or planned.point != {"rate_weight": 0.1}
+        ):
             continue
-        options = {k: v for k, v in run.options.items() if k not in ("data", "src_vocab")}
+        options = {k: v for k, v in planned.options.items() if k not in ("data", "src_vocab")}
         unset = {"bottleneck_dim": None, "param_init": None}
         bottleneck = build(**{**unset, **options}).model.encoder.bottleneck
-        found[run.curve] = bottleneck.input_dim, bottleneck.dim
+        found[planned.curve] = bottleneck.input_dim, bottleneck.dim
     transformers = {f"{k} slots": (96 * k, 96) for k in (4, 8)}
     assert found == {"GRU": (96, 96), "1 slot": (96, 96), **transformers}
 

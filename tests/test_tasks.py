@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from conftest import Corpus, assert_equal, timeless, train
+from conftest import Corpus, assert_equal, run, timeless, train
 
 import onmt_lattice
 from onmt_lattice.cli import main
@@ -163,10 +163,6 @@ def numbers(own_vocabularies: Path) -> Path:
     words = ("-train_steps", steps, "-valid_steps", steps, *lattice)
     train(own_vocabularies, "-save_model", base, *words, "-log_json", f"{base}.jsonl")
     return Path(f"{base}_step_{steps}.safetensors")
-
-
-def run(*words: object) -> None:
-    assert main([*map(str, words)]) == 0
 
 
 def sides(numbers: Path) -> tuple[Path, Path]:

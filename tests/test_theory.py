@@ -5,22 +5,17 @@ from __future__ import annotations
 import pytest
 import torch
 from conftest import generator
-from scaled_code import ScaledCode
+from scaled_code import ScaledCode, unit
 from torch import Tensor
 
 from onmt_lattice.bottlenecks import make_bottleneck
-from onmt_lattice.lattices import Lattice, lattice_names, make_lattice
+from onmt_lattice.lattices import lattice_names
 from onmt_lattice.noise import SentenceNoise, StreamNoise
 
 F64 = torch.float64
 CONVOLVED, DISCRETE = "convolved_gaussian", "discrete_gaussian"
 NAMES = [name for name in ("Z", "A2", "D4", "E8", "BW16", "Leech") if name in lattice_names()]
 STANDARD_ERRORS = 4.0
-
-
-def unit(name: str) -> Lattice:
-    """Return the lattice at the scale of the bottleneck: its dither has second moment 1."""
-    return make_lattice(name).with_second_moment(1.0)
 
 
 def skewed(shape: tuple[int, ...], seed: int) -> Tensor:

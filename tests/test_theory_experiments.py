@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from scaled_code import unit
 
 from onmt_lattice.cli.main import main
 from onmt_lattice.experiments.tables import show
@@ -46,21 +47,12 @@ from onmt_lattice.experiments.theory.rate_distortion import (
 )
 from onmt_lattice.experiments.theory.rate_identity import mismatched_source
 from onmt_lattice.experiments.theory.second_moments import CUBE, LIMIT
-from onmt_lattice.lattices import Lattice, lattice_names, make_lattice
+from onmt_lattice.lattices import lattice_names, make_lattice
 from onmt_lattice.lattices.base import space_filling_loss
 
 DOCS = Path(__file__).parent.parent / "docs"
 FAR = 4.5  # standard errors: by chance one number in 150,000 is so far off
 QUICK = ["Z", "A2", "E8"]
-
-
-@pytest.fixture
-def rng() -> torch.Generator:
-    return torch.Generator().manual_seed(0)
-
-
-def unit(name: str) -> Lattice:
-    return make_lattice(name).with_second_moment(1.0)
 
 
 def rows(experiment: str, lattices: list[str], samples: int, seed: int = 0) -> Any:

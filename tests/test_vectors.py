@@ -12,9 +12,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import Corpus, Mistake, Trained
+from conftest import Corpus, Mistake, Trained, run
 
-from onmt_lattice.cli import main
 from onmt_lattice.errors import UserError
 from onmt_lattice.opennmt.commands import vector_files
 from onmt_lattice.opennmt.inference.arrays import open_rows, write_rows
@@ -27,10 +26,6 @@ KINDS: dict[str, tuple[str, ...]] = {
 }
 HAVE_POINTS = ("lattice_z", "lattice_a2", "ste_scalar", "ste_vector")
 SEED = ("-seed", 5)
-
-
-def run(command: str, *words: object) -> None:
-    assert main([command, *map(str, words)]) == 0
 
 
 def encoded(model: Path, text: Path, output: Path, *words: object) -> np.ndarray:
