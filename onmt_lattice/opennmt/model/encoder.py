@@ -65,6 +65,7 @@ class Slots(nn.Module):
     def reset_parameters(self) -> None:
         """Draw the queries, which have to differ, from a normal law."""
         nn.init.normal_(self.queries)
+        self.norm.reset_parameters()
 
     def forward(self, outputs: Tensor, lengths: Tensor) -> Tensor:
         """Return ``(batch, k * dim)`` of ``outputs`` ``(src_len, batch, dim)``."""
