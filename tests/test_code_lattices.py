@@ -71,27 +71,6 @@ def uniform(of: Definition, count: int, rng: torch.Generator) -> Tensor:
     return 20 * torch.rand(count, of.lattice.dim, generator=rng, dtype=F64) - 10
 
 
-def shortest_vectors(of: Definition) -> Tensor:
-    """Return (±m⁸, 0, …) with minus signs even, (±2m, ±2m, 0, …) and, of τ = 1, (∓3, ±1, …)."""
-    n = of.lattice.dim
-    signs = torch.tensor(list(itertools.product([1, -1], repeat=8)))
-    signs = signs[signs.prod(1) == 1]
-    octads = of.words[of.words.sum(1) == 8]
-    ones = torch.zeros(len(octads), len(signs), n, dtype=torch.int64)
-    support = octads.nonzero()[:, 1].view(-1, 1, 8).expand(-1, len(signs), -1)
-    ones.scatter_(2, support, of.m * signs.expand(len(octads), -1, -1))
-    i, j = torch.triu_indices(n, n, 1)
-    pairs = torch.zeros(4, len(i), n, dtype=torch.int64)
-    for of_sign, (a, b) in zip(pairs, itertools.product([1, -1], repeat=2), strict=True):
-        of_sign[torch.arange(len(i)), i] = 2 * of.m * a
-        of_sign[torch.arange(len(i)), j] = 2 * of.m * b
-    vectors = [ones, pairs]
-    if 1 in of.taus:
-        threes = 1 - 4 * torch.eye(n, dtype=torch.int64)
-        vectors.append((1 - 2 * of.words)[:, None] * threes)
-    return torch.cat([v.reshape(-1, n) for v in vectors]).double() / of.unit
-
-
 def distance_to_cosets(of: Definition, x: Tensor) -> Tensor:
     """Return ``(N,)`` squared distances to the nearest coset, each by rounding and mending."""
     tau = torch.tensor(of.taus, dtype=F64).repeat_interleave(len(x))
@@ -165,15 +144,6 @@ def test_no_coset_is_nearer(definition: Definition, rng: torch.Generator) -> Non
     assert definition.lattice.contains(nearest).all()
     best = torch.cat([distance_to_cosets(definition, part) for part in x.split(50)])
     torch.testing.assert_close((x - nearest).square().sum(1), best, rtol=0, atol=1e-9)
-
-
-def test_the_kissing_configuration(definition: Definition, rng: torch.Generator) -> None:
-    lattice, shortest = definition.lattice, shortest_vectors(definition)
-    assert len(shortest.unique(dim=0)) == lattice.kissing_number
-    assert lattice.contains(shortest).all()
-    torch.testing.assert_close(shortest.norm(dim=1), torch.full((len(shortest),), 2.0, dtype=F64))
-    x = uniform(definition, 300, rng)
-    assert ((x - lattice.nearest_point(x)) @ shortest.T <= 2 + 1e-9).all()
 
 
 def test_a_deep_hole(definition: Definition) -> None:
