@@ -66,16 +66,6 @@ def test_no_title_for_nothing() -> None:
         inline_svg(drawing(), "one", "", {"point-c": "absent"})
 
 
-def test_figures_of_one_page_share_no_ids(svg: str) -> None:
-    both = page(svg, inline_svg(drawing(), "two", "", TITLES))
-    ids = both.ids()
-    assert len(ids) == len(set(ids)) > 20
-    references = both.references()
-    assert len(references) > 20 and {r.removeprefix("#") for r in references} <= set(ids)
-    assert any(r.startswith("#one-p") for r in references)  # clip paths, and markers
-    assert any(r.startswith("#two-m") for r in references)
-
-
 def test_nothing_of_it_rules_the_page(svg: str) -> None:
     found = page(svg)
     assert not found.named("style") and not found.named("metadata")
