@@ -87,10 +87,14 @@ def reshape(tensors: Tensors, _: Values, rng: Rng) -> None:
 def misstate(_: Tensors, values: Values, rng: Rng) -> None:
     """Let an option say something else."""
     options = values["options"]
-    sizes = [n for n in options if n.endswith(("size", "layers", "dim", "levels"))]
+    sizes = [
+        n for n in options if n.endswith(("size", "layers", "dim", "levels", "slots", "heads"))
+    ]
     own = "bottleneck bottleneck_site lattice lattice_code prior rnn_type share_embeddings".split()
+    own += "encoder_type decoder_type global_attention self_attn_type transformer_ff".split()
     names = (sizes, own, list(options))[rng.integers(3)]
     texts = ["E8", "Leech", "A2000", "conv64", "all", "top", "LSTM", "GRU", "learned", "unit"]
+    texts += ["bottleneck_brnn", "bottleneck_transformer", "transformer", "rnn", "dot", "average"]
     texts += ["lattice", "gaussian", "ste_scalar", "none", "convolved_gaussian", "other"]
     value = (rng.integers(1, 40).item(), texts[rng.integers(len(texts))], odd(rng))
     options[names[rng.integers(len(names))]] = value[rng.integers(3)]
