@@ -166,12 +166,11 @@ def build_autoencoder(
     with checkpoint_errors(path):
         model = onmt.model_builder.build_base_model(opt, fields, gpu >= 0, checkpoint, gpu)
         check_loaded(model, checkpoint)
-    model.eval()
-    ours = checkpoint[OUR_KEY]
-    unpack_files(opt, ours["files"])
-    step, weight = ours["step"], ours["rate_weight"]
-    quantized = Quantized(**ours["quantized"]) if "quantized" in ours else None
-    return LoadedAutoencoder(model, fields, opt, step, weight, quantized)
+        ours = checkpoint[OUR_KEY]
+        step, weight = ours["step"], ours["rate_weight"]
+        quantized = Quantized(**ours["quantized"]) if "quantized" in ours else None
+        unpack_files(opt, ours["files"])
+    return LoadedAutoencoder(model.eval(), fields, opt, step, weight, quantized)
 
 
 def unpack_files(opt: Namespace, files: dict[str, Tensor]) -> None:
