@@ -119,8 +119,6 @@ def test_how_a_transformer_begins(build: Build) -> None:
     for module in model.modules():
         if isinstance(module, torch.nn.LayerNorm):
             assert (module.weight == 1).all() and not module.bias.any()
-    for part in (model.encoder, model.decoder):
-        assert float(part.embeddings.word_lut.weight.detach().std()) == pytest.approx(0.25, rel=0.1)
     queries = model.encoder.slots.queries
     assert queries.shape == (3, 16) and 0.5 < queries.std() < 2
     assert torch.linalg.matrix_norm(model.encoder.bottleneck.map_in.weight, 2) > 1

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from argparse import Namespace
 from collections.abc import Mapping
 from typing import Any, NamedTuple, TypeVar, cast
 
@@ -16,7 +15,6 @@ from onmt_lattice.bottlenecks import Bottlenecked
 from onmt_lattice.noise import Noise, StreamNoise
 from onmt_lattice.opennmt.model import gru
 from onmt_lattice.opennmt.model.encoder import BottleneckEncoder
-from onmt_lattice.opennmt.options.parsers import TRANSFORMER
 
 Model = TypeVar("Model", bound=nn.Module)
 SPECIAL = frozenset(
@@ -41,21 +39,6 @@ class Autoencoder(NMTModel):
 
     encoder: BottleneckEncoder
     bf16 = False  # whether training multiplies matrices in bfloat16
-
-    def reset_parameters(self, opt: Namespace) -> None:
-        """Initialise what is ours, and a transformer's words unless ``opt`` names their vectors.
-
-        OpenNMT-py's ``param_init`` has gone over the first. By ``param_init_glorot`` words would
-        begin the smaller the larger the vocabulary, and be lost beside their positions.
-        """
-        self.encoder.reset_parameters()
-        if opt.pre_word_vecs_enc or opt.pre_word_vecs_dec:
-            return
-        transformers = opt.encoder_type == TRANSFORMER, opt.decoder_type == "transformer"
-        for part, transformer in zip((self.encoder, self.decoder), transformers, strict=True):
-            if transformer:
-                words = part.embeddings.word_lut.weight
-                nn.init.normal_(words, std=words.shape[1] ** -0.5)
 
     def autoencode(
         self, src: Tensor, tgt: Tensor, lengths: Tensor, noise: Noise, relaxed: bool = False

@@ -135,7 +135,7 @@ def build(
         model_opt.data = opt.data  # which says whether the target is the source
     if checkpoint is None:
         model = build_model(model_opt, opt, fields, None)
-        model.reset_parameters(opt)
+        model.encoder.reset_parameters()
     else:
         with checkpoint_errors(opt.train_from):
             model = build_model(model_opt, opt, fields, checkpoint)
