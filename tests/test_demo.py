@@ -26,7 +26,7 @@ def words(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, forked_sweeps: None) 
         monkeypatch.setitem(SPLITS, split, Split({"train": 2000}.get(split, 50), sentences.seed))
     monkeypatch.setattr("onmt_lattice.bottlenecks.gaussian_to_lattice.FIT_STEPS", 5)
     sweep = yaml.safe_load(CONFIG.read_text(encoding="utf-8"))
-    names = ("gaussian", "lattice A2", "ste_vector M=4")
+    names = ("gaussian", "lattice E8", "ste_vector M=4")
     sweep |= {
         "config": str(CONFIG.with_name("common.yaml")),
         "fixed": {"rate_weight": [0.5], "train_steps": 40},
@@ -43,7 +43,7 @@ def test_it_leaves_figure_table_and_report(
     assert main(words) == 0
     shown = capsys.readouterr().out
     runs = Results.read(tmp_path / "runs/results.json").runs
-    expected = ["gaussian", "gaussian, refitted", "lattice A2", "ste_vector M=4"]
+    expected = ["gaussian", "gaussian, refitted", "lattice E8", "ste_vector M=4"]
     assert [run.curve for run in runs] == expected
     for run in runs:
         e = run.points[-1].evaluation
@@ -52,10 +52,10 @@ def test_it_leaves_figure_table_and_report(
         assert e.sentences == 50 and e.entropy is not None and e.entropy.holds
         assert run.points[-1].decoded is not None
         assert (e.coded is not None) == (e.bottleneck != "gaussian")
-    a2 = runs[2].points[-1]
-    assert a2.over is not None and a2.evaluation.quantized is not None
-    measured, theory = a2.over.rate / 96, a2.evaluation.quantized.theory_bits / 96
-    (line,) = re.findall(r"^lattice A2  .* ±.*$", shown, flags=re.M)
+    e8 = runs[2].points[-1]
+    assert e8.over is not None and e8.evaluation.quantized is not None
+    measured, theory = e8.over.rate / 96, e8.evaluation.quantized.theory_bits / 96
+    (line,) = re.findall(r"^lattice E8  .* ±.*$", shown, flags=re.M)
     assert f"{measured:.3f} ±" in line and line.endswith(f"{theory:.3f}")
     assert "H = 4.543 bits per word" in shown and "\ninput " in shown
     for name in ("figure3.png", "report.html"):

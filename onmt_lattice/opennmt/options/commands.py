@@ -39,7 +39,7 @@ class EvaluateOptions(DecodingOptions):
     target, so that they add up; the rate is shown per token and word of the source as well.
 
     example: onmt_lattice evaluate -src runs/demo/text/test.en -reconstruct pred.txt -model
-    runs/demo/gaussian_0.2_seed1/model_step_2000.safetensors -output gaussian.json
+    runs/demo/gaussian_0.2_seed1/model_step_1500.safetensors -output gaussian.json
     """
 
     model: list[str] = option(..., "checkpoints, or folders of export", metavar="FILE")
@@ -155,7 +155,7 @@ class EncodeOptions(VectorOptions):
     line is NaN, or -2^63 in points, throughout.
 
     example: onmt_lattice encode -src runs/demo/text/test.en -output vectors.npy -model
-    runs/demo/gaussian_0.2_seed1/model_step_2000.safetensors
+    runs/demo/gaussian_0.2_seed1/model_step_1500.safetensors
     """
 
     src: str = option(..., f"text, {FORM}; - is standard input", metavar="FILE")
@@ -171,7 +171,7 @@ class DecodeOptions(VectorOptions, DecodingOptions):
     line.
 
     example: onmt_lattice decode -input vectors.npy -output text.out -model
-    runs/demo/gaussian_0.2_seed1/model_step_2000.safetensors
+    runs/demo/gaussian_0.2_seed1/model_step_1500.safetensors
     """
 
     input: str = option(..., "the array, .npy; - is standard input", metavar="FILE")

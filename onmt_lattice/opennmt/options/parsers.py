@@ -192,7 +192,7 @@ def translate_parser() -> StrictParser:
         "onmt_translate does. The dither comes from -seed and the line number alone. Lengths are "
         "in tokens, scores in nats.",
         epilog="example: onmt_lattice translate -src runs/demo/text/test.en -output pred.txt "
-        "-model runs/demo/gaussian_0.2_seed1/model_step_2000.safetensors -beam_size 1",
+        "-model runs/demo/gaussian_0.2_seed1/model_step_1500.safetensors -beam_size 1",
     )
     onmt.opts.config_opts(parser)
     onmt.opts.translate_opts(parser)
