@@ -312,17 +312,19 @@ print([main(words) for words in {commands}])
     assert [path.name for path in tmp_path.iterdir()] == ["any"]
 
 
-def test_a_worker_that_is_ended_prints_no_traceback() -> None:
-    """Pools end their workers by SIGTERM, which interrupts a sweep itself but not these."""
+def test_workers_end_by_sigterm_without_a_traceback() -> None:
+    """Pools end their workers so, at times just begun; a sweep itself is interrupted by it."""
     code = """
 import multiprocessing, time
 from onmt_lattice.cli.sweep import stop_in_order
 stop_in_order()
-worker = multiprocessing.get_context("fork").Process(target=time.sleep, args=(60,))
-worker.start()
-time.sleep(0.2)
-worker.terminate()
-worker.join()
+for wait in (0.2, *[0] * 50):
+    worker = multiprocessing.get_context("fork").Process(target=time.sleep, args=(60,))
+    worker.start()
+    time.sleep(wait)
+    worker.terminate()
+    worker.join(20)
+    assert worker.exitcode == -15, worker.kill()
 """
     done = run(sys.executable, "-c", code)
     assert (done.returncode, done.stderr) == (0, "")

@@ -56,10 +56,16 @@ def _end(results: Results, output: Path) -> int:
 def stop_in_order() -> None:
     """Let SIGTERM be as Ctrl-C, on which the runs are stopped in order; forks just end by it.
 
-    ``build_vocab`` ends its workers that way, which would otherwise each print a traceback.
+    ``build_vocab`` ends its workers that way, which would otherwise each print a traceback. A fork
+    that is ended before it has the default handler would lose it: it is blocked that long.
     """
     signal.signal(signal.SIGTERM, _interrupt)
-    os.register_at_fork(after_in_child=partial(signal.signal, signal.SIGTERM, signal.SIG_DFL))
+    let_pass = partial(signal.pthread_sigmask, signal.SIG_UNBLOCK, [signal.SIGTERM])
+    os.register_at_fork(
+        before=partial(signal.pthread_sigmask, signal.SIG_BLOCK, [signal.SIGTERM]),
+        after_in_parent=let_pass,
+        after_in_child=lambda: (signal.signal(signal.SIGTERM, signal.SIG_DFL), let_pass()),
+    )
 
 
 def _interrupt(number: int, frame: FrameType | None) -> None:
