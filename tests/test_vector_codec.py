@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -11,6 +14,7 @@ import pytest
 from conftest import Mistake
 from hypothesis import given
 from hypothesis import strategies as st
+from test_golden_blocks import ENVIRONMENTS
 
 from onmt_lattice.bitstream import BitstreamError, WrongCode
 from onmt_lattice.bitstream.file import FileWriter, Header, Mode, Section
@@ -124,6 +128,21 @@ def test_a_codec_that_was_saved_reads_and_writes_the_same(
     np.testing.assert_array_equal(again.decompress(data), codec.decompress(data))
     assert again.to_bytes() == codec.to_bytes()
     assert codec.costs(x, 3, codec.compress(x, 3, embed=True)) == codec.costs(x, 3)
+
+
+@pytest.mark.parametrize("environment", ENVIRONMENTS)
+def test_other_processors_write_the_same_bytes(
+    codec: VectorCodec, tmp_path: Path, environment: dict[str, str]
+) -> None:
+    """Their products differ in last digits, which move no point."""
+    codec.save(tmp_path / "codec.safetensors")
+    np.save(tmp_path / "x.npy", vectors())
+    words = "-input x.npy -codec codec.safetensors -seed 3 -output x.olz".split()
+    command = [sys.executable, "-m", "onmt_lattice", "pack", *words]
+    path = os.pathsep.join([str(Path(__file__).parent.parent), os.environ.get("PYTHONPATH", "")])
+    own = {**os.environ, "PYTHONPATH": path, **environment}
+    subprocess.run(command, cwd=tmp_path, env=own, check=True, timeout=300)
+    assert (tmp_path / "x.olz").read_bytes() == codec.compress(vectors(), seed=3)
 
 
 def test_damaged_files_and_codecs_are_refused(codec: VectorCodec) -> None:
