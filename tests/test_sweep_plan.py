@@ -185,7 +185,7 @@ def test_presets_are_in_order(tmp_path: Path, text: Path, monkeypatch: pytest.Mo
         kinds = {str(run.options["bottleneck"]) for run in plan.runs}
         kinds |= {"lattice" for curve in plan.curves.values() if "lattice" in curve}
         if path.stem == "sweep":
-            assert {"gaussian", "lattice", "ste_scalar", "ste_vector"} <= kinds
+            assert {"gaussian", "lattice", "ste_vector"} <= kinds
 
 
 COMMON = {"rnn_size": 8, "learning_rate": 0.01}
