@@ -24,6 +24,9 @@ from onmt_lattice.errors import UserError
 from onmt_lattice.noise import Noise
 
 LEVELS = Range(2, SIZE.high)
+# An option has one help text, whatever bottlenecks have it.
+ENTRIES_HELP = "M, the number of levels or code vectors of each quantizer"
+VECTOR_DIM_HELP = "dimension of the code vectors of each quantizer"
 LLOYD_ITERATIONS = 10
 RESTART_BATCHES = 2000
 USAGE_DECAY = 0.9
@@ -80,19 +83,15 @@ def fit_entries(x: Tensor, count: int) -> Tensor:
 class ScalarConfig(BottleneckConfig):
     """Options of the ``ste_scalar`` bottleneck."""
 
-    levels: int = option(
-        2, "M, the number of levels or code vectors of each quantizer", range=LEVELS
-    )
+    levels: int = option(2, ENTRIES_HELP, range=LEVELS)
 
 
 @dataclasses.dataclass(frozen=True)
 class VectorConfig(ScalarConfig):
     """Options of the ``ste_vector`` bottleneck."""
 
-    levels: int = option(
-        4, "M, the number of levels or code vectors of each quantizer", range=LEVELS
-    )
-    vector_dim: int = option(2, "dimension of the code vectors of each quantizer", range=SIZE)
+    levels: int = option(4, ENTRIES_HELP, range=LEVELS)
+    vector_dim: int = option(2, VECTOR_DIM_HELP, range=SIZE)
 
 
 class CategoricalBottleneck(Bottleneck):

@@ -20,6 +20,8 @@ from onmt_lattice.bottlenecks.base import (
 )
 from onmt_lattice.bottlenecks.straight_through import (
     DEAD_USAGE,
+    ENTRIES_HELP,
+    VECTOR_DIM_HELP,
     CategoricalBottleneck,
     nearest_entry,
 )
@@ -37,21 +39,15 @@ CODEBOOK_DECAY = 0.99  # the library's 0.8 forgets in 5 batches, which have a ve
 class FSQConfig(BottleneckConfig):
     """Options of the ``fsq`` bottleneck."""
 
-    levels: int = option(
-        5, "M, the number of levels or code vectors of each quantizer", range=Range(2, LARGEST)
-    )
-    vector_dim: int = option(
-        4, "dimension of the code vectors of each quantizer", range=Range(1, 16)
-    )
+    levels: int = option(5, ENTRIES_HELP, range=Range(2, LARGEST))
+    vector_dim: int = option(4, VECTOR_DIM_HELP, range=Range(1, 16))
 
 
 @dataclasses.dataclass(frozen=True)
 class LFQConfig(BottleneckConfig):
     """Options of the ``lfq`` bottleneck."""
 
-    vector_dim: int = option(
-        8, "dimension of the code vectors of each quantizer", range=Range(1, 16)
-    )
+    vector_dim: int = option(8, VECTOR_DIM_HELP, range=Range(1, 16))
     commitment_weight: float = option(0.0, COMMITMENT, range=WEIGHT)
     entropy_weight: float = option(
         0.1,
@@ -64,9 +60,7 @@ class LFQConfig(BottleneckConfig):
 class ResidualConfig(BottleneckConfig):
     """Options of the ``residual_vq`` bottleneck."""
 
-    levels: int = option(
-        256, "M, the number of levels or code vectors of each quantizer", range=Range(2, LARGEST)
-    )
+    levels: int = option(256, ENTRIES_HELP, range=Range(2, LARGEST))
     quantizers: int = option(
         8, "number of quantizers, each of what those before it leave", range=Range(1, 256)
     )
