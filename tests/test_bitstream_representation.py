@@ -42,7 +42,7 @@ def trained(name: str, least: float = -0.3) -> tuple[Bottleneck, Tensor]:
         channel = bottleneck.channel
         torch.nn.init.normal_(channel.log_sigma, -1.0)
         torch.nn.init.normal_(channel.center)
-        log_s = torch.empty(len(channel.places)).uniform_(least, 1.5)
+        log_s = torch.empty(len(channel.permutation)).uniform_(least, 1.5)
         log_s[channel.dim :] = least
         channel.log_prior.data = log_s + torch.nn.functional.pad(
             channel.log_sigma.detach(), (0, len(log_s) - channel.dim)

@@ -86,19 +86,19 @@ def test_the_unit_prior_is_the_paper_s_and_no_parameter(name: str, options: dict
 
 
 def placed(channel: LatticeChannel, x: Tensor) -> Tensor:
-    """Return ``x`` ``(batch, d)`` in its places, ``(batch, d/n, n)``."""
-    padded = nn.functional.pad(x, (0, len(channel.places) - channel.dim))
-    return padded[:, channel.places].view(len(x), -1, channel.lattice.dim)
+    """Return ``x`` ``(batch, d)`` in its blocks, ``(batch, d/n, n)``."""
+    padded = nn.functional.pad(x, (0, len(channel.permutation) - channel.dim))
+    return padded[:, channel.permutation].view(len(x), -1, channel.lattice.dim)
 
 
 def priced(channel: LatticeChannel, y: Tensor) -> Tensor:
     log_s = placed(channel, channel.log_scale[None, : channel.dim])[0]
-    log_s = channel.log_scale[channel.places].view_as(log_s)
+    log_s = channel.log_scale[channel.permutation].view_as(log_s)
     return -channel.code.log_prob(y, log_s, sentences(len(y))).sum(1)
 
 
 def lattice_bottleneck(name: str, seed: int = 1) -> LatticeBottleneck:
-    """Return one with random parameters, and random coordinates in its places."""
+    """Return one with random parameters, and random coordinates in the order of its blocks."""
     bottleneck = made("lattice", {"lattice": name}, seed=seed)
     assert isinstance(bottleneck, LatticeBottleneck)
     bottleneck.channel.place()
@@ -113,14 +113,14 @@ def test_the_output_is_the_lattice_point_less_its_dither(name: str) -> None:
     output, rate, symbols, _ = bottleneck(x, sentences(6))
     lattice, sigma = channel.lattice, channel.log_sigma.exp()
     u = channel.dither(mean, sentences(6))
-    assert symbols is not None and symbols.shape == (6, len(channel.places))
+    assert symbols is not None and symbols.shape == (6, len(channel.permutation))
     z = lattice.point(symbols.view(6, -1, lattice.dim))
     assert torch.equal(lattice.coordinates(z).flatten(1), symbols)
     noise = placed(channel, (mean - channel.center) / sigma) - (z - u)
     torch.testing.assert_close(lattice.nearest_point(noise), torch.zeros_like(noise))
     torch.testing.assert_close(rate, priced(channel, z - u))
-    y = torch.empty(6, len(channel.places), dtype=F64)
-    y[:, channel.places] = (z - u).flatten(1)
+    y = torch.empty(6, len(channel.permutation), dtype=F64)
+    y[:, channel.permutation] = (z - u).flatten(1)
     expected = bottleneck.map_out(channel.center + sigma * y[:, :M])
     torch.testing.assert_close(output, expected)
 
@@ -133,8 +133,8 @@ def test_the_relaxed_channel_adds_dither_and_pays_for_the_sum(name: str) -> None
     sigma = channel.log_sigma.exp()
     y = placed(channel, (mean - channel.center) / sigma) - channel.dither(mean, sentences(6))
     assert symbols is None
-    back = torch.empty(6, len(channel.places), dtype=F64)
-    back[:, channel.places] = y.flatten(1)
+    back = torch.empty(6, len(channel.permutation), dtype=F64)
+    back[:, channel.permutation] = y.flatten(1)
     torch.testing.assert_close(output, bottleneck.map_out(channel.center + sigma * back[:, :M]))
     torch.testing.assert_close(rate, priced(channel, y))
 
@@ -145,10 +145,10 @@ def test_training_puts_coordinates_of_alike_scale_together(name: str) -> None:
     assert isinstance(bottleneck, LatticeBottleneck)
     channel = bottleneck.channel
     bottleneck(normal(3, M), sentences(3))
-    assert sorted(channel.places.tolist()) == list(range(len(channel.places)))
+    assert sorted(channel.permutation.tolist()) == list(range(len(channel.permutation)))
     log_s = channel.log_scale.detach().clone()
     log_s[40:] = -1e9
-    by_block = log_s[channel.places].view(-1, channel.lattice.dim)
+    by_block = log_s[channel.permutation].view(-1, channel.lattice.dim)
     order = channel.lattice.place_order
     assert (by_block[:, order].flatten().diff() <= 0).all()
 
@@ -159,8 +159,8 @@ def test_where_coordinates_stand_changes_neither_law_nor_price_of_alike_ones(nam
     assert isinstance(bottleneck, LatticeBottleneck)
     x, rates = normal(400, 24), []
     for seed in range(2):
-        places = bottleneck.channel.places
-        places.copy_(torch.randperm(len(places), generator=generator(seed)))
+        permutation = bottleneck.channel.permutation
+        permutation.copy_(torch.randperm(len(permutation), generator=generator(seed)))
         through = bottleneck(x, sentences(400))
         rates.append(through.rate_nats)
         error = through.output - bottleneck.map_out(bottleneck.map_in(x))
@@ -171,14 +171,17 @@ def test_where_coordinates_stand_changes_neither_law_nor_price_of_alike_ones(nam
 
 @every_lattice
 @pytest.mark.parametrize("bottleneck_dim", [0, 1, 24, 25])
-def test_places_are_the_least_multiple_of_the_lattices_dimension(
+def test_padded_coordinates_are_the_least_multiple_of_the_lattices_dimension(
     name: str, bottleneck_dim: int
 ) -> None:
     bottleneck = make_bottleneck("lattice", M, lattice=name, bottleneck_dim=bottleneck_dim)
     assert isinstance(bottleneck, LatticeBottleneck)
     channel, asked = bottleneck.channel, bottleneck_dim or M
     n = channel.lattice.dim
-    assert len(channel.places) == channel.blocks * n and asked <= len(channel.places) < asked + n
+    assert (
+        len(channel.permutation) == channel.blocks * n
+        and asked <= len(channel.permutation) < asked + n
+    )
     output, rate, _, _ = bottleneck(normal(3, M).float(), sentences(3))
     assert output.shape == (3, M) and rate.shape == (3,)
 

@@ -265,8 +265,8 @@ def keys_of_bottleneck(name: str) -> set[str]:
     return {
         "none": set(),
         "gaussian": channel,
-        "lattice_z": channel | {"channel.places"},
-        "lattice_a2": channel | {"channel.places"},
+        "lattice_z": channel | {"channel.permutation"},
+        "lattice_a2": channel | {"channel.permutation"},
         "ste_scalar": {"entries", "logits", "batches", "usage"},
         "ste_vector": {"entries", "logits", "batches", "usage"},
         "residual_vq": maps | {"logits", "normalize.running_mean", *books},

@@ -242,7 +242,7 @@ def test_coordinates_of_alike_signal_to_noise_stand_together() -> None:
     means, sigma = model(d=16)
     channel = quantize_gaussian(means, sigma, "E8").channel
     assert isinstance(channel, LatticeChannel)
-    ratios = (means.var(0) / sigma.square())[channel.places]
+    ratios = (means.var(0) / sigma.square())[channel.permutation]
     assert ratios[:8].min() >= ratios[8:].max()
 
 

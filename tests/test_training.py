@@ -279,5 +279,5 @@ def test_the_log_says_how_many_numbers_the_bottleneck_works_on(
     settings = {"bottleneck": "lattice", "lattice": "Leech", "bottleneck_dim": 30}
     config = corpus.yaml(tmp_path / "a.yaml", **settings, save_model=str(tmp_path / "model"))
     train(config, "-train_steps", 1, "-log_file", log)
-    said = "lattice Leech: X has 32 numbers, mapped to 30 inside, in 48 places of Leech"
+    said = "lattice Leech: X has 32 numbers, mapped to 30 inside, padded to 48 for blocks of Leech"
     assert said in log.read_text()

@@ -29,8 +29,8 @@ class Sent(NamedTuple):
     Attributes:
         value: ``(batch, d)``, Y.
         rate_nats: ``(batch,)`` float64, what it cost.
-        symbols: ``(batch, places)`` int64, the coordinates of the lattice points sent, in the bases
-            of their lattices; None where nothing discrete is sent.
+        symbols: ``(batch, padded_dim)`` int64, coordinates of the lattice points in their bases;
+            None where nothing discrete is sent.
     """
 
     value: Tensor
@@ -56,26 +56,26 @@ class Channel(nn.Module, ABC):
 
     Args:
         dim: d.
-        places: number of prior scales, d or more.
+        padded_dim: number of prior scales, d or more.
         prior: ``learned`` or ``unit`` (v = 1).
 
     Attributes:
         log_sigma: ``(d,)``, log σ.
-        log_prior: ``(places,)``, ½ log v.
+        log_prior: ``(padded_dim,)``, ½ log v.
         center: ``(d,)``, b: 0, until a trained channel is fitted to data.
     """
 
     log_prior: Tensor
     center: Tensor
 
-    def __init__(self, dim: int, places: int, prior: str = LEARNED) -> None:
+    def __init__(self, dim: int, padded_dim: int, prior: str = LEARNED) -> None:
         super().__init__()
         self.dim = dim
         self.log_sigma = nn.Parameter(torch.zeros(dim))
         if prior == LEARNED:
-            self.log_prior = nn.Parameter(torch.zeros(places))
+            self.log_prior = nn.Parameter(torch.zeros(padded_dim))
         else:
-            self.register_buffer("log_prior", torch.zeros(places))
+            self.register_buffer("log_prior", torch.zeros(padded_dim))
         self.register_buffer("center", torch.zeros(dim))
 
     def reset_parameters(self) -> None:
@@ -132,9 +132,12 @@ class LatticeChannel(Channel):
         lattice: a lattice of n dimensions, at any scale.
         code: name of the code on its points.
         prior: ``learned`` or ``unit``.
+
+    Attributes:
+        permutation: the coordinate at each position of the blocks; d and above are the padding.
     """
 
-    places: Tensor
+    permutation: Tensor
     best_first: Tensor
 
     def __init__(self, dim: int, lattice: Lattice, code: str, prior: str = LEARNED) -> None:
@@ -143,24 +146,24 @@ class LatticeChannel(Channel):
         self.lattice = lattice.with_second_moment(1.0)
         self.code = make_code(code, self.lattice)
         self.blocks = blocks
-        self.register_buffer("places", torch.arange(blocks * lattice.dim))
+        self.register_buffer("permutation", torch.arange(blocks * lattice.dim))
         best_first = torch.tensor(lattice.place_order)
         self.register_buffer("best_first", best_first, persistent=False)
 
     def reset_parameters(self) -> None:
         """See :meth:`Channel.reset_parameters`; coordinates stand in order."""
         super().reset_parameters()
-        torch.arange(len(self.places), out=self.places)
+        torch.arange(len(self.permutation), out=self.permutation)
 
     @property
     def log_scale(self) -> Tensor:
-        """``(places,)``, log s of each coordinate, the padding's last."""
+        """``(padded_dim,)``, log s of each coordinate, the padding's last."""
         return self.log_prior - nn.functional.pad(self.log_sigma, (0, self._padding))
 
     @property
     def placed_log_scale(self) -> Tensor:
         """``(d/n, n)``, log s at each position of the blocks."""
-        return self._blocks(self.log_scale[self.places])
+        return self._blocks(self.log_scale[self.permutation])
 
     @torch.no_grad()
     def place(self) -> None:
@@ -168,11 +171,13 @@ class LatticeChannel(Channel):
         log_s = self.log_scale.detach().clone()
         log_s[self.dim :] = -torch.inf
         order = log_s.argsort(descending=True, stable=True).view(self.blocks, -1)
-        self.places.copy_(torch.empty_like(order).index_copy_(1, self.best_first, order).flatten())
+        self.permutation.copy_(
+            torch.empty_like(order).index_copy_(1, self.best_first, order).flatten()
+        )
 
     def dither(self, like: Tensor, noise: Noise) -> Tensor:
         """Return U ``(batch, d/n, n)``."""
-        return self.lattice.dither(self._blocks(noise.uniform(like, len(self.places))))
+        return self.lattice.dither(self._blocks(noise.uniform(like, len(self.permutation))))
 
     def relaxed(self, mean: Tensor, noise: Noise) -> Sent:
         """See :meth:`Channel.relaxed`: the rate is log f_U(U) − log f_{X̂−U}((μ − b)/σ − U)."""
@@ -200,7 +205,7 @@ class LatticeChannel(Channel):
 
     def coordinates(self, y: Tensor) -> Tensor:
         """Return ``(batch, d)``, the blocks ``y`` ``(batch, d/n, n)`` in their first order."""
-        return y.flatten(1)[:, self.places.argsort()[: self.dim]]
+        return y.flatten(1)[:, self.permutation.argsort()[: self.dim]]
 
     def rate_nats(self, y: Tensor, noise: Noise) -> Tensor:
         """Return ``(batch,)``, the cost of the points z at y = z − u ``(batch, d/n, n)``."""
@@ -217,14 +222,14 @@ class LatticeChannel(Channel):
     def placed(self, mean: Tensor) -> Tensor:
         """Return (μ − b)/σ ``(batch, d/n, n)``, each coordinate at its position."""
         x = (mean - self.center) * (-self.log_sigma).exp()
-        return self._blocks(nn.functional.pad(x, (0, self._padding))[:, self.places])
+        return self._blocks(nn.functional.pad(x, (0, self._padding))[:, self.permutation])
 
     def _blocks(self, x: Tensor) -> Tensor:
         return x.unflatten(-1, (self.blocks, self.lattice.dim))
 
     @property
     def _padding(self) -> int:
-        return len(self.places) - self.dim
+        return len(self.permutation) - self.dim
 
 
 @dataclasses.dataclass(frozen=True)

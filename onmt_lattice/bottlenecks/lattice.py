@@ -60,7 +60,7 @@ class LatticeBottleneck(ChannelBottleneck):
 
     def __init__(self, input_dim: int, config: BottleneckConfig) -> None:
         super().__init__(input_dim, config)
-        self.symbols = len(self.channel.places)
+        self.symbols = len(self.channel.permutation)
 
     def received(self, symbols: Tensor, noise: Noise) -> Tensor:
         """See :meth:`Bottleneck.received`."""

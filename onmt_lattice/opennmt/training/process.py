@@ -185,9 +185,8 @@ def log_bottleneck(model_opt: Namespace, model: Autoencoder) -> None:
     bottleneck = model.encoder.bottleneck
     padded = ""
     if isinstance(bottleneck, LatticeBottleneck):
-        padded = (
-            f", in {len(bottleneck.channel.places)} places of {bottleneck.channel.lattice.name}"
-        )
+        channel = bottleneck.channel
+        padded = f", padded to {len(channel.permutation)} for blocks of {channel.lattice.name}"
     logger.info(
         "Bottleneck %s: X has %d numbers, mapped to %d inside%s",
         bottleneck_label(model_opt),
