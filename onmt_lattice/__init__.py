@@ -18,15 +18,15 @@ def load(path: str | os.PathLike[str], batch_size: int = 64, gpu: int = -1) -> T
     """Return the model of the checkpoint at ``path``, to encode, decode, compress and score with.
 
     Args:
-        path: a file that ``onmt_lattice train`` or ``quantize`` has written, a folder that
-            ``export`` has, or ``hf://user/name``, such a folder on the Hugging Face hub.
-        batch_size: sentences that go through the network at a time.
+        path: a checkpoint of ``onmt_lattice train`` or ``quantize``, a folder of ``export``, or
+            ``hf://user/name``, such a folder on the Hugging Face hub.
+        batch_size: sentences per batch.
         gpu: CUDA device, or −1 for the CPU.
 
     Raises:
         UserError: if there is no such model.
     """
-    with warnings.catch_warnings():  # torch's, of what OpenNMT-py uses
+    with warnings.catch_warnings():  # torch warns of what OpenNMT-py uses
         warnings.simplefilter("ignore")
         from onmt_lattice.opennmt.inference.trained_model import TrainedModel
 
@@ -34,7 +34,7 @@ def load(path: str | os.PathLike[str], batch_size: int = 64, gpu: int = -1) -> T
 
 
 def __getattr__(name: str) -> object:
-    if name != "VectorCodec":  # which needs torch, and is imported at its first use
+    if name != "VectorCodec":  # imported at its first use, as it needs torch
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     from onmt_lattice.bitstream.vector_codec import VectorCodec
 

@@ -1,4 +1,4 @@
-"""How kernels are compiled: by numba, with the arithmetic that is written and no other."""
+"""Compiling kernels with numba, which keeps the arithmetic as it is written."""
 
 from __future__ import annotations
 
@@ -23,24 +23,24 @@ _warned = False
 
 
 class OptionalCache(FunctionCache):
-    """numba's cache of compiled kernels, which saves time and without which commands run too.
+    """numba's cache of compiled kernels, made optional.
 
-    Damaged entries, as a power failure leaves them, are dropped and written anew. Where nothing can
-    be written (a full disk) kernels are compiled every time, with one warning a process.
+    Damaged entries, after a power failure for instance, are replaced. Where nothing can be written
+    (a full disk) kernels are compiled every time, with one warning per process.
     """
 
     def load_overload(self, sig: Any, target_context: Any) -> Any:
-        """Return a kernel from the cache, or None if there is none that can be read."""
+        """Return a kernel from the cache, or None if none can be read."""
         try:
             return super().load_overload(sig, target_context)
-        except Exception as error:  # whatever unpickling or LLVM makes of damaged bytes
+        except Exception as error:  # unpickling or LLVM fails in any way on damaged bytes
             _warn(f"is damaged ({type(error).__name__}); kernels are compiled again")
             with suppress(OSError):  # then the kernel is compiled every time
                 self.flush()
             return None
 
     def save_overload(self, sig: Any, data: Any) -> None:
-        """Write a kernel to the cache if there is room for it."""
+        """Write a kernel to the cache if the disk has room for it."""
         try:
             super().save_overload(sig, data)
         except OSError as error:
@@ -51,34 +51,26 @@ def compiled(function: Callable[..., Any]) -> Callable[..., Any]:
     """Compile ``function`` at its first call; keep the result on disk where that is possible.
 
     The interpreter's lock is released. Floating-point operations are neither reordered nor fused.
-    The cache is beside the source, or numba's own for this user, or in a folder of this user's
-    among the temporary ones; ``NUMBA_CACHE_DIR`` names another.
-
-    Raises:
-        UserError: if ``NUMBA_DISABLE_JIT`` is set, as kernels do not run as Python.
+    The cache is beside the source, in numba's folder for this user, or in a temporary folder of
+    this user; ``NUMBA_CACHE_DIR`` names another.
     """
     return _cached(njit(**OPTIONS)(function))
 
 
 def helper(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Compile ``function`` as :func:`compiled` does, for kernels alone: Python cannot call it.
+    """Compile ``function`` for kernels alone: Python cannot call it.
 
-    What would convert arguments and results for Python takes as long to compile as a short kernel.
+    Its wrapper for Python would take as long to compile as a short kernel.
     """
     return _cached(njit(**{**OPTIONS, "no_cpython_wrapper": True})(function))
 
 
 def _cached(kernel: Any) -> Any:
-    """Return ``kernel`` with its cache.
-
-    Raises:
-        UserError: as :func:`compiled`.
-    """
     if config.DISABLE_JIT:  # type: ignore[attr-defined]
         raise UserError("NUMBA_DISABLE_JIT is set: kernels have to be compiled; unset it")
     try:
         kernel._cache = OptionalCache(kernel.py_func)
-    except RuntimeError:  # numba found no folder that it may write to
+    except RuntimeError:  # numba found no folder that it can write to
         if (folder := _temporary_folder()) is not None:
             config.CACHE_DIR = str(folder)  # type: ignore[attr-defined]
             kernel._cache = OptionalCache(kernel.py_func)
@@ -86,7 +78,7 @@ def _cached(kernel: Any) -> Any:
 
 
 def _temporary_folder() -> Path | None:
-    """Return a folder for kernels that is this user's alone, or None if there is none."""
+    """Return a temporary folder that no other user can write to, or None."""
     user = os.getuid() if hasattr(os, "getuid") else os.environ.get("USERNAME", "user")
     folder = Path(tempfile.gettempdir(), f"onmt_lattice-{user}")
     try:
@@ -101,14 +93,14 @@ def _temporary_folder() -> Path | None:
     return folder
 
 
-def _warn(what: str) -> None:
+def _warn(problem: str) -> None:
     global _warned
     if not _warned:
-        print(f"warning: the cache of compiled kernels {what}", file=sys.stderr)
+        print(f"warning: the cache of compiled kernels {problem}", file=sys.stderr)
     _warned = True
 
 
 @helper
 def place(index: Any) -> Any:
-    """Return ``index`` as unsigned, so that no negative one is looked for: that takes time."""
+    """Return ``index`` as unsigned, so that no time is spent on checking for negative ones."""
     return np.uint64(index)

@@ -1,7 +1,7 @@
 """Options, each declared once: a field of a frozen dataclass with its help, range and choices.
 
-A field is an option of the command line and a key of a YAML file, with one check for both; building
-the dataclass in Python makes the same check.
+A field is an option of the command line and a key of a YAML file. Both are checked when the
+dataclass is built.
 """
 
 from __future__ import annotations
@@ -23,13 +23,12 @@ from onmt_lattice.files import EXPORTED, STANDARD
 
 @dataclass(frozen=True)
 class Range:
-    """The numbers that an option takes: finite ones of an interval, and perhaps some others.
+    """The numbers that an option takes: the finite ones of an interval, and special values.
 
     Attributes:
-        low, high: the interval; infinite where there is no bound.
         above, below: exclude ``low``, exclude ``high``.
-        also: numbers outside the interval that have a meaning of their own.
-        meaning: that meaning.
+        also: special values outside the interval, such as -1 for no limit.
+        meaning: of the special values.
     """
 
     low: float = -math.inf
@@ -40,11 +39,9 @@ class Range:
     meaning: str = ""
 
     def __contains__(self, value: float) -> bool:
-        if value in self.also:
-            return True
-        fits_low = value > self.low if self.above else value >= self.low
-        fits_high = value < self.high if self.below else value <= self.high
-        return math.isfinite(value) and fits_low and fits_high
+        at_least = value > self.low if self.above else value >= self.low
+        at_most = value < self.high if self.below else value <= self.high
+        return value in self.also or (math.isfinite(value) and at_least and at_most)
 
     def __str__(self) -> str:
         bounds = []
@@ -54,9 +51,9 @@ class Range:
             bounds.append(f"{'below' if self.below else 'at most'} {_plain(self.high)}")
         elif bounds:
             bounds.append("finite")
-        text = " and ".join(["a finite number"] if not bounds else bounds)
-        beside = " or ".join(map(_plain, self.also))
-        return f"{text}, or {beside} for {self.meaning}" if beside else text
+        interval = " and ".join(bounds or ["a finite number"])
+        special = " or ".join(map(_plain, self.also))
+        return f"{interval}, or {special} for {self.meaning}" if special else interval
 
 
 def _plain(number: float) -> str:
@@ -67,28 +64,23 @@ SEED = Range(0, 2**32 - 1)
 COUNT = Range(1, 2**31 - 1)
 COUNT_OR_ZERO = Range(0, 2**31 - 1)
 POSITIVE = Range(0, above=True)
-SIZE = Range(1, 2**16)  # numbers a vector; beyond, no machine has the memory
-THREADS = Range(1, 1024)  # torch crashes when it is asked for a hundred thousand
+SIZE = Range(1, 2**16)  # numbers per vector; no machine has the memory for more
+THREADS = Range(1, 1024)  # torch crashes with a hundred thousand
 BEAM = Range(1, 1024)
 DEVICE = Range(0, 2**31 - 1, also=(-1,), meaning="the CPU")
-WRITTEN = ("output", "reconstruct", "scores")  # options that name files to write
+OUTPUTS = ("output", "reconstruct", "scores")  # options that name files to write
 
 
 def check_ranges(values: Mapping[str, Any], ranges: Mapping[str, Range]) -> None:
-    """Raise :class:`UserError` for the first option of ``ranges`` outside its own.
-
-    An option that is None was not given; of a list each number is checked.
-    """
+    """Raise :class:`UserError` for the first of ``values``, numbers or lists, out of its range."""
     for name, allowed in ranges.items():
-        value = values.get(name)
-        if value is None:
-            continue
-        numbers: Iterable[float] = value if isinstance(value, list) else [value]
-        if not all(number in allowed for number in numbers):
-            raise UserError(f"-{name} {value}: expected {allowed}")
+        if (value := values.get(name)) is not None:
+            numbers: Iterable[float] = value if isinstance(value, list) else [value]
+            if not all(number in allowed for number in numbers):
+                raise UserError(f"-{name} {value}: expected {allowed}")
 
 
-Choices = Sequence[str] | Callable[[], Sequence[str]]  # made when they are needed
+Choices = Sequence[str] | Callable[[], Sequence[str]]  # a function where imports are slow
 
 
 def option(
@@ -97,20 +89,18 @@ def option(
     choices: Choices | None = None,
     *,
     range: Range | None = None,
-    **more: Any,
+    **details: Any,
 ) -> Any:
     """Declare a field that the command line offers as ``-<field>``.
 
     Args:
-        default: its value where it is not given; ``...`` if it is required.
-        help: its help text, to which the default is added.
-        choices: the values it takes.
-        range: the numbers it takes.
-        more: ``metavar`` as in argparse; ``name``, where it is not the field's; ``short``, another
-            name of one dash; ``positional``; ``exclusive``, the name of a group of options of which
-            at most one may be given.
+        default: ``...`` if the option is required.
+        help: without the default, which is added.
+        choices: the valid values.
+        range: the valid numbers.
+        details: other attributes of :class:`Option`.
     """
-    metadata = {"help": help, "choices": choices, "range": range, **more}
+    metadata = {"help": help, "choices": choices, "range": range, **details}
     if default is ...:
         return dataclasses.field(metadata=metadata)
     if isinstance(default, list | dict):
@@ -119,17 +109,22 @@ def option(
 
 
 class Option(NamedTuple):
-    """An option as :func:`option` declares it, with what its field's annotation says.
+    """An option as :func:`option` and the annotation of its field declare it.
 
     Attributes:
-        kind: the type of its value, or of each one where there are ``several``.
-        required: whether it has no default.
+        field: name of the dataclass' field.
+        name: on the command line.
+        value_type: of the value, or of each item of a list.
+        is_list: whether it takes a list.
+        metavar: see argparse; FILE and PATH mark options that name files.
+        short: a second name, with one dash.
+        exclusive: a group of options of which at most one may be given.
     """
 
     field: str
     name: str
-    kind: type
-    several: bool
+    value_type: type
+    is_list: bool
     required: bool
     default: Any
     help: str = ""
@@ -141,43 +136,49 @@ class Option(NamedTuple):
     exclusive: str | None = None
 
     def valid(self) -> Sequence[str]:
-        """Return the values it takes, where these are a choice."""
+        """Return the valid values of an option with choices."""
         assert self.choices is not None
         return self.choices() if callable(self.choices) else self.choices
 
-    def check(self, value: Any, where: str = "") -> None:
-        """Raise :class:`UserError` unless it takes ``value``, of the YAML file ``where``."""
-        label = f"{where}: {self.name}" if where else f"-{self.name}"
+    def check(self, value: Any, file: str = "") -> None:
+        """Raise :class:`UserError` if ``value``, read from a YAML ``file`` if named, is wrong."""
+        label = f"{file}: {self.name}" if file else f"-{self.name}"
         if value is None and self.default is None and not self.required:
             return
-        words = "a list, each " * self.several + EXPECTED.get(self.kind, "")
-        if self.several and not (isinstance(value, list | tuple) and value):
-            raise UserError(f"{label} {value!r}: expected {words}; {self.help}")
-        for each in value if self.several else [value]:
-            if self.kind in EXPECTED and not _fits(each, self.kind):
-                raise UserError(f"{label} {value!r}: expected {words}; {self.help}")
-            if self.range is not None and each not in self.range:
+        expected = "a list, each " * self.is_list + EXPECTED.get(self.value_type, "")
+        items = value if self.is_list else [value]
+        if not (isinstance(items, list | tuple) and items) or not all(map(self._has_type, items)):
+            raise UserError(f"{label} {value!r}: expected {expected}; {self.help}")
+        for item in items:
+            if self.range is not None and item not in self.range:
                 raise UserError(f"{label} {value}: expected {self.range}")
-            if self.choices is not None and each not in (valid := self.valid()):
-                kind = self.name.replace("_", " ") + (f" in {where}:" if where else "")
-                raise unknown_name(kind, each, valid)
+            if self.choices is not None and item not in (valid := self.valid()):
+                concept = self.name.replace("_", " ") + (f" in {file}:" if file else "")
+                raise unknown_name(concept, item, valid)
+
+    def _has_type(self, value: Any) -> bool:
+        wider: dict[type, Any] = {int: Integral, float: int | float, Path: str | Path}
+        if self.value_type not in EXPECTED:
+            return True
+        is_bool, expected = isinstance(value, bool), wider.get(self.value_type, self.value_type)
+        return isinstance(value, expected) and is_bool == (self.value_type is bool)
 
     def add_to(self, parser: argparse._ActionsContainer) -> None:
-        """Add it to a ``parser``, or a group of one, with one dash or two as OpenNMT-py's."""
-        more: dict[str, Any] = {"help": self.help.replace("%", "%%")}
-        if self.kind is bool:
-            more |= {"action": "store_true", "default": self.default}
+        """Add the option to a ``parser`` or a group, with one dash and two, as OpenNMT-py does."""
+        keywords = {"help": self.help.replace("%", "%%"), "default": self.default}
+        if self.value_type is bool:
+            keywords["action"] = "store_true"
         else:
-            more |= {"type": self.kind, "metavar": self.metavar, "default": self.default}
-            if self.several:
-                more["nargs"] = "+"
+            keywords |= {"type": self.value_type, "metavar": self.metavar}
+            if self.is_list:
+                keywords["nargs"] = "+"
             if self.choices is not None and self.metavar is None:
-                more["choices"] = self.valid()
+                keywords["choices"] = self.valid()
         if self.positional:
-            parser.add_argument(self.name, **more)
+            parser.add_argument(self.name, **keywords)
         else:
             names = [f"-{self.name}", f"--{self.name}", *([f"-{self.short}"] if self.short else [])]
-            parser.add_argument(*names, required=self.required, **more)
+            parser.add_argument(*names, required=self.required, **keywords)
 
 
 EXPECTED: dict[type, str] = {
@@ -190,78 +191,68 @@ EXPECTED: dict[type, str] = {
 }
 
 
-def _fits(value: Any, kind: type) -> bool:
-    wide: dict[type, Any] = {int: Integral, float: int | float, Path: str | Path}
-    return isinstance(value, wide.get(kind, kind)) and (kind is bool or not isinstance(value, bool))
-
-
 @dataclass(frozen=True)
 class Config:
-    """Options that check themselves; subclasses declare theirs with :func:`option`.
+    """Base class of options, which checks them; subclasses declare theirs with :func:`option`.
 
-    The docstring of a subclass is the description of its command, its last paragraph an example.
+    The docstring of a subclass is the description of its command; its last paragraph is an example.
     """
 
     def __post_init__(self) -> None:
-        for each in declared(type(self)).values():
-            each.check(getattr(self, each.field))
+        for declaration in declared(type(self)).values():
+            declaration.check(getattr(self, declaration.field))
 
 
 C = TypeVar("C", bound=Config)
 
 
 def declared(config: type[Config]) -> dict[str, Option]:
-    """Return the options of ``config`` by name: required ones, its own, those it inherits."""
+    """Return the options of ``config`` by name: first the required, then its own, then others."""
     hints = get_type_hints(config)
     own = vars(config).get("__annotations__", {})
     options = []
     for field in dataclasses.fields(config):
         hint = hints[field.name]
         if type(None) in get_args(hint):
-            hint = next(each for each in get_args(hint) if each is not type(None))
-        several = get_origin(hint) is list
-        kind = get_args(hint)[0] if several else get_origin(hint) or hint
-        made = field.default_factory
-        default = field.default if made is dataclasses.MISSING else made()
+            hint = next(part for part in get_args(hint) if part is not type(None))
+        is_list = get_origin(hint) is list
+        value_type = get_args(hint)[0] if is_list else get_origin(hint) or hint
+        factory = field.default_factory
+        default = field.default if factory is dataclasses.MISSING else factory()
         required = default is dataclasses.MISSING
-        default = None if required else default
-        more = {"name": field.name, **field.metadata}
+        details = {"name": field.name, "default": None if required else default, **field.metadata}
         options.append(
-            Option(field.name, more.pop("name"), kind, several, required, default, **more)
+            Option(field.name, value_type=value_type, is_list=is_list, required=required, **details)
         )
     return {o.name: o for o in sorted(options, key=lambda o: (not o.required, o.field not in own))}
 
 
 def from_options(config: type[C], options: Any) -> C:
-    """Return a ``config`` of the values in the namespace ``options``; None is the default."""
-    given = {each.field: getattr(options, name, None) for name, each in declared(config).items()}
-    return config(**{field: value for field, value in given.items() if value is not None})
+    """Return a ``config`` of the values in the namespace ``options``; None means the default."""
+    values = {o.field: getattr(options, name, None) for name, o in declared(config).items()}
+    return config(**{field: value for field, value in values.items() if value is not None})
 
 
-def from_mapping(config: type[C], values: Mapping[str, Any], where: str) -> C:
-    """Return a ``config`` of the ``values`` in a YAML file.
-
-    Raises:
-        UserError: for an unknown key, a missing or a wrong value; it names the file ``where``.
-    """
+def from_mapping(config: type[C], values: Mapping[str, Any], file: str) -> C:
+    """Return a ``config`` of the ``values`` in a YAML ``file``, which errors name."""
     options = declared(config)
     for key, value in values.items():
         if key not in options:
-            raise unknown_name(f"key in {where}", str(key), options)
-        options[key].check(value, where)
-    for key, each in options.items():
-        if each.required and key not in values:
-            raise UserError(f"{where}: {key} is missing: {each.help}")
+            raise unknown_name(f"key in {file}", str(key), options)
+        options[key].check(value, file)
+    for key, declaration in options.items():
+        if declaration.required and key not in values:
+            raise UserError(f"{file}: {key} is missing: {declaration.help}")
     return config(**values)
 
 
 class Formatter(argparse.ArgumentDefaultsHelpFormatter):
-    """Adds defaults to the help, where there are any and it does not name them."""
+    """Adds the default to the help of an option that has one and does not name it."""
 
     def _get_help_string(self, action: argparse.Action) -> str | None:
-        none = any(action.default is value for value in (None, False, ""))
-        shown = none or "(default" in f"{action.help}"
-        return action.help if shown else super()._get_help_string(action)
+        without = any(action.default is value for value in (None, False, ""))
+        complete = without or "(default" in f"{action.help}"
+        return action.help if complete else super()._get_help_string(action)
 
 
 class Strict:
@@ -277,7 +268,7 @@ class Strict:
         raise UserError(message)
 
     def _get_option_tuples(self, option_string: str) -> list[Any]:
-        """Return no option for an abbreviation; ``allow_abbrev`` stops those of two dashes only."""
+        """Refuse abbreviations; ``allow_abbrev`` refuses only those with two dashes."""
         return []
 
     def names(self) -> set[str]:
@@ -286,18 +277,18 @@ class Strict:
 
 
 class Parser(Strict, argparse.ArgumentParser):
-    """The parser of a command with no option of OpenNMT-py, from a :class:`Config`."""
+    """The parser of a command without options of OpenNMT-py, made from a :class:`Config`."""
 
-    def __init__(self, config: type[Config], more: str = "", **kwargs: Any) -> None:
+    def __init__(self, config: type[Config], details: str = "", **kwargs: Any) -> None:
         text = " ".join(f"{inspect.getdoc(config)}".split())
         description, _, example = text.partition(" example: ")
         epilog = f"example: {example}"
-        super().__init__(description=f"{description} {more}".strip(), epilog=epilog, **kwargs)
+        super().__init__(description=f"{description} {details}".strip(), epilog=epilog, **kwargs)
         groups: dict[str | None, argparse._ActionsContainer] = {None: self}
-        for each in declared(config).values():
-            if each.exclusive not in groups:
-                groups[each.exclusive] = self.add_mutually_exclusive_group()
-            each.add_to(groups[each.exclusive])
+        for declaration in declared(config).values():
+            if declaration.exclusive not in groups:
+                groups[declaration.exclusive] = self.add_mutually_exclusive_group()
+            declaration.add_to(groups[declaration.exclusive])
 
     def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
         """Parse ``args``; an unknown option is an error that names the nearest one."""
@@ -309,41 +300,41 @@ class Parser(Strict, argparse.ArgumentParser):
         return parsed, unknown
 
 
-def parse(command: str, config: type[C], argv: list[str], more: str = "") -> C:
-    """Return the options of ``onmt_lattice command`` in ``argv``; ``more`` describes it further."""
-    parser = Parser(config, more, prog=f"onmt_lattice {command}")
+def parse(command: str, config: type[C], argv: list[str], details: str = "") -> C:
+    """Return the options of ``onmt_lattice command``; ``details`` are added to its description."""
+    parser = Parser(config, details, prog=f"onmt_lattice {command}")
     options = from_options(config, parser.parse_args(argv))
-    _check_apart(options)
+    _check_distinct_files(options)
     return options
 
 
-def _check_apart(options: Config) -> None:
-    """Refuse an ``-output`` that would replace a file which another option reads or writes.
+def _check_distinct_files(options: Config) -> None:
+    """Refuse an output that would replace a file which another option reads or writes.
 
-    A PATH that several checkpoints are evaluated to is a folder, which may not exist yet.
+    The PATH of an output is a folder, which may not exist yet, where there are several models.
     """
-    others: dict[str, str] = {}
+    users: dict[str, str] = {}
     models = getattr(options, "model", None)
-    into_folders = isinstance(models, list) and len(models) > 1
-    for each in sorted(declared(type(options)).values(), key=lambda o: o.name in WRITTEN):
-        value = getattr(options, each.field)
+    several = isinstance(models, list) and len(models) > 1
+    for declaration in sorted(declared(type(options)).values(), key=lambda o: o.name in OUTPUTS):
+        name, metavar = declaration.name, declaration.metavar
+        value = getattr(options, declaration.field)
         for path in value if isinstance(value, list) else [value]:
-            if path in (None, STANDARD) or each.metavar not in ("FILE", "PATH"):
+            if path in (None, STANDARD) or metavar not in ("FILE", "PATH"):
                 continue
-            place = real_file(path, each.name)
-            other = others.setdefault(place, each.name)
-            folder = os.path.isdir(place) or (each.metavar == "PATH" and into_folders)
-            file = os.path.isfile(place) or not folder
-            if each.name in WRITTEN and other != each.name and file:
-                raise same_file(each.name, path, other)
+            file = real_file(path, name)
+            user = users.setdefault(file, name)
+            is_folder = os.path.isdir(file) or (metavar == "PATH" and several)
+            if name in OUTPUTS and user != name and (os.path.isfile(file) or not is_folder):
+                raise same_file(name, path, user)
 
 
 def real_file(path: str, name: str) -> str:
     """Return the file at ``path``, of the option ``name``: a model may be an exported folder."""
-    place = os.path.realpath(path)
-    return os.path.join(place, EXPORTED) if name == "model" and os.path.isdir(place) else place
+    file = os.path.realpath(path)
+    return os.path.join(file, EXPORTED) if name == "model" and os.path.isdir(file) else file
 
 
-def same_file(name: str, path: str, other: str) -> UserError:
-    """Return the error for a ``path`` to write that an ``other`` option names too."""
-    return UserError(f"-{name} {path}: is -{other} as well; expected another file")
+def same_file(name: str, path: str, user: str) -> UserError:
+    """Return the error for an output ``path`` that the option ``user`` names as well."""
+    return UserError(f"-{name} {path}: is -{user} as well; expected another file")

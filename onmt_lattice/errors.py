@@ -1,4 +1,4 @@
-"""The exceptions: a user's mistake, a signal, and bytes that do not decode."""
+"""The exceptions: a user's mistake, a signal, and bytes that cannot be decoded."""
 
 from __future__ import annotations
 
@@ -19,32 +19,33 @@ class Interrupted(Exception):
 
 
 class UserError(Exception):
-    """A mistake in what the user gave: an option, a file, a name.
+    """A mistake of the user: a wrong option, file or name.
 
-    The message names the value, what was expected and the cure. The command line prints it as
-    one line and exits with status 2; no traceback is shown.
+    The message names the value, what was expected and the cure. The command line prints it in one
+    line, without a traceback, and exits with status 2. Whatever reads options or files may raise
+    it; docstrings mention that only where a caller handles it.
     """
 
 
-def unknown_name(kind: str, name: object, valid: Iterable[str]) -> UserError:
-    """Return the error for a ``name`` that is none of the ``valid`` ones, nearest first."""
+def unknown_name(concept: str, name: object, valid: Iterable[str]) -> UserError:
+    """Return the error for a ``name`` that is not ``valid``, with the nearest that is."""
     valid = sorted(valid)
     near = difflib.get_close_matches(str(name).lower(), [v.lower() for v in valid], n=1, cutoff=0.6)
     hint = next((f"; did you mean {v!r}?" for v in valid if near and v.lower() == near[0]), "")
-    return UserError(f"unknown {kind} {name!r}{hint} (valid: {', '.join(valid)})")
+    return UserError(f"unknown {concept} {name!r}{hint} (valid: {', '.join(valid)})")
 
 
 class BitstreamError(UserError):
-    """Bytes that do not decode: the base of all errors that decoding raises."""
+    """Bytes that cannot be decoded: the base class of all errors of decoding."""
 
 
 class NotABitstream(BitstreamError):
-    """Bytes that are not a file of this format, or of a version or mode unknown here."""
+    """Not a file of this format, or of a version or mode that this release does not know."""
 
 
 class DamagedBitstream(BitstreamError):
-    """A file that is not as it was written: altered, cut short, or with bytes after its end."""
+    """A file that was altered or cut short, or has bytes after its end."""
 
 
 class WrongCode(BitstreamError):
-    """A whole file, but of another model, code or seed, or of other sentences."""
+    """A complete file, but of another model, code or seed, or of other sentences."""

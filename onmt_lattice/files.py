@@ -1,4 +1,4 @@
-"""Files that are written whole or not at all, where they can be, and how they are read again."""
+"""Files that are written whole or not at all, and how they are read."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from onmt_lattice.errors import UserError
 
 try:
     import fcntl
-except ImportError:  # not on Windows, where parts of killed processes stay
+except ImportError:  # on Windows, where the temporary files of killed processes stay
     fcntl = None  # type: ignore[assignment]
 
 STANDARD = "-"  # standard input or output
@@ -33,12 +33,11 @@ _BLOCK = 1 << 20  # bytes
 def whole_file(path: str | os.PathLike[str]) -> Iterator[Path]:
     """Yield a temporary path beside ``path``; rename it onto ``path`` if the body succeeds.
 
-    On any exception, an interrupt included, the temporary file is removed and whatever stood at
-    ``path`` before still stands there. The directory is made when missing. File and directory are
-    on the disk when this returns, so that a power failure leaves one or the other, whole. Errors of
-    the disk name ``path``. A symbolic link stays, and the file that it names is written; for ``-``
-    the bytes go to standard output at the end. Parts that killed processes have left of the same
-    file are removed.
+    On any exception, an interrupt included, the temporary file is removed and the old file at
+    ``path`` stays. A missing directory is created. File and directory are on the disk when this
+    returns, so that a power failure leaves the old or the new file, whole. Errors of the disk name
+    ``path``. A symbolic link stays, and its target is written. For ``-`` the bytes go to standard
+    output at the end. Temporary files of killed processes are removed.
     """
     if os.fspath(path) == STANDARD:
         with tempfile.TemporaryDirectory() as folder:
@@ -67,34 +66,34 @@ def whole_file(path: str | os.PathLike[str]) -> Iterator[Path]:
 
 
 def _new_part(target: Path) -> tuple[int, Path]:
-    """Return a new part of ``target``, with the descriptor whose lock says that it is in use."""
-    end = f".part{target.suffix}"
-    for old in target.parent.glob(f".{glob.escape(target.name)}.????????{end}"):
+    """Create a temporary file beside ``target``; return its path and the lock on it."""
+    suffix = f".part{target.suffix}"
+    for old in target.parent.glob(f".{glob.escape(target.name)}.????????{suffix}"):
         with suppress(OSError), old.open("rb") as file:
             if _lock(file.fileno()):
                 old.unlink()
     while True:
-        handle, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.", suffix=end)
+        handle, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.", suffix=suffix)
         _lock(handle)
-        if os.path.exists(name):  # another process may have taken it for a dead one's before
+        if os.path.exists(name):  # another process may have removed it before it was locked
             return handle, Path(name)
         os.close(handle)
 
 
 def _lock(descriptor: int) -> bool:
-    """Return whether this process now holds the lock of a file, until it closes or dies."""
+    """Lock an open file until it is closed; return whether that was possible."""
     if fcntl is None:
         return False
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:  # held by another, or a file system without locks
+    except OSError:  # locked by another process, or a file system without locks
         return False
     return True
 
 
 @contextmanager
 def named_errors(path: str | os.PathLike[str]) -> Iterator[None]:
-    """Let an ``OSError`` that names no file, or a part of that at ``path``, name ``path``."""
+    """Let an ``OSError`` that names no file, or a temporary one of ``path``, name ``path``."""
     try:
         yield
     except OSError as error:
@@ -107,7 +106,7 @@ def named_errors(path: str | os.PathLike[str]) -> Iterator[None]:
 def _sync(path: Path) -> None:
     """Wait until a file, or the entries of a folder, are on the disk."""
     if os.name == "nt" and path.is_dir():
-        return  # no such thing there
+        return  # not possible there
     handle = os.open(path, os.O_RDONLY)
     try:
         os.fsync(handle)
@@ -116,7 +115,7 @@ def _sync(path: Path) -> None:
 
 
 def remove_parts(path: str | os.PathLike[str]) -> None:
-    """Remove what killed processes have left of files whose paths begin with ``path``."""
+    """Remove temporary files of killed processes, of all paths that begin with ``path``."""
     target = Path(path)
     name = re.compile(rf"\.{re.escape(target.name)}.*\.[a-z0-9_]{{8}}\.part(\.\w+)?")
     for part in target.parent.glob(".*.part*"):
@@ -125,7 +124,7 @@ def remove_parts(path: str | os.PathLike[str]) -> None:
 
 
 def can_write(folder: str | os.PathLike[str]) -> None:
-    """Raise ``OSError`` unless a small file can be written to ``folder``, made when missing."""
+    """Create ``folder`` if it is missing; raise ``OSError`` unless a small file can be written."""
     Path(folder).mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryFile(dir=folder) as file:
         file.write(bytes(_BLOCK))
@@ -133,12 +132,9 @@ def can_write(folder: str | os.PathLike[str]) -> None:
 
 
 def check_output(path: str | os.PathLike[str], option: str) -> None:
-    """Refuse a ``path`` at which no file can be written, before the work whose result it is for.
+    """Raise :class:`UserError`, before any work, if no file can be written to ``path``.
 
-    Nothing is left there by the check. Standard output, ``-``, is taken if it is open.
-
-    Raises:
-        UserError: if there is something else than a file, or nothing can be written beside it.
+    The check leaves nothing there. ``-`` is standard output, which must be open.
     """
     name = os.fspath(path)
     if name == STANDARD:
@@ -147,43 +143,38 @@ def check_output(path: str | os.PathLike[str], option: str) -> None:
     if os.path.isdir(name) or not os.path.basename(name):
         raise UserError(f"{option} {name}: is a folder; expected the path of a file")
     if os.path.exists(name) and not os.path.isfile(name):
-        raise UserError(f"{option} {name}: is no ordinary file, which could be replaced")
-    _check_place(Path(os.path.realpath(name)).parent, f"{option} {name}")
+        raise UserError(f"{option} {name}: is not an ordinary file, which could be replaced")
+    _check_writable(Path(os.path.realpath(name)).parent, f"{option} {name}")
 
 
 def check_folder(path: str | os.PathLike[str], option: str) -> None:
-    """Refuse a ``path`` that cannot be a folder to write files in, as :func:`check_output`.
-
-    Raises:
-        UserError: if there is a file, or nothing can be written there.
-    """
+    """Raise :class:`UserError` if no files can be written to a folder at ``path``."""
     if os.path.exists(path) and not os.path.isdir(path):
         raise UserError(f"{option} {path}: is a file; expected a folder")
-    _check_place(Path(path), f"{option} {path}")
+    _check_writable(Path(path), f"{option} {path}")
 
 
-def _check_place(folder: Path, told: str) -> None:
-    """Refuse a folder, or if it is missing the one it would be made in, that takes no file."""
-    place = folder
-    while not os.path.exists(place):
-        place = place.parent
-    if not os.path.isdir(place):
-        raise UserError(f"{told}: {place} is a file; choose another place")
+def _check_writable(folder: Path, label: str) -> None:
+    """Check a folder, or the nearest existing one above it."""
+    while not os.path.exists(folder):
+        folder = folder.parent
+    if not os.path.isdir(folder):
+        raise UserError(f"{label}: {folder} is a file; choose another place")
     try:
-        can_write(place)
+        can_write(folder)
     except OSError as error:
         raise UserError(
-            f"{told}: nothing can be written to {place} ({error.strerror}); choose another place"
+            f"{label}: nothing can be written to {folder} ({error.strerror}); choose another place"
         ) from error
 
 
 def checkpoint_path(base: str | os.PathLike[str], step: int) -> Path:
-    """Return where training saves the checkpoint of a ``step`` under a ``base`` path."""
+    """Return the path of the checkpoint that training saves at ``step`` under a ``base`` path."""
     return Path(f"{os.fspath(base)}_step_{step}{CHECKPOINT}")
 
 
 def checkpoints(base: str | os.PathLike[str]) -> dict[int, Path]:
-    """Return the checkpoints that training has saved under a ``base`` path, by step, in order."""
+    """Return the checkpoints under a ``base`` path by step, in order."""
     target = Path(base)
     name = re.compile(rf"{re.escape(target.name)}_step_(\d+){re.escape(CHECKPOINT)}")
     matches = ((name.fullmatch(path.name), path) for path in target.parent.glob(f"*{CHECKPOINT}"))
@@ -191,16 +182,13 @@ def checkpoints(base: str | os.PathLike[str]) -> dict[int, Path]:
 
 
 def model_file(path: str | os.PathLike[str]) -> str:
-    """Return the checkpoint that ``path`` names, which may be a folder that ``export`` has written.
+    """Return the checkpoint at ``path``, or in the folder ``path`` that ``export`` has written.
 
-    That of ``hf://user/name``, or of ``hf://user/name@revision``, is downloaded once.
-
-    Raises:
-        UserError: if there is none.
+    ``hf://user/name`` and ``hf://user/name@revision`` are downloaded once.
     """
     name = os.fspath(path)
     if name.startswith(HUB):
-        return _downloaded(name)
+        return _download(name)
     if os.path.isdir(name):
         name = os.path.join(name, EXPORTED)
     if not os.path.isfile(name):
@@ -208,7 +196,7 @@ def model_file(path: str | os.PathLike[str]) -> str:
     return name
 
 
-def _downloaded(name: str) -> str:
+def _download(name: str) -> str:
     try:
         from huggingface_hub import hf_hub_download
     except ImportError as error:
@@ -218,8 +206,8 @@ def _downloaded(name: str) -> str:
         return hf_hub_download(repository, EXPORTED, revision=revision or None)
     except (OSError, ValueError) as error:
         raise UserError(
-            f"{name}: no {EXPORTED} of it on the hub or in the cache; expected {HUB}user/name, of "
-            f"a folder that 'onmt_lattice export' has written ({error})"
+            f"{name}: found no {EXPORTED} on the hub or in the cache ({error}); expected "
+            f"{HUB}user/name of a folder that 'onmt_lattice export' has written"
         ) from error
 
 
@@ -235,22 +223,14 @@ def write_lines(path: str | os.PathLike[str], lines: Iterable[str]) -> None:
 
 
 def standard_input() -> BinaryIO:
-    """Return standard input as bytes.
-
-    Raises:
-        UserError: if it is closed.
-    """
+    """Return standard input as a stream of bytes."""
     if sys.stdin is None:
         raise UserError("-: standard input is closed; name a file")
     return sys.stdin.buffer
 
 
 def standard_output() -> BinaryIO:
-    """Return standard output as bytes.
-
-    Raises:
-        UserError: if it is closed.
-    """
+    """Return standard output as a stream of bytes."""
     if sys.stdout is None:
         raise UserError("-output -: standard output is closed; name a file")
     return sys.stdout.buffer
@@ -258,7 +238,7 @@ def standard_output() -> BinaryIO:
 
 @contextmanager
 def output_stream(path: str) -> Iterator[BinaryIO]:
-    """Yield what is written to ``path``, whole or not at all, or to standard output for ``-``."""
+    """Yield a file that is written to ``path``, whole or not at all; standard output for ``-``."""
     if path == STANDARD:
         yield standard_output()
         standard_output().flush()
@@ -268,11 +248,7 @@ def output_stream(path: str) -> Iterator[BinaryIO]:
 
 
 def read_bytes(path: str, option: str) -> bytes:
-    """Return the bytes of the file that ``option`` names, or of standard input for ``-``.
-
-    Raises:
-        UserError: if it cannot be read.
-    """
+    """Return the bytes of the file that ``option`` names, or of standard input for ``-``."""
     try:
         return standard_input().read() if path == STANDARD else Path(path).read_bytes()
     except OSError as error:
@@ -282,17 +258,13 @@ def read_bytes(path: str, option: str) -> bytes:
 def write_json(path: str | os.PathLike[str], value: Any, indent: int | None = 2) -> None:
     """Write ``value`` to ``path`` as JSON, whole or not at all; on one line if ``indent`` is None.
 
-    Numbers that are not finite become Python's NaN and Infinity, which :func:`read_json` takes.
+    Numbers that are not finite become Python's NaN and Infinity, which :func:`read_json` reads.
     """
     write_text(path, json.dumps(value, indent=indent) + "\n")
 
 
 def read_json(path: str | os.PathLike[str], expected: str) -> Any:
-    """Return what the JSON file at ``path`` holds.
-
-    Raises:
-        UserError: if it cannot be read, or is not JSON where that of ``expected`` was.
-    """
+    """Return the content of the JSON file at ``path``; errors say what was ``expected``."""
     try:
         return json.loads(Path(path).read_text(encoding="utf-8"))
     except OSError as error:

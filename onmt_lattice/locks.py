@@ -1,7 +1,7 @@
-"""Locks, so that one process at a time works on the files of a folder, or on some of them.
+"""Locks, so that one process at a time writes to a folder, or to some files in it.
 
-The system holds them for a process and lets go when it ends, killed or not: the file of a lock
-that is left behind is no obstacle, on a network file system neither.
+The system releases the lock of a process that ends, killed or not. The lock file stays and blocks
+nobody, also on a network file system.
 """
 
 from __future__ import annotations
@@ -18,18 +18,18 @@ LOCK = ".lock"
 
 
 class NoLocks(UserError):
-    """A file system that has no locks."""
+    """The file system has no locks."""
 
 
-def locked(folder: Path, name: str = LOCK, place: str = "") -> int | None:
-    """Return a file descriptor that holds the lock on ``folder``, None if another process has it.
+def locked(folder: Path, name: str = LOCK, label: str = "") -> int | None:
+    """Lock ``folder``; return a file descriptor, or None if another process has locked it.
 
     The lock lasts until the descriptor is closed here and in every process that inherited it.
 
     Args:
-        folder: which is there.
-        name: of the lock's file in it; locks of other names are others.
-        place: what errors call it, if not by the folder.
+        folder: an existing one.
+        name: of the lock file; locks with different names do not exclude each other.
+        label: what errors call the folder.
 
     Raises:
         NoLocks: if the file system has none.
@@ -43,24 +43,20 @@ def locked(folder: Path, name: str = LOCK, place: str = "") -> int | None:
     except OSError as error:
         os.close(lock)
         raise NoLocks(
-            f"{place or folder}: cannot be locked ({error.strerror}), so that two runs might work "
-            f"there; choose a place on a file system that has locks"
+            f"{label or folder}: cannot be locked ({error.strerror}), so two runs might write "
+            f"there at once; choose a folder on a file system that has locks"
         ) from error
     return lock
 
 
 @contextmanager
-def only_user(folder: Path, name: str = LOCK, place: str = "") -> Iterator[None]:
-    """Hold the lock on ``folder``, which is made when missing; see :func:`locked`.
-
-    Raises:
-        UserError: if another process holds it, or the file system has no locks.
-    """
+def only_user(folder: Path, name: str = LOCK, label: str = "") -> Iterator[None]:
+    """Lock ``folder``, created if missing, while the body runs; see :func:`locked`."""
     folder.mkdir(parents=True, exist_ok=True)
-    lock = locked(folder, name, place)
+    lock = locked(folder, name, label)
     if lock is None:
         raise UserError(
-            f"{place or folder}: another run is at work there; wait for it, or choose another place"
+            f"{label or folder}: another run is at work there; wait for it, or choose another place"
         )
     try:
         yield

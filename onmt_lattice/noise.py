@@ -1,9 +1,8 @@
-"""Where dither and Gaussian noise come from: a stream in training, a sentence's own in evaluation.
+"""Sources of dither and Gaussian noise: one stream in training, one per sentence in evaluation.
 
-In evaluation the noise is part of the code: encoder and decoder must draw the same one, and a
-sentence must get the same one whatever batch it sits in. So it is a function of a seed and the
-sentence's index alone, by a counter-based generator (Philox; Salmon et al., 2011), computed in
-float64 on the CPU whatever device the model is on.
+In evaluation the noise is part of the code: encoder and decoder must draw the same, and a sentence
+must get the same in every batch. So it is a function of a seed and the sentence's index alone, by
+a counter-based generator (Philox; Salmon et al., 2011), computed in float64 on the CPU.
 """
 
 from __future__ import annotations
@@ -20,16 +19,16 @@ class Noise(Protocol):
     """A source of independent noise for the sentences of one batch."""
 
     def uniform(self, like: Tensor, dim: int) -> Tensor:
-        """Return ``(batch, dim)`` uniforms in [0, 1), of the device and dtype of ``like``."""
+        """Return ``(batch, dim)`` uniforms in [0, 1), with the device and dtype of ``like``."""
         ...
 
     def normal(self, like: Tensor, dim: int) -> Tensor:
-        """Return ``(batch, dim)`` standard normals, of the device and dtype of ``like``."""
+        """Return ``(batch, dim)`` standard normals, with the device and dtype of ``like``."""
         ...
 
 
 def require_keys(name: str, values: Iterable[object]) -> None:
-    """Raise ``ValueError`` unless all ``values`` are integers that a generator takes as its key."""
+    """Raise ``ValueError`` unless all ``values`` are integers, valid as keys of a generator."""
     for value in values:
         if not isinstance(value, int | np.integer) or not 0 <= value < 2**64:
             raise ValueError(f"{name} {value}: expected an integer in [0, 2⁶⁴)")
@@ -55,14 +54,14 @@ class StreamNoise:
 
 
 class SentenceNoise:
-    """Noise that depends on ``seed`` and each sentence's index alone, for evaluation.
+    """Noise that depends only on ``seed`` and each sentence's index, for evaluation.
 
-    Successive calls go on along each sentence's own stream, so equal calls in equal order give a
+    Each sentence has a stream, which successive calls continue: equal calls in equal order give a
     sentence equal noise in any batch.
 
     Args:
         seed: a non-negative integer below 2⁶⁴.
-        indices: the sentences' indices in their text, one for each row of the batch.
+        indices: of the sentences in their text, one for each row of the batch.
     """
 
     def __init__(self, seed: int, indices: list[int] | Tensor) -> None:
@@ -77,17 +76,17 @@ class SentenceNoise:
     def _float64(self, like: Tensor, dim: int) -> Tensor:
         if len(like) != len(self.streams):
             raise ValueError(
-                f"noise for {len(self.streams)} sentences was asked for a batch of {len(like)}"
+                f"noise of {len(self.streams)} sentences: expected as many rows, got {len(like)}"
             )
         rows = [stream.random(dim) for stream in self.streams]
         return torch.from_numpy(np.stack(rows) if rows else np.empty((0, dim)))
 
     def uniform(self, like: Tensor, dim: int) -> Tensor:
-        """See :class:`Noise`; what a narrower dtype rounds up to 1 becomes 0."""
+        """See :class:`Noise`; a number that a narrower dtype rounds up to 1 becomes 0."""
         return self._float64(like, dim).to(like).remainder(1)
 
     def normal(self, like: Tensor, dim: int) -> Tensor:
         """See :class:`Noise`; by inversion of the normal CDF."""
-        # The middles of the intervals of 2⁻⁵³; the last one's would round to 1.
+        # The middles of the intervals of 2⁻⁵³; the last would round to 1.
         middles = (self._float64(like, dim) + 2.0**-54).clamp_max(1 - 2.0**-53)
         return torch.special.ndtri(middles).to(like)

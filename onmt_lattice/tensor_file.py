@@ -1,8 +1,8 @@
-"""Tensors and one JSON text in a safetensors container, with a digest: checkpoints and codecs.
+"""Tensors and one JSON text in a safetensors file with a digest: checkpoints and codecs.
 
-The text stands under one key of the metadata, as the bytes of a file with several keys vary from
-run to run. It begins with the digest: a SHA-256 of the whole file, where the digest counts as
-zeros. safetensors checks header, offsets, shapes and lengths; the digest finds all other damage.
+The text has one key of the metadata, as files with several keys vary from run to run. It begins
+with the digest: a SHA-256 of the whole file, with zeros for the digest. safetensors checks header,
+offsets, shapes and lengths; the digest finds all other damage.
 """
 
 from __future__ import annotations
@@ -20,30 +20,26 @@ from onmt_lattice.errors import UserError
 from onmt_lattice.files import whole_file
 
 KEY = "onmt_lattice"  # of the metadata
-BLANK = "0" * 64  # in the place of a digest
-MARK = f'"{KEY}":"{{\\"digest\\": \\"'.encode()  # what stands before the digest in a header
-BEGIN = 4096  # the digest begins within so many bytes
+BLANK = "0" * 64  # stands for the digest while it is computed
+MARK = f'"{KEY}":"{{\\"digest\\": \\"'.encode()  # before the digest in a header
+BEGIN = 4096  # bytes, within which the digest begins
 EXPECTED = "expected a file that 'onmt_lattice train' has saved, such as model_step_500.safetensors"
 
 
 def write_file(
     path: str | os.PathLike[str], tensors: dict[str, Tensor], values: dict[str, Any]
 ) -> None:
-    """Write the file that :func:`pack` returns, whole or not at all."""
+    """Write a file, see :func:`pack`, whole or not at all."""
     with whole_file(path) as part, part.open("wb") as file:
         file.writelines(_pieces(tensors, values))
 
 
 def read_file(path: str | os.PathLike[str]) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """Return the tensors, on the CPU, and the values of the checkpoint at ``path``.
-
-    Raises:
-        UserError: if it cannot be read, is another kind of file, or is damaged.
-    """
+    """Return the tensors, on the CPU, and the values of the checkpoint at ``path``."""
     try:
         with open(path, "rb") as file:
             data = file.read(BEGIN)
-            if MARK in data:  # another file may be of any size
+            if MARK in data:  # any other file may be huge
                 data += file.read()
     except OSError as error:
         raise UserError(f"checkpoint {path}: cannot be read ({error.strerror})") from error
@@ -63,7 +59,7 @@ def pack(tensors: dict[str, Tensor], values: dict[str, Any]) -> bytes:
 def _pieces(
     tensors: dict[str, Tensor], values: dict[str, Any]
 ) -> tuple[memoryview, bytes, memoryview]:
-    """Return what stands before the digest of a file, the digest, and the rest, without a copy."""
+    """Return a file in three pieces, without a copy: before, in and behind its digest."""
     text = json.dumps({"digest": BLANK, **values})
     data = safetensors.torch.save(tensors, {KEY: text})
     start = data.index(MARK, 0, BEGIN) + len(MARK)
@@ -72,16 +68,7 @@ def _pieces(
 
 
 def unpack(data: bytes, name: str, expected: str) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """Return the tensors, on the CPU, and the values of the file ``data``.
-
-    Args:
-        data: all of its bytes.
-        name: its name in errors.
-        expected: what errors say was expected.
-
-    Raises:
-        UserError: if it is another kind of file, or is damaged.
-    """
+    """Return the tensors, on the CPU, and the values of the file ``data``, for errors ``name``."""
     if (start := data.find(MARK, 0, BEGIN) + len(MARK)) < len(MARK):
         raise UserError(f"{name}: {_description(data[:BEGIN])}; {expected}")
     view, end = memoryview(data), start + len(BLANK)
@@ -90,21 +77,21 @@ def unpack(data: bytes, name: str, expected: str) -> tuple[dict[str, Tensor], di
     digest.update(view[end:])
     if view[start:end] != digest.hexdigest().encode():
         raise UserError(
-            f"{name}: damaged: its contents do not agree with their digest; get it "
-            f"again from where it came, or take an earlier one"
+            f"{name}: damaged: its contents do not agree with their digest; copy or download it "
+            f"again, or use an earlier one"
         )
     try:
         tensors = safetensors.torch.load(data)
         header = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])
         values = json.loads(header["__metadata__"][KEY])
-    except Exception as error:  # of a digest that somebody has made for something else
+    except Exception as error:  # a digest made by hand
         raise UserError(f"{name}: not a safetensors file; {expected}") from error
     del values["digest"]
     return tensors, values
 
 
 def _description(begin: bytes) -> str:
-    """Return what a file that is not of this format is, from its first bytes."""
+    """Describe a file of another format by its first bytes."""
     if not begin:
         return "is empty"
     if begin.startswith((b"PK\x03\x04", b"\x80")):

@@ -1,7 +1,7 @@
-"""Text as every command reads it: UTF-8, a sentence a line, and nothing else passes for it.
+"""Reading text: UTF-8, one sentence per line.
 
-A byte-order mark at the beginning is no part of the first word and is dropped. A file that another
-program has packed, or that holds NUL bytes, is refused, as is one of another encoding.
+A byte-order mark at the beginning is dropped. Compressed files, other encodings and NUL bytes are
+refused.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from itertools import islice, zip_longest
 
 from onmt_lattice.errors import UserError
 
-LONGEST_LINE = 2**13  # characters; what is longer is no sentence, and takes a model minutes
+LONGEST_LINE = 2**13  # characters; a longer line is not a sentence, and takes a model minutes
 FORM = f"UTF-8, a sentence a line, of at most {LONGEST_LINE:,} characters"  # for help
 _JOINS = re.compile("@@ | ?￭ ?")
 _MARK = b"\xef\xbb\xbf"  # the byte-order mark of UTF-8
@@ -33,15 +33,12 @@ _EXPECTED = "expected text in UTF-8, a sentence a line"
 def lines_of(
     path: str | os.PathLike[str], option: str = "-src", longest: int | None = LONGEST_LINE
 ) -> Iterator[str]:
-    """Yield the lines of the text that ``option`` names; a line feed alone ends a line.
+    """Yield the lines of the text at ``path``; only a line feed ends a line.
 
     Args:
         path: of the file.
-        option: what errors call it.
-        longest: the most characters of a line that is a sentence, or None for any number.
-
-    Raises:
-        UserError: if it cannot be read, is no text, or has a longer line.
+        option: that names it, for errors.
+        longest: the most characters of a line; None for no limit.
     """
     try:
         with open(path, "rb") as file:
@@ -57,11 +54,7 @@ def decoded_lines(
     longest: int | None = LONGEST_LINE,
     first: int = 1,
 ) -> Iterator[str]:
-    """Yield :func:`lines_of` a text that was read from ``path``, from line ``first`` on.
-
-    Raises:
-        UserError: as there.
-    """
+    """Yield the texts of ``lines``, from number ``first`` on, of ``path``; see :func:`lines_of`."""
     for number, line in enumerate(lines, first):
         if number == 1:
             _check_beginning(line, path, option)
@@ -86,16 +79,13 @@ def decoded_lines(
 def aligned(
     sources: Iterable[str], targets: Iterable[str], names: tuple[str, str], first: int = 0
 ) -> Iterator[tuple[str, str]]:
-    """Yield each line of a source with that of its target.
+    """Yield pairs of a source line and its target line.
 
     Args:
-        sources: its lines, behind the ``first`` ones.
-        targets: those of the target.
-        names: what errors call the two texts.
-        first: how many lines of each have been skipped.
-
-    Raises:
-        UserError: if one ends before the other.
+        sources: lines, without the ``first`` ones.
+        targets: lines, without the ``first`` ones.
+        names: of the two texts, for errors.
+        first: number of skipped lines.
     """
     for number, (source, target) in enumerate(zip_longest(sources, targets), first):
         if source is None or target is None:
@@ -110,11 +100,7 @@ def aligned(
 def line_shards(
     path: str | os.PathLike[str], size: int, option: str = "-src"
 ) -> Iterator[list[str]]:
-    """Yield the lines of a text, ``size`` of them at a time.
-
-    Raises:
-        UserError: as :func:`lines_of`.
-    """
+    """Yield lists of ``size`` lines of a text."""
     lines = lines_of(path, option)
     while shard := list(islice(lines, size)):
         yield shard
@@ -123,11 +109,7 @@ def line_shards(
 def read_lines(
     path: str | os.PathLike[str], option: str = "-src", longest: int | None = LONGEST_LINE
 ) -> list[str]:
-    """Return :func:`lines_of` a text as a list.
-
-    Raises:
-        UserError: as there, or if it holds nothing but empty lines.
-    """
+    """Return the lines of a text as a list; refuse a text of empty lines alone."""
     lines = list(lines_of(path, option, longest))
     if not any(line.split() for line in lines):
         raise no_sentence(path, option)
@@ -135,36 +117,36 @@ def read_lines(
 
 
 def is_sentence(line: str) -> bool:
-    """Return whether there are words in ``line``, and no more characters than a model takes."""
+    """Return whether ``line`` has words, and is not too long for a model."""
     return len(line) <= LONGEST_LINE and not line.isspace() and line != ""
 
 
 def joined(line: str) -> str:
-    """Return the words of ``line`` with a space between them, the pieces of each joined.
+    """Return the words of ``line``, separated by spaces, with the pieces of each word joined.
 
-    Pieces are told by the marks of subword-nmt (``@@`` behind all but the last), sentencepiece
-    (``▁`` before the first) and OpenNMT's tokenizer (``￭`` where two touch, or ``▁``); a line
-    without these is made of whole words. So costs per word do not depend on how a text was cut.
+    Pieces are marked by subword-nmt (``@@`` behind all but the last), sentencepiece (``▁`` before
+    the first) and OpenNMT's tokenizer (``￭`` where two touch, or ``▁``). So costs per word do not
+    depend on the segmentation.
     """
     pieces = line.split()
     if any(piece.startswith("▁") for piece in pieces):
         words = "".join(pieces).replace("▁", " ").split()
     else:
         words = _JOINS.sub("", f"{' '.join(pieces)} ").split()
-    return " ".join(words or pieces)  # marks alone are words too
+    return " ".join(words or pieces)  # a line of marks alone has words too
 
 
 def word_count(line: str) -> int:
-    """Return how many words :func:`joined` leaves of ``line``."""
+    """Return the number of words in ``line``, see :func:`joined`."""
     return len(joined(line).split())
 
 
 def no_sentence(path: str | os.PathLike[str], option: str = "-src") -> UserError:
-    """Return the error for a text of nothing but lines that are no sentences."""
+    """Return the error for a text without a sentence."""
     return UserError(f"{option} {path}: no sentence in it; {_EXPECTED}")
 
 
 def _check_beginning(line: bytes, path: str | os.PathLike[str], option: str) -> None:
-    for beginning, kind in _BEGINNINGS.items():
+    for beginning, description in _BEGINNINGS.items():
         if line.startswith(beginning):
-            raise UserError(f"{option} {path}: is {kind}; {_EXPECTED}")
+            raise UserError(f"{option} {path}: is {description}; {_EXPECTED}")

@@ -29,17 +29,17 @@ CONFIGS = {f"{c.__module__}.{c.__name__}": c for c in subclasses(Config)}
 @pytest.mark.parametrize("name", CONFIGS)
 def test_every_number_has_a_range_which_holds_its_default_and_nothing_outside(name: str) -> None:
     for each in declared(CONFIGS[name]).values():
-        if each.kind not in (int, float):
+        if each.value_type not in (int, float):
             continue
         assert each.range is not None, each.name
         if each.default is not None:
             each.check(each.default)
         edges = [edge for edge in (each.range.low - 1, each.range.high + 1) if math.isfinite(edge)]
-        wrong: list[Any] = [each.kind(edge) for edge in edges if edge not in each.range]
+        wrong: list[Any] = [each.value_type(edge) for edge in edges if edge not in each.range]
         wrong += ["1", math.nan, math.inf, True]
         for value in wrong:
             with pytest.raises(UserError, match=rf"^-{each.name} .*: expected "):
-                each.check([value] if each.several else value)
+                each.check([value] if each.is_list else value)
 
 
 GOOD = ["-model", "m", "-src", "s", "-output", "o"]

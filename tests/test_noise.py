@@ -138,7 +138,7 @@ def test_normals_are_as_deep_on_either_side() -> None:
 def test_a_batch_of_another_size_is_refused() -> None:
     noise = SentenceNoise(0, [0, 1])
     for draw_one in (noise.uniform, noise.normal):
-        with pytest.raises(ValueError, match="2 sentences was asked for a batch of 3"):
+        with pytest.raises(ValueError, match="noise of 2 sentences: expected as many rows, got 3"):
             draw_one(batch(3), 2)
 
 

@@ -96,7 +96,7 @@ def test_a_place_that_takes_no_file(
                     f"{re.escape(str(place))}: is a folder", mistake(*words, option, place)
                 )
             if not suffix and name != "train -save_model":  # where a step follows the name
-                assert "is no ordinary file" in mistake(*words, option, "/dev/null")
+                assert "is not an ordinary file" in mistake(*words, option, "/dev/null")
     assert sorted(path.name for path in tmp_path.iterdir() if path.name.startswith("out")) == []
     assert held.read_text() == "x" and Path("/dev/null").is_char_device()
 

@@ -20,11 +20,7 @@ class Prepare(Config):
 
 
 def run(argv: list[str]) -> None:
-    """Prepare the text that ``argv`` names and print what there is.
-
-    Raises:
-        UserError: for a mistake in ``argv``, and what the preparation raises.
-    """
+    """Prepare the text that ``argv`` names and print what there is."""
     parser = Parser(Prepare, prog="onmt_lattice prepare")
     texts = parser.add_subparsers(dest="text", metavar="TEXT", required=True)
     texts.add_parser("wmt16", config=Wmt16Options, help="the English side of WMT16 German-English")

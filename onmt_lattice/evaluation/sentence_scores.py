@@ -37,11 +37,7 @@ def write_costs(path: str | os.PathLike[str], costs: Iterable[SentenceCost]) -> 
 
 
 def read_costs(path: Path) -> list[SentenceCost]:
-    """Return the costs written at ``path``.
-
-    Raises:
-        UserError: if there are none.
-    """
+    """Return the costs written at ``path``."""
     try:
         head, *rows = list(csv.reader(path.open(encoding="utf-8", newline=""), delimiter="\t"))
         assert "\t".join(head) == HEAD

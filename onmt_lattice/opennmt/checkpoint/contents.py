@@ -98,11 +98,7 @@ def pack(checkpoint: Mapping[str, Any]) -> tuple[dict[str, Tensor], dict[str, An
 
 
 def unpack(tensors: Mapping[str, Tensor], values: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the checkpoint that was packed to ``tensors`` and ``values``, its vocabulary a list.
-
-    Raises:
-        UserError: if files stand in it that no option of a training names.
-    """
+    """Reverse :func:`pack`, but for the vocabulary, which stays a list."""
     ours = dict(values)
     parts: dict[str, dict[str, Any]]
     parts = {name: {} for name in ("model", "optimizer", "raw", "random", "files")}

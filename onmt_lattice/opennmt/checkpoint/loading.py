@@ -81,9 +81,6 @@ def check_options(opt: Namespace) -> Namespace:
     """Return the options of a model, as OpenNMT-py completes them, checked.
 
     What ``opt`` lacks is added to it, at its default.
-
-    Raises:
-        UserError: naming the first that is out of its range, or does not fit the others.
     """
     held = vars(opt)
     for action in train_parser()._actions:
@@ -140,22 +137,14 @@ class LoadedAutoencoder(NamedTuple):
 
 
 def load_autoencoder(path: str | os.PathLike[str], gpu: int = -1) -> LoadedAutoencoder:
-    """Return the model of the checkpoint at ``path``, on ``gpu`` or, below 0, on the CPU.
-
-    Raises:
-        UserError: as :func:`load_checkpoint`, or if weights are missing or of another shape.
-    """
+    """Return the model of the checkpoint at ``path``, on ``gpu`` or, below 0, on the CPU."""
     return build_autoencoder(path, load_checkpoint(path), gpu)
 
 
 def build_autoencoder(
     path: str | os.PathLike[str], checkpoint: dict[str, Any], gpu: int = -1
 ) -> LoadedAutoencoder:
-    """Return the model of the ``checkpoint`` that was read from ``path``.
-
-    Raises:
-        UserError: as :func:`load_autoencoder`.
-    """
+    """Return the model of the ``checkpoint`` that was read from ``path``."""
     if gpu >= torch.cuda.device_count():
         raise UserError(f"-gpu {gpu}: no such CUDA device was found; leave it out to use the CPU")
     opt = ArgumentParser.ckpt_model_opts(checkpoint["opt"])

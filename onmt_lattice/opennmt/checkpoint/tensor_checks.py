@@ -28,11 +28,7 @@ def not_finite(checkpoint: Mapping[str, Any]) -> list[str]:
 
 
 def check_tensors(opt: Namespace, checkpoint: Mapping[str, Any]) -> None:
-    """Check the tensors of a model against its options ``opt`` without reserving memory for it.
-
-    Raises:
-        UserError: naming the first that is missing, too many, or of another shape.
-    """
+    """Check the tensors of a model against its options ``opt`` without reserving memory for it."""
     found = dict(named_tensors(checkpoint))
     expected = _declared(opt, checkpoint["vocab"])
     ours = {name for name in found if name.startswith(BOTTLENECK)}

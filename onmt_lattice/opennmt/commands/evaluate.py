@@ -75,9 +75,6 @@ def evaluate(
         source_of: tells the source of the sentences of a text, where it is known, so that
             rate + NLL can be held against its entropy.
         text: that at ``options.src``, if it has been read already.
-
-    Raises:
-        UserError: if the text or checkpoint cannot be used, or they do not belong together.
     """
     plugin.install()
     text = text or Text(options.src, options.tgt)

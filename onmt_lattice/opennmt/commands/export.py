@@ -38,9 +38,6 @@ def export(model: str, evaluation: str, output: str) -> int:
     """Write the folder ``output`` of a checkpoint and its evaluation; return the model's bytes.
 
     The model is written last: there is none in a folder that is not whole.
-
-    Raises:
-        UserError: if one of them cannot be read, or they do not belong together.
     """
     plugin.install()
     measured = Evaluation.read(evaluation)

@@ -49,9 +49,6 @@ def quantize(options: QuantizeOptions) -> Quantized:
 
     Nothing is trained: weights, step, optimizer and random state are the Gaussian model's, so that
     training can go on from the new checkpoint as it would have from the old one.
-
-    Raises:
-        UserError: if the checkpoint has no Gaussian noise, or the text cannot be used.
     """
     plugin.install()
     lines = read_lines(options.src, longest=None)

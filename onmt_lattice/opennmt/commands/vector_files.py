@@ -26,9 +26,6 @@ def encode_file(options: EncodeOptions) -> str:
 
     The text is read twice, as an array's file begins with its shape, and some lines at a time; of
     standard input, or another pipe, a temporary copy is.
-
-    Raises:
-        UserError: if text or checkpoint cannot be used, or there are no points.
     """
     with _read_twice(options.src) as path:
         lines = _count(path)
@@ -46,11 +43,7 @@ def encode_file(options: EncodeOptions) -> str:
 
 
 def decode_file(options: DecodeOptions) -> str:
-    """Write the text of a .npy file of rows, and return what was written in a sentence.
-
-    Raises:
-        UserError: if the file holds no rows of the model's and kind's.
-    """
+    """Write the text of a .npy file of rows, and return what was written in a sentence."""
     rows = open_rows(options.input)
     vectors = SentenceVectors(
         options.model, options.kind, options.seed, options.batch_size, options.gpu

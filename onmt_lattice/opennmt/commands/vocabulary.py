@@ -25,12 +25,7 @@ from onmt_lattice.opennmt.training import plugin
 
 
 def build_vocab(argv: list[str]) -> None:
-    """Run ``onmt_lattice build_vocab`` with the words behind the subcommand.
-
-    Raises:
-        UserError: for a mistake in the options, an empty corpus, or a vocabulary that exists
-            already where ``-overwrite`` was not given.
-    """
+    """Run ``onmt_lattice build_vocab`` with the words behind the subcommand."""
     opt = parse(build_vocab_parser, argv, also_in_config=(train_parser, translate_parser))
     plugin.install()
     init_logger()
@@ -48,11 +43,7 @@ def build_vocab(argv: list[str]) -> None:
 
 
 def check_options(opt: Namespace) -> None:
-    """Check and complete ``opt``.
-
-    Raises:
-        UserError: naming the option that is wrong.
-    """
+    """Check and complete ``opt``."""
     for side in ("src",) if opt.share_vocab else ("src", "tgt"):
         path = getattr(opt, f"{side}_vocab")
         check_output(path, f"-{side}_vocab")

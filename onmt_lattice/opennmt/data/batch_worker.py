@@ -29,9 +29,6 @@ def prefetch(stream: Iterable[Any], log_file: str = "") -> Iterator[Any]:
     """Yield the batches of ``stream``, which another process makes until the generator is closed.
 
     Its random numbers begin as those of this process are when it starts.
-
-    Raises:
-        UserError: as the stream, or if the process has ended.
     """
     context = torch.multiprocessing.get_context("spawn")
     reader, writer = context.Pipe(duplex=False)

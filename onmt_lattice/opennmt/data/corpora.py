@@ -47,11 +47,7 @@ SEGMENTATION: dict[str, Any] = {
 
 
 def read_corpora(opt: Namespace) -> dict[str, dict[str, Any]]:
-    """Return what ``-data`` says of each corpus, transforms and weight filled in.
-
-    Raises:
-        UserError: naming the corpus and key that is wrong.
-    """
+    """Return what ``-data`` says of each corpus, transforms and weight filled in."""
     try:
         corpora = yaml.safe_load(opt.data)
     except YAML_ERRORS as error:
@@ -105,9 +101,6 @@ def line_pairs(
         target: the path of its target, the same for an autoencoder.
         lines: of the source, if not all of them.
         first: how many these skip.
-
-    Raises:
-        UserError: if one is no text, or ends before the other.
     """
     options = [f"data.{name}.path_{side}" for side in SIDES]
     if lines is None:
@@ -143,9 +136,6 @@ def check_data(opt: Namespace) -> None:
     Without ``-tgt_vocab`` source and target share a vocabulary, and then a segmentation. What
     transforms do at random to an autoencoder's source they do to its target, see
     :class:`Sentences`.
-
-    Raises:
-        UserError: if a corpus is not as expected, or an option does not fit the other side's.
     """
     corpora = read_corpora(opt)
     own_vocabulary = opt.tgt_vocab not in (None, opt.src_vocab)
@@ -194,12 +184,7 @@ def check_data(opt: Namespace) -> None:
 
 
 def check_texts(corpora: Mapping[str, Mapping[str, Any]]) -> None:
-    """Read every corpus once; warn of lines that are too long for a sentence, and log noise.
-
-    Raises:
-        UserError: if one is no text, there is no sentence in it, or source and target do not have
-            as many lines.
-    """
+    """Read every corpus once; warn of lines that are too long for a sentence, and log noise."""
     for name, corpus in corpora.items():
         path, option = corpus["path_src"], f"data.{name}.path_src"
         sentences, longer = 0, []
@@ -230,9 +215,6 @@ def skip_empty(level: str, corpus: str, number: int) -> None:
         level: ``silent``, ``warning`` or ``error``.
         corpus: the name of the text.
         number: of the line, from 0.
-
-    Raises:
-        UserError: if the level is ``error``.
     """
     if level == "error":
         raise UserError(

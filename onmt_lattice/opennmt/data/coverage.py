@@ -31,9 +31,6 @@ def check_coverage(
         vocabulary: the tokens that are known.
         text: what messages call the text.
         expected: what it, or the vocabulary, should have been.
-
-    Raises:
-        UserError: if more than ``FOREIGN_SHARE`` of the tokens are unknown.
     """
     known = [token in vocabulary for sentence in sentences for token in sentence]
     unknown = known.count(False)
@@ -45,11 +42,7 @@ def check_coverage(
 
 
 def check_corpora(opt: Namespace, fields: dict[str, Any], transforms: dict[str, type]) -> None:
-    """Check that transforms leave sentences of each corpus, and the coverage of the first bucket.
-
-    Raises:
-        UserError: if they leave none, or of a training corpus as :func:`check_coverage`.
-    """
+    """Check that transforms leave sentences of each corpus, and the first bucket's coverage."""
     made = make_transforms(opt, transforms, fields)
     vocabularies = dict.fromkeys(SIDES, f"-src_vocab {opt.src_vocab}")
     if not opt.share_vocab:

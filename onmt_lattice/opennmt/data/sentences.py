@@ -69,11 +69,7 @@ def token_index(loaded: LoadedAutoencoder, side: str = "src") -> TokenIndex:
 
 
 def check_targets(loaded: LoadedAutoencoder, given: bool, name: str) -> None:
-    """Refuse a model that is ``given`` targets and has none, or has some and is given none.
-
-    Raises:
-        UserError: with the ``name`` of what gives them.
-    """
+    """Refuse a model that is ``given`` targets and has none, or has some and is given none."""
     if given and is_autoencoder(loaded.opt.data):
         raise UserError(f"{name}: the model is an autoencoder, whose target is its source; omit it")
     if not (given or is_autoencoder(loaded.opt.data)):
@@ -90,11 +86,7 @@ def transform_names(loaded: LoadedAutoencoder) -> list[str]:
 
 
 def trained_transforms(loaded: LoadedAutoencoder) -> TransformPipe:
-    """Return the transforms that the model's training text went through.
-
-    Raises:
-        UserError: if one cannot be built here, such as for a subword model that was moved.
-    """
+    """Return the transforms that the model's training text went through."""
     names = transform_names(loaded)
     try:
         built = make_transforms(loaded.opt, get_transforms_cls(names), loaded.fields)
@@ -153,9 +145,6 @@ class Text:
         lines: of the text.
         targets: of its target, or None if that is the text itself.
         wanted: what the decoder is to write, either of these.
-
-    Raises:
-        UserError: if it cannot be read, or its target does not have as many lines.
     """
 
     def __init__(self, path: str, target: str | None = None) -> None:
@@ -169,11 +158,7 @@ class Text:
         self._held: tuple[object, list[Sentence]] | None = None
 
     def sentences(self, loaded: LoadedAutoencoder, pipe: TransformPipe) -> list[Sentence]:
-        """Return the sentences as the model sees them; see :func:`read_sentences`.
-
-        Raises:
-            UserError: if there is none.
-        """
+        """Return the sentences as the model sees them; see :func:`read_sentences`."""
         key = _segmentation(loaded)
         if self._held is None or self._held[0] != key:
             self._held = key, read_pairs(loaded, pipe, self.lines, self.targets)

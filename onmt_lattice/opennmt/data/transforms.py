@@ -37,11 +37,7 @@ MISTAKES = (
 def make_transforms(
     opt: Namespace, transforms: dict[str, type], fields: dict[str, Any] | None
 ) -> dict[str, Any]:
-    """Build ``transforms``, by name, as OpenNMT-py does.
-
-    Raises:
-        UserError: naming the transform, its files and options, and why it cannot be built.
-    """
+    """Build ``transforms``, by name, as OpenNMT-py does."""
     built: dict[str, Any] = {}
     for name, cls in transforms.items():
         with io.StringIO() as said, redirect_stderr(said):
@@ -77,11 +73,7 @@ def _given(opt: Namespace, cls: type) -> str:
 
 
 def check_tokenizer_options(opt: Namespace) -> None:
-    """Refuse options of pyonmttok that are no dictionary; OpenNMT-py would run them as code.
-
-    Raises:
-        UserError: naming the option.
-    """
+    """Refuse options of pyonmttok that are no dictionary; OpenNMT-py would run them as code."""
     for name in (f"{side}_onmttok_kwargs" for side in SIDES):
         text = getattr(opt, name)
         try:

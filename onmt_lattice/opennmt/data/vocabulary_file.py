@@ -19,10 +19,6 @@ def read_vocabulary(path: str, side: str = "src") -> tuple[list[list[str]] | lis
     """Return the tokens of a vocabulary, each with its count if the first has one, and whether.
 
     Stands where OpenNMT-py has ``_read_vocab_file``.
-
-    Raises:
-        UserError: if it is no text, holds no token, or a line is neither a token nor a token with
-            its count, or repeats one.
     """
     option = f"-{side}_vocab"
     rows: dict[str, list[str]] = {}

@@ -23,11 +23,7 @@ TENSORS = {"pre_word_vecs_enc": "src", "pre_word_vecs_dec": "tgt"}
 
 
 def prepare_embeddings(opt: Namespace, fields: dict[str, Any]) -> None:
-    """Make embeddings of the word vectors that ``opt`` names, as OpenNMT-py does.
-
-    Raises:
-        UserError: naming the option and the file if it holds no such vectors.
-    """
+    """Make embeddings of the word vectors that ``opt`` names, as OpenNMT-py does."""
     named = {getattr(opt, name): name for name in TEXTS if getattr(opt, name)}
 
     def read(
@@ -68,9 +64,6 @@ def read_vectors(
         size: numbers of a vector.
         skip_lines: at the beginning.
         words: those to keep.
-
-    Raises:
-        UserError: if it cannot be read, a line is no word and its vector, or no word is kept.
     """
     vectors: dict[str, list[float]] = {}
     total = 0
@@ -112,11 +105,7 @@ def _is_number(field: str) -> bool:
 
 
 def check_tensor(path: str, option: str, shape: tuple[int, int]) -> None:
-    """Refuse a file that does not hold the embeddings of a vocabulary.
-
-    Raises:
-        UserError: naming the file, its ``option`` and the ``shape`` that is expected.
-    """
+    """Refuse a file that does not hold the embeddings of a vocabulary."""
     try:
         found = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # torch raises any of them for bytes that are none of its own

@@ -26,9 +26,6 @@ def write_rows(
 
     One part is in memory at a time. They are written one after the other, to standard output for
     ``-``, and not through a memory map, where a full disk is no error but the end of the process.
-
-    Raises:
-        UserError: if the parts have another number of rows together.
     """
     descr, rows = np.lib.format.dtype_to_descr(np.dtype(dtype)), 0
     with output_stream(os.fspath(path)) as file:
@@ -49,9 +46,6 @@ def open_rows(path: str | os.PathLike[str], option: str = "input") -> Rows:
 
     Nothing is unpickled, and nothing of it is read before it is asked for, but from standard input,
     ``-``.
-
-    Raises:
-        UserError: if it cannot be read, is no array, or has no rows.
     """
     expected = "expected what 'onmt_lattice encode' or numpy.save writes, a row for each sentence"
     try:

@@ -74,11 +74,7 @@ class Scorer:
         return _in_order(self._batchwise(self._encode_batch, sentences), sentences)
 
     def points(self, sentences: list[Sentence]) -> Tensor:
-        """Return the ``symbols`` of :meth:`score` alone, ``(N, symbols a sentence)``.
-
-        Raises:
-            UserError: if the bottleneck sends nothing discrete.
-        """
+        """Return the ``symbols`` of :meth:`score` alone, ``(N, symbols a sentence)``."""
         self.model.encoder.bottleneck.require_symbols()
         return _in_order(self._batchwise(self._point_batch, sentences), sentences)
 

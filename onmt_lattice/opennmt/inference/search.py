@@ -143,11 +143,7 @@ ENCODED_AT_ONCE = 64  # sentences
 
 
 def check_options(opt: Namespace) -> None:
-    """Refuse what translation of autoencoders cannot do.
-
-    Raises:
-        UserError: naming the option.
-    """
+    """Refuse what translation of autoencoders cannot do."""
     if len(opt.models) != 1:
         raise UserError(f"-model {' '.join(opt.models)}: expected one checkpoint, not an ensemble")
     check_ranges(vars(opt), TRANSLATION)
@@ -193,9 +189,6 @@ def translate(argv: list[str]) -> None:
 
     Empty lines of the source, and those of which the transforms leave nothing, are empty lines of
     the output.
-
-    Raises:
-        UserError: for any mistake in the options or the source.
     """
     opt = parse(translate_parser, argv)
     plugin.install()

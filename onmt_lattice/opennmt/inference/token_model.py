@@ -17,11 +17,7 @@ PARAMETERS = ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
 
 
 def token_model(loaded: LoadedAutoencoder) -> RecurrentDecoder:
-    """Return the decoder in exact arithmetic, given what comes before the bottleneck's ``map_out``.
-
-    Raises:
-        UserError: if its embeddings are more than a table, or its weights cannot be used.
-    """
+    """Return the decoder, from the input of ``map_out`` on, in exact arithmetic."""
     model = loaded.model
     if model.decoder.attentional:
         raise UserError(

@@ -116,9 +116,6 @@ class SentenceVectors:
             first: line number of the first, from 0.
             beam_size: of the search; 1 is greedy.
             max_length: of a line, in tokens.
-
-        Raises:
-            UserError: if the rows have another type or width, or hold what encode never writes.
         """
         self.check(rows)
         with np.errstate(over="ignore"):  # what is too large for float32 is refused below

@@ -81,11 +81,7 @@ def bottleneck_label(opt: Namespace) -> str:
 
 
 def check_single_path(opt: Namespace) -> None:
-    """Refuse any option that opens a second path from encoder to decoder.
-
-    Raises:
-        UserError: naming the option, its value, the values allowed, and why.
-    """
+    """Refuse any option that opens a second path from encoder to decoder."""
     for name, (allowed, why) in SINGLE_PATH.items():
         value = getattr(opt, name, allowed[0])
         if value not in allowed and (value or allowed[0]):
@@ -96,11 +92,7 @@ def check_single_path(opt: Namespace) -> None:
 
 
 def check_plain(opt: Namespace) -> None:
-    """Refuse options that are not made of plain values, which is all that a checkpoint holds.
-
-    Raises:
-        UserError: naming the option.
-    """
+    """Refuse options that are not made of plain values, which is all that a checkpoint holds."""
     for name, value in vars(opt).items():
         if not _is_plain(sorted(value, key=str) if isinstance(value, set) else value):
             raise UserError(

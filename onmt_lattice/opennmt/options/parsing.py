@@ -108,10 +108,6 @@ def read_config(path: Path, above: tuple[Path, ...] = ()) -> dict[str, Any]:
     """Return the settings of a YAML file, those of the file its ``base`` names beneath.
 
     ``base`` is relative to the file that names it; ``above`` are the files that led here.
-
-    Raises:
-        UserError: if the file is missing, not YAML, not a mapping, or its own base, or if a key is
-            given twice.
     """
     if path.resolve() in above:
         raise UserError(f"-config {path}: is its own 'base'")
@@ -164,9 +160,6 @@ def parse(
         argv: the words behind the subcommand.
         also_in_config: parsers whose options may stand in the YAML file too, and are ignored.
         not_of_config: options of ``make_parser`` that mean those of another parser in a YAML file.
-
-    Raises:
-        UserError: for an unknown option or key, or a value that is out of its range.
     """
     parser = make_parser()
     path, rest = _take_config(argv)

@@ -65,9 +65,6 @@ class History:
     Args:
         path: of the file; what it holds of steps after ``step`` is dropped.
         step: the step that the run goes on from, 0 for a new one.
-
-    Raises:
-        UserError: if there is something else at ``path``.
     """
 
     def __init__(self, path: str | os.PathLike[str], step: int) -> None:

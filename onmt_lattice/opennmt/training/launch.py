@@ -38,11 +38,7 @@ from onmt_lattice.opennmt.training.resumption import only_training, resolve_chec
 
 
 def train(argv: list[str]) -> None:
-    """Run ``onmt_lattice train`` with the words behind the subcommand.
-
-    Raises:
-        UserError: for any mistake in the options, before anything is written.
-    """
+    """Run ``onmt_lattice train`` with the words behind the subcommand."""
     opt = parse_train(argv)
     plugin.install()
     check_options(opt)
@@ -79,11 +75,7 @@ def _train_in_several(opt: Namespace) -> None:
 
 
 def check_options(opt: Namespace) -> None:
-    """Check and complete ``opt`` for training.
-
-    Raises:
-        UserError: naming the first option that is wrong.
-    """
+    """Check and complete ``opt`` for training."""
     check_ranges(vars(opt), RANGES)
     check_data(opt)
     check_tokenizer_options(opt)
@@ -156,11 +148,7 @@ def check_optim(opt: Namespace) -> None:
 
 
 def check_port(opt: Namespace) -> None:
-    """Refuse a ``-master_port`` at which the first of several processes cannot wait for the others.
-
-    Raises:
-        UserError: if it is taken, or reserved.
-    """
+    """Refuse a ``-master_port`` that the first of several processes cannot listen on."""
     if 0 not in opt.gpu_ranks:
         return
     try:

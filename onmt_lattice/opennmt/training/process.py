@@ -213,11 +213,7 @@ def share_parameters(model: nn.Module, world_size: int) -> None:
 
 
 def check_same_bottleneck(opt: Namespace, before: Namespace) -> None:
-    """Refuse another bottleneck than the checkpoint's, which is the one that would be trained on.
-
-    Raises:
-        UserError: naming both.
-    """
+    """Refuse a bottleneck that is not the checkpoint's, which a resumed run keeps."""
     names = "bottleneck", "bottleneck_slots"
     now, then = (
         {**{name: getattr(o, name) for name in names}, **bottleneck_settings(o)}
@@ -231,11 +227,7 @@ def check_same_bottleneck(opt: Namespace, before: Namespace) -> None:
 
 
 def check_same_vocabularies(opt: Namespace, before: Namespace) -> None:
-    """Refuse to share a vocabulary that was not shared, or the other way round.
-
-    Raises:
-        UserError: saying which.
-    """
+    """Refuse to share a vocabulary that was not shared, or the other way round."""
     if opt.share_vocab != before.share_vocab:
         had = "one vocabulary" if before.share_vocab else "a vocabulary each"
         cure = "leave -tgt_vocab out" if before.share_vocab else "expected -tgt_vocab"
@@ -243,11 +235,7 @@ def check_same_vocabularies(opt: Namespace, before: Namespace) -> None:
 
 
 def check_same_states(opt: Namespace, before: Namespace) -> None:
-    """Refuse to keep the states of another optimizer.
-
-    Raises:
-        UserError: naming both.
-    """
+    """Refuse to keep the states of another optimizer."""
     if opt.reset_optim == "keep_states" and opt.optim != before.optim:
         raise UserError(
             f"-reset_optim keep_states: the states of {opt.train_from} are those of -optim "
@@ -295,11 +283,7 @@ def log_resumed_objective(opt: Namespace, before: Namespace) -> None:
 
 
 def queued_batches(batch_queue: Any, semaphore: Any) -> Iterator[Any]:
-    """Yield the batches that a producer process makes.
-
-    Raises:
-        UserError: as it did.
-    """
+    """Yield the batches that a producer process makes."""
     while True:
         batch = batch_queue.get()
         semaphore.release()

@@ -90,11 +90,7 @@ class NormOptimizer(Optimizer):
         return self._in_row
 
     def step(self) -> None:
-        """See :meth:`Optimizer.step`.
-
-        Raises:
-            UserError: as :meth:`look`.
-        """
+        """See :meth:`Optimizer.step`."""
         norm = self._norm()
         self._unseen.append((self.training_step, norm))
         fused = all(group.get("fused") for group in self._optimizer.param_groups)

@@ -24,9 +24,6 @@ def only_training(save_model: str) -> Iterator[None]:
     """Let no other training write checkpoints under ``save_model``; remove parts of killed saves.
 
     Where the file system has no locks, a warning leaves that to the user.
-
-    Raises:
-        UserError: if no checkpoint can be written there, or another training is at work.
     """
     _check_path(save_model)
     folder, name = os.path.split(save_model)
@@ -44,9 +41,6 @@ def newest_whole(save_model: str) -> tuple[Path, dict[str, Any]] | None:
     """Return the newest checkpoint that can be read, and its path, warning of those that cannot.
 
     One whose step is another than its name's was put there by hand, and would stay the newest.
-
-    Raises:
-        UserError: if there are checkpoints and none can be read.
     """
     paths = checkpoints(save_model)
     for named, path in reversed(paths.items()):
@@ -66,11 +60,7 @@ def newest_whole(save_model: str) -> tuple[Path, dict[str, Any]] | None:
 
 
 def resolve_checkpoint(opt: Namespace) -> dict[str, Any] | None:
-    """Set ``opt.train_from`` and ``opt.seed`` to what the run starts with; return its checkpoint.
-
-    Raises:
-        UserError: if it would overwrite, or get mixed up with, the checkpoints of another run.
-    """
+    """Return the checkpoint that a run starts from; set ``opt.train_from`` and ``opt.seed``."""
     found = newest_whole(opt.save_model) if opt.resume == AUTO else None
     start: dict[str, Any] | None = None
     if found is not None:
@@ -94,11 +84,7 @@ def _remove_older(opt: Namespace, step: int) -> None:
 
 
 def _check_path(save_model: str) -> None:
-    """Refuse a base path at which no checkpoint can be written.
-
-    Raises:
-        UserError: if it is that of a folder, or a file cannot be made beside it.
-    """
+    """Refuse a base path at which no checkpoint can be written."""
     folder, name = os.path.split(save_model)
     if name in ("", ".", "..") or os.path.isdir(save_model):
         raise UserError(
