@@ -278,7 +278,7 @@ HEAVY = {"torch", "onmt", "numpy", "numba", "matplotlib", "requests"}
 
 
 def test_what_needs_no_model_starts_without_torch(tmp_path: Path) -> None:
-    made_up_evaluation("gaussian", 1, 1.0, 2.0, 10, 50).write(tmp_path / "a.json")
+    made_up_evaluation("gaussian", 1, 1.0, 2.0).write(tmp_path / "a.json")
     quick = [["--help"], ["inspect", str(GOLDEN / "lattice_conv16.olz")]]
     quick += [["prepare", text, "--help"] for text in ("wmt16", "newstest2014")]
     quick += [[c, "--help"] for c in COMMANDS if c not in ("build_vocab", "train", "translate")]

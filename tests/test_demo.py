@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from made_up_results import annealed
+from made_up_results import whole_run
 
 from onmt_lattice.cli import main
 from onmt_lattice.experiments.corpus import SPLITS
@@ -66,7 +66,7 @@ def test_a_failed_run_is_said_to_be_and_started_again(
     words: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Whatever its earlier checkpoints came to."""
-    failed = replace(annealed("gaussian", 1), record=Record(FAILED, error="out of luck"))
+    failed = replace(whole_run("gaussian", 1), record=Record(FAILED, error="out of luck"))
     asked = []
 
     def swept(options: SweepOptions) -> Results:

@@ -1,3 +1,5 @@
+"""The report of a sweep: one page of HTML that holds everything and needs nothing."""
+
 from __future__ import annotations
 
 import html
@@ -8,37 +10,27 @@ from pathlib import Path
 
 import pytest
 from html_page import HtmlPage, browser, opened
-from made_up_results import CURVES, INPUTS, annealed, coded, fixed, sweep
+from made_up_results import INPUTS, WEIGHTS, coded, sweep, whole_run, whole_sweep
+from matplotlib.figure import Figure
 
 from onmt_lattice.evaluation.result import Bits
 from onmt_lattice.experiments.report.comparison import tables
-from onmt_lattice.experiments.report.curves import Mark
-from onmt_lattice.experiments.report.page import hover, hover_bytes, page
-from onmt_lattice.experiments.report.rate_distortion import (
-    decoded,
-    point_gids,
-    rate_distortion_table,
-)
-from onmt_lattice.experiments.report.results import FAILED, Record, Results, RunResult
+from onmt_lattice.experiments.report.inline_svg import HIT_RADIUS, inline_svg
+from onmt_lattice.experiments.report.page import hover_bytes, page
+from onmt_lattice.experiments.report.rate_distortion import rate_distortion_table
+from onmt_lattice.experiments.report.results import FAILED, Record, RunResult
 from onmt_lattice.experiments.tables import show
 
-HEADINGS = [
-    *(
-        "Figure",
-        "How much comes back from how many bytes",
-        "All points",
-        "Reconstructions",
-        "Codebook usage",
-    ),
-    *("Training", "Settings"),
-]
+FIGURE, POINTS, BYTES = "Figure", "All points", "How much comes back from how many bytes"
+TEXTS, BOOKS, COURSES = "Reconstructions", "Codebook usage", "Training"
+HEADINGS = {FIGURE, POINTS, BYTES, TEXTS, BOOKS, COURSES}
 
 
 @pytest.fixture(scope="module")
 def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The report of a sweep with everything in it."""
     path = tmp_path_factory.mktemp("report") / "report.html"
-    path.write_text(page(sweep()), encoding="utf-8")
+    path.write_text(page(whole_sweep()), encoding="utf-8")
     return path
 
 
@@ -48,73 +40,27 @@ def found(report: Path) -> HtmlPage:
     return HtmlPage(report.read_text(encoding="utf-8"))
 
 
-def headings(found: HtmlPage) -> list[str]:
-    return [html.unescape(title) for title in re.findall(r"<h2>(.*?)</h2>", found.html)]
-
-
-def test_the_page_needs_nothing_else(found: HtmlPage) -> None:
-    """Whatever it refers to is a part of it, and it runs nothing."""
-    assert all(target.startswith("#") for target in found.references())
+def test_the_page_needs_nothing_else_and_runs_nothing(found: HtmlPage) -> None:
+    ids, targets = found.ids(), found.references()
+    assert len(ids) == len(set(ids))
+    assert {target.removeprefix("#") for target in targets} <= set(ids)
+    assert all(target.startswith("#") for target in targets)
     assert "http" not in found.html and "@import" not in found.html
     names = {tag.name for tag in found.tags}
     assert not names & {"script", "link", "base", "iframe", "object", "embed", "img", "image"}
     assert not any(key.startswith("on") for tag in found.tags for key in tag.attributes)
 
 
-def test_ids_are_unique_and_references_resolve(found: HtmlPage) -> None:
-    ids = found.ids()
-    assert len(found.of_class("figure")) == 3
-    assert len(ids) == len(set(ids))
-    assert {target.removeprefix("#") for target in found.references()} <= set(ids)
-
-
-def test_sections(found: HtmlPage) -> None:
-    assert headings(found)[:2] == ["1 run failed", "1 run not finished"]
-    assert [heading for heading in headings(found) if heading in HEADINGS] == HEADINGS
-
-
-def test_what_was_swept(found: HtmlPage) -> None:
-    results = sweep()
-    facts = re.findall(r"<dd>(.*?)</dd>", found.html)
-    assert facts[:2] == [results.config, results.text]
-    assert facts[2:4] == [", ".join(CURVES), "1, 2"]
-    minutes = 42 * 1.5 + 31 / 60
-    assert facts[4] == f"44: 1 failed, 42 finished, 1 waiting; {minutes:.0f} minutes in total"
-
-
 def test_every_point_says_its_values(found: HtmlPage) -> None:
-    points = {(run.name, point.step): (run, point) for run in sweep().runs for point in run.points}
-    assert len(points) == 48
-    for (name, step), (run, point) in points.items():
-        title = found.titles[f"rate-nll-point-{name}-{step}"]
-        assert title == hover(run, point, "word")
-    marks = [Mark(run, point) for run in decoded(sweep()).runs for point in run.points]
-    for mark in marks:
-        for gid in point_gids(mark):
-            assert found.titles[f"rate-distortion-{gid}"] == hover_bytes(*mark)
-    hits = [tag for tag in found.of_class("hit") if tag.name == "circle"]
-    assert len(hits) == len(points) + 2 * len(marks)
-
-
-def test_values_of_a_point() -> None:
-    run = fixed("Z", 0.1, 2)
-    bits = run.points[0].evaluation
-    assert hover(run, run.points[0], "word").splitlines() == [
-        "Z, fixed λ, rate_weight 0.1, seed 2",
-        "step 400, λ 0.1",
-        f"NLL {bits.nll.word:.3f} + rate {bits.rate.word:.3f} = {bits.total.word:.3f} bits "
-        "per word",
-        "BLEU 40.0",
-    ]
-    plain = annealed("gaussian", 1)
-    assert hover(plain, plain.points[0], "word").splitlines()[:2] == [
-        *("gaussian, annealed λ, seed 1", "step 100, λ 0.1")
-    ]
-    assert "BLEU" not in hover(plain, plain.points[0], "word")
-
-
-def test_bytes_of_a_point_and_what_comes_back() -> None:
-    run = fixed("Z", 0.1, 2)
+    for run in whole_sweep().runs:
+        for point in run.points:
+            e = point.evaluation
+            said = found.titles[f"rate-nll-point-{run.name}-{point.step}"]
+            numbers = e.nll.word, e.rate.word, e.total.word
+            assert "NLL {:.3f} + rate {:.3f} = {:.3f} bits per word".format(*numbers) in said
+            assert said.startswith(run.curve) and f"\nstep {point.step}, λ {e.rate_weight}" in said
+            assert ("BLEU" in said) == (e.reconstruction is not None)
+    run = whole_run("Z", 2, 0.1)
     (point,) = run.points
     size = point.evaluation.rate.sentence / 8
     assert hover_bytes(run, point).splitlines() == [
@@ -122,81 +68,46 @@ def test_bytes_of_a_point_and_what_comes_back() -> None:
         f"{size:.2f} bytes per sentence by its rate",
         "BLEU 40.0, chrF 50.0, 10.0 % come back exactly",
     ]
-    assert "\n12.50 bytes per sentence, of the whole file\n" in hover_bytes(
-        run, coded(point, 10_000)
-    )
-
-
-def test_lines_of_training_say_their_run(found: HtmlPage) -> None:
-    titles = [title for gid, title in found.titles.items() if gid.startswith("courses-history")]
-    finished = [run for run in sweep().runs if run.history]
-    assert len(titles) == 3 * len(finished)
-    assert sum("Z, fixed λ, rate_weight 0.1, seed 2\nstep 400: λ 0.1, " in t for t in titles) == 3
+    assert "\n12.50 bytes per sentence, of the whole" in hover_bytes(run, coded(point, 10_000))
 
 
 def test_failed_and_unfinished_runs_come_first(found: HtmlPage) -> None:
-    box = found.of_class("alarm")
-    assert len(box) == 1
-    begin = found.html.index('class="alarm"')
-    text = HtmlPage(found.html[begin - 9 : found.html.index("</section>") + 10]).text
-    assert begin < found.html.index("<svg")
-    assert "Z_0.8_seed1: after 2 attempts, with 0 points" in text
-    assert "ValueError: <loss> & gradient are nan" in text  # as escaped: the parser undid it
-    assert "Z_0.9_seed1 (waiting)" in text
+    assert found.html.index("1 run failed") < found.html.index("<svg")
+    first = found.text[: found.text.index(FIGURE)]
+    assert "Z_0.8_seed1: after 2 attempts, with 0 points" in first
+    assert "ValueError: <loss> & gradient are nan" in first  # the parser undid an escape
+    assert "Z_0.9_seed1 (waiting)" in first
 
 
 def test_texts_are_escaped(found: HtmlPage) -> None:
     assert not {tag.name for tag in found.tags} & {"b", "i", "loss"}
-    for line in INPUTS:
-        assert line in found.text
+    assert all(line in found.text for line in INPUTS)
 
 
-def test_tables_of_the_comparison(found: HtmlPage) -> None:
-    """Each row is there with all its cells, words to the left and numbers to the right."""
-    results = sweep()
-    shown = [[(cell.text, cell.kind) for cell in row] for row in found.rows]
-    for made in [*tables(results), rate_distortion_table(results)]:
-        assert made.title[0].upper() + made.title[1:] in found.text
-        for note in made.notes:
-            assert note in found.text
-        for row in made.rows:
-            cells = {field: getattr(row, field) for field in made.columns}
-            words = {field for field in cells if isinstance(getattr(made.rows[0], field), str)}
-            assert [
-                (show(cell, made.columns[field].form), "l" if field in words else "r")
-                for field, cell in cells.items()
-            ] in shown
-
-
-def test_codebook_usage_is_a_share_of_the_entries(found: HtmlPage) -> None:
-    """M is 2 and the perplexity 1.9 less λ; the lowest 1.2; 5 % of the entries are unused."""
-    shares = [tag.attributes["style"] for tag in found.of_class("bar")]
-    weights = [0.05, 0.1, 0.2, 0.3, 0.4] * 2
-    expected = [(f"{50 * (1.9 - w):.1f}%", "60.0%") for w in weights]
-    assert shares == [f"--share: {share}" for pair in expected for share in pair]
-    assert [row[-1].text for row in found.rows].count("5.0\u00a0%") == len(weights)
-
-
-def test_settings(found: HtmlPage) -> None:
-    """The command of each run, the options of each curve and the versions are there to read."""
-    results = sweep()
+def test_every_table_run_curve_and_version_is_there(found: HtmlPage) -> None:
+    results = whole_sweep()
     shown = [[cell.text for cell in row] for row in found.rows]
+    for made in [*tables(results), rate_distortion_table(results)]:
+        assert made.title[1:] in found.text and all(note in found.text for note in made.notes)
+        for row in made.rows:
+            assert [show(getattr(row, name), c.form) for name, c in made.columns.items()] in shown
     for run in results.runs:
         (row,) = [row for row in shown if row[0] == run.name]
         assert (row[1], row[-1]) == (run.record.status, run.command)
     for name, options in results.curves.items():
         assert [name, ", ".join(f"{key}: {value}" for key, value in options.items())] in shown
-    for software, number in results.versions.items():
-        assert [software, number] in shown
+    assert all([*version] in shown for version in results.versions.items())
 
 
-def only(*runs: RunResult) -> Results:
-    """Return the results of a sweep of these runs alone."""
-    return replace(sweep(), runs=list(runs))
+def test_codebook_usage_is_a_share_of_the_entries(found: HtmlPage) -> None:
+    """M is 2 and the perplexity 1.9 less λ; the lowest 1.2; 5 % of the entries are unused."""
+    rows = [[cell.text for cell in row[-3:]] for row in found.rows if "5.0\u00a0%" in row[-1].text]
+    shares = [f"{50 * (1.9 - w):.1f}\u00a0%" for w in WEIGHTS]
+    assert rows == [[share, "60.0\u00a0%", "5.0\u00a0%"] for share in 2 * shares]
 
 
 def bare(run: RunResult) -> RunResult:
-    """Return ``run`` without decoded texts, without codebooks and without a history."""
+    """Return ``run`` without decoded texts and without a history."""
     points = [
         replace(p, evaluation=replace(p.evaluation, reconstruction=None), decoded=None)
         for p in run.points
@@ -211,57 +122,55 @@ def diverged(run: RunResult) -> RunResult:
     return replace(run, points=points)
 
 
-WITHOUT_POINTS = sweep().runs[-2:]
+KILLED = replace(whole_run("gaussian", 1), record=Record(FAILED, attempts=1, error="killed"))
+GAUSSIAN, Z = whole_run("gaussian", 1, 0.1), whole_run("Z", 1, 0.1)
+PARTS: dict[str, tuple[list[RunResult], set[str]]] = {
+    "one point, no reference": ([Z], {BOOKS}),
+    "nothing with a code, a run that failed later": ([KILLED], {BOOKS, BYTES}),
+    "nothing decoded, no history": ([bare(GAUSSIAN), bare(Z)], {BOOKS, BYTES, TEXTS, COURSES}),
+    "a diverged run": ([diverged(GAUSSIAN), whole_run("gaussian", 1, 0.2)], {BOOKS, BYTES}),
+    "no point": (whole_sweep().runs[-2:], HEADINGS),
+    "no run": ([], HEADINGS),
+}
 
 
-@pytest.mark.parametrize(
-    ("results", "missing"),
-    [
-        pytest.param(only(fixed("Z", 0.1, 1)), {"Codebook usage"}, id="one point, no reference"),
-        pytest.param(
-            only(annealed("gaussian", 1)),
-            {"Codebook usage", "How much comes back from how many bytes"},
-            id="nothing fixed, nothing with a code",
-        ),
-        pytest.param(
-            only(bare(fixed("gaussian", 0.1, 1)), bare(fixed("Z", 0.2, 1))),
-            {
-                "Codebook usage",
-                "How much comes back from how many bytes",
-                "Reconstructions",
-                "Training",
-            },
-            id="nothing decoded, no history",
-        ),
-        pytest.param(
-            only(diverged(fixed("gaussian", 0.1, 1)), fixed("gaussian", 0.2, 1)),
-            {"Codebook usage", "How much comes back from how many bytes"},
-            id="a diverged run",
-        ),
-        pytest.param(only(*WITHOUT_POINTS), {*HEADINGS} - {"Settings"}, id="no point"),
-        pytest.param(only(), {*HEADINGS} - {"Settings"}, id="no run"),
-    ],
-)
-def test_parts_without_anything_to_show_are_left_out(results: Results, missing: set[str]) -> None:
-    found = HtmlPage(page(results))
-    present = headings(found)
-    assert set(HEADINGS) - set(present) == missing
-    assert ("No points yet" in present) == ("Figure" in missing)
-    names = {"alarm"} if results.runs and not results.runs[0].points else set()
-    assert {name for name in ("alarm", "notice") if found.of_class(name)} == names
+@pytest.mark.parametrize("case", PARTS)
+def test_parts_without_anything_to_show_are_left_out(case: str) -> None:
+    runs, missing = PARTS[case]
+    found = HtmlPage(page(sweep(runs)))
+    present = {html.unescape(title) for title in re.findall(r"<h2>(.*?)</h2>", found.html)}
+    assert HEADINGS - present == missing
+    assert ("No points yet" in present) == (FIGURE in missing)
+    points = [gid for gid in found.titles if gid.startswith("rate-nll-point-")]
+    assert len(points) == sum(len(run.points) for run in runs)
 
 
-def test_a_partly_evaluated_run_that_failed_keeps_its_points() -> None:
-    run = replace(annealed("gaussian", 1), record=Record(FAILED, attempts=1, error="killed"))
-    found = HtmlPage(page(only(run)))
-    assert "gaussian_annealed_seed1: after 1 attempt, with 4 points" in found.text
-    assert len([gid for gid in found.titles if "point-" in gid]) == 4
+def test_a_figure_in_the_page_says_what_the_mouse_is_on_in_colours_of_its_scheme() -> None:
+    """The hit area has the place of the marker, whatever kind of artist drew it."""
+    figure = Figure(figsize=(4, 3))
+    axes = figure.add_subplot()
+    axes.plot([1], [2], marker="o", color="#0072B2", linestyle="none", gid="point-a")
+    axes.scatter([2], [1], color="0.5", gid="point-b")
+    titles = {"point-a": "first\n2 < 3 & 4", "point-b": "second"}
+    svg = inline_svg(figure, "one", 'what it "shows"', titles)
+    found = HtmlPage(svg)
+    assert found.titles == {f"one-{gid}": title for gid, title in titles.items()}
+    assert found.named("svg")[0].attributes["aria-label"] == 'what it "shows"'
+    for gid in titles:
+        group = re.search(rf'<g id="one-{gid}".*?<circle [^>]*>', svg, re.DOTALL)
+        assert group is not None
+        use = re.search(r'<use [^>]*x="([\d.]+)" y="([\d.]+)"', group[0])
+        circle = re.search(r'<circle class="hit" cx="([\d.]+)" cy="([\d.]+)" r="(\d+)"', group[0])
+        assert use is not None and circle is not None
+        assert circle.groups() == (*use.groups(), str(HIT_RADIUS))
+    for paint in ("var(--paper) 0%", "var(--paper) 100%", "#0072b2 var(--vivid)"):
+        assert f"color-mix(in srgb, {paint}, var(--ink))" in svg
+    assert not re.search(r"(fill|stroke): #", svg)
+    with pytest.raises(ValueError, match="'point-c'"):
+        inline_svg(figure, "one", "", {"point-c": "absent"})
 
 
-needs_chromium = pytest.mark.skipif(browser() is None, reason="no Chromium is installed")
-
-
-@needs_chromium
+@pytest.mark.skipif(browser() is None, reason="no Chromium is installed")
 @pytest.mark.parametrize("width", [1200, 500])
 def test_chromium_opens_it_without_a_word(report: Path, found: HtmlPage, width: int) -> None:
     """Nothing is said to the console, nothing is wider than the window, the figures are there."""

@@ -5,9 +5,11 @@ from __future__ import annotations
 import math
 from dataclasses import replace
 from statistics import fmean
+from typing import Any
 
 import pytest
-from made_up_results import made_up_evaluation
+from made_up_results import DIM, made_up_evaluation, run
+from made_up_results import sweep as results_of
 
 from onmt_lattice.errors import UserError
 from onmt_lattice.evaluation.result import Quantized
@@ -21,7 +23,6 @@ from onmt_lattice.experiments.report.pairing import (
     paired_table,
 )
 from onmt_lattice.experiments.report.results import (
-    FINISHED,
     FIXED,
     QUANTIZED,
     SCRATCH,
@@ -29,13 +30,10 @@ from onmt_lattice.experiments.report.results import (
     Difference,
     Point,
     Quantizing,
-    Record,
     Results,
-    RunResult,
 )
 from onmt_lattice.experiments.report.style import curve_styles
 
-SENTENCES, WORDS, DIM = 100, 1000, 24
 WEIGHTS = (0.1, 0.2, 0.4)
 SLOPE = -1.5  # of log rate against NLL: the Gaussian's rate is 4 exp(SLOPE (NLL - 2))
 COSTS = {"Z": 5.0, "E8": 3.0, "conv64": 1.0}  # bits per sentence over the Gaussian
@@ -47,22 +45,6 @@ CURVES = {
 }
 
 
-def run(curve: str, lattice: str | None, weight: float, seed: int, point: Point) -> RunResult:
-    source = f"gaussian_{weight}_seed{seed}"
-    return RunResult(
-        name=f"{curve}_{weight}_seed{seed}",
-        curve=curve,
-        schedule=FIXED,
-        values={"rate_weight": weight},
-        seed=seed,
-        command="quantize",
-        record=Record(FINISHED),
-        points=[point],
-        history=[],
-        quantizing=None if lattice is None else Quantizing(source, lattice, 0),
-    )
-
-
 def gaussian_nll(weight: float) -> float:
     return 2 + math.log2(weight / 0.1) / 2
 
@@ -71,20 +53,18 @@ def rate_at(nll: float) -> float:
     return 4 * math.exp(SLOPE * (nll - 2))
 
 
-def point(weight: float, nll: float, rate: float, lattice: str, seed: int) -> Point:
-    cost = COSTS.get(lattice)
-    settings = {"lattice": lattice} if cost else {}
-    said = Quantized("g", lattice, 1500, 15000, DIM, 40.0, cost or 0, (cost or 0) * THEORY, 0.1)
-    e = made_up_evaluation(
-        lattice, 400, nll, rate, SENTENCES, WORDS,
-        dim=DIM, rate_weight=weight, quantized=said, settings=settings,
-        bottleneck="lattice" if cost else "gaussian",
+def quantized(curve: str, lattice: str, weight: float, seed: int, nll: float, rate: float) -> Any:
+    """Return a run of a lattice in the Gaussian model, or of ``none``, its fair opponent."""
+    cost = COSTS.get(lattice, 0.0)
+    said = Quantized("g", lattice, 1500, 15000, DIM, 40.0, cost, cost * THEORY, 0.1)
+    bits = made_up_evaluation(
+        *(lattice, 400, nll, rate), rate_weight=weight, quantized=said,
+        settings={"lattice": lattice} if cost else {}, bottleneck="lattice" if cost else "gaussian",
     )  # fmt: skip
-    if cost is None:
-        return Point(400, e)
-    change = 10 * (nll - gaussian_nll(weight))
-    over = 10 * (rate - rate_at(gaussian_nll(weight)))
-    return Point(400, e, over=Difference(over, change, 0.04, 0.01, -0.005))
+    change, over = 10 * (nll - gaussian_nll(weight)), 10 * (rate - rate_at(gaussian_nll(weight)))
+    point = Point(400, bits, over=Difference(over, change, 0.04, 0.01, -0.005) if cost else None)
+    made = run(curve, [point], seed, weight)
+    return replace(made, quantizing=Quantizing(f"gaussian_{weight}_seed{seed}", lattice, 0))
 
 
 def sweep(change: float = 0.0) -> Results:
@@ -97,16 +77,12 @@ def sweep(change: float = 0.0) -> Results:
     for seed in (1, 2):
         for weight in WEIGHTS:
             nll = gaussian_nll(weight)
-            base = point(weight, nll, rate_at(nll), "none", seed)
-            runs += [
-                run("gaussian", None, weight, seed, base),
-                run("refitted", "none", weight, seed, base),
-            ]
+            fair = quantized("refitted", "none", weight, seed, nll, rate_at(nll))
+            runs += [run("gaussian", fair.points, seed, weight), fair]
             for name, cost in COSTS.items():
                 rate = rate_at(nll + change) + cost / 10 + 0.1 * (seed - 1)
-                made = point(weight, nll + change, rate, name, seed)
-                runs.append(run(name, name, weight, seed, made))
-    return Results("sweep.yaml", "text/test.en", "gaussian", CURVES, {}, [], runs)
+                runs.append(quantized(name, name, weight, seed, nll + change, rate))
+    return replace(results_of(runs), curves=CURVES)
 
 
 def rows(results: Results, curve: str) -> list[Paired]:

@@ -8,7 +8,7 @@ from statistics import fmean
 from typing import Any
 
 import pytest
-from made_up_results import annealed, coded, fixed, sweep
+from made_up_results import coded, sweep, whole_run
 
 from onmt_lattice.evaluation.result import Bits
 from onmt_lattice.experiments.report.curves import Mark
@@ -22,7 +22,7 @@ from onmt_lattice.experiments.report.rate_distortion import (
     rate_distortion,
     rate_distortion_table,
 )
-from onmt_lattice.experiments.report.results import Results, RunResult
+from onmt_lattice.experiments.report.results import RunResult
 from onmt_lattice.experiments.report.trajectories import (
     MOST_REPORTS,
     QUANTITIES,
@@ -35,12 +35,8 @@ BITS = {0.1: 88_000, 0.4: 34_001}  # of a file of the 100 sentences, by λ
 
 def filed(curve: str, weight: float, seed: int) -> RunResult:
     """Return a run at fixed λ that was evaluated with -coded."""
-    run = fixed(curve, weight, seed)
+    run = whole_run(curve, seed, weight)
     return replace(run, points=[coded(point, BITS[weight] + 8 * seed) for point in run.points])
-
-
-def of(*runs: RunResult) -> Results:
-    return replace(sweep(), runs=list(runs))
 
 
 def points(drawn: Any, panel: int) -> dict[str, Any]:
@@ -49,8 +45,9 @@ def points(drawn: Any, panel: int) -> dict[str, Any]:
 
 
 def test_across_are_the_bytes_of_the_file_a_sentence_and_up_bleu_and_chrf() -> None:
+    """And the mean over seeds with their range, in the figure and in the table."""
     runs = [filed("E8", weight, seed) for weight in BITS for seed in (1, 2)]
-    drawn = rate_distortion(of(*runs))
+    drawn, rows = rate_distortion(sweep(runs)), rate_distortion_table(sweep(runs)).rows
     assert [axes.get_ylabel() for axes in drawn.axes] == ["BLEU", "chrF"]
     for run in runs:
         (point,) = run.points
@@ -60,36 +57,45 @@ def test_across_are_the_bytes_of_the_file_a_sentence_and_up_bleu_and_chrf() -> N
         for panel, score in enumerate((back.bleu, back.chrf)):
             line = points(drawn, panel)[point_gids(Mark(run, point))[panel]]
             assert line.get_xydata().tolist() == [[pytest.approx(size), score]]
+    mean, _, (across, _) = drawn.axes[0].containers[0].lines
+    assert [row.place for row in rows] == ["rate_weight 0.1", "rate_weight 0.4"]
+    for row, middle, bar in zip(rows, mean.get_xydata(), across.get_segments(), strict=True):
+        sizes = [(BITS[float(row.place.split()[1])] + 8 * seed) / 800 for seed in (1, 2)]
+        assert list(row.bytes.seeds.values()) == pytest.approx(sizes) == bar[:, 0]
+        assert middle == pytest.approx([fmean(sizes), row.bleu.mean])
+        assert (row.seeds, row.exact.mean) == (2, pytest.approx(10))
 
 
 def test_without_a_file_bytes_are_the_rate_s_and_said_to_be() -> None:
-    (point,) = fixed("Z", 0.1, 1).points
+    (point,) = whole_run("Z", 1, 0.1).points
     assert bytes_a_sentence(point.evaluation) == point.evaluation.rate.sentence / 8
     assert bytes_a_sentence(coded(point, 8_000).evaluation) == 10
-
-    def said(*runs: RunResult) -> tuple[str, list[str]]:
-        made = rate_distortion_table(of(*runs))
-        return made.notes[0], [row.origin for row in made.rows]
-
-    one, other, second = filed("E8", 0.1, 1), fixed("Z", 0.1, 1), fixed("E8", 0.1, 2)
-    assert said(one) == (FROM_FILE, ["file"])
-    assert said(other) == (FROM_RATE, ["rate / 8"])
-    assert said(one, other) == (FROM_BOTH, ["rate / 8", "file"])
-    assert said(one, second) == (FROM_BOTH, ["file or rate / 8"])
+    one, other, second = filed("E8", 0.1, 1), whole_run("Z", 1, 0.1), whole_run("E8", 2, 0.1)
+    for runs, note, origins in (
+        ([one], FROM_FILE, ["file"]),
+        ([other], FROM_RATE, ["rate / 8"]),
+        ([one, other], FROM_BOTH, ["rate / 8", "file"]),
+        ([one, second], FROM_BOTH, ["file or rate / 8"]),
+    ):
+        table = rate_distortion_table(sweep(runs))
+        assert table.notes[0] == note and [row.origin for row in table.rows] == origins
 
 
 def test_only_what_decoded_the_text_from_a_code_is_drawn() -> None:
     """The Gaussian's rate is a promise, as is that of an estimated code; a file is a file."""
-    z, gaussian, other = fixed("Z", 0.1, 1), fixed("gaussian", 0.1, 1), fixed("E8", 0.1, 1)
-    (point,) = other.points
-    settings = {"lattice": "E8", "lattice_code": "convolved_gaussian"}
-    estimated = replace(point, evaluation=replace(point.evaluation, settings=settings))
-    silent = replace(point, evaluation=replace(point.evaluation, reconstruction=None))
-    unknown = replace(point, evaluation=replace(point.evaluation, bottleneck="mine"))
-    infinite = replace(point, evaluation=replace(point.evaluation, rate=Bits(*[float("inf")] * 3)))
-    none = [replace(other, points=[p]) for p in (estimated, silent, unknown, infinite)]
-    kept = replace(other, points=[coded(unknown, 8_000)])
-    results = of(gaussian, annealed("gaussian", 1), z, *none, kept)
+    z, other = whole_run("Z", 1, 0.1), whole_run("E8", 1, 0.1)
+
+    def changed(**values: Any) -> RunResult:
+        (point,) = other.points
+        point = replace(point, evaluation=replace(point.evaluation, **values))
+        return replace(other, points=[point])
+
+    estimated = changed(settings={"lattice": "E8", "lattice_code": "convolved_gaussian"})
+    silent, unknown = changed(reconstruction=None), changed(bottleneck="mine")
+    infinite = changed(rate=Bits(*[float("inf")] * 3))
+    kept = replace(other, points=[coded(unknown.points[0], 8_000)])
+    gaussians = [whole_run("gaussian", 1, 0.1), whole_run("gaussian", 1)]
+    results = sweep([*gaussians, z, estimated, silent, unknown, infinite, kept])
     assert [run for run in decoded(results).runs if run.points] == [z, kept]
     assert set(points(rate_distortion(results), 0)) == {
         point_gids(Mark(run, run.points[0]))[0] for run in (z, kept)
@@ -98,42 +104,22 @@ def test_only_what_decoded_the_text_from_a_code_is_drawn() -> None:
     assert "‘gaussian’" in left_out and "E8" not in left_out and "Z" not in left_out
 
 
-def test_the_mean_over_seeds_and_their_range() -> None:
-    """In the figure and in the table."""
-    results = of(*(filed("Z", weight, seed) for weight in BITS for seed in (1, 2)))
-    rows = rate_distortion_table(results).rows
-    mean, _, (across, _) = rate_distortion(results).axes[0].containers[0].lines
-    assert [row.place for row in rows] == ["rate_weight 0.1", "rate_weight 0.4"]
-    for row, middle, bar in zip(rows, mean.get_xydata(), across.get_segments(), strict=True):
-        bits = BITS[float(row.place.split()[1])]
-        sizes = [(bits + 8 * seed) / 800 for seed in (1, 2)]
-        assert list(row.bytes.seeds.values()) == pytest.approx(sizes)
-        assert middle == pytest.approx([fmean(sizes), row.bleu.mean])
-        assert bar[:, 0] == pytest.approx(sizes)
-        assert (row.seeds, row.exact.mean) == (2, pytest.approx(10))
-
-
 def test_every_run_is_a_line_in_each_panel_of_its_curve() -> None:
-    results = replace(
-        sweep(), runs=[fixed("gaussian", 0.1, 1), annealed("gaussian", 2), fixed("Z", 0.3, 1)]
-    )
-    figure = trajectories(results)
+    runs = [whole_run("gaussian", 1, 0.1), whole_run("gaussian", 2), whole_run("Z", 1, 0.3)]
+    figure = trajectories(sweep(runs))
     assert len(figure.axes) == 2 * len(QUANTITIES)  # the curves without a run have no row
     lines = {line.get_gid(): line for axes in figure.axes for line in axes.lines}
-    assert len(lines) == len(results.runs) * len(QUANTITIES)
-    for run in results.runs:
+    assert len(lines) == len(runs) * len(QUANTITIES)
+    for run in runs:
         for number, gid in enumerate(gids(run)):
-            assert list(lines[gid].get_xdata()) == [row[0] for row in run.history]
-            assert list(lines[gid].get_ydata()) == [row[1 + number] for row in run.history]
-    styles = {run.schedule: lines[gids(run)[0]].get_linestyle() for run in results.runs}
-    assert styles == {"fixed": "-", "annealed": "--"}
+            drawn = zip(*lines[gid].get_data(), strict=True)
+            assert [*drawn] == [(row[0], row[1 + number]) for row in run.history]
 
 
 @pytest.mark.parametrize("reports", [1, MOST_REPORTS, MOST_REPORTS + 1, 5 * MOST_REPORTS - 1])
 def test_long_histories_are_thinned_out_to_the_last(reports: int) -> None:
     history = [[float(i), 0.1, 3.0, 2.0] for i in range(1, reports + 1)]
-    run = replace(fixed("gaussian", 0.1, 1), history=history)
-    figure = trajectories(replace(sweep(), runs=[run]))
+    figure = trajectories(sweep([replace(whole_run("gaussian", 1, 0.1), history=history)]))
     steps = [int(step) for step in figure.axes[0].lines[0].get_xdata()]
     assert steps[-1] == reports and len(steps) <= MOST_REPORTS
     assert len(set(map(int.__sub__, steps[1:], steps))) <= 1
@@ -144,8 +130,7 @@ def test_long_histories_are_thinned_out_to_the_last(reports: int) -> None:
 def test_a_run_that_diverges_ends_where_it_does() -> None:
     """What is not finite is a gap, and the rest is still in view."""
     history = [[10.0, 0.1, 3.0, 2.0], [20.0, 0.1, 2.5, 1.0], [30.0, 0.1, math.nan, math.inf]]
-    run = replace(fixed("gaussian", 0.1, 1), history=history)
-    figure = trajectories(replace(sweep(), runs=[run]))
+    figure = trajectories(sweep([replace(whole_run("gaussian", 1, 0.1), history=history)]))
     figure.canvas.draw()
     nll, rate = figure.axes[1], figure.axes[2]
     assert nll.get_ylim()[0] < 2.5 < 3.0 < nll.get_ylim()[1] < 4.0

@@ -7,23 +7,19 @@ import math
 import subprocess
 import sys
 from pathlib import Path
-from typing import NamedTuple
 
 import pytest
-from made_up_curves import fixed
-from made_up_curves import sweep as curves
-from made_up_results import sweep
+from made_up_results import fixed, sweep, whole_sweep
 
 from onmt_lattice.errors import UserError
 from onmt_lattice.evaluation.result import TOKEN
 from onmt_lattice.experiments.report.curves import Mark
 from onmt_lattice.experiments.report.page import FIGURES, REPORT, RESULTS, TABLE, redraw, write
 from onmt_lattice.experiments.report.results import Results
-from onmt_lattice.experiments.tables import Column, Table
 
 
 def test_what_is_written_is_read_again_to_eight_digits(tmp_path: Path) -> None:
-    results = sweep()
+    results = whole_sweep()
     results.write(tmp_path / "a.json")
     read = Results.read(tmp_path / "a.json")
     for run, found in zip(results.runs, read.runs, strict=True):
@@ -39,7 +35,7 @@ def test_what_is_written_is_read_again_to_eight_digits(tmp_path: Path) -> None:
 
 
 def test_a_diverged_point_survives(tmp_path: Path) -> None:
-    curves(fixed("Z", 1, [(math.nan, math.inf)])).write(tmp_path / "a.json")
+    sweep(fixed("Z", 1, [(math.nan, math.inf)])).write(tmp_path / "a.json")
     bits = Results.read(tmp_path / "a.json").runs[0].points[0].evaluation
     assert math.isnan(bits.nll.word) and bits.rate.word == math.inf
 
@@ -51,7 +47,6 @@ def test_a_diverged_point_survives(tmp_path: Path) -> None:
         ("[]", "format None: expected the results.json of a sweep, format 2"),
         ('{"format": 3}', "format 3: expected"),
         ('{"format": 2}', "damaged results"),
-        ('{"format": 1}', "format 1: expected"),
         ('{"format": 2, "runs": [{"points": [{"evaluation": 3}]}]}', "damaged results"),
     ],
 )
@@ -98,7 +93,7 @@ print([name for name in sys.modules if name in above])
 def drawn(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """All that is drawn of a sweep."""
     folder = tmp_path_factory.mktemp("drawn")
-    write(sweep(), folder)
+    write(whole_sweep(), folder)
     assert {path.name for path in folder.iterdir()} == {RESULTS, TABLE, REPORT, *FIGURES}
     return folder
 
@@ -113,7 +108,7 @@ def test_drawn_again_elsewhere_it_is_the_same_without_opennmt(drawn: Path, tmp_p
 
 
 def test_costs_per_token_are_drawn_of_the_same_results(drawn: Path, tmp_path: Path) -> None:
-    results = sweep()
+    results = whole_sweep()
     write(results, tmp_path, TOKEN)
     assert (tmp_path / RESULTS).read_bytes() == (drawn / RESULTS).read_bytes()
     for name in (TABLE, REPORT, "figure3.svg"):
@@ -124,47 +119,3 @@ def test_costs_per_token_are_drawn_of_the_same_results(drawn: Path, tmp_path: Pa
             e, mark = point.evaluation, Mark(again, token)
             assert (mark.nll, mark.rate) == (e.nll.token, e.rate.token)
             assert token.evaluation.total.word == e.total.token
-
-
-class Interval(NamedTuple):
-    low: float
-    high: float
-
-    def text(self, form: str) -> str:
-        return f"{self.low:{form}} to {self.high:{form}}"
-
-    def json(self) -> list[float]:
-        return [self.low, self.high]
-
-
-class Row(NamedTuple):
-    lattice: str
-    rate: Interval | None
-    loss: float
-    dim: int = 1
-
-
-COLUMNS = {"lattice": Column("Λ"), "rate": Column("bits", ".1f"), "loss": Column("loss", ".2f")}
-ROWS = [Row("Z", Interval(0.5, 0.125), 0.125), Row("Leech", None, 2.0)]
-
-
-def test_words_stand_left_and_numbers_right() -> None:
-    assert Table("title", COLUMNS, ROWS, ("note",)).text().splitlines() == [
-        "title",
-        "",
-        "Λ            bits  loss",
-        "Z      0.5 to 0.1  0.12",
-        "Leech           –  2.00",
-        "",
-        "note",
-    ]
-
-
-def test_json_has_every_digit_of_the_columns_and_no_more() -> None:
-    found = Table("title", COLUMNS, ROWS, ("note",)).json()
-    assert found["columns"] == {"lattice": "Λ", "rate": "bits", "loss": "loss"}
-    assert found["rows"] == [
-        {"lattice": "Z", "rate": [0.5, 0.125], "loss": 0.125},
-        {"lattice": "Leech", "rate": None, "loss": 2.0},
-    ]
-    assert (found["title"], found["notes"]) == ("title", ["note"])
