@@ -16,7 +16,7 @@ from onmt_lattice.bitstream import (
     WrongCode,
 )
 from onmt_lattice.bitstream.coder import Coder
-from onmt_lattice.bitstream.coordinate import GRID, scale_grid
+from onmt_lattice.bitstream.coordinate import GRID
 from onmt_lattice.codes import make_code
 from onmt_lattice.errors import UserError
 from onmt_lattice.lattices import make_lattice
@@ -104,16 +104,6 @@ def test_no_libm_decides_on_the_grid_of_scales(name: str) -> None:
     lattice = make_lattice(name).with_second_moment(1.0)
     steps = np.log2(lattice.coding_order.units * lattice.scale) * (GRID * 2**10)
     assert np.abs(steps - np.floor(steps) - 0.5).min() > 1e-6
-
-
-def test_scales_come_to_their_nearest_step() -> None:
-    log_s = np.linspace(-8, 16, 101)
-    for name in ("Z", "A2", "Leech"):
-        lattice = make_lattice(name)
-        units = lattice.coding_order.units
-        grid = scale_grid(np.tile(log_s[:, None], len(units)), units)
-        back = grid * math.log(2) / GRID + np.log(units)
-        assert np.abs(back - log_s[:, None]).max() <= math.log(2) / GRID * (0.5 + 2**-10)
 
 
 def test_what_is_no_point_is_refused() -> None:

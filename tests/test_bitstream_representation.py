@@ -115,15 +115,6 @@ def test_a_sentence_is_the_same_in_any_company(name: str) -> None:
     assert torch.equal(codec.quantize(x[100:120], some), together)
 
 
-def test_no_sentences_take_no_bytes() -> None:
-    for name in ("E8", "vector"):
-        bottleneck, x = trained(name)
-        codec = representation_codec(bottleneck)
-        none = DitherKey(0, ())
-        assert codec.write(codec.quantize(x[:0], none), none) == b""
-        assert len(codec.read(b"", none)) == 0
-
-
 @pytest.mark.parametrize(
     "name, options, reason",
     [
@@ -150,11 +141,6 @@ def test_a_lattice_is_said_to_have_a_code_where_there_is_a_codec(lattice: str, c
     else:
         with pytest.raises(UserError, match="discrete_gaussian"):
             representation_codec(bottleneck)
-
-
-def test_straight_through_quantizers_have_a_code_and_what_is_not_installed_none() -> None:
-    assert has_code("ste_scalar", {}) and has_code("ste_vector", {"levels": 4})
-    assert not has_code("of another machine", {})
 
 
 def test_a_bottleneck_of_another_package_registers_its_codec() -> None:

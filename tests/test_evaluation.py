@@ -92,13 +92,10 @@ def test_the_file_is_json_to_any_reader_that_keeps_to_the_standard(tmp_path: Pat
     assert values["rate_difference_bits_sentence"] == {"mean": 2.5, "standard_error": None}
 
 
-@pytest.mark.parametrize(
-    "values",
-    [[], 3, None, "text", {}, {"score": 1}, {"format": FORMAT - 1}, {"format": FORMAT + 1}],
-)
-def test_a_foreign_or_an_older_format_is_refused(values: Any, tmp_path: Path) -> None:
-    message = refusal(written(values, tmp_path))
-    assert f"not an evaluation of format {FORMAT}; run evaluate again" in message
+def test_a_foreign_or_an_older_format_is_refused(tmp_path: Path) -> None:
+    for values in ([], 3, None, "text", {}, {"format": FORMAT - 1}, {"format": FORMAT + 1}):
+        message = refusal(written(values, tmp_path))
+        assert f"not an evaluation of format {FORMAT}; run evaluate again" in message
 
 
 def damage(path: tuple[str, ...], value: Any) -> dict[str, Any]:
@@ -114,32 +111,16 @@ def damage(path: tuple[str, ...], value: Any) -> dict[str, Any]:
     return values
 
 
-REQUIRED = [f.name for f in dataclasses.fields(Evaluation) if f.default is dataclasses.MISSING]
-
-
-@pytest.mark.parametrize("key", REQUIRED)
-def test_an_evaluation_without_one_of_its_fields_is_refused(key: str, tmp_path: Path) -> None:
-    message = refusal(written(damage((key,), ...), tmp_path))
-    assert f"format {FORMAT}" in message and repr(key) in message
-
-
-@pytest.mark.parametrize(
-    ("path", "value"),
-    [
-        (("extra",), 1),
-        (("nll",), 3.5),
-        (("nll", "token"), ...),
-        (("nll", "token"), "1.5"),
-        (("settings",), []),
-        (("entropy", "excess_bits_sentence"), ...),
-        (("entropy", "excess_bits_sentence", "mean"), ...),
-        (("rate_difference_bits_sentence",), [0.0, 1.0]),
-    ],
-)
-def test_a_damaged_evaluation_is_refused(path: tuple[str, ...], value: Any, tmp_path: Path) -> None:
-    assert f"not an evaluation of format {FORMAT}" in refusal(
-        written(damage(path, value), tmp_path)
-    )
+def test_a_damaged_evaluation_is_refused(tmp_path: Path) -> None:
+    required = [f.name for f in dataclasses.fields(Evaluation) if f.default is dataclasses.MISSING]
+    places: list[tuple[tuple[str, ...], Any]] = [((key,), ...) for key in required]
+    places += [(("extra",), 1), (("nll",), 3.5), (("nll", "token"), ...), (("nll", "token"), "1")]
+    places += [(("settings",), []), (("entropy", "excess_bits_sentence"), ...)]
+    places += [(("rate_difference_bits_sentence",), [0.0, 1.0])]
+    for path, value in places:
+        message = refusal(written(damage(path, value), tmp_path))
+        assert f"not an evaluation of format {FORMAT}" in message
+        assert len(path) > 1 or value is not ... or repr(path[0]) in message
 
 
 # Means and the law
@@ -175,37 +156,13 @@ def test_the_law_holds_down_to_four_standard_errors(
 # The table
 
 
-def test_the_table_says_what_was_measured_on_what() -> None:
-    first, second, blank, head, *_ = PLAIN.table().splitlines()
-    assert first == "lattice E8 at step 300, lambda 0.2500: runs/gaussian_step_300.safetensors"
-    assert second == (
-        "valid.en: 10 sentences, 80 words, 100 tokens, 3 unknown, 2 empty lines skipped; seed 7"
-    )
-    assert blank == "" and head.split() == ["bits", "per", "token", "word", "sentence"]
-
-
-def test_the_table_has_each_cost_in_every_unit() -> None:
-    rows = {line[:22].strip(): line[22:].split() for line in PLAIN.table().splitlines()}
-    assert rows["NLL"] == ["1.5000", "1.8750", "15.000"]
-    assert rows["rate (quantized)"] == ["2.0000", "2.5000", "20.000"]
-    assert rows["total"] == ["3.5000", "4.3750", "35.000"]
-    assert rows["rate (relaxed)"] == ["2.1250", "2.6562", "21.250"]
-    table = PLAIN.table()
-    assert "quantized - relaxed rate: -1.2500 ± 0.7500 bits per sentence" in table
-    assert "perplexity 2.828, token accuracy 62.50 %" in table
-    assert "codebooks" not in table and "entropy" not in table and "reconstruction" not in table
-
-
 def test_the_table_of_everything() -> None:
-    *_, codebooks, entropy, reconstruction = FULL.table().splitlines()
-    assert codebooks == (
-        "codebooks: perplexity 3.50 of 4 (lowest 1.25), 6.2 % of the entries unused"
-    )
-    assert entropy == (
-        "entropy of the source: 30.000 bits per sentence, 3.750 per word; rate + NLL exceeds it by "
-        "5.0000 ± 0.5000 bits per sentence: the law holds"
-    )
-    assert reconstruction == "reconstruction (greedy): BLEU 41.50, chrF 63.25, 30.00 % exact"
+    for part in (
+        "codebooks: perplexity 3.50 of 4 (lowest 1.25), 6.2 % of the entries unused",
+        "NLL exceeds it by 5.0000 ± 0.5000 bits per sentence: the law holds",
+        "reconstruction (greedy): BLEU 41.50, chrF 63.25, 30.00 % exact",
+    ):
+        assert part in FULL.table() and part not in PLAIN.table()
     for change, said in (
         ({"rate_difference_bits_sentence": Mean(2.5, None)}, "2.5000 ± ? bits per sentence"),
         ({"entropy": Entropy(30.0, 3.75, Mean(-5.0, 0.5), 9)}, "law BROKEN: the accounting is"),
@@ -226,13 +183,6 @@ def summary(symbols: list[list[int]], entries: int) -> Codebooks:
     usage = CodebookUsage()
     usage.add(torch.tensor(symbols))
     return usage.summary(entries)
-
-
-def test_even_use_has_the_perplexity_of_the_alphabet() -> None:
-    even = summary([[k, (k + 1) % 5] for k in range(5)], 5)
-    assert even.perplexity == pytest.approx(5)
-    assert even.lowest_perplexity == pytest.approx(5)
-    assert even.unused == 0
 
 
 def test_perplexity_is_exp_of_the_entropy_meaned_over_the_codebooks() -> None:

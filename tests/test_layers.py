@@ -69,15 +69,6 @@ def test_all_is_as_in_torch(lengths: str, layers: int, directions: int, outputs_
         torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-5)
 
 
-def test_without_a_state_it_starts_from_zeros() -> None:
-    rnn, embed = nn.GRU(DIM, HIDDEN), embeddings()
-    tokens = torch.randint(2, VOCABULARY, (5, 3))
-    expected, last = rnn(embed(tokens.unsqueeze(-1)))
-    ours, ours_last = gru.run(rnn, gru.words(embed, tokens))
-    torch.testing.assert_close(ours, expected.flatten(0, 1))
-    torch.testing.assert_close(ours_last, last)
-
-
 def test_dropout_is_between_layers_and_in_training_alone() -> None:
     torch.manual_seed(1)
     rnn, embed = nn.GRU(DIM, HIDDEN, 2, dropout=0.5), embeddings()
@@ -87,19 +78,6 @@ def test_dropout_is_between_layers_and_in_training_alone() -> None:
     assert torch.equal(one_last[0], other_last[0])
     rnn.eval()
     assert torch.equal(gru.run(rnn, words)[0], gru.run(rnn, words)[0])
-
-
-@pytest.mark.parametrize(
-    ("rnn", "embed"),
-    [
-        (nn.LSTM(DIM, HIDDEN), embeddings()),
-        (nn.GRU(DIM, HIDDEN).double(), embeddings()),
-        (nn.GRU(DIM, HIDDEN), Embeddings(6, VOCABULARY, PADDING, position_encoding=True)),
-    ],
-    ids=["LSTM", "double", "positions"],
-)
-def test_everything_else_is_left_to_torch(rnn: nn.Module, embed: nn.Module) -> None:
-    assert not gru.applies(rnn, embed)
 
 
 N, WIDTH, WORDS = 37, 6, 50
@@ -149,14 +127,6 @@ def test_what_is_frozen_gets_no_gradient() -> None:
     assert linear.weight.grad is None
     with torch.no_grad():
         assert not cross_entropy(rows, linear, target).loss.requires_grad
-
-
-def test_no_rows_cost_nothing() -> None:
-    rows, linear, target = inputs()
-    found = cross_entropy(rows[:0], linear, target[:0])
-    found.loss.backward()
-    assert found.nll_nats == 0
-    assert gradients(rows, linear)[1].count_nonzero() == 0
 
 
 class Largest(TorchDispatchMode):

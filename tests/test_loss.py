@@ -13,7 +13,6 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from onmt_lattice.noise import StreamNoise
-from onmt_lattice.opennmt.model.statistics import RateStatistics
 from onmt_lattice.opennmt.options.schedules import SCHEDULES, RateWeight
 
 LEARNING_RATE = 0.5
@@ -106,40 +105,6 @@ def test_two_accumulated_batches_are_one_of_twice_the_size(
     halves = fresh(build, **options, accum_count=[2])
     parts = [batch_of(halves, LINES[:10]), batch_of(halves, LINES[10:])]
     assert_alike(stepped(halves, parts), expected, rtol=1e-4, atol=1e-6)
-
-
-def test_statistics_tell_the_decoder_s_nats_from_the_rate_s(build: Build) -> None:
-    trainer = fresh(build)
-    batch = batch_of(trainer, LINES)
-    torch.manual_seed(5)
-    _, nll, rate = objective(trainer, batch, 1.0)
-    torch.manual_seed(5)
-    outputs, attns = trainer.model(batch.src[0], batch.tgt, batch.src[1])
-    _, stats = trainer.train_loss(batch, outputs, attns, normalization=7.0, shard_size=32)
-    tokens = sum(len(line.split()) + 1 for line in LINES)
-    assert stats.n_words == tokens
-    assert stats.loss == pytest.approx(nll.item(), rel=1e-5)
-    assert stats.rate_nats == pytest.approx(rate.item(), rel=1e-5)
-    assert stats.xent() == pytest.approx(nll.item() / tokens, rel=1e-5)
-    assert stats.ppl() == pytest.approx((nll / tokens).exp().item(), rel=1e-4)
-
-
-@pytest.mark.parametrize("accum", [1, 2])
-def test_lambda_is_that_of_the_step(
-    build: Build, accum: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    trainer = fresh(build, accum_count=[accum])
-    seen = []
-    update = RateStatistics.update
-
-    def recorded(total: RateStatistics, stats: RateStatistics, *args: Any) -> None:
-        seen.append((trainer.optim.training_step, stats.rate_weight))
-        update(total, stats, *args)
-
-    monkeypatch.setattr(RateStatistics, "update", recorded)
-    stepped(trainer, [batch_of(trainer, LINES)] * (4 * accum), steps=4)
-    expected = RateWeight(3.0, "hyperbolic", 2)
-    assert sorted(set(seen)) == [(step, expected(step)) for step in (1, 2, 3, 4)]
 
 
 def test_without_weight_the_rate_only_counts(build: Build) -> None:

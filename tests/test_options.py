@@ -142,11 +142,6 @@ def test_a_second_path_is_refused(refused: Mistake, option: str, value: Any) -> 
         assert f"-{option} {value}: must be " in said
 
 
-def test_shapes_that_do_not_fit(refused: Mistake) -> None:
-    said = refused(layers=None, enc_layers=2, dec_layers=1, bottleneck_site="all")
-    assert "expected as many decoder layers as encoder layers, got 1 and 2" in said
-
-
 @pytest.mark.parametrize(
     ("site", "rnn_type", "m"),
     # 500 numbers in the paper's model at the top, 1,000 in all; an LSTM has cell states too.
@@ -160,15 +155,3 @@ def test_how_many_numbers_x_holds(site: str, rnn_type: str, m: int) -> None:
     sizes = {"enc_layers": 2, "enc_rnn_size": 500, "rnn_type": rnn_type}
     opt = Namespace(encoder_type=BRNN, bottleneck_slots=1, bottleneck_site=site, **sizes)
     assert representation_dim(opt) == m
-
-
-def test_settings_and_label_of_a_bottleneck() -> None:
-
-    from onmt_lattice.opennmt.options.configuration import bottleneck_label, bottleneck_settings
-
-    of = {"bottleneck_site": "top", "bottleneck_slots": 1, "lattice": "A2", "levels": None}
-    opt = Namespace(bottleneck="lattice", encoder_type="bottleneck_brnn", **of)
-    assert bottleneck_settings(opt)["lattice"] == "A2"
-    assert bottleneck_settings(opt)["lattice_code"] == "auto"
-    assert "levels" not in bottleneck_settings(opt)
-    assert bottleneck_label(opt) == "lattice A2"

@@ -21,13 +21,8 @@ SMALL = ["-merges", "40", "-workers", "1"]
 
 
 def script(*words: object, **how: Any) -> subprocess.Popen[str]:
-    return subprocess.Popen(
-        [sys.executable, SCRIPT, *map(str, words)],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        **how,
-    )
+    command, pipe = [sys.executable, SCRIPT, *map(str, words)], subprocess.PIPE
+    return subprocess.Popen(command, stdout=pipe, stderr=pipe, text=True, **how)
 
 
 def prepare(*words: object) -> None:

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import random
-import resource
 from collections.abc import Callable
 from pathlib import Path
 
@@ -89,15 +88,6 @@ def test_a_server_that_ignores_ranges_sends_all_again(get: Get, begin: Begin) ->
         assert get(server) == CONTENT
 
 
-def test_a_whole_part_only_needs_its_name(get: Get, begin: Begin, tmp_path: Path) -> None:
-    with miniature.serving({NAME: CONTENT}) as server:
-        begin(server)
-        (part,) = tmp_path.iterdir()
-        part.write_bytes(CONTENT)
-        assert get(server) == CONTENT
-    assert len(server.asked) == 1
-
-
 def test_a_part_of_unknown_origin_is_not_resumed_and_of_another_file_left_alone(
     waits: list[float], tmp_path: Path
 ) -> None:
@@ -110,48 +100,13 @@ def test_a_part_of_unknown_origin_is_not_resumed_and_of_another_file_left_alone(
     assert (tmp_path / NAME).read_bytes() == CONTENT
 
 
-def test_a_full_disk_is_named_and_what_was_received_stays(get: Get, waits: list[float]) -> None:
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    with miniature.serving({NAME: CONTENT}) as server:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (70_000, hard))
-        try:
-            with pytest.raises(OSError, match=rf"File too large: .*{NAME}\..*\.part"):
-                get(server)
-        finally:
-            resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
-        assert get(server) == CONTENT
-    assert server.asked == RESUMED
-    assert waits == []
-
-
 def test_a_busy_server_is_asked_again_later_and_later(get: Get, waits: list[float]) -> None:
     with miniature.serving({NAME: CONTENT}, answers={NAME: [503, 500, 429]}) as server:
         assert get(server, tries=4) == CONTENT
-    assert waits == [1, 2, 4]
-
-
-def test_progress_renews_patience(get: Get, waits: list[float]) -> None:
-    with miniature.serving({NAME: CONTENT}) as server:
-        original = server.tag
-
-        def breaking(name: str) -> str:  # every answer but the last breaks after 10,000 bytes
-            if len(server.asked) < 7:
-                server.break_after[NAME] = 10_000
-            return original(name)
-
-        server.tag = breaking  # type: ignore[method-assign]
-        assert get(server, tries=2) == CONTENT
-    assert len(server.asked) == 8
-    assert set(waits) == {1}
-
-
-def test_patience_ends(get: Get) -> None:
-    with (
-        miniature.serving({NAME: CONTENT}, answers={NAME: [503] * 9}) as server,
-        pytest.raises(UserError, match=r"answers 503 .*, 3 times in a row"),
-    ):
-        get(server)
-    assert len(server.asked) == 3
+        assert waits == [1, 2, 4]
+        server.answers[NAME] = [503] * 9
+        with pytest.raises(UserError, match=r"answers 503 .*, 3 times in a row"):
+            get(server)
 
 
 def test_a_refusal_is_final_and_no_server_is_a_failed_connection(

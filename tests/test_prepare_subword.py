@@ -2,73 +2,25 @@
 
 from __future__ import annotations
 
-import io
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
 import miniature
 import pytest
-import sentencepiece
 from miniature import sentences
-from subword_nmt.apply_bpe import BPE
 
 from onmt_lattice.errors import UserError
-from onmt_lattice.experiments.prepare import newstest, subword
-from onmt_lattice.experiments.prepare.moses import tokeniser
+from onmt_lattice.experiments.prepare import newstest
 from onmt_lattice.experiments.prepare.subword import learn_bpe, learn_pieces, segment
 
 PLAIN = sentences(200, "en")
-TOKENS = [tokeniser("en")(line) for line in PLAIN]
 
 
-@pytest.fixture
-def codes(tmp_path: Path) -> Path:
-    path = tmp_path / "bpe.codes"
-    learn_bpe(TOKENS, 30, path)
-    return path
-
-
-@pytest.fixture
-def pieces(tmp_path: Path) -> Path:
-    path = tmp_path / "x.model"
-    learn_pieces(PLAIN, 60, path)
-    return path
-
-
-def test_bpe_units_are_subword_nmts_and_join_to_the_tokens(codes: Path) -> None:
-    theirs = BPE(io.StringIO(codes.read_text()))
-    units = segment(TOKENS, codes)
-    assert units == [theirs.process_line(line) for line in TOKENS]
-    assert [line.replace("@@ ", "") for line in units] == TOKENS != units
-
-
-def test_pieces_are_sentencepieces_and_join_to_the_sentences(pieces: Path) -> None:
-    theirs = sentencepiece.SentencePieceProcessor(model_file=str(pieces))
-    units = segment([*PLAIN, "\u200b"], pieces)
-    assert units == [" ".join(theirs.encode(line, out_type=str)) for line in PLAIN] + [""]
-    assert [line.replace(" ", "").replace("▁", " ").strip() for line in units[:-1]] == PLAIN
-
-
-def test_a_full_cache_changes_nothing(codes: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    expected = segment(TOKENS, codes)
-    monkeypatch.setattr(subword, "_CACHED_WORDS", 2)
-    assert segment(TOKENS, codes) == expected
-
-
-def test_a_model_made_anew_is_read_anew(codes: Path) -> None:
-    before = segment(TOKENS, codes)
-    learn_bpe(TOKENS, 3, codes)
-    assert sum(map(len, segment(TOKENS, codes))) > sum(map(len, before))
-
-
-def test_a_text_without_repetition_has_no_merges(tmp_path: Path) -> None:
+def test_a_text_too_small_for_its_model_is_refused(tmp_path: Path) -> None:
     for text in (["ab cd"], ["a a a"], []):
         with pytest.raises(UserError, match="too small"):
             learn_bpe(text, 10, tmp_path / "bpe.codes")
-    assert not list(tmp_path.iterdir())
-
-
-def test_more_pieces_than_the_text_has_are_refused_by_name(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="give another -merges"):
         learn_pieces(PLAIN, 32_000, tmp_path / "x.model")
     assert not list(tmp_path.iterdir())
@@ -142,6 +94,15 @@ def test_sacrebleu_gives_the_same_and_downloads_once(
         newstest.prepare(tmp_path / name)
         assert (tmp_path / name).read_text() == (tmp_path / "archive.en").read_text()
     assert len(sacrebleus.asked) == 1
+    cache = tmp_path / "cache" / newstest.TEST_SET
+    shutil.rmtree(cache)
+    sacrebleus.files.clear()
+    with pytest.raises(UserError, match=r"404.*give -from a folder with test-full\.tgz"):
+        newstest.prepare(tmp_path / "out.en")
+    (cache / "raw").mkdir(parents=True, exist_ok=True)
+    (cache / "raw/wmt14_full.test-full.tgz").write_bytes(b"the beginning")
+    with pytest.raises(UserError, match=f"delete {cache}"):
+        newstest.prepare(tmp_path / "out.en")
 
 
 def test_another_number_of_sentences_is_refused(tmp_path: Path) -> None:
@@ -150,21 +111,3 @@ def test_another_number_of_sentences_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="has 2,737 sentences and not 3,003"):
         newstest.prepare(tmp_path / "out.en", given)
     assert not (tmp_path / "out.en").exists()
-
-
-def test_a_download_that_fails_says_what_to_do(
-    tmp_path: Path, sacrebleus: miniature.Server
-) -> None:
-    sacrebleus.files.clear()
-    with pytest.raises(UserError, match=r"404.*give -from a folder with test-full\.tgz"):
-        newstest.prepare(tmp_path / "out.en")
-
-
-def test_an_interrupted_download_says_what_to_delete(
-    tmp_path: Path, sacrebleus: miniature.Server
-) -> None:
-    raw = tmp_path / "cache" / newstest.TEST_SET / "raw"
-    raw.mkdir(parents=True)
-    (raw / "wmt14_full.test-full.tgz").write_bytes(b"the beginning")
-    with pytest.raises(UserError, match=f"delete {tmp_path / 'cache' / newstest.TEST_SET}"):
-        newstest.prepare(tmp_path / "out.en")

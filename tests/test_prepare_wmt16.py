@@ -27,6 +27,7 @@ from onmt_lattice.files import sha256
 MEMBERS = miniature.members()
 TEXTS = ["valid.en", "newstest2014.en", "newstest2015.en", "newstest2016.en"]
 SPECIALS = ["<unk>", "<blank>", "<s>", "</s>"]  # which OpenNMT-py adds
+PUBLISHED = Path(__file__).resolve().parent.parent / "data" / "wmt16.sha256"
 OUTPUTS = ["train.en", *TEXTS, "bpe.codes", "vocab.txt"]
 
 
@@ -111,14 +112,11 @@ def test_all_texts_are_tokens_segmented_by_subword_nmt(
     for name, year in years.items():
         plain = miniature.sentences(5, "en", year)
         assert lines(prepared.output / name) == units_of(prepared.output, "en", plain)
+    counted = vocabulary(prepared.output)
+    assert counted == counts(shuffled)
+    assert list(counted.values()) == sorted(counted.values(), reverse=True)
     prepare(replace(copy, keep_order=True, redo=True))
     assert lines(copy.output / "train.en") == expected
-
-
-def test_the_vocabulary_counts_the_units_of_the_training_text(prepared: Wmt16Options) -> None:
-    counted = vocabulary(prepared.output)
-    assert counted == counts(lines(prepared.output / "train.en"))
-    assert list(counted.values()) == sorted(counted.values(), reverse=True)
 
 
 def test_pairs_are_dropped_and_invalid_bytes_noted(new: Wmt16Options, tmp_path: Path) -> None:
@@ -280,26 +278,6 @@ def test_other_options_are_refused_or_redo_what_depends_on_them(copy: Wmt16Optio
     assert [step for step in shorter if step.startswith("tokens/")]
 
 
-def test_the_intermediate_files_are_deleted_unless_asked_for(copy: Wmt16Options) -> None:
-    work = copy.output / "work"
-    assert not work.exists()
-    work.mkdir()
-    (work / "theirs").touch()
-    prepare(replace(copy, seed=3, redo=True))
-    assert [path.name for path in work.iterdir()] == ["theirs"]
-    prepare(replace(copy, seed=2, redo=True, keep_work=True))
-    assert len(list(work.iterdir())) == 4
-
-
-def test_one_run_at_a_time(new: Wmt16Options, monkeypatch: pytest.MonkeyPatch) -> None:
-    def second(*_: object) -> None:
-        prepare(new)
-
-    monkeypatch.setattr("onmt_lattice.experiments.prepare.archives.count_lines", second)
-    with pytest.raises(UserError, match="another run is at work"):
-        prepare(new)
-
-
 # What archives can have wrong with them
 
 
@@ -324,26 +302,16 @@ def test_required_checksums_are_enforced_even_later(copy: Wmt16Options, tmp_path
         (given / "dev.tgz").unlink(missing_ok=True)
 
 
-def test_archives_that_are_not_wmt16s_fail_the_published_checksums(new: Wmt16Options) -> None:
-    published = Path(__file__).resolve().parent.parent / "data" / "wmt16.sha256"
-    with pytest.raises(UserError, match=r"commoncrawl\.tgz: SHA-256 is .* -checksums has c7a74e"):
-        prepare(replace(new, checksums=published))
-
-
-@pytest.mark.parametrize(
-    ("content", "message"),
-    [
+def test_a_file_without_their_checksums_is_refused(new: Wmt16Options, tmp_path: Path) -> None:
+    for content, message in (
         ("abc  de-en.tgz\n", r"sums, line 1: .* is not a line of sha256sum"),
         ("\nde-en.tgz\n", r"sums, line 2: .* is not a line of sha256sum"),
         (f"{'0' * 64}  other.tgz\n", r"-checksums .* names none of de-en\.tgz, "),
-    ],
-)
-def test_a_file_without_their_checksums_is_refused(
-    new: Wmt16Options, tmp_path: Path, content: str, message: str
-) -> None:
-    (tmp_path / "sums").write_text(content)
-    with pytest.raises(UserError, match=message):
-        prepare(replace(new, checksums=tmp_path / "sums"))
+        (PUBLISHED.read_text(), r"commoncrawl\.tgz: SHA-256 is .* -checksums has c7a74e"),
+    ):
+        (tmp_path / "sums").write_text(content)
+        with pytest.raises(UserError, match=message):
+            prepare(replace(new, checksums=tmp_path / "sums"))
 
 
 def test_an_archive_that_has_changed_at_its_source_is_reported_and_then_prepared_from(

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 import torch
-from conftest import BOTTLENECKS, Build, Corpus, Mistake, batch_of, lines_of, timeless, train
+from conftest import BOTTLENECKS, Build, Corpus, Mistake, batch_of, lines_of, train
 from hypothesis import given
 from hypothesis import strategies as st
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
@@ -23,31 +23,6 @@ from onmt_lattice.opennmt.options.schedules import RateWeight
 from onmt_lattice.opennmt.training.history import History, read_history
 
 STEPS = {"train_steps": 20, "report_every": 2, "valid_steps": 5, "rate_weight_midpoint": 10}
-
-
-@pytest.mark.parametrize(("name", "accum"), [("gaussian", 1), ("ste_scalar", 2)])
-def test_a_killed_and_resumed_run_has_the_history_of_one_that_went_through(
-    corpus: Corpus, tmp_path: Path, name: str, accum: int
-) -> None:
-    options = {"bottleneck_dim": None, **BOTTLENECKS[name], **STEPS, "accum_count": [accum]}
-    config = corpus.yaml(tmp_path / "a.yaml", **options, dropout=[0.1], layers=2)
-    whole, parts = tmp_path / "whole.jsonl", tmp_path / "parts.jsonl"
-    train(config, "-save_model", tmp_path / "whole", "-log_json", whole)
-    save = ("-save_model", tmp_path / "parts", "-log_json", parts)
-    # The last checkpoint, at step 7, lies between two reports; step 12 is the last one reported.
-    train(config, *save, "-train_steps", 13, "-save_checkpoint_steps", 7)
-    with parts.open("a", encoding="utf-8") as file:
-        file.write('{"event": "train", "step": 14, "sec')
-    (tmp_path / "parts_step_13.safetensors").unlink()
-    train(config, *save, "-train_from", tmp_path / "parts_step_7.safetensors")
-    assert timeless(parts) == timeless(whole)
-    seconds = [entry["seconds"] for entry in read_history(parts)]
-    assert seconds == sorted(seconds) and all(
-        e["tokens_per_second"] > 0 for e in read_history(parts)
-    )
-    steps = [(entry["event"], entry["step"]) for entry in read_history(whole)]
-    assert [step for event, step in steps if event == "train"] == list(range(2, 21, 2))
-    assert [step for event, step in steps if event == "valid"] == list(range(5, 21, 5))
 
 
 def test_the_history_holds_the_numbers_of_the_log(corpus: Corpus, tmp_path: Path) -> None:

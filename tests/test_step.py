@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from importlib import import_module
 from pathlib import Path
@@ -27,7 +27,6 @@ from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from onmt_lattice.errors import UserError
 from onmt_lattice.opennmt.checkpoint import load_checkpoint as load
 from onmt_lattice.opennmt.data.stream import moved
 from onmt_lattice.opennmt.model import cross_entropy
@@ -121,36 +120,6 @@ def run(trainer: Any, batches: list[Any], steps: int) -> None:
     trainer.train(batches, steps, save_checkpoint_steps=0)
 
 
-def test_what_waits_is_noted() -> None:
-    x, mask = torch.ones(3, device=META), torch.ones(3, dtype=torch.bool, device=META)
-    host = torch.ones(3)
-    asked: list[Callable[[], object]] = [
-        lambda: x.sum().item(),
-        lambda: x[mask],
-        lambda: mask.nonzero(),
-        lambda: x.index_put_((mask,), x[0]),
-        lambda: bool(x[0] > 1),
-        lambda: torch.where(mask, x, host[0]),
-        lambda: x.copy_(host),
-        lambda: host.to(META),
-        lambda: torch.tensor([1.0], device=META),
-        lambda: x.unique(),
-    ]
-    for ask in asked:
-        try:
-            with noting(META) as noted:
-                ask()
-        except (RuntimeError, NotImplementedError):  # there is no value
-            continue
-        assert len(noted) == 1
-    with noting(META) as noted:
-        torch.where(mask, x, 1.0).mul(host[0]).masked_fill(mask, 0.0).index_select(
-            0, mask.long()
-        ).add_(2.0)
-        host.sum().item()
-    assert noted == []
-
-
 @pytest.mark.parametrize("kind", [kind for kind in KINDS if kind != "sgd"])
 def test_a_step_needs_no_value(build: Build, kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
     adam = import_module("torch.optim.adam")
@@ -234,15 +203,3 @@ def test_a_device_leaves_the_same_steps_out(
         ends.append([written, repr(timeless(tmp_path / f"{name}.jsonl")), said])
         request.getfixturevalue("as_on_a_device")
     assert_equal(*ends)
-
-
-@pytest.mark.usefixtures("as_on_a_device")
-def test_norms_are_looked_at_after_many_steps(
-    build: Build, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(reporting, "MOST_UNSEEN", 25)
-    monkeypatch.setattr(NormOptimizer, "_norm", lambda self: torch.tensor(float("inf")))
-    trainer = build(report_every=100)
-    with pytest.raises(UserError, match="step 20: for 20 steps in a row"):
-        run(trainer, [batch_of(trainer, LINES)] * 60, 60)
-    assert trainer.optim.training_step == 25

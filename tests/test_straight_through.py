@@ -6,7 +6,7 @@ import math
 
 import pytest
 import torch
-from conftest import generator, normal
+from conftest import normal
 from torch import Tensor
 
 from onmt_lattice.bottlenecks import ScalarBottleneck, VectorBottleneck, make_bottleneck
@@ -72,14 +72,6 @@ def test_the_rate_is_the_code_length_of_the_symbols(name: str, options: dict[str
     assert rate.tolist() == pytest.approx(expected) and rate.dtype == F64
 
 
-def test_a_new_code_is_uniform() -> None:
-    bottleneck = make_bottleneck("ste_vector", M, levels=4, vector_dim=2)
-    assert isinstance(bottleneck, VectorBottleneck)
-    assert bottleneck.entries.shape == (4, 4, 2) and bottleneck.alphabet == 4
-    rate = bottleneck(torch.randn(3, M, generator=generator()), NOISE).rate_nats
-    assert rate.tolist() == pytest.approx([4 * math.log(4)] * 3)
-
-
 # Gradients
 
 
@@ -132,13 +124,6 @@ def test_the_gradient_of_the_rate_goes_to_the_codes_alone(
 # Fitting the entries
 
 
-def test_clusters_are_found() -> None:
-    centres = torch.tensor([[0.0, 0.0], [10.0, 5.0], [20.0, -5.0], [30.0, 0.0]], dtype=F64)
-    x = (centres.repeat(25, 1) + 0.1 * normal(100, 2)).unsqueeze(1)
-    means = x.view(25, 4, 2).mean(0)
-    torch.testing.assert_close(fit_entries(x, 4)[0], means)
-
-
 @pytest.mark.parametrize(
     ("levels", "optimum"),  # Max (1960), "Quantizing for minimum distortion", table I
     [(2, [0.7980]), (4, [0.4528, 1.510])],
@@ -163,12 +148,6 @@ def test_fitted_entries_are_nearly_the_means_of_their_cells(count: int, dim: int
     assert (ahead > 0.97 * distortion(x, entries)).all()  # and no longer helps much
     sample = x[torch.arange(count)].transpose(0, 1)
     assert (distortion(x, entries) < distortion(x, sample)).all()
-
-
-def test_every_quantizer_is_fitted_to_its_own_data() -> None:
-    x = normal(300, 4, 2) * torch.tensor([1.0, 10.0, 0.1, 3.0], dtype=F64)[:, None]
-    alone = torch.cat([fit_entries(x[:, j : j + 1], 3) for j in range(4)])
-    torch.testing.assert_close(fit_entries(x, 3), alone)
 
 
 @pytest.mark.parametrize("sample", [1, 5])
@@ -241,11 +220,3 @@ def test_after_the_first_batches_nothing_restarts(name: str, options: dict[str, 
     for key, value in bottleneck.state_dict().items():
         expected = before[key] if key != "batches" else torch.tensor(RESTART_BATCHES)
         assert torch.equal(value, expected), key
-
-
-def test_reset_starts_anew() -> None:
-    bottleneck = made("ste_scalar", {"levels": 3})
-    bottleneck.usage.fill_(0.9)
-    bottleneck.reset_parameters()
-    assert bottleneck.batches == 0 and (bottleneck.logits == 0).all()
-    torch.testing.assert_close(bottleneck.usage, torch.full_like(bottleneck.usage, 1 / 3))

@@ -9,7 +9,6 @@ import shutil
 import signal
 from collections.abc import Callable, Iterator
 from itertools import islice
-from multiprocessing.reduction import ForkingPickler
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, NamedTuple
@@ -25,7 +24,7 @@ from onmt.utils.misc import set_random_seed
 from onmt_lattice.errors import UserError
 from onmt_lattice.opennmt.checkpoint import OUR_KEY, random_state
 from onmt_lattice.opennmt.data.batch_worker import prefetch
-from onmt_lattice.opennmt.data.stream import PositionTracker, Text, training_batches
+from onmt_lattice.opennmt.data.stream import PositionTracker, training_batches
 from onmt_lattice.opennmt.options import parsers as options
 from onmt_lattice.opennmt.options import parsing
 from onmt_lattice.opennmt.training import launch as training
@@ -141,23 +140,6 @@ def log(caplog: pytest.LogCaptureFixture) -> Callable[[], str]:
     return lambda: "\n".join(caplog.messages)
 
 
-def test_going_on_reads_no_more_than_a_bucket(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
-    made = make()
-    (*_, (_, checkpoint)) = checkpoints_of(training_batches(*made), 50)
-    read: list[bytes] = []
-    tracked = Text._tracked
-
-    def counted(self: Text, file: Any) -> Iterator[bytes]:
-        for line in tracked(self, file):
-            read.append(line)
-            yield line
-
-    monkeypatch.setattr(Text, "_tracked", counted)
-    position = position_of(checkpoint, 0)
-    next(resumed(training_batches(*made, position=position), checkpoint, 0))
-    assert made.opt.bucket_size <= len([line for line in read if line.strip()]) <= 26
-
-
 def test_a_checkpoint_without_a_position_has_its_batches_read_again(
     make: Make, log: Callable[[], str]
 ) -> None:
@@ -226,18 +208,6 @@ def test_a_process_without_a_sentence_after_the_transforms_is_told(make: Make) -
     transforms = get_transforms_cls(made.opt._all_transform)
     with pytest.raises(UserError, match=r"the transforms leave no sentence of few, many, some"):
         next(iter(training_batches(made.opt, made.fields, transforms)))
-
-
-def test_batches_go_to_other_processes_without_shared_memory(make: Make) -> None:
-    batch = next(iter(training_batches(*make())))
-    batch.dataset, batch.fields = None, list(batch.fields)  # as OpenNMT-py sends them
-    sent = ForkingPickler.dumps(batch)
-    assert b"rebuild_storage" not in bytes(sent)
-    received = pickle.loads(sent)
-    assert torch.equal(received.tgt, batch.tgt)
-    assert torch.equal(received.src[0], batch.src[0])
-    assert received.batch_size == batch.batch_size
-    assert received.position["taken"] == batch.position["taken"]
 
 
 def test_another_process_makes_the_same_batches(make: Make) -> None:

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 import torch
 import yaml
-from conftest import Fork
+from conftest import Fork, Mistake
 
 from onmt_lattice.cli import main
 from onmt_lattice.experiments.corpus import corpus_text
@@ -253,32 +253,18 @@ def test_one_sweep_at_a_time_in_a_folder(
     assert "another run is at work" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize(
-    ("argv", "message"),
-    [
-        (["-output", "o"], "expected either -config FILE or -results FILE"),
-        (["-config", "none.yaml", "-output", "o"], "none.yaml: cannot be read"),
-        (["-results", "none.json", "-output", "o"], "none.json: cannot be read"),
-    ],
-)
-def test_mistakes(
-    argv: list[str],
-    message: str,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    assert main(["sweep", *argv]) == 2
-    assert message in capsys.readouterr().err
+def test_mistakes_leave_nothing(place: Path, tmp_path: Path, mistake: Mistake) -> None:
+    output = ["-output", str(tmp_path / "o")]
+    for argv, message in (
+        (["sweep"], "expected either -config FILE or -results FILE"),
+        (["sweep", "-config", "none.yaml"], "none.yaml: cannot be read"),
+        (["sweep", "-results", "none.json"], "none.json: cannot be read"),
+    ):
+        assert message in mistake(*argv, *output)
     assert list(tmp_path.iterdir()) == []
-
-
-def test_gpus_that_are_not_there(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    if torch.cuda.is_available():
-        pytest.skip("there are GPUs here")
-    assert main(words(place, "gpus", "-gpus", "0")) == 2
-    assert "no CUDA device was found; -gpus none trains on the CPU" in capsys.readouterr().err
+    if not torch.cuda.is_available():
+        said = mistake(*words(place, "gpus", "-gpus", "0"))
+        assert "no CUDA device was found; -gpus none trains on the CPU" in said
 
 
 def test_a_lattice_is_put_into_the_trained_model_and_trained_on(swept: Path) -> None:

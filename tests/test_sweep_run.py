@@ -41,21 +41,20 @@ def touch(run: Run, *names: str) -> None:
         (run.folder / name).touch()
 
 
-def test_checkpoints_are_found_in_order_of_steps(tmp_path: Path) -> None:
-    run = run_in(tmp_path)
-    touch(run, *(f"model_step_{step}.safetensors" for step in (100, 20, 3, "x")))
-    touch(run, ".model_step_999.safetensors.abc.part.safetensors")  # a write that was cut off
-    assert list(run.checkpoints()) == [3, 20, 100]
-    assert run.trained
-
-
 def test_training_goes_on_from_the_last_checkpoint(tmp_path: Path) -> None:
     run = run_in(tmp_path)
-    touch(run, "model_step_5.safetensors", "model_step_10.safetensors")
+    assert run.step() == 0
+    touch(run, *(f"model_step_{step}.safetensors" for step in (10, 5, 3, "x")))
+    touch(run, ".model_step_999.safetensors.abc.part.safetensors")  # a write that was cut off
+    assert list(run.checkpoints()) == [3, 5, 10]
     words = run.command(("-gpu_ranks", "0")) or []
     assert words[5:8] == ["train", "-config", str(run.config)]
     assert words[8:] == ["-gpu_ranks", "0", "-resume", "auto"]
     assert not run.trained and run.step() == 10
+    History(run.history, 0).append({"event": "train", "step": 15, "nll": math.nan})
+    with open(run.history, "a", encoding="utf-8") as file:
+        file.write('{"event": "train", "st')  # killed while it wrote
+    assert run.step() == 15
 
 
 def test_a_fixed_run_is_judged_by_its_last_checkpoint(tmp_path: Path) -> None:
@@ -135,21 +134,13 @@ def test_a_folder_of_other_options_is_refused(tmp_path: Path) -> None:
     assert run.config.read_bytes() == held
 
 
-def test_a_folder_from_before_histories_were_kept_is_gone_on_with(tmp_path: Path) -> None:
+def test_options_that_cannot_be_read_are_said_to_be_damaged(tmp_path: Path) -> None:
     run = run_in(tmp_path)
-    held = yaml.safe_load(run.config.read_text(encoding="utf-8"))
-    del held["log_json"]
-    run.config.write_text(yaml.safe_dump(held), encoding="utf-8")
-    assert not run.claim() and "log_json" in run.config.read_text(encoding="utf-8")
-
-
-@pytest.mark.parametrize("content", ["", "- a", "a: [", "\x00"])
-def test_options_that_cannot_be_read_are_said_to_be_damaged(tmp_path: Path, content: str) -> None:
-    run = run_in(tmp_path)
-    run.config.write_text(content, encoding="utf-8")
-    with pytest.raises(UserError, match=r"config.yaml: damaged; remove"):
-        run.claim()
-    assert run.config.read_text(encoding="utf-8") == content
+    for content in ("", "- a", "a: [", "\x00"):
+        run.config.write_text(content, encoding="utf-8")
+        with pytest.raises(UserError, match=r"config.yaml: damaged; remove"):
+            run.claim()
+        assert run.config.read_text(encoding="utf-8") == content
 
 
 def test_evaluations_of_another_text_or_training_are_removed(tmp_path: Path) -> None:
@@ -180,26 +171,6 @@ def test_a_run_may_move_to_another_folder(tmp_path: Path) -> None:
         "save_model": str(moved.folder / "model"),
         "log_json": str(moved.folder / "history.jsonl"),
     }
-
-
-def test_the_last_report_gives_the_step(tmp_path: Path) -> None:
-    run = run_in(tmp_path)
-    assert run.step() == 0
-    touch(run, "model_step_5.safetensors")
-    assert run.step() == 5
-    history = History(run.history, 0)
-    for step in range(50, 5000, 50):
-        history.append({"event": "train", "step": step, "nll": math.nan})
-    with open(run.history, "a", encoding="utf-8") as file:
-        file.write('{"event": "train", "st')  # killed while it wrote
-    assert run.step() == 4950
-
-
-def test_the_log_gives_its_end(tmp_path: Path) -> None:
-    run = run_in(tmp_path)
-    assert run.log_end() == ""
-    run.log.write_text("Step 50/3000; acc: 1\nStep 100/3000; acc: 2\n", encoding="utf-8")
-    assert run.log_end(1) == "Step 100/3000; acc: 2"
 
 
 def runs_in(folder: Path) -> list[Run]:
@@ -240,17 +211,6 @@ def test_runs_of_other_seeds_keep_their_records(tmp_path: Path) -> None:
     assert sorted(names) == [run.name for run in runs]
 
 
-def test_failures_of_some_runs_are_forgotten(tmp_path: Path) -> None:
-    one, two, three = runs = runs_in(tmp_path)
-    manifest = Manifest(tmp_path, runs, {})
-    manifest.record(one, FAILED, "out of luck")
-    manifest.record(two, FAILED, "out of luck")
-    manifest.forget_failures([two, three])
-    assert [manifest[run].status for run in runs] == [FAILED, WAITING, WAITING]
-    manifest.forget_failures()
-    assert Manifest(tmp_path, runs, {}).failed() == []
-
-
 @pytest.mark.parametrize("content", ["", "[]", "{}", '{"runs": null}', '{"runs": [{"name": "a"}]}'])
 def test_a_damaged_manifest_is_said_to_be(tmp_path: Path, content: str) -> None:
     (tmp_path / "manifest.json").write_text(content, encoding="utf-8")
@@ -270,20 +230,15 @@ def test_sentences_are_the_lines_that_are_evaluated(tmp_path: Path) -> None:
 @pytest.fixture
 def options(tmp_path: Path) -> SweepOptions:
     """Return a sweep of one run."""
-    text, output = tmp_path / "text", tmp_path / "out"
+    text = tmp_path / "text"
     text.mkdir()
     for name in ("train.en", "valid.en", "test.en"):
         (text / name).write_text("a b\n", encoding="utf-8")
-    shared = {"train_steps": 20}
-    sweep = {
-        "config": "common.yaml",
-        "seeds": [1],
-        "fixed": {"rate_weight": [0.1]},
-        "curves": {"gaussian": {"bottleneck": "gaussian"}},
-    }
-    (tmp_path / "common.yaml").write_text(yaml.safe_dump(shared), encoding="utf-8")
-    (tmp_path / "sweep.yaml").write_text(yaml.safe_dump(sweep), encoding="utf-8")
-    return SweepOptions(config=tmp_path / "sweep.yaml", output=output, text=text)
+    (tmp_path / "common.yaml").write_text("train_steps: 20", encoding="utf-8")
+    sweep = "{config: common.yaml, reference: a, seeds: [1], curves: {a: {layers: 1}}, "
+    sweep += "fixed: {rate_weight: [0.1]}}"
+    (tmp_path / "sweep.yaml").write_text(sweep, encoding="utf-8")
+    return SweepOptions(config=tmp_path / "sweep.yaml", output=tmp_path / "out", text=text)
 
 
 def plan_of(options: SweepOptions) -> Plan:
@@ -301,23 +256,18 @@ def test_the_failure_of_a_folder_that_was_removed_is_forgotten(options: SweepOpt
     assert begin(plan)[run].status == WAITING
 
 
-def test_a_run_under_way_is_drawn_as_such(options: SweepOptions) -> None:
+def test_what_is_drawn_are_the_runs_of_the_sweep_as_they_are(
+    options: SweepOptions, tmp_path: Path
+) -> None:
+    """One under way as such, and none of other options."""
     plan = plan_of(options)
     (run,) = plan.runs
     run.claim()
     Manifest(plan.folder, plan.runs, {}).record(run, RUNNING)
-    assert draw_now(options).runs[0].record.status == RUNNING
-
-
-def test_runs_of_other_options_are_not_drawn_as_the_sweeps_own(
-    options: SweepOptions, tmp_path: Path
-) -> None:
-    (run,) = plan_of(options).runs
-    output = options.output
-    run.claim()
-    assert [found.name for found in draw_now(options).runs] == [run.name]
-    left = (output / "results.json").read_bytes()
-    (tmp_path / "common.yaml").write_text(yaml.safe_dump({"train_steps": 30}), encoding="utf-8")
+    (drawn,) = draw_now(options).runs
+    assert (drawn.name, drawn.record.status) == (run.name, RUNNING)
+    left = (options.output / "results.json").read_bytes()
+    (tmp_path / "common.yaml").write_text("train_steps: 30", encoding="utf-8")
     with pytest.raises(UserError, match=r"holds a run of other options \(train_steps"):
         draw_now(options)
-    assert (output / "results.json").read_bytes() == left
+    assert (options.output / "results.json").read_bytes() == left

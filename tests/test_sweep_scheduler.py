@@ -60,48 +60,29 @@ def made(folder: Path, kind: type[Run], name: str) -> Run:
     return run
 
 
-def swept(folder: Path, runs: list[Run], jobs: int = 2, retry: bool = False) -> Manifest:
+def swept(folder: Path, runs: list[Run], retry: bool = False) -> Manifest:
     manifest = Manifest(folder, runs, {})
     if retry:
         manifest.forget_failures()
     with Progress(runs, manifest) as progress:
-        bring_to_end(runs, Processes(divide(jobs, (), 0)), manifest, progress)
+        bring_to_end(runs, Processes(divide(2, (), 0)), manifest, progress)
     return manifest
 
 
-def test_every_command_of_every_run_is_run(tmp_path: Path) -> None:
-    runs = [made(tmp_path, Scripted, name) for name in "abcde"]
-    (runs[0].folder / "model_step_20.safetensors").write_bytes(b"kept")
-    manifest = swept(tmp_path, runs)
-    assert all(run.finished for run in runs)
-    assert {manifest[run].status for run in runs} == {FINISHED}
-    assert (runs[0].folder / "model_step_20.safetensors").read_bytes() == b"kept"
-    again = swept(tmp_path, runs)
-    assert [again[run].attempts for run in runs] == [1] * 5
-
-
-def test_a_failure_is_kept_and_the_others_go_on(
-    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+def test_a_failure_is_kept_until_it_is_to_be_tried_again_and_the_others_go_on(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     runs = [made(tmp_path, kind, kind.__name__) for kind in (Failing, Idle, Scripted)]
-    manifest = swept(tmp_path, runs, jobs=1)
-    failing, idle, good = (manifest[run] for run in runs)
-    assert (failing.status, idle.status, good.status) == (FAILED, FAILED, FINISHED)
-    assert "exit status 3" in str(failing.error) and "out of luck" in str(failing.error)
-    assert "ended before step 20" in str(idle.error)
+    for manifest in (swept(tmp_path, runs), swept(tmp_path, runs)):
+        failing, idle, good = (manifest[run] for run in runs)
+        assert (failing.status, idle.status, good.status) == (FAILED, FAILED, FINISHED)
+        assert {failing.attempts, idle.attempts, good.attempts} == {1}
+        assert "exit status 3" in str(failing.error) and "out of luck" in str(failing.error)
+        assert "ended before step 20" in str(idle.error) and manifest.failed() == runs[:2]
     assert "run Failing failed (exit status 3)" in capfd.readouterr().err
-    assert [run.name for run in manifest.failed()] == ["Failing", "Idle"]
-
-
-def test_a_failed_run_is_tried_again_on_request_only(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    run = made(tmp_path, Failing, "r")
-    swept(tmp_path, [run])
     monkeypatch.setattr(Failing, "train", Scripted.train)
-    assert swept(tmp_path, [run])[run].status == FAILED
-    record = swept(tmp_path, [run], retry=True)[run]
-    assert (record.status, record.attempts, record.error) == (FINISHED, 2, None)
+    again = swept(tmp_path, runs, retry=True)[runs[0]]
+    assert (again.status, again.attempts, again.error) == (FINISHED, 2, None)
 
 
 def test_an_interruption_stops_the_processes(
@@ -127,27 +108,6 @@ def test_an_interruption_stops_the_processes(
     manifest = Manifest(tmp_path, runs, {})
     assert [manifest[run].status for run in runs] == [WAITING] * 3
     assert all(locked(run.folder) is not None for run in runs)
-
-
-def test_a_run_that_another_process_works_on_is_waited_for(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
-) -> None:
-    """As when a sweep was killed and its trainings go on without it."""
-    run = made(tmp_path, Scripted, "r")
-    lock = locked(run.folder)
-    assert lock is not None and locked(run.folder) is None
-    slept = []
-
-    def wait(seconds: float) -> None:
-        assert not run.trained or len(slept) >= 3
-        slept.append(seconds)
-        if len(slept) == 3:
-            os.close(lock)
-
-    monkeypatch.setattr(scheduler.time, "sleep", wait)
-    assert swept(tmp_path, [run])[run].status == FINISHED
-    assert len(slept) > 3
-    assert capfd.readouterr().err.count("run r: waits for another process") == 1
 
 
 def test_a_run_has_one_thread_unless_told_and_gpus_are_given_out_in_turn() -> None:

@@ -97,17 +97,6 @@ def test_a_longest_length(translate: Translate) -> None:
     assert max(len(line.split()) for line in lines) == 2
 
 
-def test_options_from_yaml(
-    translate: Translate, trained: Trained, corpus: Corpus, tmp_path: Path
-) -> None:
-    config, output = tmp_path / "a.yaml", tmp_path / "from_yaml.txt"
-    config.write_text(
-        f"model: {trained('none')}\nsrc: {corpus.test}\nbeam_size: 1\noutput: {output}\n"
-    )
-    assert main(["translate", "-config", str(config)]) == 0
-    assert output.read_text(encoding="utf-8").splitlines() == translate("none", "-beam_size", 1)
-
-
 def test_what_cannot_be_decoded_is_refused(
     trained: Trained, corpus: Corpus, tmp_path: Path, mistake: Mistake
 ) -> None:
@@ -154,12 +143,6 @@ def test_the_lines_are_those_of_the_search(
     assert len(set(found)) > 1 or longest == 1
 
 
-def test_nothing_is_decoded_to_nothing(trained: Trained) -> None:
-    model = load_autoencoder(trained("gaussian")).model
-    outputs = torch.empty(0, model.encoder.bottleneck.input_dim)
-    assert greedy.greedy(model, outputs, begin=2, end=3, longest=5) == []
-
-
 @pytest.mark.parametrize("screening", [False, True])
 @pytest.mark.parametrize("spread", [1e-4, 0.05, 1.0, 30.0])  # of logits nearly alike, to far apart
 def test_the_greatest_logit_is_found(
@@ -187,21 +170,6 @@ def test_what_has_no_bound_is_a_word_all_the_same(size: float) -> None:
     linear, rows = nn.Linear(24, 900), size * torch.randn(5, 24)
     with torch.inference_mode():
         assert torch.equal(Argmax(linear, True)(rows), Argmax(linear, False)(rows))
-
-
-def test_few_words_are_weighed_one_by_one(monkeypatch: pytest.MonkeyPatch) -> None:
-    torch.manual_seed(3)
-    linear, rows = nn.Linear(24, 900), torch.randn(50, 24)
-    argmax = Argmax(linear, True)
-    with torch.inference_mode():
-        expected = argmax(rows)
-        monkeypatch.setattr(argmax, "_weighed", lambda rows: torch.full((len(rows),), -1))
-        assert torch.equal(argmax(rows), expected)
-        linear.weight.mul_(0).add_(1e-6 * torch.randn(900, 24))  # logits too close to be told apart
-        linear.bias.zero_().add_(1)
-        close = Argmax(linear, True)
-        monkeypatch.setattr(close, "_weighed", lambda rows: torch.full((len(rows),), -1))
-        assert (close(rows) == -1).all()
 
 
 @pytest.mark.parametrize("screening", [False, True])
