@@ -237,7 +237,9 @@ def parse_args() -> argparse.Namespace:
     )
     parser.add_argument("task", choices=["search", "table", "ends"])
     parser.add_argument("-q", type=int, default=2, choices=[2, 3, 4, 5])
-    parser.add_argument("-memory", type=int, default=4, help="ν, of q^ν states")
+    parser.add_argument(
+        "-memory", type=int, default=4, choices=range(2, 13), help="ν, of q^ν states"
+    )
     parser.add_argument("-candidates", type=int, default=2_000)
     parser.add_argument("-scores", type=Path, help="file of a search's measurements, kept there")
     parser.add_argument("-codes", nargs="+", default=[], help="of table, ends: such as conv64")

@@ -35,8 +35,9 @@ def test_the_points_are_the_integers_whose_residues_are_words(name: str) -> None
     assert not lattice.contains(off.double()).any()
 
 
-def test_hundreds_of_dimensions() -> None:
-    lattice = make_lattice("conv64-500").with_second_moment(1.0)
+@pytest.mark.parametrize("name", ["conv64-500", "z4conv256-500"])
+def test_hundreds_of_dimensions(name: str) -> None:
+    lattice = make_lattice(name).with_second_moment(1.0)
     u = lattice.sample_dither((100,), generator(), dtype=torch.float64)
     moments = u.square().mean(-1)
     assert abs(moments.mean() - 1) < 4 * moments.std() / len(u) ** 0.5 + 2e-3

@@ -25,7 +25,7 @@ generated: Callable[..., Any] = intrinsic
 
 
 class Vector(types.Type):
-    """The type of a vector of ``lanes`` numbers, float32 or float64."""
+    """The type of a vector of ``lanes`` numbers, floating-point or integers."""
 
     def __init__(self, dtype: Any) -> None:
         self.dtype = dtype
@@ -64,13 +64,14 @@ def store(typing: Any, array: Any, row: Any, vector: Any) -> Any:
 
 
 @generated
-def store_bytes(typing: Any, array: Any, row: Any, vector: Any) -> Any:
-    """Set row ``row`` of ``array``, contiguous int8, of as many numbers as ``vector`` has."""
+def store_as(typing: Any, array: Any, row: Any, vector: Any) -> Any:
+    """Set row ``row`` of ``array``, contiguous integers, of as many as ``vector`` has numbers."""
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        numbers = ir.VectorType(ir.IntType(8), vector.lanes)
+        numbers = ir.VectorType(context.get_value_type(array.dtype), vector.lanes)
         address = _address(context, builder, signature.args, arguments, numbers)
-        builder.store(builder.fptosi(arguments[2], numbers), address, align=1)
+        convert = builder.fptosi if _is_float(vector) else builder.trunc
+        builder.store(convert(arguments[2], numbers), address, align=array.dtype.bitwidth // 8)
         return context.get_dummy_value()
 
     return types.void(array, row, vector), generate
@@ -90,9 +91,11 @@ def spread(typing: Any, array: Any, number: Any) -> Any:
 @generated
 def if_less(typing: Any, a: Any, b: Any, then: Any, otherwise: Any) -> Any:
     """Return ``then`` where a < b, which nothing is that is no number, and ``otherwise``."""
+    vector = next(kind for kind in (a, b) if isinstance(kind, Vector))
 
     def emit(builder: Any, a: Any, b: Any, then: Any, otherwise: Any) -> Any:
-        return builder.select(builder.fcmp_ordered("<", a, b), then, otherwise)
+        compare = builder.fcmp_ordered if _is_float(vector) else builder.icmp_signed
+        return builder.select(compare("<", a, b), then, otherwise)
 
     return _lanewise(emit, a, b, then, otherwise)
 
@@ -143,8 +146,12 @@ def _widened(context: Any, builder: Any, vector: Vector, kind: Any, value: Any) 
     return builder.shuffle_vector(first, first, lanes)
 
 
-def _define_operator(operation: Callable[..., Any], instruction: str) -> None:
-    """Let ``operation`` of two vectors, or a vector and a number, be an LLVM ``instruction``.
+def _is_float(vector: Vector) -> bool:
+    return isinstance(vector.dtype, types.Float)
+
+
+def _define_operator(operation: Callable[..., Any], floats: str, integers: str) -> None:
+    """Let ``operation`` of two vectors, or a vector and a number, be an instruction of LLVM.
 
     It is lowered as it stands: an ``overload`` would be one more function to compile for each pair
     of types.
@@ -160,7 +167,7 @@ def _define_operator(operation: Callable[..., Any], instruction: str) -> None:
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         pairs = zip(signature.args, arguments, strict=True)
         both = (_widened(context, builder, signature.return_type, *pair) for pair in pairs)
-        return getattr(builder, instruction)(*both)
+        return getattr(builder, floats if _is_float(signature.return_type) else integers)(*both)
 
     for kinds in ((Vector, Vector), (Vector, types.Number), (types.Number, Vector)):
         lower_builtin(operation, *kinds)(generate)
@@ -185,12 +192,13 @@ def _function(name: str) -> Any:
     return calculate
 
 
-for _operation, _instruction in (
-    (operator.add, "fadd"),
-    (operator.sub, "fsub"),
-    (operator.mul, "fmul"),
-    (operator.truediv, "fdiv"),
+for _operation, *_instructions in (
+    (operator.add, "fadd", "add"),
+    (operator.sub, "fsub", "sub"),
+    (operator.mul, "fmul", "mul"),
+    (operator.truediv, "fdiv", ""),
+    (operator.and_, "", "and_"),
 ):
-    _define_operator(_operation, _instruction)
+    _define_operator(_operation, *_instructions)
 
 rint, floor, size = map(_function, ("rint", "floor", "fabs"))

@@ -6,8 +6,10 @@ q·first + second. Paths begin in a state of ``starts`` and end in one of ``ends
 that are 1 where it is allowed.
 
 As many points are folded side by side as a vector has lanes; ``ways`` is the tuple (0, …, q − 1),
-whose length the compiler knows, so that the loops over predecessors unroll. Sums are in the linear
-domain, each section scaled by its total. All of it releases the interpreter's lock.
+whose length the compiler knows, so that the loops over predecessors unroll. All of it releases the
+interpreter's lock. The nearest point is found in whole numbers, 16 points at a time; ν is at least
+2. Theta series are summed in float64, 8 at a time, in the linear domain, each section scaled by its
+total.
 """
 
 from __future__ import annotations
@@ -24,10 +26,15 @@ from onmt_lattice.lattices.kernels.simd import (
     rint,
     spread,
     store,
-    store_bytes,
+    store_as,
 )
 
 LANES = BYTES // 8
+POINTS = BYTES // 4  # side by side where the nearest are found, in int32
+UNIT = 2**20  # a squared distance of 1
+NEVER = 128 * UNIT  # more than any ν + 1 sections cost: each at most q²/2
+BITS = 3  # below a metric, which name a predecessor
+WAYS = 2**BITS
 
 
 @helper
@@ -38,74 +45,86 @@ def vectors(count: Any) -> Any:
     return numbers[skip : skip + count * LANES].reshape(count, LANES)
 
 
+@helper
+def _metrics(count: Any) -> Any:
+    """Return ``(count, POINTS)`` int32 for vectors of metrics."""
+    return vectors(count).view(np.int32)
+
+
 @compiled
 def nearest_points(x: Any, labels: Any, starts: Any, ends: Any, ways: Any, points: Any) -> None:
-    """Set ``points`` ``(N, n)`` to the nearest points of ``x`` ``(N, n)``: Viterbi's algorithm."""
-    count, n = x.shape
-    lanes, found = vectors(n), np.empty((LANES, n))
-    choices = np.empty((n // 2, len(labels), LANES), dtype=np.int8)
-    for begin in range(0, count, LANES):
-        for lane in range(LANES):
-            for i in range(n):
-                lanes[i, lane] = x[min(begin + lane, count - 1), i]
-        _decode(lanes, labels, starts, ends, ways, choices, found)
-        for lane in range(min(LANES, count - begin)):
-            for i in range(n):
-                points[begin + lane, i] = found[lane, i]
+    """Set ``points`` ``(N, n)`` to the nearest points of ``x`` ``(N, n)``: Viterbi's algorithm.
 
-
-@helper
-def _decode(
-    x: Any, labels: Any, starts: Any, ends: Any, ways: Any, choices: Any, points: Any
-) -> None:
-    """Set ``points`` ``(LANES, n)`` to the nearest points of ``x`` ``(n, LANES)``.
-
-    ``choices`` ``(T, S, LANES)`` is left with the last edges of the best paths to each state.
+    The squared distance at each coordinate is rounded to units, and from there on all is exact.
     """
-    states = len(labels)
-    old, new = vectors(states), vectors(states)
-    pairs = vectors(len(ways) * len(ways))
-    for s in range(states):
-        store(old, s, spread(pairs, 0.0 if starts[s] else np.inf))
-    for t in range(len(choices)):
-        _pair_costs(x, t, ways, pairs)
-        _relax(old, new, labels, ways, pairs, choices[t])
-        old, new = new, old
-    for lane in range(LANES):
-        end: Any = np.int64(0)  # a literal 0 would be a type of its own to compile for
-        least = np.inf
-        for s in range(states):
-            if ends[s] and old[s, lane] < least:
-                end, least = s, old[s, lane]
-        _trace(x, lane, end, choices, labels, ways, points[lane])
+    count, n = x.shape
+    lanes, costs = vectors(2 * n).reshape(n, POINTS), _metrics(n * len(ways))
+    old, new, pairs = _metrics(len(labels)), _metrics(len(labels)), _metrics(len(ways) ** 2)
+    choices = np.empty((n // 2, len(labels) // len(ways), POINTS), dtype=np.int16)
+    for begin in range(0, count, POINTS):
+        for i in range(n):
+            for lane in range(POINTS):
+                lanes[i, lane] = x[min(begin + lane, count - 1), i]
+        _class_costs(lanes, ways, costs)
+        for s in range(len(labels)):
+            way = s // (len(labels) // len(ways))
+            store(old, s, spread(old, way if starts[s] else NEVER * WAYS + way))
+        for t in range(len(choices)):
+            _pair_costs(costs, t, load(old, 0), ways, pairs)
+            _relax(old, new, labels, ways, pairs, choices[t])
+            old, new = new, old
+        for lane in range(min(POINTS, count - begin)):
+            end, least = np.int64(0), np.int64(2**31)  # literals would be types of their own
+            for s in range(len(labels)):
+                if ends[s] and old[s, lane] < least:
+                    end, least = s, np.int64(old[s, lane])
+            _trace(lanes, lane, end, choices, labels, ways, points[begin + lane])
 
 
 @helper
-def _pair_costs(x: Any, t: Any, ways: Any, pairs: Any) -> None:
-    """Set ``pairs`` ``(q², LANES)`` to the squared distances of section ``t`` to each label."""
+def _class_costs(x: Any, ways: Any, costs: Any) -> None:
+    """Set ``costs`` ``(n·q, POINTS)`` to the squared distances of ``x`` to the classes."""
+    for i in range(len(x)):
+        for a in range(len(ways)):
+            for half in range(2):
+                u = (load(x, 2 * i + half) - a) / len(ways)
+                u = (u - rint(u)) * len(ways)
+                cost = rint(u * u * UNIT) * WAYS
+                at = 2 * (i * len(ways) + a) + half
+                store_as(costs, at, if_less(cost, NEVER * WAYS, cost, 0.0))  # 0 for what is NaN
+
+
+@helper
+def _pair_costs(costs: Any, t: Any, reference: Any, ways: Any, pairs: Any) -> None:
+    """Set ``pairs`` ``(q², POINTS)`` to the costs of labels in section ``t`` less ``reference``."""
     q = len(ways)
     for a in range(q):
+        first = load(costs, 2 * t * q + a) - reference
         for b in range(q):
-            u, v = (load(x, 2 * t) - a) / q, (load(x, 2 * t + 1) - b) / q
-            u, v = (u - rint(u)) * q, (v - rint(v)) * q
-            store(pairs, a * q + b, u * u + v * v)
+            store(pairs, a * q + b, first + load(costs, (2 * t + 1) * q + b))
 
 
 @helper
 def _relax(old: Any, new: Any, labels: Any, ways: Any, pairs: Any, choices: Any) -> None:
-    """Set ``new`` ``(S, LANES)`` to the least costs of paths one section longer than ``old``.
+    """Set ``new`` ``(S, POINTS)`` to the least costs of paths one section longer than ``old``.
 
-    ``choices`` ``(S, LANES)`` is set to their last edges, the first ones where several are best.
+    Each state is the d-th predecessor of all that follow it. With d in the bits below its metric
+    the least sum says which edge it took, and of equal sums the first is the least.
+    ``choices`` ``(S/q, POINTS)`` is set to the d of q states each, that of the last lowest.
     """
-    step = len(labels) // len(ways)
-    for s in range(len(labels)):
-        best, way = load(old, s // len(ways)) + load(pairs, labels[s, 0]), spread(old, 0.0)
-        for d in range(1, len(ways)):
-            cost = load(old, s // len(ways) + d * step) + load(pairs, labels[s, d])
-            way = if_less(cost, best, float(d), way)
-            best = if_less(cost, best, cost, best)
-        store(new, s, best)
-        store_bytes(choices, s, way)
+    q = len(ways)
+    step = len(labels) // q
+    for way in range(q):
+        for group in range(way * step // q, (way + 1) * step // q):
+            entered = spread(old, 0)
+            for s in range(group * q, group * q + q):
+                best = load(old, group) + load(pairs, labels[s, 0])
+                for d in range(1, q):
+                    cost = load(old, group + d * step) + load(pairs, labels[s, d])
+                    best = if_less(cost, best, cost, best)
+                entered = entered * WAYS + (best & (WAYS - 1))
+                store(new, s, (best & -WAYS) + way)
+            store_as(choices, group, entered)
 
 
 @helper
@@ -113,7 +132,7 @@ def _trace(x: Any, lane: Any, state: Any, choices: Any, labels: Any, ways: Any, 
     """Set ``point`` ``(n,)`` to the nearest of the best path of ``lane`` that ends in ``state``."""
     q = len(ways)
     for t in range(len(choices) - 1, -1, -1):
-        way = np.int64(choices[t, state, lane])
+        way = np.int64(choices[t, state // q, lane]) >> BITS * (q - 1 - state % q) & (WAYS - 1)
         first, second = labels[state, way] // q, labels[state, way] % q
         point[2 * t] = first + q * np.rint((x[2 * t, lane] - first) / q)
         point[2 * t + 1] = second + q * np.rint((x[2 * t + 1, lane] - second) / q)
