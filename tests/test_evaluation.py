@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from onmt_lattice.errors import UserError
-from onmt_lattice.evaluation.codebook import Codebooks, CodebookUsage
+from onmt_lattice.evaluation.codebook import Codebooks, codebook_usage
 from onmt_lattice.evaluation.result import (
     FORMAT,
     Bits,
@@ -180,9 +180,7 @@ def test_the_perplexity_of_a_diverged_model_is_infinite_and_is_read_back(tmp_pat
 
 
 def summary(symbols: list[list[int]], entries: int) -> Codebooks:
-    usage = CodebookUsage()
-    usage.add(torch.tensor(symbols))
-    return usage.summary(entries)
+    return codebook_usage(torch.tensor(symbols), entries)
 
 
 def test_perplexity_is_exp_of_the_entropy_meaned_over_the_codebooks() -> None:
@@ -205,9 +203,6 @@ def test_the_laws_of_usage(entries: int, rows: int, codebooks: int, data: st.Dat
     assert got.perplexity <= min(entries, rows) + 1e-12
     used = sum(len({r[j] for r in symbols}) for j in range(codebooks))
     assert got.unused == pytest.approx(1 - used / (entries * codebooks))
-    split = CodebookUsage()  # counted in two parts, in another order
-    for part in (symbols[1:][::-1], symbols[:1]):
-        split.add(torch.tensor(part, dtype=torch.long).view(-1, codebooks))
-    again = split.summary(entries)
+    again = summary([*symbols[1:][::-1], *symbols[:1]], entries)  # in another order
     assert again.perplexity == pytest.approx(got.perplexity)
     assert again.unused == got.unused

@@ -15,10 +15,10 @@ from onmt_lattice.opennmt.options.commands import DecodingOptions
 
 @dataclass(frozen=True, kw_only=True)
 class DecompressOptions(DecodingOptions):
-    """Decode a file of compress to text, with the model that it was compressed with.
+    """Decode a file of compress to text, with the model that compressed it.
 
-    A file of -lossless gives every byte back. Otherwise an empty line stays empty, and every line
-    ends with a line feed.
+    A file of compress -lossless gives every byte back. Otherwise an empty line stays empty, and
+    every line ends with a line feed.
 
     example: onmt_lattice decompress -model runs/my/conv64_step_500000.safetensors -input test.olz
     -output test.out
@@ -29,7 +29,7 @@ class DecompressOptions(DecodingOptions):
     output: str = option(..., "text to write; - is standard output", metavar="FILE")
     line: int | None = option(
         None,
-        "decode this line alone, from 1; quick where compress was given -alone",
+        "decode only this line, from 1; fast for files of compress -alone",
         range=COUNT,
         metavar="N",
     )
@@ -48,7 +48,7 @@ def run(argv: list[str]) -> None:
         mode = TextFile(data).header.mode
         if mode == Mode.VECTORS:
             raise UserError(
-                f"-input {options.input}: a file of vectors; 'onmt_lattice unpack' reads it"
+                f"-input {options.input}: a file of vectors; decode it with 'onmt_lattice unpack'"
             )
         blocks = (_lossless if mode == Mode.LOSSLESS else _lossy)(options, data)
         begin, count = time.monotonic(), 0
@@ -63,7 +63,7 @@ def run(argv: list[str]) -> None:
 
 
 def _lossy(options: DecompressOptions, data: bytes) -> Iterator[bytes]:
-    """Return blocks of lines as the model decodes them."""
+    """Return the decoded lines in blocks."""
     from onmt_lattice.opennmt.inference.text_codec import load_codec
 
     codec = load_codec(options.model, options.gpu, options.batch_size)
@@ -76,11 +76,11 @@ def _lossy(options: DecompressOptions, data: bytes) -> Iterator[bytes]:
 
 
 def _lossless(options: DecompressOptions, data: bytes) -> Iterator[bytes]:
-    """Return blocks of the text that was compressed."""
+    """Return the text in blocks."""
     if options.line is not None:
         raise UserError(f"-line {options.line}: a lossless file is decoded in whole; leave it out")
 
     from onmt_lattice.opennmt.inference.lossless_text import load_lossless
 
-    lossless = load_lossless(options.model, options.gpu, options.batch_size)
-    return lossless.decompressed(data, progress=True)
+    codec = load_lossless(options.model, options.gpu, options.batch_size)
+    return codec.decompressed(data, progress=True)

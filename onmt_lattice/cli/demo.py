@@ -12,18 +12,18 @@ from onmt_lattice.files import check_folder
 
 @dataclass(frozen=True, kw_only=True)
 class DemoOptions(Config):
-    """Train, quantize, evaluate and draw on the embedded corpus, whose entropy is known.
+    """Train, quantize, evaluate and plot models of the embedded corpus, whose entropy is known.
 
-    Train small Gaussian models, put one lattice after another in place of their noise, train
-    straight-through quantizers beside them, evaluate all (NLL and rate in bits per word), and draw
-    rate against NLL. Takes some minutes on 2 cores; can be interrupted, and resumes when run again.
+    Train small Gaussian models, replace their noise by one lattice after another, train
+    straight-through quantizers, evaluate all (NLL and rate in bits per word), and draw rate against
+    NLL. This takes some minutes on 2 cores. An interrupted demo resumes when it is run again.
 
     example: onmt_lattice demo -jobs 2
     """
 
     output: Path = option(Path("runs/demo"), "folder")
-    jobs: int | None = option(None, "models trained at a time (default: one a core)", range=COUNT)
-    config: Path | None = option(None, "another sweep in place of the demo's own")
+    jobs: int | None = option(None, "models trained at once (default: one per core)", range=COUNT)
+    config: Path | None = option(None, "another sweep instead of the demo's own")
 
 
 def run(argv: list[str]) -> None:

@@ -26,7 +26,7 @@ def run(argv: list[str]) -> None:
     for name in ("output", "reconstruct", "scores"):
         path = getattr(options, name)
         if path is not None:
-            _check(path, f"-{name}", models)
+            _check_writable(path, f"-{name}", models)
             _check_names(models, f"-{name}")
     for model in models:
         model_file(model)
@@ -38,17 +38,17 @@ def run(argv: list[str]) -> None:
 
     if options.threads is not None:
         torch.set_num_threads(options.threads)
-    read = Text(options.src, options.tgt)
+    text = Text(options.src, options.tgt)
     for model in models:
         several = len(models) > 1
-        own = replace(
+        model_options = replace(
             options,
-            reconstruct=_place(options.reconstruct, model, ".txt", several),
-            scores=_place(options.scores, model, ".tsv", several),
+            reconstruct=_output_path(options.reconstruct, model, ".txt", several),
+            scores=_output_path(options.scores, model, ".tsv", several),
         )
-        evaluation = evaluate(model, own, known_source, read)
+        evaluation = evaluate(model, model_options, known_source, text)
         broken = evaluation.entropy is not None and not evaluation.entropy.holds
-        result = None if broken else _place(output, model, ".json", several)
+        result = None if broken else _output_path(output, model, ".json", several)
         if result is not None:
             evaluation.write(result)
         print(evaluation.table(), file=sys.stderr if result == STANDARD else sys.stdout)
@@ -63,7 +63,7 @@ def run(argv: list[str]) -> None:
 
 @lru_cache(maxsize=1)  # one text, many checkpoints
 def known_source(lines: tuple[str, ...]) -> KnownSource | None:
-    """Return the embedded grammar as the source of ``lines`` if it generates them all."""
+    """Return the embedded grammar as the source of ``lines``, or None if it is not."""
     from onmt_lattice.opennmt.commands.evaluate import KnownSource
 
     bits = ideal_bits(lines)
@@ -73,8 +73,8 @@ def known_source(lines: tuple[str, ...]) -> KnownSource | None:
     return KnownSource(grammar.entropy_bits, grammar.expected_words, bits)
 
 
-def _check(path: str, option: str, models: list[str]) -> None:
-    """Refuse a ``path`` at which what there is to write of ``models`` cannot be written."""
+def _check_writable(path: str, option: str, models: list[str]) -> None:
+    """Refuse a ``path`` to which the results of ``models`` cannot be written."""
     if len(models) > 1 and (os.path.isfile(path) or path == STANDARD):
         raise UserError(f"{option} {path}: expected a folder, for {len(models)} checkpoints")
     if len(models) > 1 or os.path.isdir(path):
@@ -84,18 +84,18 @@ def _check(path: str, option: str, models: list[str]) -> None:
 
 
 def _check_names(models: list[str], option: str) -> None:
-    """Refuse ``models`` of which two would be written to one file."""
-    held: dict[str, str] = {}
+    """Refuse two ``models`` whose results would be written to one file."""
+    first: dict[str, str] = {}
     for model in models:
-        if (other := held.setdefault(Path(model).stem, model)) != model:
+        if (same := first.setdefault(Path(model).stem, model)) != model:
             raise UserError(
-                f"{option}: {other} and {model} have one name, under which the results of both "
-                f"would be written; evaluate them into two folders"
+                f"{option}: {same} and {model} have one name, and their results would be written "
+                f"to one file; evaluate them into two folders"
             )
 
 
-def _place(path: str | None, model: str, suffix: str, several: bool) -> str | None:
-    """Return the file to write for ``model``: ``path``, or in the folder ``path`` one like it."""
+def _output_path(path: str | None, model: str, suffix: str, several: bool) -> str | None:
+    """Return the file to write for ``model``: ``path``, or one in it named like the model."""
     if path is None or not (several or os.path.isdir(path)):
         return path
     return str(Path(path) / Path(model).with_suffix(suffix).name)

@@ -11,11 +11,11 @@ from onmt_lattice.files import check_folder
 
 @dataclass(frozen=True, kw_only=True)
 class ExportOptions(Config):
-    """Write a folder to share a model with.
+    """Write a folder, to share a model.
 
-    It has model.safetensors, the model without what only training needs; README.md, a model card;
-    and config.json, the card's numbers. -model of every command takes the folder, and
-    hf://user/name once it is on the Hugging Face hub.
+    The folder has model.safetensors, the model without the state of its training; README.md, a
+    model card; and config.json, the card's numbers. The option -model of every command takes the
+    folder, or hf://user/name once it is on the Hugging Face hub.
 
     example: onmt_lattice export -model runs/quickstart/conv16.safetensors
     -evaluation runs/quickstart/conv16.json -output runs/quickstart/shared

@@ -11,9 +11,9 @@ from onmt_lattice.files import read_bytes
 
 @dataclass(frozen=True, kw_only=True)
 class InspectOptions(Config):
-    """Show what a file of compress or pack holds, and where its bits go.
+    """Show the content of a file of compress or pack, and where its bits go.
 
-    In all, and for each word and character of the text that was compressed. No model is needed.
+    In all, per word and per character of the compressed text. No model is needed.
 
     example: onmt_lattice inspect test.olz
     """
@@ -24,7 +24,7 @@ class InspectOptions(Config):
 
 
 def run(argv: list[str]) -> None:
-    """Print what is in the file."""
+    """Print the table of a file."""
     options = parse("inspect", InspectOptions, argv)
     data = read_bytes(options.file, "FILE")
 

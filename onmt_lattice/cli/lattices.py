@@ -13,7 +13,7 @@ from onmt_lattice.experiments.tables import Column, Table, columns
 
 
 class Row(NamedTuple):
-    """A lattice, and what it costs; see the notes of the table."""
+    """A lattice and its costs; see the notes of the table."""
 
     lattice: Annotated[str, Column("lattice")]
     dim: Annotated[int, Column("dimensions")]
@@ -27,15 +27,15 @@ class Row(NamedTuple):
 class LatticesOptions(Config):
     """List the lattices, the cheapest in bits last.
 
-    The table shows what each costs over a perfect one, and how much work its nearest point is. Any
-    of these names may be given to -lattice.
+    The table shows the cost of each over a perfect one, and the work to find a nearest point. The
+    names are those of -lattice.
 
     example: onmt_lattice lattices -dim 96
     """
 
     dim: int = option(
         480,
-        "dimensions of the convolutional ones: any even number",
+        "dimensions of the convolutional lattices, an even number",
         range=SIZE,
         metavar="N",
     )
@@ -48,7 +48,7 @@ def run(argv: list[str]) -> None:
 
 
 def table(dim: int) -> Table:
-    """Return a row for each lattice, the convolutional ones of ``dim`` dimensions that have it."""
+    """Return a row for each lattice; of the convolutional ones, those in ``dim`` dimensions."""
     from onmt_lattice.lattices import lattice_names, make_lattice
     from onmt_lattice.lattices.base import space_filling_loss
     from onmt_lattice.lattices.convolutional import ConvolutionalLattice
@@ -70,7 +70,7 @@ def table(dim: int) -> Table:
     ball = math.exp(2 / dim * math.lgamma(dim / 2 + 1)) / ((dim + 2) * math.pi)  # its G
     possible = 100 * (1 - space_filling_loss(ball) / cubic)
     notes = (
-        "loss: the space-filling loss 1/2 log2(2 pi e G), bits per dimension: what a lattice costs",
+        "loss: the space-filling loss 1/2 log2(2 pi e G), bits per dimension: a lattice's cost",
         "over Gaussian noise at high signal-to-noise ratio. saved: share of Z's loss; in",
         f"{dim} dimensions {possible:.1f} % is possible. edges: of the trellis, per dimension; the",
         "time of a nearest point grows with them.",

@@ -1,4 +1,4 @@
-"""``onmt_lattice COMMAND ...``: find the command, run it, and report a user's mistake in a line."""
+"""``onmt_lattice COMMAND ...``: run the command; report a user's mistake in one line."""
 
 from __future__ import annotations
 
@@ -21,15 +21,15 @@ COMMANDS = {
     "train": "train an autoencoder through a bottleneck",
     "translate": "decode sentences from their quantized representations",
     "compress": "write the representations of a text to a file",
-    "decompress": "turn such a file back into text",
-    "inspect": "show what is in such a file, and where its bits go",
+    "decompress": "decode such a file to text",
+    "inspect": "show the content of such a file, and where its bits go",
     "encode": "write every sentence's vector or lattice point to an array",
-    "decode": "turn such vectors or points back to text",
+    "decode": "decode such vectors or points to text",
     "pack": "compress vectors of any origin",
     "unpack": "write the vectors of such a file to an array",
-    "quantize": "put a lattice in place of a trained model's Gaussian noise",
-    "export": "write a folder to share a model with, its model card in it",
-    "lattices": "list the lattices, and what each costs",
+    "quantize": "replace a trained model's Gaussian noise by a lattice",
+    "export": "write a folder with a model and its card, to share it",
+    "lattices": "list the lattices and their costs",
     "evaluate": "measure rate and NLL of a checkpoint on a text",
     "sweep": "train and evaluate a grid of models: Figure 3 with table and report",
     "plot": "draw rate against NLL from evaluations",
@@ -38,20 +38,19 @@ COMMANDS = {
     "demo": "train, evaluate and plot every bottleneck on the embedded corpus",
 }
 
-HOST = {  # those whose options are OpenNMT-py's: module and function
+HOST = {  # module and function of the commands with OpenNMT-py's options
     "build_vocab": ("opennmt.commands.vocabulary", "build_vocab"),
     "train": ("opennmt.training.launch", "train"),
     "translate": ("opennmt.inference.search", "translate"),
 }
 
-# Errors of a disk that has no room, or takes nothing, and their cures.
-DISK = {
+DISK_CURES = {  # by error number: a full disk, then one that cannot be written to
     **dict.fromkeys((errno.ENOSPC, errno.EDQUOT), "; make room there, or choose another place"),
     **dict.fromkeys((errno.EROFS, errno.EFBIG, errno.EIO), "; choose another place"),
 }
 
-RESUMED = ("prepare", "sweep", "demo")  # commands that go on where they were stopped
-OWN_STOP = ("train", "build_vocab", *RESUMED)  # those that see to SIGTERM themselves
+RESUMABLE = ("prepare", "sweep", "demo")  # commands that continue when they are run again
+OWN_SIGNALS = ("train", "build_vocab", *RESUMABLE)  # commands with handlers of their own
 
 NOISY_MODULES = (
     "onmt.models.sru",
@@ -63,7 +62,7 @@ NOISY_MODULES = (
 
 def usage() -> str:
     """Return the text of ``onmt_lattice --help``."""
-    commands = "\n".join(f"  {name:<12} {what}" for name, what in COMMANDS.items())
+    commands = "\n".join(f"  {name:<12} {summary}" for name, summary in COMMANDS.items())
     return (
         "usage: onmt_lattice COMMAND [options]\n\n"
         "Text autoencoders whose sentence representation is paid for in bits.\n"
@@ -75,11 +74,11 @@ def usage() -> str:
 
 
 def quiet_opennmt() -> None:
-    """Hide the deprecation warnings that OpenNMT-py and its torchtext raise; no others."""
+    """Hide the deprecation warnings of OpenNMT-py and its torchtext; no others."""
     for module in (r"onmt(\.|$)", r"torchtext(\.|$)"):
         for category in (FutureWarning, DeprecationWarning, SyntaxWarning):
             warnings.filterwarnings("ignore", category=category, module=module)
-    # A process that OpenNMT-py starts knows only the interpreter's options, which name no pattern.
+    # A process that OpenNMT-py starts has only the interpreter's options, without patterns.
     for name in NOISY_MODULES:
         option = f"ignore::FutureWarning:{name}"
         if option not in sys.warnoptions:
@@ -93,10 +92,10 @@ def report(command: str, message: str) -> int:
 
 
 def _usable_streams() -> None:
-    """Let no character that a stream cannot show be a reason to fail, nor a closed stream.
+    """Make no command fail because a stream is closed, or cannot show a character.
 
-    A closed standard input or output stays None, and its descriptor goes to no file of a command;
-    what reads or writes data there refuses it.
+    A closed standard input or output stays None, and its descriptor is reserved: no file of a
+    command gets it.
     """
     for name, descriptor in (("stdin", 0), ("stdout", 1), ("stderr", 2)):
         stream = getattr(sys, name)
@@ -107,45 +106,45 @@ def _usable_streams() -> None:
         try:
             os.fstat(descriptor)
         except OSError:
-            os.open(os.devnull, os.O_RDWR)  # takes the lowest descriptor that is free: this one
-        if name == "stderr":  # loggers and progress bars write to it without looking
+            os.open(os.devnull, os.O_RDWR)  # gets the lowest free descriptor: this one
+        if name == "stderr":  # loggers and progress bars write to it without a check
             sys.stderr = open(os.devnull, "w", encoding="utf-8")
 
 
 def _out_of_memory(error: Exception) -> bool:
-    """Return whether memory ran out, of this machine or, in torch's words, of a GPU."""
-    kind, words = type(error).__name__, str(error)
-    return kind in ("MemoryError", "OutOfMemoryError") or "can't allocate memory" in words
+    """Return whether the memory of this machine or of a GPU was not enough."""
+    name, message = type(error).__name__, str(error)
+    return name in ("MemoryError", "OutOfMemoryError") or "can't allocate memory" in message
 
 
-def _forget_output() -> None:
-    """Keep what standard output no longer takes from being tried again at the end."""
+def _discard_output() -> None:
+    """Discard the buffer of a broken standard output, which Python would flush at the end."""
     with suppress(OSError, ValueError):
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 @contextmanager
-def _stopped_in_order() -> Iterator[None]:
-    """Let SIGTERM end what is done here as Ctrl-C does, so that no part of a file is left."""
+def _interrupted_by_sigterm() -> Iterator[None]:
+    """Let SIGTERM raise an exception in the body, so that temporary files are removed."""
     if threading.current_thread() is not threading.main_thread():
-        yield  # where Python has no signals
+        yield  # Python has no signals there
         return
-    before = signal.signal(signal.SIGTERM, _stop)
+    handler = signal.signal(signal.SIGTERM, _interrupt)
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, before)
+        signal.signal(signal.SIGTERM, handler)
 
 
-def _stop(number: int, frame: FrameType | None) -> None:
+def _interrupt(number: int, frame: FrameType | None) -> None:
     raise Interrupted(number, f"stopped by {signal.Signals(number).name}")
 
 
 def main(argv: list[str] | None = None) -> int:
     """Run a command and return its exit status: 0, or 2 for a user's mistake."""
-    given = sys.argv[1:] if argv is None else argv
+    argv = sys.argv[1:] if argv is None else argv
     _usable_streams()
-    words = ["--help" if word == "-help" else word for word in given]
+    words = ["--help" if word == "-help" else word for word in argv]
     if not words or words[0] in ("-h", "--help"):
         print(usage())
         return 0 if words else 2
@@ -153,12 +152,12 @@ def main(argv: list[str] | None = None) -> int:
         print(f"onmt_lattice {__version__}")
         return 0
     name, rest = words[0], words[1:]
-    os.environ.setdefault("PYTHONSAFEPATH", "1")  # what it starts imports nothing from this folder
+    os.environ.setdefault("PYTHONSAFEPATH", "1")  # children import nothing from this folder
     quiet_opennmt()
     try:
         if name not in COMMANDS:
             raise unknown_name("command", name, COMMANDS)
-        with nullcontext() if name in OWN_STOP else _stopped_in_order():
+        with nullcontext() if name in OWN_SIGNALS else _interrupted_by_sigterm():
             module, run = HOST.get(name, (f"cli.{name}", "run"))
             command = getattr(importlib.import_module(f"onmt_lattice.{module}"), run)
             status = command(rest)
@@ -167,14 +166,14 @@ def main(argv: list[str] | None = None) -> int:
     except UserError as error:
         return report(name, str(error))
     except BrokenPipeError:
-        _forget_output()
-        return 128 + signal.SIGPIPE  # as of a process that the signal ends
+        _discard_output()
+        return 128 + signal.SIGPIPE  # the status of a process that the signal ends
     except OSError as error:
-        if error.filename is None and error.errno not in DISK:
+        if error.filename is None and error.errno not in DISK_CURES:
             raise
         if error.filename is None:
-            _forget_output()
-        cure = DISK.get(error.errno or 0, "")
+            _discard_output()
+        cure = DISK_CURES.get(error.errno or 0, "")
         return report(name, f"{error.filename or 'standard output'}: {error.strerror}{cure}")
     except (MemoryError, RuntimeError) as error:
         if not _out_of_memory(error):
@@ -184,7 +183,7 @@ def main(argv: list[str] | None = None) -> int:
         print(f"onmt_lattice {name}: {interruption}", file=sys.stderr)
         return interruption.status
     except KeyboardInterrupt:
-        again = "; run again to resume" if name in RESUMED else ""
-        print(f"onmt_lattice {name}: interrupted{again}", file=sys.stderr)
+        cure = "; run again to resume" if name in RESUMABLE else ""
+        print(f"onmt_lattice {name}: interrupted{cure}", file=sys.stderr)
         return 130
     return status or 0

@@ -13,10 +13,10 @@ from onmt_lattice.files import check_output, output_stream
 
 @dataclass(frozen=True, kw_only=True)
 class PackOptions(Config):
-    """Compress vectors of any origin, the rows of an array, by a dithered lattice.
+    """Compress vectors of any origin, the rows of an array, with a dithered lattice.
 
-    Ask for a mean number of bits, a mean squared error, or the noise that the application
-    tolerates. The file holds all that unpack needs, unless -codec names a codec.
+    Give the bits per vector, the mean squared error, or the noise that the application tolerates.
+    The file has all that unpack needs, unless -codec names a codec.
 
     example: onmt_lattice pack -input x.npy -bits 128 -output x.olz
     """
@@ -24,68 +24,67 @@ class PackOptions(Config):
     input: str = option(..., "array (N, d) of floats, .npy", metavar="FILE")
     output: str = option(..., "file to write; - is standard output", metavar="FILE")
     bits: float | None = option(
-        None, "bits per vector, on average", range=POSITIVE, metavar="NUMBER", exclusive="asked"
+        None, "bits per vector, on average", range=POSITIVE, metavar="NUMBER", exclusive="target"
     )
     mse: float | None = option(
-        None, "mean squared error per number", range=POSITIVE, metavar="NUMBER", exclusive="asked"
+        None, "mean squared error per number", range=POSITIVE, metavar="NUMBER", exclusive="target"
     )
     noise: float | None = option(
         None,
-        "standard deviation of the error that is added to each number",
+        "standard deviation of the error of each number",
         range=POSITIVE,
         metavar="NUMBER",
-        exclusive="asked",
+        exclusive="target",
     )
     codec: str | None = option(
         None,
-        "codec to use and not to put in the file; if there is no such file, the one fitted here "
-        "is written to it",
+        "codec to use, which the output then lacks; if there is no such file, the codec fitted "
+        "here is written to it",
         metavar="FILE",
     )
     lattice: str = option("conv64", "one of 'onmt_lattice lattices'", metavar="NAME")
     no_decorrelation: bool = option(
         False,
-        "code each number by itself; else an orthogonal transform takes the vectors to directions "
-        "without correlation",
+        "code each number by itself, without the orthogonal transform that removes correlation",
     )
     seed: int = option(0, "seed of the dither", range=SEED)
 
 
 def run(argv: list[str]) -> None:
-    """Pack with the options in ``argv``; report its cost on standard error."""
+    """Pack with the options in ``argv``; report the costs on standard error."""
     options = parse("pack", PackOptions, argv)
-    asked = {name: getattr(options, name) for name in ("bits", "mse", "noise")}
-    asked = {name: value for name, value in asked.items() if value is not None}
-    known = options.codec if os.path.exists(options.codec or "") else None
-    if known and asked:
+    target = {name: getattr(options, name) for name in ("bits", "mse", "noise")}
+    target = {name: value for name, value in target.items() if value is not None}
+    fitted = os.path.exists(options.codec or "")
+    if fitted and target:
         raise UserError(
-            f"-{next(iter(asked))}: the codec {options.codec} was fitted before; leave it out"
+            f"-{next(iter(target))}: the codec {options.codec} was fitted before; leave it out"
         )
-    if not known and not asked:
+    if not fitted and not target:
         raise UserError(
             "expected one of -bits, -mse and -noise, or a -codec that was fitted before"
         )
     check_output(options.output, "-output")
-    if options.codec is not None and not known:
+    if options.codec is not None and not fitted:
         check_output(options.codec, "-codec")
 
     from onmt_lattice.bitstream.vector_codec import VectorCodec
     from onmt_lattice.opennmt.inference.arrays import open_rows
 
     rows = open_rows(options.input)
-    if known:
-        codec = VectorCodec.load(known)
+    if options.codec is not None and fitted:
+        codec = VectorCodec.load(options.codec)
     else:
         codec = VectorCodec.fit(
             rows,
             options.lattice,
-            **asked,
+            **target,
             decorrelate=not options.no_decorrelation,
             seed=options.seed,
             progress=True,
         )
     data = codec.compress(rows, options.seed, embed=options.codec is None, progress=True)
-    if options.codec is not None and not known:
+    if options.codec is not None and not fitted:
         codec.save(options.codec)
     with output_stream(options.output) as stream:
         stream.write(data)

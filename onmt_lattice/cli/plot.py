@@ -12,8 +12,8 @@ from onmt_lattice.files import check_output
 class PlotOptions(Config):
     """Draw rate against NLL, both in bits per word of the text.
 
-    It reads the JSON files that evaluate writes. Each bottleneck has a colour and a marker, the
-    points of one run are joined, and a line shows the entropy of the source where it is known.
+    Reads the JSON files of evaluate. Each bottleneck has a colour and a marker, the points of one
+    run are joined, and a line shows the entropy of the source where it is known.
 
     example: onmt_lattice plot results/*.json -o rate_nll.png
     """
@@ -24,7 +24,7 @@ class PlotOptions(Config):
     output: str = option(
         "rate_nll.png", "figure to write: .png, .svg or .pdf", metavar="FILE", short="o"
     )
-    per: str = option("word", "what the bits are counted per", ["word", "token"])
+    per: str = option("word", "unit of the costs, in bits per word or per token", ["word", "token"])
 
 
 def run(argv: list[str]) -> None:

@@ -13,29 +13,29 @@ if TYPE_CHECKING:
 
 
 class Prepare(Config):
-    """Prepare the paper's data, in subword units, a sentence a line, to train and test on.
+    """Prepare the paper's data to train and test on: subword units, one sentence per line.
 
     example: onmt_lattice prepare wmt16 -output data/wmt16
     """
 
 
 def run(argv: list[str]) -> None:
-    """Prepare the text that ``argv`` names and print what there is."""
+    """Prepare the text that ``argv`` names; print a summary."""
     parser = Parser(Prepare, prog="onmt_lattice prepare")
     texts = parser.add_subparsers(dest="text", metavar="TEXT", required=True)
     texts.add_parser("wmt16", config=Wmt16Options, help="the English side of WMT16 German-English")
     texts.add_parser(
         "newstest2014", config=NewstestOptions, help="newstest2014's English sentences alone"
     )
-    given = parser.parse_args(argv)
-    if given.text == "wmt16":
-        options = from_options(Wmt16Options, given)
+    arguments = parser.parse_args(argv)
+    if arguments.text == "wmt16":
+        options = from_options(Wmt16Options, arguments)
 
         from onmt_lattice.experiments.prepare import wmt16
 
         print(_summary(wmt16.prepare(options)))
     else:
-        newstest_options = from_options(NewstestOptions, given)
+        newstest_options = from_options(NewstestOptions, arguments)
 
         from onmt_lattice.experiments.prepare import newstest
 
@@ -45,7 +45,7 @@ def run(argv: list[str]) -> None:
 
 
 def _summary(manifest: Manifest) -> str:
-    """Return what is there, and what of it this run has made."""
+    """Return the files with their sizes, and the steps that this run has done."""
     lines = []
     for name in ("train", *TEXTS):
         facts = manifest.facts(name)
@@ -53,6 +53,6 @@ def _summary(manifest: Manifest) -> str:
         lines.append(f"{path}: {facts['sentences']:,} sentences, {facts['units']:,} units")
     vocabulary = manifest.facts("train")["vocabulary"]
     lines.append(f"{manifest.folder / 'vocab.txt'}: {vocabulary:,} units")
-    made = ", ".join(name for name in manifest.done if "/" not in name)
-    lines.append(f"made now: {made}" if manifest.done else "nothing to do: all was up to date")
+    steps = ", ".join(name for name in manifest.done if "/" not in name)
+    lines.append(f"made now: {steps}" if manifest.done else "nothing to do: all was up to date")
     return "\n".join(lines)

@@ -8,14 +8,14 @@ from onmt_lattice.opennmt.options.commands import QuantizeOptions
 
 
 def run(argv: list[str]) -> None:
-    """Quantize with the options in ``argv``; print what it costs."""
+    """Quantize with the options in ``argv``; print the costs."""
     options = parse("quantize", QuantizeOptions, argv)
     check_output(options.output, "-output")
 
     from onmt_lattice.opennmt.commands.quantize import quantize
 
-    made = quantize(options)
+    result = quantize(options)
     print(
-        f"{options.lattice} in {options.model}, fitted to {made.sentences} sentences of "
-        f"{options.src} (seed {options.seed})\n\n{made.table()}\n\nwritten to {options.output}"
+        f"{options.lattice} in {options.model}, fitted to {result.sentences} sentences of "
+        f"{options.src} (seed {options.seed})\n\n{result.table()}\n\nwritten to {options.output}"
     )

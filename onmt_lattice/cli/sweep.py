@@ -26,7 +26,7 @@ def run(argv: list[str]) -> int:
     if options.results is not None:
         from onmt_lattice.experiments.report.page import redraw
 
-        return _end(redraw(options.results, options.output, options.per), options.output)
+        return _report(redraw(options.results, options.output, options.per), options.output)
 
     from onmt_lattice.experiments.sweep import sweep
 
@@ -34,11 +34,11 @@ def run(argv: list[str]) -> int:
         print("\n".join(sweep.commands(options)))
         return 0
     results = sweep.draw_now(options) if options.draw_only else sweep.sweep(options)
-    return _end(results, options.output)
+    return _report(results, options.output)
 
 
-def _end(results: Results, output: Path) -> int:
-    """Print the table and where all is; return 1 if runs have failed."""
+def _report(results: Results, output: Path) -> int:
+    """Print the table and the paths of the results; return 1 if runs have failed."""
     print((output / "table.txt").read_text(encoding="utf-8"))
     for name in ("figure3.png", "report.html", "results.json"):
         if (output / name).exists():
@@ -47,24 +47,24 @@ def _end(results: Results, output: Path) -> int:
     if failed:
         print(
             f"onmt_lattice sweep: {len(failed)} of {len(results.runs)} runs failed: "
-            f"{', '.join(failed)}; see the report, and start them again with -retry_failed",
+            f"{', '.join(failed)}; see the report, and run them again with -retry_failed",
             file=sys.stderr,
         )
     return 1 if failed else 0
 
 
 def stop_in_order() -> None:
-    """Let SIGTERM be as Ctrl-C, on which the runs are stopped in order; forks just end by it.
+    """Let SIGTERM act as Ctrl-C, which stops the runs in order; forks just end.
 
-    ``build_vocab`` ends its workers that way, which would otherwise each print a traceback. A fork
-    that is ended before it has the default handler would lose it: it is blocked that long.
+    ``build_vocab`` ends its workers by SIGTERM, and each would print a traceback. The signal is
+    blocked until a fork has the default handler.
     """
     signal.signal(signal.SIGTERM, _interrupt)
-    let_pass = partial(signal.pthread_sigmask, signal.SIG_UNBLOCK, [signal.SIGTERM])
+    unblock = partial(signal.pthread_sigmask, signal.SIG_UNBLOCK, [signal.SIGTERM])
     os.register_at_fork(
         before=partial(signal.pthread_sigmask, signal.SIG_BLOCK, [signal.SIGTERM]),
-        after_in_parent=let_pass,
-        after_in_child=lambda: (signal.signal(signal.SIGTERM, signal.SIG_DFL), let_pass()),
+        after_in_parent=unblock,
+        after_in_child=lambda: (signal.signal(signal.SIGTERM, signal.SIG_DFL), unblock()),
     )
 
 

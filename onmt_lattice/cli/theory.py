@@ -11,8 +11,6 @@ from onmt_lattice.experiments.theory.experiments import FORMATS
 from onmt_lattice.files import check_folder
 
 LEAST_SAMPLES = 100
-
-
 WIDER = [e.name for e in EXPERIMENTS.values() if e.lattices]
 SAMPLES = [f"{e.name} {e.samples} {e.unit}" for e in EXPERIMENTS.values() if e.samples]
 
@@ -21,20 +19,20 @@ SAMPLES = [f"{e.name} {e.samples} {e.unit}" for e in EXPERIMENTS.values() if e.s
 class TheoryOptions(Config):
     """Check the paper's theory by experiment.
 
-    Each experiment prints a table, with the Monte-Carlo standard error of every number that is
-    sampled, and writes it as NAME.txt and NAME.json; some draw a figure too.
+    Each experiment prints a table, with the Monte-Carlo standard error of every sampled number, and
+    writes it as NAME.txt and NAME.json; some draw a figure as well.
 
     example: onmt_lattice theory -experiments moments ratedistortion -output results/theory
     -format svg
     """
 
     experiments: list[str] = option(
-        list(EXPERIMENTS), "which to run (default: all)", list(EXPERIMENTS), metavar="NAME"
+        list(EXPERIMENTS), "experiments to run (default: all)", list(EXPERIMENTS), metavar="NAME"
     )
     lattices: list[str] | None = option(
         None,
-        "lattices to run them on; figures 1 and 2 have their own (default: "
-        f"{' '.join(PAPER_LATTICES)}; of {', '.join(WIDER)} convolutional ones too)",
+        "lattices of the experiments, except for figures 1 and 2 (default: "
+        f"{' '.join(PAPER_LATTICES)}; for {', '.join(WIDER)} convolutional ones too)",
         metavar="NAME",
     )
     samples: int | None = option(
@@ -49,17 +47,17 @@ class TheoryOptions(Config):
 
 
 def run(argv: list[str]) -> None:
-    """Run the experiments with the options in ``argv``; print and write each as it is done."""
+    """Run the experiments with the options in ``argv``; print and write each result."""
     summaries = "; ".join(f"{e.name}: {e.summary}" for e in EXPERIMENTS.values())
     options = parse("theory", TheoryOptions, argv, f"Experiments: {summaries}.")
 
     from onmt_lattice.lattices import make_lattice
 
-    chosen = tuple(make_lattice(name) for name in dict.fromkeys(options.lattices or []))
+    lattices = tuple(make_lattice(name) for name in dict.fromkeys(options.lattices or []))
     check_folder(options.output, "-output")
     for name in dict.fromkeys(options.experiments):
         experiment = EXPERIMENTS[name]
-        own = tuple(map(make_lattice, experiment.lattices or PAPER_LATTICES))
-        result = experiment.run(chosen or own, options.seed, options.samples)
-        written = ", ".join(map(str, result.write(options.output, options.format)))
-        print(f"{result.text()}\nwritten to {written}\n", flush=True)
+        default = tuple(map(make_lattice, experiment.lattices or PAPER_LATTICES))
+        result = experiment.run(lattices or default, options.seed, options.samples)
+        paths = ", ".join(map(str, result.write(options.output, options.format)))
+        print(f"{result.text()}\nwritten to {paths}\n", flush=True)

@@ -12,7 +12,7 @@ from onmt_lattice.files import check_output, read_bytes
 
 @dataclass(frozen=True, kw_only=True)
 class UnpackOptions(Config):
-    """Write the vectors of a file of pack as an array of float32, some rows at a time.
+    """Write the vectors of a file of pack to an array of float32.
 
     example: onmt_lattice unpack -input x.olz -output y.npy
     """
@@ -32,13 +32,11 @@ def run(argv: list[str]) -> None:
     from onmt_lattice.bitstream.vector_codec import VectorCodec, embedded_codec, vector_file
     from onmt_lattice.opennmt.inference.arrays import write_rows
 
-    given = None if options.codec is None else VectorCodec.load(options.codec)
+    codec = None if options.codec is None else VectorCodec.load(options.codec)
     try:
-        codec = given or embedded_codec(data)
+        codec = codec or embedded_codec(data)
         if codec is None:
-            raise UserError(
-                f"-input {options.input}: no codec in it; -codec names the file that has it"
-            )
+            raise UserError(f"-input {options.input}: has no codec; expected -codec FILE")
         shape = vector_file(data).header.lines, codec.width
         write_rows(options.output, shape, "float32", codec.parts(data))
     except BitstreamError as error:

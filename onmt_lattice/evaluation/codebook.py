@@ -1,4 +1,4 @@
-"""How much of their codebooks the quantizers use."""
+"""The use of codebooks, and the bits of a compressed text."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ class Codebooks:
     Attributes:
         entries: M.
         perplexity: exp of the entropy of the entries used, a mean over the codebooks; M at most.
-        lowest_perplexity: that of the least used codebook; 1 if it always sends the same entry.
-        unused: share of all N · M entries that no sentence used.
+        lowest_perplexity: of the least used codebook; 1 if it always sends the same entry.
+        unused: share of the N · M entries that no sentence uses.
     """
 
     entries: int
@@ -33,30 +33,14 @@ class Codebooks:
         )
 
 
-class CodebookUsage:
-    """Counts of the entries that sentences used."""
+def codebook_usage(symbols: Tensor, entries: int) -> Codebooks:
+    """Return how ``symbols`` ``(sentences, N)`` use codebooks of M = ``entries`` each."""
+    import torch  # not needed to read evaluations
 
-    def __init__(self) -> None:
-        self.symbols: list[Tensor] = []
-
-    def add(self, symbols: Tensor) -> None:
-        """Count ``symbols`` ``(batch, N)``."""
-        self.symbols.append(symbols.cpu())
-
-    def summary(self, entries: int) -> Codebooks:
-        """Return the use of codebooks of M = ``entries`` each."""
-        import torch  # not needed to read what was counted
-
-        symbols = torch.cat(self.symbols)  # (sentences, N)
-        counts = torch.stack([(symbols == k).sum(0) for k in range(entries)]).double()  # (M, N)
-        share = counts / len(symbols)
-        perplexity = torch.special.entr(share).sum(0).exp()
-        return Codebooks(
-            entries,
-            perplexity.mean().item(),
-            perplexity.min().item(),
-            (counts == 0).double().mean().item(),
-        )
+    counts = torch.stack([(symbols == k).sum(0) for k in range(entries)]).double()  # (M, N)
+    perplexity = torch.special.entr(counts / len(symbols)).sum(0).exp()
+    unused = (counts == 0).double().mean().item()
+    return Codebooks(entries, perplexity.mean().item(), perplexity.min().item(), unused)
 
 
 @dataclass(frozen=True)
@@ -65,10 +49,9 @@ class Coded:
 
     Attributes:
         bits: of the whole file.
-        parts: of each part of it; they sum to ``bits``.
-        rate_bits: the ideal length of what is sent in it, by the rate of the very same points. They
-            are quantized with the coder's dither, another draw of the same law as the one that the
-            evaluation's rate is of.
+        parts: of each part; they sum to ``bits``.
+        rate_bits: the ideal length of the symbols in it. The coder's dither is another draw of the
+            same law as the evaluation's, so this differs a little from the rate.
     """
 
     bits: int

@@ -1,4 +1,4 @@
-"""The outcome of an evaluation: numbers with their units, as table and as JSON."""
+"""The result of an evaluation: numbers with their units, as a table and as JSON."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from onmt_lattice.files import read_json, write_json
 
 FORMAT = 2
 LAW_STANDARD_ERRORS = 4.0
-WORD, TOKEN = "word", "token"  # what costs are drawn per
-NO_LATTICE = "none"  # of a quantized model: only the Gaussian\'s prior was fitted
+WORD, TOKEN = "word", "token"  # units of costs in plots
+NO_LATTICE = "none"  # of a quantized model: only the Gaussian's prior was fitted
 
 
 @dataclass(frozen=True)
@@ -59,10 +59,10 @@ class Entropy:
 
     Attributes:
         bits_sentence: H, the entropy of a sentence.
-        bits_word: H over the expected number of words a sentence.
+        bits_word: H over the expected number of words per sentence.
         excess_bits_sentence: rate + NLL − log2 1/P(sentence), a mean over the sentences without
             unknown tokens; its expectation is a relative entropy, which is never negative.
-        sentences: how many sentences that is.
+        sentences: number of sentences without unknown tokens.
     """
 
     bits_sentence: float
@@ -83,10 +83,10 @@ class Reconstruction:
 
     Attributes:
         beam_size: 1 for greedy decoding.
-        bleu: sacreBLEU against the input, or its target, 0 to 100.
+        bleu: sacreBLEU against the input or its target, 0 to 100.
         chrf: chrF against the same, 0 to 100.
-        exact: share of sentences decoded to the letter.
-        signature: sacreBLEU's signature.
+        exact: share of sentences decoded without any difference.
+        signature: of sacreBLEU.
     """
 
     beam_size: int
@@ -98,16 +98,16 @@ class Reconstruction:
 
 @dataclass(frozen=True)
 class Quantized:
-    """What a lattice costs in a Gaussian model, on the sentences that its code was fitted to.
+    """The cost of a lattice in a Gaussian model, on the sentences that its code was fitted to.
 
     Attributes:
         model: path of the Gaussian model's checkpoint.
         lattice: its name, or ``none`` where only the Gaussian's prior was fitted.
-        sentences, words: how many sentences that is, and how many words are in them.
+        sentences, words: counts of the fitted text.
         dim: d.
-        gaussian_bits: the rate of the Gaussian, its prior fitted to them, in bits per sentence.
-        excess_bits: what the lattice costs more.
-        theory_bits: what it costs more on a Gaussian source of the same variances.
+        gaussian_bits: rate of the Gaussian with its fitted prior, in bits per sentence.
+        excess_bits: of the lattice over that.
+        theory_bits: of the lattice over the rate of a Gaussian source of the same variances.
         space_filling_loss: ½ log2(2πe G), bits per dimension.
     """
 
@@ -140,12 +140,12 @@ class Quantized:
 
 @dataclass(frozen=True)
 class Source:
-    """What a text was made of, where it is the target of another one.
+    """The source of a text that is the target of another one.
 
     Attributes:
         text: path of the source; ``words``, ``tokens``, ``unknown_tokens``: counts in it, of the
-            pairs that were evaluated. It has no ends of sentences.
-        rate: the rate by its own tokens and words.
+            evaluated pairs, without ends of sentences.
+        rate: per token and word of the source.
     """
 
     text: str
@@ -161,9 +161,9 @@ class Evaluation:
 
     Attributes:
         model: path of the checkpoint.
-        run: name of the run it belongs to: the path without its step.
+        run: name of its training run: the path without the step.
         step: training steps done; ``rate_weight``: λ at that step.
-        bottleneck: its name; ``settings``: its options; ``label``: what plots call it.
+        bottleneck: its name; ``settings``: its options; ``label``: its name in plots.
         is_code: whether rate + NLL is the length of a code for the text.
         text: path of the text, the target; ``sentences``, ``empty_lines``, ``words``, ``tokens``,
             ``unknown_tokens``: counts in it. All costs are per token and word of this text.
@@ -173,9 +173,9 @@ class Evaluation:
         rate_difference_bits_sentence: quantized − relaxed rate; by Theorem 1 its mean tends to 0.
         perplexity: 2^(NLL in bits per token); ``token_accuracy``: share of tokens guessed first.
         dim: d, the numbers between the linear maps of the bottleneck; None where not recorded.
-        quantized: what its lattice costs by ``quantize``, if the model comes from there.
-        coded: the bits of a file of the text, or of its source, if it was asked for.
-        source: of the text, whose representation the rate is of; None if that is the text itself.
+        quantized: the costs of its lattice, for a model of ``quantize``.
+        coded: the bits of the compressed text, or source, with ``-coded``.
+        source: of the text; None for an autoencoder.
     """
 
     model: str
@@ -214,11 +214,7 @@ class Evaluation:
 
     @classmethod
     def read(cls, path: str | os.PathLike[str]) -> Evaluation:
-        """Return the evaluation written at ``path``.
-
-        Raises:
-            UserError: if the file is missing or is not an evaluation of this format.
-        """
+        """Return the evaluation in the file ``path``."""
         values = read_json(path, "the output of evaluate")
         number = values.pop("format", None) if isinstance(values, dict) else None
         if number != FORMAT:
@@ -229,7 +225,7 @@ class Evaluation:
             raise UserError(f"{path}: not an evaluation of format {FORMAT}: {error}") from error
 
     def per_token(self) -> Evaluation:
-        """Return this evaluation with each token taken for a word, to draw costs per token."""
+        """Return this evaluation with tokens in place of words, to draw costs per token."""
         costs = {
             name: dataclasses.replace(bits, word=bits.token)
             for name in ("nll", "rate", "total", "relaxed_rate")
@@ -247,7 +243,7 @@ class Evaluation:
             f"{self.text}: {self.sentences} sentences, {self.words} words, {self.tokens} tokens, "
             f"{self.unknown_tokens} unknown, {self.empty_lines} empty lines skipped; "
             f"seed {self.seed}",
-            *([] if self.source is None else [_described(self.source)]),
+            *([] if self.source is None else [_source_row(self.source)]),
             "",
             f"{'bits per':<22}{'token':>10}{'word':>10}{'sentence':>12}",
             _row("NLL", self.nll),
@@ -258,7 +254,7 @@ class Evaluation:
             *([] if self.source is None else [_row("rate, in source units", self.source.rate)]),
             "token: a unit of the vocabulary or the end of a sentence",
             "word: a word of the text, its pieces (@@, ▁, ￭) joined",
-            *([] if self.source is None else [_OF_TARGET]),
+            *([] if self.source is None else [_TARGET_NOTE]),
             "",
             "quantized - relaxed rate: "
             f"{_mean(self.rate_difference_bits_sentence)} bits per sentence",
@@ -288,26 +284,26 @@ class Evaluation:
             )
         if self.reconstruction is not None:
             r = self.reconstruction
-            how = "greedy" if r.beam_size == 1 else f"beam of {r.beam_size}"
+            search = "greedy" if r.beam_size == 1 else f"beam of {r.beam_size}"
             rows.append(
-                f"reconstruction ({how}): BLEU {r.bleu:.2f}, chrF {r.chrf:.2f}, "
+                f"reconstruction ({search}): BLEU {r.bleu:.2f}, chrF {r.chrf:.2f}, "
                 f"{100 * r.exact:.2f} % exact"
             )
         return rows
 
 
 def perplexity(bits: float) -> float:
-    """Return 2^``bits``, infinite where that is more than a float holds (from 1,024 bits)."""
+    """Return 2^``bits``; from 1,024 bits on, where a float overflows, infinity."""
     return 2.0**bits if bits < 1024 else math.inf
 
 
-_OF_TARGET = (
-    "NLL is of the target, the rate of its source's representation; tokens and words are those of\n"
-    "the target, but in the row in source units"
+_TARGET_NOTE = (
+    "NLL: of the target. rate: of its source's representation. Tokens and words are those of the\n"
+    "target, except in the row in source units"
 )
 
 
-def _described(source: Source) -> str:
+def _source_row(source: Source) -> str:
     return (
         f"its source {source.text}: {source.words} words, {source.tokens} tokens, "
         f"{source.unknown_tokens} unknown"
@@ -323,20 +319,20 @@ def _mean(mean: Mean) -> str:
     return f"{mean.mean:.4f} ± {error}"
 
 
-def revive(kind: Any, value: Any) -> Any:
-    """Return the ``kind`` that ``dataclasses.asdict`` took apart to ``value``.
+def revive(cls: Any, value: Any) -> Any:
+    """Return the ``cls`` that ``dataclasses.asdict`` turned into ``value``.
 
     Raises:
-        TypeError: if ``value`` or a part of it is of another kind.
+        TypeError: if ``value`` or a part of it has another type.
     """
-    if isinstance(kind, types.UnionType):  # X | None
-        return None if value is None else revive(typing.get_args(kind)[0], value)
-    if dataclasses.is_dataclass(kind) and isinstance(kind, type) and isinstance(value, dict):
-        kinds = typing.get_type_hints(kind)
-        return kind(**{k: revive(kinds.get(k, object), v) for k, v in value.items()})
-    if typing.get_origin(kind) is list and isinstance(value, list):
-        return [revive(typing.get_args(kind)[0], item) for item in value]
-    kind = typing.get_origin(kind) or kind
-    if not isinstance(value, (int, float) if kind is float else kind):
-        raise TypeError(f"{value!r} is no {kind.__name__}")
+    if isinstance(cls, types.UnionType):  # X | None
+        return None if value is None else revive(typing.get_args(cls)[0], value)
+    if dataclasses.is_dataclass(cls) and isinstance(cls, type) and isinstance(value, dict):
+        hints = typing.get_type_hints(cls)
+        return cls(**{k: revive(hints.get(k, object), v) for k, v in value.items()})
+    if typing.get_origin(cls) is list and isinstance(value, list):
+        return [revive(typing.get_args(cls)[0], item) for item in value]
+    cls = typing.get_origin(cls) or cls
+    if not isinstance(value, (int, float) if cls is float else cls):
+        raise TypeError(f"{value!r} is not a {cls.__name__}")
     return value

@@ -1,4 +1,4 @@
-"""What each sentence of a text costs: a line a sentence, for comparisons of the same sentences."""
+"""The costs of each sentence of a text, to compare models sentence by sentence."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class SentenceCost(NamedTuple):
 
     Attributes:
         line: its number in the text, from 1.
-        words: how many it has, the pieces of each joined.
+        words: number of words, the pieces of each joined.
         nll, rate: bits.
     """
 
@@ -37,13 +37,13 @@ def write_costs(path: str | os.PathLike[str], costs: Iterable[SentenceCost]) -> 
 
 
 def read_costs(path: Path) -> list[SentenceCost]:
-    """Return the costs written at ``path``."""
+    """Return the costs in the file ``path``."""
     try:
         head, *rows = list(csv.reader(path.open(encoding="utf-8", newline=""), delimiter="\t"))
         assert "\t".join(head) == HEAD
         return [SentenceCost(int(i), int(n), float(nll), float(rate)) for i, n, nll, rate in rows]
     except (OSError, ValueError, AssertionError) as error:
         raise UserError(
-            f"{path}: expected the costs of sentences as evaluate -scores writes them; remove it, "
-            f"and a sweep evaluates again"
+            f"{path}: expected the costs of sentences, as evaluate -scores writes them; a sweep "
+            f"evaluates again if the file is removed"
         ) from error

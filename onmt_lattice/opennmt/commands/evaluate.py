@@ -13,7 +13,7 @@ from sacrebleu.metrics import BLEU, CHRF
 from onmt_lattice.bitstream import TextFile
 from onmt_lattice.bottlenecks import ResidualBottleneck
 from onmt_lattice.errors import UserError
-from onmt_lattice.evaluation.codebook import Codebooks, CodebookUsage, Coded
+from onmt_lattice.evaluation.codebook import Codebooks, Coded, codebook_usage
 from onmt_lattice.evaluation.result import (
     Bits,
     Entropy,
@@ -191,9 +191,7 @@ def _codebooks(loaded: LoadedAutoencoder, scores: SentenceScores) -> Codebooks |
     alphabet = loaded.model.encoder.bottleneck.alphabet
     if alphabet is None or scores.symbols is None:
         return None
-    usage = CodebookUsage()
-    usage.add(scores.symbols)
-    return usage.summary(alphabet)
+    return codebook_usage(scores.symbols, alphabet)
 
 
 def _entropy(

@@ -15,7 +15,7 @@ from onmt.utils.logging import logger
 from torch import Tensor
 
 from onmt_lattice.errors import Interrupted
-from onmt_lattice.evaluation.codebook import CodebookUsage
+from onmt_lattice.evaluation.codebook import codebook_usage
 from onmt_lattice.noise import SentenceNoise
 from onmt_lattice.opennmt.checkpoint import host_random_state, random_state, set_random_state
 from onmt_lattice.opennmt.checkpoint.patience import fresh_scores, patience_of
@@ -195,7 +195,7 @@ class RateTrainer(Trainer):
         """
         quantized, relaxed = RateStatistics(), RateStatistics()
         batch = None
-        usage = CodebookUsage()
+        all_symbols: list[Tensor] = []
         with self._evaluated(moving_average), torch.no_grad(), matmul_precision("highest"):
             for batch in valid_iter:
                 with torch.autocast("cuda", enabled=self.optim.amp):
@@ -203,7 +203,7 @@ class RateTrainer(Trainer):
                     symbols = self._score(batch, x, quantized, relaxed=False)
                     self._score(batch, x, relaxed, relaxed=True)
                 if symbols is not None:
-                    usage.add(symbols)
+                    all_symbols.append(symbols.cpu())
             for metric, scorer in self.valid_scorers.items() if batch is not None else ():
                 scorer["value"] = self.training_eval_handler(scorer["scorer"], batch, "valid")
                 quantized.computed_metrics = {
@@ -216,8 +216,9 @@ class RateTrainer(Trainer):
         logger.info("Validation relaxed;   %s", relaxed.describe())
         alphabet = self.model.encoder.bottleneck.alphabet
         if alphabet is not None:
-            usage.symbols = [symbols for each in gathered(usage.symbols) for symbols in each]
-            logger.info("Validation codebooks; %s", usage.summary(alphabet).describe())
+            symbols = torch.cat([batch for batches in gathered(all_symbols) for batch in batches])
+            usage = codebook_usage(symbols, alphabet)
+            logger.info("Validation codebooks; %s", usage.describe())
         return quantized
 
     def _score(self, batch: Any, x: Tensor, stats: RateStatistics, relaxed: bool) -> Tensor | None:
