@@ -42,15 +42,11 @@ class StreamNoise:
 
     def uniform(self, like: Tensor, dim: int) -> Tensor:
         """See :class:`Noise`."""
-        return torch.rand(
-            (len(like), dim), generator=self.generator, dtype=like.dtype, device=like.device
-        )
+        return like.new_empty(len(like), dim).uniform_(generator=self.generator)
 
     def normal(self, like: Tensor, dim: int) -> Tensor:
         """See :class:`Noise`."""
-        return torch.randn(
-            (len(like), dim), generator=self.generator, dtype=like.dtype, device=like.device
-        )
+        return like.new_empty(len(like), dim).normal_(generator=self.generator)
 
 
 class SentenceNoise:

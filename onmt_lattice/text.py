@@ -79,14 +79,7 @@ def decoded_lines(
 def aligned(
     sources: Iterable[str], targets: Iterable[str], names: tuple[str, str], first: int = 0
 ) -> Iterator[tuple[str, str]]:
-    """Yield pairs of a source line and its target line.
-
-    Args:
-        sources: lines, without the ``first`` ones.
-        targets: lines, without the ``first`` ones.
-        names: of the two texts, for errors.
-        first: number of skipped lines.
-    """
+    """Yield pairs of a source line and its target line."""
     for number, (source, target) in enumerate(zip_longest(sources, targets), first):
         if source is None or target is None:
             shorter, longer = names if source is None else names[::-1]

@@ -19,7 +19,7 @@ from onmt_lattice.experiments.tables import Column, Table, columns
 from onmt_lattice.files import write_text
 from onmt_lattice.noise import Noise
 from onmt_lattice.opennmt.checkpoint import load_autoencoder
-from onmt_lattice.opennmt.data.sentences import Sentence, Text, trained_transforms
+from onmt_lattice.opennmt.data.sentences import EvaluationText, Sentence, trained_transforms
 from onmt_lattice.opennmt.inference.scoring import Scorer, SentenceScores
 from onmt_lattice.opennmt.training import plugin
 
@@ -109,7 +109,9 @@ def rows_of(args: argparse.Namespace) -> list[Row]:
     bottleneck = loaded.model.encoder.bottleneck
     if not isinstance(bottleneck, GaussianBottleneck):
         raise UserError(f"-model {args.model}: expected a model with -bottleneck gaussian")
-    sentences: list[Sentence] = Text(args.src).sentences(loaded, trained_transforms(loaded))
+    sentences: list[Sentence] = EvaluationText(args.src).sentences(
+        loaded, trained_transforms(loaded)
+    )
     words = sum(sentence.words for sentence in sentences)
     first = Scorer(loaded, args.seed, 64).score(sentences)
     rows = [_row("Gaussian", first, first, words)]

@@ -32,7 +32,7 @@ def parse_args() -> argparse.Namespace:
 
 def row(model: str, lines: list[str]) -> str:
     """Return the row of ``model``: the bits of ``lines``, by its rate and in a file."""
-    made = load_codec(model).compressed(lines, priced=True)
+    made = load_codec(model).compressed(lines, with_rate=True)
     rate, bits = made.rate_nats / math.log(2), 8 * len(made.data)
     points = TextFile(made.data).bits()["points"]
     numbers = (rate, points, bits, bits - rate, 0.005 * rate + 64)

@@ -215,7 +215,7 @@ def test_every_option_comes_back_of_its_type(build: Build, tmp_path: Path) -> No
     """Those of a training with options of every kind: lists, a dictionary, a set, texts, None."""
     trainer = build(dropout=[0.1], layers=2, transforms=["tokendrop"], log_file=f"{tmp_path}/ü")
     saver, path = trainer.model_saver, tmp_path / "a.safetensors"
-    write_checkpoint(path, saver._contents(1, [trainer.share()], None))
+    write_checkpoint(path, saver._contents(1, [trainer.process_state()], None))
     before, after = vars(saver.model_opt), vars(load_checkpoint(path)["opt"])
     assert isinstance(after["_all_transform"], set) and isinstance(after["data"], dict)
     assert before.keys() == after.keys()
@@ -245,7 +245,7 @@ def test_tied_embeddings_stand_in_a_file_once(
     names = dict(trainer.model.named_parameters())
     averages = [p.detach() + 1 for p in names.values()] if average else None
     path = tmp_path / "a.safetensors"
-    write_checkpoint(path, trainer.model_saver._contents(1, [trainer.share()], averages))
+    write_checkpoint(path, trainer.model_saver._contents(1, [trainer.process_state()], averages))
     tensors, values = read_file(path)
     source = "encoder.embeddings.make_embedding.emb_luts.0.weight"
     target = source.replace("encoder", "decoder")

@@ -33,7 +33,7 @@ class Constant(Bottleneck):
 
 def decoded(model: Any, src: Any, tgt: Any, relaxed: bool) -> Tensor:
     noise = SentenceNoise(0, list(range(tgt.shape[1])))
-    return model.autoencode(*[src[0], tgt, src[1]], noise, relaxed).decoded
+    return model.autoencode(*[src[0], tgt, src[1]], noise, relaxed)[0]
 
 
 @shapes

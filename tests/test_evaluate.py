@@ -172,7 +172,7 @@ def test_several_checkpoints_are_evaluated_as_each_alone(
 def test_models_that_segment_otherwise_do_not_share_sentences(
     trained: Trained, corpus: Corpus
 ) -> None:
-    loaded, text = load_autoencoder(trained("gaussian")), sentences.Text(str(corpus.test))
+    loaded, text = load_autoencoder(trained("gaussian")), sentences.EvaluationText(str(corpus.test))
 
     def found() -> list[sentences.Sentence]:
         return text.sentences(loaded, sentences.trained_transforms(loaded))

@@ -104,7 +104,7 @@ def gradients(rows: Tensor, linear: nn.Linear) -> list[Tensor]:
 def test_value_and_gradient_are_those_of_the_definition(
     at_once: int, spread: float, scale: float, further: float, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module, "LOGITS_AT_ONCE", at_once)
+    monkeypatch.setattr(module, "MAX_LOGITS", at_once)
     rows, linear, target = inputs(spread)
     found = cross_entropy(rows, linear, target, scale)
     (further * found.loss).backward()
@@ -142,7 +142,7 @@ class Largest(TorchDispatchMode):
 
 
 def test_memory_for_logits_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "LOGITS_AT_ONCE", 20 * WORDS)
+    monkeypatch.setattr(module, "MAX_LOGITS", 20 * WORDS)
     rows, linear, target = inputs()
     with Largest() as seen:
         cross_entropy(rows, linear, target).loss.backward()
@@ -154,7 +154,7 @@ def test_memory_for_logits_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_bfloat16_multiplies_and_does_nothing_else(
     at_once: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module, "LOGITS_AT_ONCE", at_once)
+    monkeypatch.setattr(module, "MAX_LOGITS", at_once)
     rows, linear, target = inputs()
     found = cross_entropy(rows.bfloat16(), linear, target, 1 / 7)
     assert found.loss.dtype == torch.float32

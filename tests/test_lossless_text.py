@@ -71,7 +71,7 @@ def test_tokens_cost_what_evaluate_says(z: LosslessText) -> None:
 def test_blocks_follow_one_another(
     z: LosslessText, corpus: Corpus, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(lossless_text, "TOGETHER", 3)
+    monkeypatch.setattr(lossless_text, "BLOCK_BITS", 3)
     data = corpus.test.read_bytes().removesuffix(b"\n")
     made = z.compress(data)
     assert TextFile(made).header.blocks == 10

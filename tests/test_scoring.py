@@ -175,7 +175,7 @@ def test_few_logits_at_once_score_the_same(
     loaded: LoadedAutoencoder, sentences: list[Sentence], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     expected = score(loaded, sentences)
-    monkeypatch.setattr(logits, "LOGITS_AT_ONCE", 1000)
+    monkeypatch.setattr(logits, "MAX_LOGITS", 1000)
     assert_same(score(loaded, sentences), expected)
 
 

@@ -57,8 +57,7 @@ def test_slots_are_all_that_the_decoder_reads(build: Build, changes: dict[str, A
     def decoded() -> list[Tensor]:
         noise = SentenceNoise(0, list(range(8)))
         return [
-            model.autoencode(*(b.src[0], first.tgt, b.src[1]), noise).decoded
-            for b in (first, second)
+            model.autoencode(*(b.src[0], first.tgt, b.src[1]), noise)[0] for b in (first, second)
         ]
 
     own, other = decoded()
@@ -222,19 +221,19 @@ def test_the_comparison_with_the_gru_is_of_models_that_build(corpus: Corpus, bui
     ("changes", "said"),
     [
         ({"bottleneck_slots": 0}, "-bottleneck_slots 0: expected at least 1"),
-        ({"bottleneck_slots": 4}, "-bottleneck_slots 4: an RNN starts from the first alone"),
-        ({**SLOTS, "bottleneck_site": "all"}, "-bottleneck_site all: of an RNN's last states"),
-        ({**SLOTS, "bridge": True}, "-bridge True: of an RNN's last states"),
+        ({"bottleneck_slots": 4}, "-bottleneck_slots 4: an RNN decoder without attention reads"),
+        ({**SLOTS, "bottleneck_site": "all"}, "-bottleneck_site all: is for an RNN's last states"),
+        ({**SLOTS, "bridge": True}, "-bridge True: is for an RNN's last states"),
         ({**SLOTS, "heads": 3}, "-heads 3: expected a divisor of -rnn_size 16"),
-        ({**SLOTS, "word_vec_size": 8}, "-src_word_vec_size 8: expected that of -rnn_size, 16"),
-        ({**SLOTS, "position_encoding": False}, "-position_encoding false: a transformer knows"),
+        ({**SLOTS, "word_vec_size": 8}, "-src_word_vec_size 8: expected -rnn_size, 16"),
+        ({**SLOTS, "position_encoding": False}, "-position_encoding false: a transformer needs it"),
         (
             {**SIZES, "rnn_size": None, "decay_method": "noam"},
-            "-decay_method noam: goes by -rnn_size; expected that",
+            "-decay_method noam: depends on -rnn_size; expected that",
         ),
         ({**SLOTS, "copy_attn": True}, "-copy_attn True: must be False here, as copying reads"),
         ({**SLOTS, "decoder_type": "cnn"}, "-decoder_type cnn: must be rnn or transformer here"),
-        ({**SLOTS, "label_smoothing": 0.1}, "a smoothed loss is no code length"),
+        ({**SLOTS, "label_smoothing": 0.1}, "a smoothed loss is not a code length"),
     ],
 )
 def test_what_is_refused(refused: Mistake, changes: dict[str, Any], said: str) -> None:

@@ -22,7 +22,7 @@ from onmt.transforms import get_transforms_cls
 from onmt.utils.misc import set_random_seed
 
 from onmt_lattice.errors import UserError
-from onmt_lattice.opennmt.checkpoint import OUR_KEY, random_state
+from onmt_lattice.opennmt.checkpoint import PLUGIN_KEY, random_state
 from onmt_lattice.opennmt.data.batch_worker import prefetch
 from onmt_lattice.opennmt.data.stream import PositionTracker, training_batches
 from onmt_lattice.opennmt.options import parsers as options
@@ -84,7 +84,7 @@ def checkpoints_of(stream: Any, count: int) -> Iterator[tuple[list[torch.Tensor]
         seen = content(batch)
         position = pickle.loads(pickle.dumps(follower.position))
         process = {"random_state": random_state(), "position": position}
-        yield seen, {OUR_KEY: {"processes": [process], "batches_taken": taken}}
+        yield seen, {PLUGIN_KEY: {"processes": [process], "batches_taken": taken}}
 
 
 SETTINGS: dict[str, dict[str, Any]] = {
@@ -146,7 +146,7 @@ def test_a_checkpoint_without_a_position_has_its_batches_read_again(
     made = make()
     runs = list(checkpoints_of(training_batches(*made), 30))
     checkpoint = runs[19][1]
-    checkpoint[OUR_KEY]["processes"][0]["position"] = None
+    checkpoint[PLUGIN_KEY]["processes"][0]["position"] = None
     batches = resumed(training_batches(*made), checkpoint, 0)
     assert all(same(content(next(batches)), seen) for seen, _ in runs[20:])
     assert "the 20 batches before it are read again" in log()
@@ -191,11 +191,11 @@ def test_another_number_of_processes_goes_on_at_the_same_line(
         next(iter(follower))
         assert follower.position is not None
         assert follower.position["texts"] == position["texts"]
-    assert "of 1 processes, this run has 2: the lines are dealt out anew" in log()
+    assert "of 1 processes, this run has 2: they share the lines anew" in log()
 
 
 def test_a_process_without_a_line_is_told(make: Make) -> None:
-    with pytest.raises(UserError, match="no sentence in the lines that fall to process 50 of 50"):
+    with pytest.raises(UserError, match="no sentence in the lines of process 50 of 50"):
         next(iter(training_batches(*make(), 50, 49)))
 
 
@@ -247,7 +247,7 @@ class Stream:
 def test_a_run_with_batches_made_ahead_goes_on_to_the_same_end(
     corpus: Corpus, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(process, "makes_ahead", lambda device: True)
+    monkeypatch.setattr(process, "uses_batch_worker", lambda device: True)
     steps = {"train_steps": 11, "save_checkpoint_steps": 4, "valid_steps": 5, "report_every": 3}
     options = {**steps, "transforms": ["switchout", "tokendrop"], "bucket_size": 70}
     config = corpus.yaml(tmp_path / "a.yaml", **options, dropout=[0.2], layers=2, accum_count=[2])

@@ -126,7 +126,7 @@ def test_patience_goes_on(corpus: Corpus, tmp_path: Path) -> None:
     log = tmp_path / "log"
     train(config, "-train_steps", 2)
     train(config, "-resume", "auto", "-log_file", log)
-    assert "Going on behind line" in log.read_text()
+    assert "Resuming behind line" in log.read_text()
     assert list(checkpoints(tmp_path / "m")) == [1, 2, 3, 4]
     train(config, "-resume", "auto", "-log_file", log)
     assert "Step 4: stopped by -early_stopping, nothing left to train" in log.read_text()

@@ -57,7 +57,7 @@ def test_what_comes_back_is_what_the_model_decodes_from_the_points(
 
 @coded
 def test_a_file_is_as_long_as_the_rate_says(trained: Trained, name: str) -> None:
-    made = load_codec(str(trained(name))).compressed(lines_of(1000, 9), seed=1, priced=True)
+    made = load_codec(str(trained(name))).compressed(lines_of(1000, 9), seed=1, with_rate=True)
     ideal = made.rate_nats / math.log(2)
     parts = TextFile(made.data).bits()
     assert abs(parts["points"] - ideal) < 0.001 * ideal + 16
@@ -75,7 +75,7 @@ def test_lines_alone_and_blocks_of_many_decode_to_the_same(
 ) -> None:
     lines = text_of(corpus)
     together, alone = z.compress(lines), z.compress(lines, alone=True)
-    monkeypatch.setattr("onmt_lattice.opennmt.inference.text_codec.TOGETHER", 3)
+    monkeypatch.setattr("onmt_lattice.opennmt.inference.text_codec.BLOCK_BITS", 3)
     some = z.compress(lines)
     assert z.decompress(together) == z.decompress(alone) == z.decompress(some)
     assert TextFile(some).header.blocks == math.ceil(len(lines) / 8)

@@ -15,7 +15,7 @@ from onmt_lattice.opennmt.checkpoint import load_autoencoder
 from onmt_lattice.opennmt.data.sentences import read_sentences, token_index, trained_transforms
 from onmt_lattice.opennmt.inference import greedy
 from onmt_lattice.opennmt.inference import search as translation
-from onmt_lattice.opennmt.inference.argmax import Argmax
+from onmt_lattice.opennmt.inference.greedy import Argmax
 from onmt_lattice.opennmt.inference.scoring import Scorer
 from onmt_lattice.opennmt.model import logits
 
@@ -135,8 +135,8 @@ def test_the_lines_are_those_of_the_search(
     sentences = read_sentences(lines, trained_transforms(loaded), token_index(loaded))
     outputs = Scorer(loaded, seed=1, batch_size=64).encode(sentences)
     opt = translation.search_options(1, longest, 30, -1)
-    assert translation._is_greedy(opt)
-    monkeypatch.setattr(greedy, "AT_ONCE", at_once)
+    assert all(getattr(opt, name) == value for name, value in translation.GREEDY.items())
+    monkeypatch.setattr(greedy, "BATCH_SIZE", at_once)
     with torch.inference_mode():
         found = translation._decode_greedily(loaded, sentences, outputs, opt)
         assert found == translation._search(loaded, sentences, outputs, opt)
@@ -154,7 +154,7 @@ def test_the_greatest_logit_is_found(
         for parameter in linear.parameters():
             parameter.mul_(spread)
         exact = rows.double() @ linear.weight.double().t() + linear.bias.double()
-    monkeypatch.setattr(logits, "LOGITS_AT_ONCE", 10 * 211)
+    monkeypatch.setattr(logits, "MAX_LOGITS", 10 * 211)
     with torch.inference_mode():
         found = Argmax(linear, screening)(rows)
     top = exact.amax(1)

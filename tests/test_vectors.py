@@ -200,7 +200,7 @@ def test_what_cannot_be_decoded_is_refused(
 
 
 def test_a_kind_that_does_not_exist_is_refused(trained: Trained) -> None:
-    with pytest.raises(UserError, match="unknown kind of vectors 'point'; did you mean 'points'"):
+    with pytest.raises(UserError, match="unknown row type 'point'; did you mean 'points'"):
         SentenceVectors(trained("none"), "point")
 
 

@@ -65,7 +65,7 @@ def _lossy(options: CompressOptions, text: bytes) -> tuple[bytes, int, float, st
     codec = load_codec(options.model, options.gpu, options.batch_size)
     begin = time.monotonic()
     file = codec.compressed(lines, options.seed, options.alone, progress=True)
-    note = f"; the model does not know {file.unknown} of {file.tokens} tokens" * bool(file.unknown)
+    note = f"; {file.unknown} of {file.tokens} tokens are unknown to the model" * bool(file.unknown)
     return file.data, len(lines), time.monotonic() - begin, note
 
 

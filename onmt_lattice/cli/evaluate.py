@@ -34,11 +34,11 @@ def run(argv: list[str]) -> None:
     import torch
 
     from onmt_lattice.opennmt.commands.evaluate import evaluate
-    from onmt_lattice.opennmt.data.sentences import Text
+    from onmt_lattice.opennmt.data.sentences import EvaluationText
 
     if options.threads is not None:
         torch.set_num_threads(options.threads)
-    text = Text(options.src, options.tgt)
+    text = EvaluationText(options.src, options.tgt)
     for model in models:
         several = len(models) > 1
         model_options = replace(

@@ -34,10 +34,7 @@ class LatticesOptions(Config):
     """
 
     dim: int = option(
-        480,
-        "dimensions of the convolutional lattices, an even number",
-        range=SIZE,
-        metavar="N",
+        480, "dimensions of the convolutional lattices, an even number", range=SIZE, metavar="N"
     )
 
 

@@ -36,7 +36,7 @@ def run(argv: list[str]) -> None:
     try:
         codec = codec or embedded_codec(data)
         if codec is None:
-            raise UserError(f"-input {options.input}: has no codec; expected -codec FILE")
+            raise UserError(f"-input {options.input}: no codec in it; expected -codec FILE")
         shape = vector_file(data).header.lines, codec.width
         write_rows(options.output, shape, "float32", codec.parts(data))
     except BitstreamError as error:

@@ -238,6 +238,8 @@ class Evaluation:
 
     def table(self) -> str:
         """Return the numbers as a table for a terminal."""
+        counts = self.tokens, self.words, self.sentences
+        coded = None if self.coded is None else Bits(*(self.coded.bits / n for n in counts))
         rows = [
             f"{self.label} at step {self.step}, lambda {self.rate_weight:.4f}: {self.model}",
             f"{self.text}: {self.sentences} sentences, {self.words} words, {self.tokens} tokens, "
@@ -250,7 +252,7 @@ class Evaluation:
             _row("rate (quantized)", self.rate),
             _row("total", self.total),
             _row("rate (relaxed)", self.relaxed_rate),
-            *([] if self.coded is None else [_row("coded, all of a file", self._coded_bits())]),
+            *([] if coded is None else [_row("coded, all of a file", coded)]),
             *([] if self.source is None else [_row("rate, in source units", self.source.rate)]),
             "token: a unit of the vocabulary or the end of a sentence",
             "word: a word of the text, its pieces (@@, ▁, ￭) joined",
@@ -261,11 +263,6 @@ class Evaluation:
             f"perplexity {self.perplexity:.3f}, token accuracy {100 * self.token_accuracy:.2f} %",
         ]
         return "\n".join([*rows, *self._optional_rows()])
-
-    def _coded_bits(self) -> Bits:
-        assert self.coded is not None
-        counts = self.tokens, self.words, self.sentences
-        return Bits(*(self.coded.bits / count for count in counts))
 
     def _optional_rows(self) -> list[str]:
         rows = []

@@ -2,7 +2,7 @@
 
 from onmt_lattice.opennmt.checkpoint.contents import (
     FILE_OPTIONS,
-    OUR_KEY,
+    PLUGIN_KEY,
     embedded_files,
     host_random_state,
     random_state,
@@ -12,7 +12,6 @@ from onmt_lattice.opennmt.checkpoint.loading import (
     LoadedAutoencoder,
     build_autoencoder,
     check_loaded,
-    check_options,
     checkpoint_errors,
     load_autoencoder,
     load_checkpoint,
@@ -22,12 +21,11 @@ from onmt_lattice.opennmt.checkpoint.saver import CheckpointSaver, write_checkpo
 
 __all__ = [
     "FILE_OPTIONS",
-    "OUR_KEY",
+    "PLUGIN_KEY",
     "CheckpointSaver",
     "LoadedAutoencoder",
     "build_autoencoder",
     "check_loaded",
-    "check_options",
     "checkpoint_errors",
     "embedded_files",
     "host_random_state",

@@ -1,4 +1,4 @@
-"""Saving checkpoints while training goes on."""
+"""Saving checkpoints during training."""
 
 from __future__ import annotations
 
@@ -17,53 +17,50 @@ from onmt_lattice.files import CHECKPOINT, checkpoint_path
 from onmt_lattice.opennmt.checkpoint.contents import (
     FORMAT,
     GENERATOR,
-    OUR_KEY,
+    PLUGIN_KEY,
     aliases,
+    not_finite,
     pack,
     random_state,
 )
-from onmt_lattice.opennmt.checkpoint.tensor_checks import not_finite
 from onmt_lattice.opennmt.model.devices import gathered, rank
 from onmt_lattice.tensor_file import write_file
 
 
 def write_checkpoint(path: str | os.PathLike[str], checkpoint: dict[str, Any]) -> None:
-    """Write ``checkpoint``, whole or not at all, with a digest of all that is in it."""
+    """Write ``checkpoint``, whole or not at all, with a digest."""
     write_file(path, *pack(checkpoint))
 
 
 class CheckpointSaver(ModelSaver):
-    """OpenNMT-py's saver, writing each file aside and renaming it when whole.
+    """OpenNMT-py's saver, with files that are written whole or not at all.
 
-    Every process has one and saves when the others do; the first of them writes the file.
+    Every process has one and saves when the others do; the first process writes the file.
 
     Attributes:
-        progress: returns what a resumed run needs beside model and optimizer.
-        share: returns what it needs of this process alone; see :mod:`~.checkpoint.contents`.
-        files: the files that the transforms of this run read; see :func:`embedded_files`.
+        run_state: returns what a resumed run needs beside model and optimizer.
+        process_state: returns the state of this process; see :mod:`~.checkpoint.contents`.
+        files: of the transforms; see :func:`embedded_files`.
         last_path: of the last checkpoint written or resumed from.
     """
 
-    progress: Callable[[], dict[str, Any]] = staticmethod(dict)
-    share: Callable[[], dict[str, Any]] = staticmethod(lambda: {"random_state": random_state()})
+    run_state: Callable[[], dict[str, Any]] = staticmethod(dict)
+    process_state: Callable[[], dict[str, Any]] = staticmethod(
+        lambda: {"random_state": random_state()}
+    )
     files: dict[str, Tensor]
     last_path = ""
     last_saved_step: int | None
 
     @property
     def last(self) -> str:
-        """Say which checkpoint was the last that this run has written."""
+        """The last checkpoint, as a phrase for messages."""
         return f"the last good one is {self.last_path}" if self.last_path else "there is none yet"
 
-    def count(self, paths: list[str]) -> None:
-        """Count the newest of ``paths``, written before, among those to keep."""
-        if self.keep_checkpoint > 0:
-            self.checkpoint_queue.extend(paths)
-
     def save(self, step: int, moving_average: list[Tensor] | None = None) -> None:
-        """Write the checkpoint of a step: its parameters, or their average and both.
+        """Write the checkpoint of a step, with both its parameters and their average if given.
 
-        None is written in the middle of steps that had to be left out.
+        None is written after a step that was skipped.
         """
         if self.keep_checkpoint == 0 or step == self.last_saved_step:
             return
@@ -80,16 +77,22 @@ class CheckpointSaver(ModelSaver):
             self.checkpoint_queue.append(path)
 
     def save_best(self, step: int, moving_average: list[Tensor] | None = None) -> None:
-        """Write the checkpoint of a step in place of the best one before it."""
+        """Write the checkpoint of a step as the best one."""
         if self.keep_checkpoint != 0 and not self.optim.skipped_in_row:
             self._write(f"{self.base_path}_best{CHECKPOINT}", step, moving_average)
 
     def _write(self, path: str, step: int, moving_average: list[Tensor] | None) -> None:
-        processes = gathered(self.share())
+        processes = gathered(self.process_state())
         if rank() > 0:
             return
         checkpoint = self._contents(step, processes, moving_average)
-        self._require_finite(checkpoint, step)
+        if broken := not_finite(checkpoint):
+            count = len(checkpoint["model"]) + len(checkpoint["generator"])
+            raise UserError(
+                f"step {step}: {len(broken)} of {count} tensors hold numbers that are not "
+                f"finite, {broken[0]} the first; no checkpoint of it is written, {self.last}; a "
+                f"smaller -learning_rate may help"
+            )
         try:
             write_checkpoint(path, checkpoint)
         except OSError as error:
@@ -100,7 +103,7 @@ class CheckpointSaver(ModelSaver):
     def _contents(
         self, step: int, processes: list[dict[str, Any]], moving_average: list[Tensor] | None
     ) -> dict[str, Any]:
-        """Return the checkpoint; averages stand in for the parameters, which are kept as raw."""
+        """Return the checkpoint; with averages as the model, the parameters are ``raw``."""
         state, raw = self.model.state_dict(), {}
         if moving_average:
             raw = {"raw": dict(self.model.named_parameters())}
@@ -115,25 +118,16 @@ class CheckpointSaver(ModelSaver):
             "vocab": self.fields,
             "opt": self.model_opt,
             "optim": self.optim.state_dict(),
-            OUR_KEY: {
+            PLUGIN_KEY: {
                 "format": FORMAT,
                 "version": __version__,
                 "step": step,
                 "files": self.files,
                 **raw,
-                **self.progress(),
+                **self.run_state(),
                 "processes": processes,
             },
         }
-
-    def _require_finite(self, checkpoint: dict[str, Any], step: int) -> None:
-        if broken := not_finite(checkpoint):
-            count = len(checkpoint["model"]) + len(checkpoint["generator"])
-            raise UserError(
-                f"step {step}: {len(broken)} of {count} tensors hold numbers that are not "
-                f"finite, {broken[0]} the first; no checkpoint of it is written, {self.last}; a "
-                f"smaller -learning_rate may help"
-            )
 
     def _rm_checkpoint(self, name: str) -> None:
         if rank() > 0:

@@ -28,8 +28,8 @@ from onmt_lattice.files import write_lines
 from onmt_lattice.opennmt.checkpoint import LoadedAutoencoder, load_autoencoder
 from onmt_lattice.opennmt.data.coverage import check_coverage
 from onmt_lattice.opennmt.data.sentences import (
+    EvaluationText,
     Sentence,
-    Text,
     check_targets,
     token_index,
     trained_transforms,
@@ -46,11 +46,11 @@ BITS_PER_NAT = 1 / math.log(2)
 
 
 class KnownSource(NamedTuple):
-    """What is known of a text whose sentences are drawn from a source of known entropy.
+    """A source of known entropy, from which a text is drawn.
 
     Attributes:
         entropy_bits: H, the entropy of a sentence.
-        expected_words: how many words a sentence has.
+        expected_words: words per sentence.
         ideal_bits: log2 1/P of each sentence of the text.
     """
 
@@ -63,35 +63,23 @@ def evaluate(
     model: str,
     options: EvaluateOptions,
     source_of: Callable[[tuple[str, ...]], KnownSource | None] = lambda _: None,
-    text: Text | None = None,
+    text: EvaluationText | None = None,
 ) -> Evaluation:
-    """Return rate and NLL of the checkpoint ``model`` on a text.
-
-    Its reconstruction, and what each sentence costs, are written if asked for.
-
-    Args:
-        model: one of ``options.model``.
-        options: the text, and how.
-        source_of: tells the source of the sentences of a text, where it is known, so that
-            rate + NLL can be held against its entropy.
-        text: that at ``options.src``, if it has been read already.
-    """
+    """Return rate and NLL of the checkpoint ``model`` on a text; write what ``options`` ask for."""
     plugin.install()
-    text = text or Text(options.src, options.tgt)
-    lines = text.wanted
+    text = text or EvaluationText(options.src, options.tgt)
+    lines = text.references
     loaded = load_autoencoder(model, options.gpu)
     if options.quantizers is not None:
         _keep_quantizers(loaded, options.quantizers)
     check_targets(loaded, text.targets is not None, f"-tgt {options.tgt or ''}".strip())
     pipe = trained_transforms(loaded)
     sentences = text.sentences(loaded, pipe)
-    expected = "text segmented as the model's training text"
-    check_coverage(
-        (s.tokens for s in sentences), token_index(loaded), f"-src {options.src}", expected
-    )
+    expected, index = "text segmented as the model's training text", token_index(loaded)
+    check_coverage((s.tokens for s in sentences), index, f"-src {options.src}", expected)
     if text.targets is not None:
-        known = token_index(loaded, "tgt")
-        check_coverage((s.wanted.tokens for s in sentences), known, f"-tgt {options.tgt}", expected)
+        index, name = token_index(loaded, "tgt"), f"-tgt {options.tgt}"
+        check_coverage((s.reference.tokens for s in sentences), index, name, expected)
     coded = _coded(loaded, text.lines, options) if options.coded else None
     scores = Scorer(loaded, options.seed, options.batch_size).score(sentences, True)
     reconstruction = None
@@ -101,7 +89,7 @@ def evaluate(
         reconstruction = _reconstruction(lines, sentences, [b[0] for b in best], options)
     if options.scores is not None:
         write_costs(options.scores, _costs(sentences, scores))
-    words = sum(sentence.wanted.words for sentence in sentences)
+    words = sum(sentence.reference.words for sentence in sentences)
     tokens = int(scores.tokens.sum())
     nll, rate, relaxed = (
         _bits(float(nats.sum()), tokens, words, len(sentences))
@@ -142,7 +130,7 @@ def evaluate(
 
 
 def _keep_quantizers(loaded: LoadedAutoencoder, count: int) -> None:
-    """Let the model send the symbols of its first ``count`` quantizers alone."""
+    """Let the model send only the symbols of its first ``count`` quantizers."""
     bottleneck = loaded.model.encoder.bottleneck
     if not isinstance(bottleneck, ResidualBottleneck):
         raise UserError(
@@ -157,27 +145,27 @@ def _source(
     path: str, loaded: LoadedAutoencoder, sentences: list[Sentence], scores: SentenceScores
 ) -> Source:
     """Return the source of a text that is the target of another one."""
-    known, tokens = token_index(loaded), [t for s in sentences for t in s.tokens]
-    words, unknown = sum(s.words for s in sentences), sum(t not in known for t in tokens)
+    index, tokens = token_index(loaded), [t for s in sentences for t in s.tokens]
+    words, unknown = sum(s.words for s in sentences), sum(t not in index for t in tokens)
     rate = _bits(float(scores.rate_nats.sum()), len(tokens), words, len(sentences))
     return Source(path, words, len(tokens), unknown, rate)
 
 
 def _coded(loaded: LoadedAutoencoder, lines: list[str], options: EvaluateOptions) -> Coded:
-    """Return what ``lines`` take in a file."""
+    """Return the bits of ``lines`` in a file of ``compress``."""
     try:
         codec = TextCodec(loaded, options.batch_size)
     except UserError as error:
         raise UserError(f"-coded: {error}") from error
-    made = codec.compressed(lines, options.seed, progress=True, priced=True)
-    parts = TextFile(made.data).bits()
-    return Coded(8 * len(made.data), parts, made.rate_nats * BITS_PER_NAT)
+    file = codec.compressed(lines, options.seed, progress=True, with_rate=True)
+    parts = TextFile(file.data).bits()
+    return Coded(8 * len(file.data), parts, file.rate_nats * BITS_PER_NAT)
 
 
 def _costs(sentences: list[Sentence], scores: SentenceScores) -> list[SentenceCost]:
     bits = (scores.nll_nats * BITS_PER_NAT).tolist(), (scores.rate_nats * BITS_PER_NAT).tolist()
     return [
-        SentenceCost(sentence.index + 1, sentence.wanted.words, nll, rate)
+        SentenceCost(sentence.index + 1, sentence.reference.words, nll, rate)
         for sentence, nll, rate in zip(sentences, *bits, strict=True)
     ]
 
@@ -197,7 +185,7 @@ def _codebooks(loaded: LoadedAutoencoder, scores: SentenceScores) -> Codebooks |
 def _entropy(
     source: KnownSource | None, loaded: LoadedAutoencoder, scores: SentenceScores
 ) -> Entropy | None:
-    """Return the check of rate + NLL ≥ H if the text's source is known and the model is a code."""
+    """Return the check of rate + NLL ≥ H, if the source is known and the model is a code."""
     if source is None or not loaded.model.encoder.bottleneck.is_code:
         return None
     total = ((scores.nll_nats + scores.rate_nats) * BITS_PER_NAT).tolist()
@@ -212,18 +200,17 @@ def _entropy(
 def _reconstruction(
     lines: list[str], sentences: list[Sentence], outputs: list[str], options: EvaluateOptions
 ) -> Reconstruction:
-    """Write the decoded ``outputs``, empty where the text is; compare them with its ``lines``."""
+    """Write the decoded ``outputs``, with the text's empty lines; compare them with ``lines``."""
     assert options.reconstruct is not None
     decoded = dict(zip((sentence.index for sentence in sentences), outputs, strict=True))
     write_lines(options.reconstruct, (decoded.get(i, "") for i in range(len(lines))))
-    inputs = [joined(lines[sentence.index]) for sentence in sentences]
+    references = [joined(lines[sentence.index]) for sentence in sentences]
     outputs = list(map(joined, outputs))
-    # Words are compared as they are, so that the score depends on nothing else.
-    bleu, chrf = BLEU(tokenize="none", force=True), CHRF()
+    bleu, chrf = BLEU(tokenize="none", force=True), CHRF()  # words are compared as they are
     return Reconstruction(
         beam_size=options.beam_size,
-        bleu=bleu.corpus_score(outputs, [inputs]).score,
-        chrf=chrf.corpus_score(outputs, [inputs]).score,
-        exact=sum(a == b for a, b in zip(inputs, outputs, strict=True)) / len(inputs),
+        bleu=bleu.corpus_score(outputs, [references]).score,
+        chrf=chrf.corpus_score(outputs, [references]).score,
+        exact=sum(a == b for a, b in zip(references, outputs, strict=True)) / len(references),
         signature=str(bleu.get_signature()),
     )

@@ -1,4 +1,4 @@
-"""A folder to share a model with: the model, its card, and the card's numbers."""
+"""A folder to share a model: the model, its card, and the card's numbers."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from onmt_lattice.errors import UserError
 from onmt_lattice.evaluation.result import Evaluation
 from onmt_lattice.files import EXPORTED, write_json, write_text
 from onmt_lattice.opennmt.checkpoint import (
-    OUR_KEY,
+    PLUGIN_KEY,
     LoadedAutoencoder,
     build_autoencoder,
     load_checkpoint,
@@ -27,17 +27,17 @@ from onmt_lattice.opennmt.data.sentences import transform_names
 from onmt_lattice.opennmt.options.configuration import bottleneck_settings, has_attention
 from onmt_lattice.opennmt.training import plugin
 
-SHOWN = """encoder_type decoder_type rnn_type enc_layers dec_layers enc_rnn_size dec_rnn_size
+CARD_OPTIONS = """encoder_type decoder_type rnn_type enc_layers dec_layers enc_rnn_size dec_rnn_size
 src_word_vec_size dropout rate_weight rate_weight_schedule optim learning_rate batch_size batch_type
 train_steps average_decay seed""".split()
-OF_ATTENTION = ("global_attention", "heads", "transformer_ff")
+ATTENTION_OPTIONS = ("global_attention", "heads", "transformer_ff")
 CARD = Path(__file__).with_name("model_card.md")
 
 
 def export(model: str, evaluation: str, output: str) -> int:
-    """Write the folder ``output`` of a checkpoint and its evaluation; return the model's bytes.
+    """Write the folder ``output`` of a checkpoint and its evaluation; return the model's size.
 
-    The model is written last: there is none in a folder that is not whole.
+    The model is written last: an incomplete folder has none.
     """
     plugin.install()
     measured = Evaluation.read(evaluation)
@@ -61,25 +61,25 @@ def export(model: str, evaluation: str, output: str) -> int:
 
 
 def without_training(checkpoint: dict[str, Any]) -> dict[str, Any]:
-    """Return ``checkpoint`` without what only a resumed training reads, as far as it may lack it.
+    """Return ``checkpoint`` without the state of its training.
 
-    It has no optimizer's state, no parameters beside their average and no place in the data, and
-    one process, whose random state stays.
+    That is: the optimizer's state, the parameters beside their average, the position in the data,
+    and all processes but the first, whose random state stays.
     """
-    optim, ours = checkpoint["optim"], checkpoint[OUR_KEY]
-    kept = {name: value for name, value in ours.items() if name != "raw"}
-    process = {"random_state": ours["processes"][0]["random_state"]}
+    optim, state = checkpoint["optim"], checkpoint[PLUGIN_KEY]
+    state = {name: value for name, value in state.items() if name != "raw"}
+    process = {"random_state": state["processes"][0]["random_state"]}
     return {
         **checkpoint,
         "optim": {**optim, "optimizer": {**optim["optimizer"], "state": {}}},
-        OUR_KEY: {**kept, "processes": [process]},
+        PLUGIN_KEY: {**state, "processes": [process]},
     }
 
 
 def _check_of_model(measured: Evaluation, path: str, loaded: LoadedAutoencoder, model: str) -> None:
-    quantized = loaded.quantized
-    of = loaded.step, loaded.opt.bottleneck, bottleneck_settings(loaded.opt), quantized
-    if of != (measured.step, measured.bottleneck, measured.settings, measured.quantized):
+    opt = loaded.opt
+    identity = loaded.step, opt.bottleneck, bottleneck_settings(opt), loaded.quantized
+    if identity != (measured.step, measured.bottleneck, measured.settings, measured.quantized):
         raise UserError(
             f"-evaluation {path}: of {measured.model}, {measured.label} at step {measured.step}; "
             f"expected what 'onmt_lattice evaluate -model {model} -output FILE' writes"
@@ -87,9 +87,9 @@ def _check_of_model(measured: Evaluation, path: str, loaded: LoadedAutoencoder, 
 
 
 def _options(opt: Namespace) -> dict[str, Any]:
-    names = [*SHOWN, *(OF_ATTENTION if has_attention(opt) else ())]
-    shown = {name: getattr(opt, name) for name in names}
-    return {"bottleneck": opt.bottleneck, **bottleneck_settings(opt), **shown}
+    names = [*CARD_OPTIONS, *(ATTENTION_OPTIONS if has_attention(opt) else ())]
+    values = {name: getattr(opt, name) for name in names}
+    return {"bottleneck": opt.bottleneck, **bottleneck_settings(opt), **values}
 
 
 def _costs(measured: Evaluation) -> dict[str, Any]:
@@ -114,10 +114,10 @@ def _card(
         "dataset": {"type": text, "name": text},
         "metrics": metrics,
     }
-    kind = "autoencoder" if e.source is None else "seq2seq"
+    task = "autoencoder" if e.source is None else "seq2seq"
     head = {
         "library_name": "onmt_lattice",
-        "tags": ["opennmt-py", kind, "text-compression", e.bottleneck],
+        "tags": ["opennmt-py", task, "text-compression", e.bottleneck],
         "model-index": [{"name": name, "results": [result]}],
     }
     corpora = [c for key, c in checkpoint["opt"].data.items() if key != "valid"]

@@ -1,11 +1,10 @@
-"""Putting a lattice into a checkpoint that was trained with Gaussian noise."""
+"""Replacing the Gaussian noise of a trained model by a lattice."""
 
 from __future__ import annotations
 
 import copy
 import dataclasses
 import math
-from argparse import Namespace
 from typing import Any
 
 import numpy as np
@@ -23,7 +22,7 @@ from onmt_lattice.bottlenecks.lattice import lattice_for
 from onmt_lattice.errors import UserError
 from onmt_lattice.evaluation.result import NO_LATTICE, Quantized
 from onmt_lattice.opennmt.checkpoint import (
-    OUR_KEY,
+    PLUGIN_KEY,
     LoadedAutoencoder,
     build_autoencoder,
     load_checkpoint,
@@ -45,10 +44,10 @@ CHANNEL = "encoder.bottleneck.channel."
 
 
 def quantize(options: QuantizeOptions) -> Quantized:
-    """Write a checkpoint whose noise is a lattice's dither, and return what that costs.
+    """Write a checkpoint whose noise is a lattice's dither, and return the costs.
 
-    Nothing is trained: weights, step, optimizer and random state are the Gaussian model's, so that
-    training can go on from the new checkpoint as it would have from the old one.
+    Nothing is trained: weights, step, optimizer and random state are the Gaussian model's, so
+    training can resume from the new checkpoint as from the old one.
     """
     plugin.install()
     lines = read_lines(options.src, longest=None)
@@ -58,45 +57,45 @@ def quantize(options: QuantizeOptions) -> Quantized:
     if not isinstance(bottleneck, GaussianBottleneck):
         raise UserError(
             f"-model {options.model}: its bottleneck is {loaded.opt.bottleneck}; expected a model "
-            f"trained with -bottleneck gaussian, in whose noise's place the lattice is put"
+            f"trained with -bottleneck gaussian, whose noise the lattice replaces"
         )
     if options.lattice != NO_LATTICE:
-        lattice_for(options.lattice, bottleneck.dim)  # a mistake is told before any work
+        lattice_for(options.lattice, bottleneck.dim)  # refuses a wrong one before any work
     sentences = _sample(lines, loaded, options)
     with torch.inference_mode():
         x = Scorer(loaded, options.seed, batch_size=64).represent(sentences, progress=True)
         device = bottleneck.channel.log_sigma.device
         means = bottleneck.map_in(x.to(device)).double().cpu()
         sigma = bottleneck.channel.log_sigma.exp().double().cpu()
-    made, channel = _fitted(options, means.clone(), sigma.clone(), sentences)
-    _write(options, checkpoint, loaded.model, channel, made)
-    return made
+    result, channel = _fit(options, means.clone(), sigma.clone(), sentences)
+    _write(options, checkpoint, loaded.model, channel, result)
+    return result
 
 
 def _sample(
     lines: list[str], loaded: LoadedAutoencoder, options: QuantizeOptions
 ) -> list[Sentence]:
-    """Return ``fit_sentences`` sentences of the text, drawn by the seed, in their order."""
-    held = [number for number, line in enumerate(lines) if is_sentence(line)]
-    if len(held) < LEAST_SENTENCES:
+    """Return ``fit_sentences`` random sentences of the text, in their order."""
+    numbers = [number for number, line in enumerate(lines) if is_sentence(line)]
+    if len(numbers) < LEAST_SENTENCES:
         raise UserError(
-            f"-src {options.src}: {len(held)} sentences; expected at least {LEAST_SENTENCES} of "
+            f"-src {options.src}: {len(numbers)} sentences; expected at least {LEAST_SENTENCES} of "
             f"the training text to fit a prior to"
         )
-    count = min(options.fit_sentences, len(held))
-    chosen = np.random.default_rng(options.seed).choice(len(held), count, replace=False)
-    kept = {held[i] for i in chosen}
-    text = [line if number in kept else "" for number, line in enumerate(lines)]
+    count = min(options.fit_sentences, len(numbers))
+    indices = np.random.default_rng(options.seed).choice(len(numbers), count, replace=False)
+    sample = {numbers[i] for i in indices}
+    text = [line if number in sample else "" for number, line in enumerate(lines)]
     sentences = read_sentences(text, trained_transforms(loaded), token_index(loaded))
     if not sentences:
         raise no_sentence(options.src)
     return sentences
 
 
-def _fitted(
+def _fit(
     options: QuantizeOptions, means: Tensor, sigma: Tensor, sentences: list[Sentence]
 ) -> tuple[Quantized, Channel]:
-    """Return the channel asked for, fitted to ``means``, and what it costs."""
+    """Return the channel, fitted to ``means``, and its costs."""
     if options.lattice == NO_LATTICE:
         gaussian = fit_gaussian(means, sigma)
         fitted = Quantization(gaussian, gaussian.rate_nats(means).mean().item(), 0.0, 0.0)
@@ -105,7 +104,7 @@ def _fitted(
         name, code = options.lattice, options.lattice_code
         fitted = quantize_gaussian(means, sigma, name, code, options.seed)
         loss = lattice_for(name, means.shape[1]).space_filling_loss
-    made = Quantized(
+    result = Quantized(
         model=options.model,
         lattice=options.lattice,
         sentences=len(sentences),
@@ -116,7 +115,7 @@ def _fitted(
         theory_bits=fitted.theory_nats / math.log(2),
         space_filling_loss=loss,
     )
-    return made, fitted.channel
+    return result, fitted.channel
 
 
 def _write(
@@ -124,39 +123,35 @@ def _write(
     checkpoint: dict[str, Any],
     before: nn.Module,
     channel: Channel,
-    made: Quantized,
+    result: Quantized,
 ) -> None:
-    """Write the ``checkpoint`` of the model ``before`` with ``channel`` in its place."""
-    checkpoint["opt"] = _options(checkpoint["opt"], options)
-    state = {k: v for k, v in checkpoint["model"].items() if not k.startswith(CHANNEL)}
-    ours = {CHANNEL + k: v for k, v in channel.float().state_dict().items()}
-    checkpoint["model"] = {**state, **ours}
-    after = build_autoencoder(options.output, checkpoint).model  # it loads, or is not written
-    checkpoint["optim"]["optimizer"] = _moved(checkpoint["optim"]["optimizer"], before, after)
-    checkpoint[OUR_KEY]["quantized"] = dataclasses.asdict(made)
-    write_checkpoint(options.output, checkpoint)
-
-
-def _options(opt: Namespace, options: QuantizeOptions) -> Namespace:
-    opt = copy.copy(opt)
+    """Write the ``checkpoint`` of the model ``before`` with a new ``channel``."""
+    opt = checkpoint["opt"] = copy.copy(checkpoint["opt"])
     opt.prior = LEARNED
     if options.lattice != NO_LATTICE:
         opt.bottleneck = "lattice"
         opt.lattice, opt.lattice_code = options.lattice, options.lattice_code
-    return opt
+    state = {k: v for k, v in checkpoint["model"].items() if not k.startswith(CHANNEL)}
+    new = {CHANNEL + k: v for k, v in channel.float().state_dict().items()}
+    checkpoint["model"] = {**state, **new}
+    after = build_autoencoder(options.output, checkpoint).model  # raises if it cannot be loaded
+    optim = checkpoint["optim"]
+    optim["optimizer"] = _optimizer_state(optim["optimizer"], before, after)
+    checkpoint[PLUGIN_KEY]["quantized"] = dataclasses.asdict(result)
+    write_checkpoint(options.output, checkpoint)
 
 
-def _moved(held: dict[str, Any], before: nn.Module, after: nn.Module) -> dict[str, Any]:
-    """Return the optimizer's state ``held`` for the parameters of ``after``.
+def _optimizer_state(old: dict[str, Any], before: nn.Module, after: nn.Module) -> dict[str, Any]:
+    """Return the ``old`` state of an optimizer for the parameters of ``after``.
 
-    A parameter that is new, or of another shape, starts without a history.
+    A parameter that is new, or of another shape, has no state.
     """
     shapes = {name: parameter.shape for name, parameter in before.named_parameters()}
     names = trainable(after)
     state = {
-        name: held["state"][name]
+        name: old["state"][name]
         for name in names
-        if name in held["state"] and shapes[name] == after.get_parameter(name).shape
+        if name in old["state"] and shapes[name] == after.get_parameter(name).shape
     }
-    (group,) = held["param_groups"]
+    (group,) = old["param_groups"]
     return {"state": state, "param_groups": [{**group, "params": names}]}

@@ -1,4 +1,4 @@
-"""The commands ``encode`` and ``decode``: a text to a file of its vectors, and back."""
+"""The commands ``encode`` and ``decode``: from a text to a file of its vectors, and back."""
 
 from __future__ import annotations
 
@@ -22,31 +22,30 @@ SHARD = 4096  # lines in memory at a time
 
 
 def encode_file(options: EncodeOptions) -> str:
-    """Write the rows of a text as a .npy file, and return what was written in a sentence.
+    """Write the rows of a text as a .npy file; return a summary.
 
-    The text is read twice, as an array's file begins with its shape, and some lines at a time; of
-    standard input, or another pipe, a temporary copy is.
+    The text is read twice, as the file begins with its shape, and ``SHARD`` lines at a time.
     """
-    with _read_twice(options.src) as path:
+    with _seekable(options.src) as path:
         lines = _count(path)
         vectors = SentenceVectors(
-            options.model, options.kind, options.seed, options.batch_size, options.gpu
+            options.model, options.row_type, options.seed, options.batch_size, options.gpu
         )
         shape = lines, vectors.width
         start, empty = time.perf_counter(), list[int]()
         write_rows(options.output, shape, vectors.dtype, _encoded(vectors, path, lines, empty))
         seconds = time.perf_counter() - start
     return (
-        f"{lines} rows of {vectors.width} {vectors.dtype} numbers ({options.kind}), "
+        f"{lines} rows of {vectors.width} {vectors.dtype} numbers ({options.row_type}), "
         f"{sum(empty)} of empty lines, {(lines - sum(empty)) / seconds:.0f} sentences a second"
     )
 
 
 def decode_file(options: DecodeOptions) -> str:
-    """Write the text of a .npy file of rows, and return what was written in a sentence."""
+    """Write the text of a .npy file of rows; return a summary."""
     rows = open_rows(options.input)
     vectors = SentenceVectors(
-        options.model, options.kind, options.seed, options.batch_size, options.gpu
+        options.model, options.row_type, options.seed, options.batch_size, options.gpu
     )
     start = time.perf_counter()
     with output_stream(options.output) as file:
@@ -57,14 +56,14 @@ def decode_file(options: DecodeOptions) -> str:
 
 
 @contextmanager
-def _read_twice(path: str) -> Iterator[str]:
-    """Yield ``path``, or that of a copy of what can be read once, removed after the body."""
+def _seekable(path: str) -> Iterator[str]:
+    """Yield ``path``, or for standard input and other pipes the path of a temporary copy."""
     if path != STANDARD and not (Path(path).is_fifo() or Path(path).is_char_device()):
         yield path
         return
     with tempfile.NamedTemporaryFile() as copy:
-        with nullcontext(standard_input()) if path == STANDARD else open(path, "rb") as once:
-            shutil.copyfileobj(once, copy)
+        with nullcontext(standard_input()) if path == STANDARD else open(path, "rb") as pipe:
+            shutil.copyfileobj(pipe, copy)
         copy.flush()
         try:
             yield copy.name
@@ -73,7 +72,7 @@ def _read_twice(path: str) -> Iterator[str]:
 
 
 def _count(path: str) -> int:
-    """Return the number of lines of a text, some of which have words."""
+    """Return the number of lines of a text; refuse a text without words."""
     lines, words = 0, False
     for shard in line_shards(path, SHARD):
         lines += len(shard)
@@ -84,7 +83,7 @@ def _count(path: str) -> int:
 
 
 def _encoded(vectors: SentenceVectors, path: str, lines: int, empty: list[int]) -> Iterator[Rows]:
-    """Yield the rows of a text, some at a time; how many of them are empty goes to ``empty``."""
+    """Yield the rows of a text, some at a time; append to ``empty`` how many are empty."""
     first = 0
     with tqdm(total=lines, unit="line", desc="encoding") as bar:
         for shard in line_shards(path, SHARD):

@@ -1,4 +1,4 @@
-"""Building the vocabulary: OpenNMT-py's counting, each sentence counted once."""
+"""Building the vocabulary: OpenNMT-py's counts, with each sentence counted once."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from onmt_lattice.opennmt.training import plugin
 
 
 def build_vocab(argv: list[str]) -> None:
-    """Run ``onmt_lattice build_vocab`` with the words behind the subcommand."""
+    """Run ``onmt_lattice build_vocab`` with the options in ``argv``."""
     opt = parse(build_vocab_parser, argv, also_in_config=(train_parser, translate_parser))
     plugin.install()
     init_logger()
@@ -34,9 +34,8 @@ def build_vocab(argv: list[str]) -> None:
     check_texts(opt.data)
     counters = count(opt)
     if not all(counters.values()):
-        raise UserError(
-            f"-data: no token was found in {corpora(opt)}; expected text, a sentence a line"
-        )
+        paths = ", ".join(c[f"path_{side}"] for c in opt.data.values() for side in sides(c))
+        raise UserError(f"-data: no token was found in {paths}; expected text, a sentence a line")
     for path, counter in counters.items():
         write_lines(path, (f"{token}\t{count}" for token, count in counter.most_common()))
         logger.info("%d tokens written to %s", len(counter), path)
@@ -68,11 +67,10 @@ def check_options(opt: Namespace) -> None:
 
 
 def count(opt: Namespace) -> dict[str, Counter[str]]:
-    """Return the count of every word of the training corpora after their transforms.
+    """Return the counts of the words of the corpora, after the transforms, by vocabulary path.
 
-    It goes by the path of the vocabulary. In one that source and target share it is that of both;
-    an autoencoder's sentences are counted once. Words that are written like special tokens are
-    unknown, and not counted.
+    A shared vocabulary has the counts of both sides; an autoencoder's sentences are counted once.
+    Words that are written like special tokens are unknown, and not counted.
     """
     set_random_seed(opt.seed, False)
     transforms = make_transforms(opt, get_transforms_cls(opt._all_transform), None)
@@ -86,8 +84,3 @@ def count(opt: Namespace) -> dict[str, Counter[str]]:
         path: Counter({token: n for token, n in counter.items() if token not in SPECIAL})
         for path, counter in counters.items()
     }
-
-
-def corpora(opt: Namespace) -> str:
-    """Return the paths of the corpora as one phrase."""
-    return ", ".join(c[f"path_{side}"] for c in opt.data.values() for side in sides(c))

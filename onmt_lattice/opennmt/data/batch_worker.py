@@ -1,8 +1,7 @@
-"""Batches of training that a process of its own makes while a GPU is kept busy by this one.
+"""Batches of training made by another process, while this one keeps a GPU busy.
 
-In a thread nothing would be won: both need the interpreter's lock, this one for every kernel that
-it launches. And batches draw from the random numbers of their process, which a thread would share
-with training, at times that nothing determines.
+A thread would gain nothing, as it shares the interpreter's lock with the launches of kernels. And
+it would share the random numbers of training, in an order that changes from run to run.
 """
 
 from __future__ import annotations
@@ -22,27 +21,27 @@ from onmt.utils.logging import init_logger
 from onmt_lattice.errors import UserError
 from onmt_lattice.opennmt.checkpoint import host_random_state, set_random_state
 
-AHEAD = 32  # batches: a bucket takes as long to make as some of them take to train on
+QUEUE_SIZE = 32  # batches: making a bucket takes as long as training on some of them
 
 
 def prefetch(stream: Iterable[Any], log_file: str = "") -> Iterator[Any]:
     """Yield the batches of ``stream``, which another process makes until the generator is closed.
 
-    Its random numbers begin as those of this process are when it starts.
+    That process starts with the random state of this one.
     """
     context = torch.multiprocessing.get_context("spawn")
     reader, writer = context.Pipe(duplex=False)
-    # By value, as tensors would otherwise be sent by another process that shares memory.
+    # By value: otherwise a further process would share the memory of the tensors.
     content = pickle.dumps((stream, host_random_state()))
     process = context.Process(target=_make, args=(content, writer, log_file), daemon=True)
     process.start()
-    writer.close()  # so that the end of the other process ends the pipe
+    writer.close()  # then the pipe ends with the other process
     try:
         while True:
-            made = reader.recv()
-            if isinstance(made, UserError):
-                raise made
-            yield made
+            item = reader.recv()
+            if isinstance(item, UserError):
+                raise item
+            yield item
     except (EOFError, ConnectionError) as error:
         process.join()
         raise UserError(
@@ -56,35 +55,35 @@ def prefetch(stream: Iterable[Any], log_file: str = "") -> Iterator[Any]:
 
 
 def _make(content: bytes, writer: Connection, log_file: str) -> None:
-    """Make batches and send them, a few ahead, as long as the other end of the pipe is open."""
-    leave_signals_to_others()
+    """Make batches and send them, some in advance, while the other end of the pipe is open."""
+    ignore_signals()
     init_logger(log_file)
     torch.set_num_threads(1)
     stream, random_state = pickle.loads(content)
     set_random_state(random_state)
-    made: queue.Queue[Any] = queue.Queue(AHEAD)
-    sender = threading.Thread(target=_send, args=(made, writer), daemon=True)
+    items: queue.Queue[Any] = queue.Queue(QUEUE_SIZE)
+    sender = threading.Thread(target=_send, args=(items, writer), daemon=True)
     sender.start()
     try:
         for batch in stream:
-            batch.dataset, batch.fields = None, list(batch.fields)  # which cannot be sent
-            made.put(batch)
+            batch.dataset, batch.fields = None, list(batch.fields)  # the originals cannot be sent
+            items.put(batch)
     except UserError as error:
-        made.put(error)
-    made.put(None)
+        items.put(error)
+    items.put(None)
     sender.join()
 
 
-def _send(made: queue.Queue[Any], writer: Connection) -> None:
-    """Send what is ``made`` up to a None; end this process if nobody takes it any more."""
+def _send(items: queue.Queue[Any], writer: Connection) -> None:
+    """Send ``items`` until one is None; end this process if the other one has closed the pipe."""
     try:
-        for item in iter(made.get, None):
+        for item in iter(items.get, None):
             writer.send(item)
     except ConnectionError:
         os._exit(0)
 
 
-def leave_signals_to_others() -> None:
-    """Let this process go on until the one that has started it ends it."""
+def ignore_signals() -> None:
+    """Ignore signals in this process, which the process that has started it ends."""
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, signal.SIG_IGN)

@@ -1,9 +1,7 @@
-"""The corpora that ``-data`` names, checked and read.
+"""The corpora of ``-data``, checked and read.
 
-Where a corpus names no target, the target is the source: the model is an autoencoder.
-
-What training, validation and build_vocab make of a line is the same: transforms, and behind them
-:class:`Sentences`.
+A corpus without a target is its own target: the model is an autoencoder. Training, validation and
+build_vocab read a line in the same way: its transforms, then :class:`Sentences`.
 """
 
 from __future__ import annotations
@@ -27,14 +25,14 @@ from onmt_lattice.opennmt.model.autoencoder import SPECIAL
 from onmt_lattice.opennmt.options.parsing import YAML_ERRORS
 from onmt_lattice.text import LONGEST_LINE, aligned, is_sentence, lines_of, no_sentence
 
-# OpenNMT-py knows more: prefixes, features and alignments are no part of the text.
+# OpenNMT-py's keys for prefixes, features and alignments are refused: the text has none.
 CORPUS_KEYS = frozenset("path_src path_tgt transforms weight".split())
-WEIGHTS = Range(1, 10_000)  # lines of a corpus in a row, which are listed
-OF_OTHER_KEYS = frozenset("prefix filterfeats inferfeats".split())  # transforms that need them
-KEYS = ("src", "tgt", "src_original", "tgt_original")  # of an example
-NOISE = frozenset("bart switchout tokendrop tokenmask".split())  # transforms at random
+REFUSED_TRANSFORMS = frozenset("prefix filterfeats inferfeats".split())  # they need such keys
+WEIGHTS = Range(1, 10_000)  # OpenNMT-py lists the name of a corpus as often
+EXAMPLE_KEYS = ("src", "tgt", "src_original", "tgt_original")
+NOISE = frozenset("bart switchout tokendrop tokenmask".split())  # random transforms
 
-# Options of subword segmentation, each for both sides, with OpenNMT-py's defaults.
+# Options of subword segmentation, for each side, with OpenNMT-py's defaults.
 SEGMENTATION: dict[str, Any] = {
     "subword_model": None,
     "subword_vocab": "",
@@ -47,7 +45,7 @@ SEGMENTATION: dict[str, Any] = {
 
 
 def read_corpora(opt: Namespace) -> dict[str, dict[str, Any]]:
-    """Return what ``-data`` says of each corpus, transforms and weight filled in."""
+    """Return the settings of each corpus in ``-data``, with their defaults."""
     try:
         corpora = yaml.safe_load(opt.data)
     except YAML_ERRORS as error:
@@ -59,8 +57,8 @@ def read_corpora(opt: Namespace) -> dict[str, dict[str, Any]]:
     for name, corpus in corpora.items():
         if not isinstance(name, str):
             raise UserError(
-                f"data: a corpus is named {name!r}, which YAML makes of such a word; expected a "
-                f"text, so put the name in quotes"
+                f"data: a corpus is named {name!r}, as YAML reads it; expected a text: put the "
+                f"name in quotes"
             )
         if not isinstance(corpus, dict):
             raise UserError(f"data.{name}: expected 'path_src: FILE', got {corpus!r}")
@@ -71,45 +69,37 @@ def read_corpora(opt: Namespace) -> dict[str, dict[str, Any]]:
         corpus.setdefault("weight", 1)
         corpus.setdefault("path_tgt", corpus.get("path_src"))
         _check_corpus(name, corpus)
-    without = [name for name, corpus in corpora.items() if sides(corpus) != SIDES]
-    if 0 < len(without) < len(corpora):
+    untargeted = [name for name, corpus in corpora.items() if sides(corpus) != SIDES]
+    if 0 < len(untargeted) < len(corpora):
         raise UserError(
-            f"data.{without[0]}.path_tgt: expected a target, as other corpora have one; a model is "
-            f"an autoencoder of all or of none"
+            f"data.{untargeted[0]}.path_tgt: expected a target, as other corpora have one; a model "
+            f"is an autoencoder of all corpora or of none"
         )
     return corpora
 
 
 def sides(corpus: Mapping[str, Any]) -> tuple[str, ...]:
-    """Return the sides of a corpus that are texts of their own: the target may be the source."""
+    """Return the sides of a corpus that are different texts: one or both."""
     return SIDES[: 1 if corpus.get("path_tgt") in (None, corpus.get("path_src")) else 2]
 
 
 def is_autoencoder(corpora: Mapping[str, Mapping[str, Any]]) -> bool:
-    """Return whether the target of a model that is trained on ``corpora`` is its source."""
+    """Return whether the target of every corpus is its source."""
     return all(sides(corpus) != SIDES for corpus in corpora.values())
 
 
 def line_pairs(
     name: str, source: str, target: str, lines: Iterable[str] | None = None, first: int = 0
 ) -> Iterator[tuple[str, str]]:
-    """Yield the lines of source and target of a corpus; of an autoencoder each twice.
-
-    Args:
-        name: of the corpus.
-        source: its path.
-        target: the path of its target, the same for an autoencoder.
-        lines: of the source, if not all of them.
-        first: how many these skip.
-    """
+    """Yield pairs of lines of a corpus, its source and its target."""
     options = [f"data.{name}.path_{side}" for side in SIDES]
     if lines is None:
         lines = lines_of(source, options[0], longest=None)
     if source == target:
         yield from ((line, line) for line in lines)
         return
-    others = islice(lines_of(target, options[1], longest=None), first, None)
-    yield from aligned(lines, others, (f"{options[0]} {source}", f"{options[1]} {target}"), first)
+    targets = islice(lines_of(target, options[1], longest=None), first, None)
+    yield from aligned(lines, targets, (f"{options[0]} {source}", f"{options[1]} {target}"), first)
 
 
 def _check_corpus(name: str, corpus: dict[str, Any]) -> None:
@@ -124,18 +114,16 @@ def _check_corpus(name: str, corpus: dict[str, Any]) -> None:
         raise UserError(f"data.{name}.weight {weight!r}: expected an integer, {WEIGHTS}")
     if not isinstance(transforms, list):
         raise UserError(f"data.{name}.transforms {transforms!r}: expected a list of names")
+    valid = set(AVAILABLE_TRANSFORMS) - REFUSED_TRANSFORMS
     for transform in transforms:
-        known = set(AVAILABLE_TRANSFORMS) - OF_OTHER_KEYS
-        if not isinstance(transform, str) or transform not in known:
-            raise unknown_name("transform", str(transform), known)
+        if not isinstance(transform, str) or transform not in valid:
+            raise unknown_name("transform", str(transform), valid)
 
 
 def check_data(opt: Namespace) -> None:
     """Check and complete corpora, vocabularies and segmentation of both sides.
 
-    Without ``-tgt_vocab`` source and target share a vocabulary, and then a segmentation. What
-    transforms do at random to an autoencoder's source they do to its target, see
-    :class:`Sentences`.
+    Without ``-tgt_vocab`` source and target share a vocabulary, and then a segmentation.
     """
     corpora = read_corpora(opt)
     own_vocabulary = opt.tgt_vocab not in (None, opt.src_vocab)
@@ -158,12 +146,12 @@ def check_data(opt: Namespace) -> None:
                 f"longer ones"
             )
     for name, default in SEGMENTATION.items():
-        given, source = getattr(opt, f"tgt_{name}"), getattr(opt, f"src_{name}")
-        if given == default:
+        target, source = getattr(opt, f"tgt_{name}"), getattr(opt, f"src_{name}")
+        if target == default:
             setattr(opt, f"tgt_{name}", source)
-        elif given != source and opt.share_vocab:
+        elif target != source and opt.share_vocab:
             raise UserError(
-                f"-tgt_{name} {given}: with one vocabulary the target is segmented as its source, "
+                f"-tgt_{name} {target}: with one vocabulary the target is segmented as its source, "
                 f"-src_{name} {source}; leave it out"
             )
     for side in SIDES:
@@ -171,20 +159,20 @@ def check_data(opt: Namespace) -> None:
         if nbest > 1 or alpha > 0:
             raise UserError(
                 f"-{side}_subword_nbest {nbest}, -{side}_subword_alpha {alpha}: expected 1 and 0, "
-                f"as sampling would segment a sentence otherwise each time"
+                f"as sampling would segment a sentence differently each time"
             )
     for corpus in corpora.values():
         if {"bpe", "sentencepiece"} & set(corpus["transforms"]) and not opt.src_subword_model:
             raise UserError(f"-src_subword_model: expected one for {corpus['transforms']}")
-    for name in (f"{side}_subword_{kind}" for side in SIDES for kind in ("model", "vocab")):
+    for name in (f"{side}_subword_{file}" for side in SIDES for file in ("model", "vocab")):
         if getattr(opt, name) and not os.path.isfile(getattr(opt, name)):
             raise UserError(f"-{name} {getattr(opt, name)}: no such file")
     opt.data = yaml.safe_dump(corpora, sort_keys=False)
-    opt.transforms = []  # each corpus has its own now; OpenNMT-py fails on some of them here
+    opt.transforms = []  # each corpus has its own now; OpenNMT-py fails on some default ones
 
 
 def check_texts(corpora: Mapping[str, Mapping[str, Any]]) -> None:
-    """Read every corpus once; warn of lines that are too long for a sentence, and log noise."""
+    """Read every corpus once; warn of long lines, which are skipped, and log random transforms."""
     for name, corpus in corpora.items():
         path, option = corpus["path_src"], f"data.{name}.path_src"
         sentences, longer = 0, []
@@ -196,46 +184,35 @@ def check_texts(corpora: Mapping[str, Mapping[str, Any]]) -> None:
         if not sentences:
             raise no_sentence(path, option)
         if noise := sorted(NOISE & set(corpus["transforms"])):
-            alike = "each by itself" if sides(corpus) == SIDES else "alike, as they are one text"
+            manner = "each by itself" if sides(corpus) == SIDES else "alike, as they are one text"
             logger.info(
-                "data.%s: %s changes source and target %s", *(name, ", ".join(noise), alike)
+                "data.%s: %s changes source and target %s", *(name, ", ".join(noise), manner)
             )
         if longer:
             logger.warning(
                 "%s %s: %d lines are skipped, the first is line %d: they have more than %d "
-                "characters, which is no sentence",
+                "characters",
                 *(option, path, len(longer), longer[0], LONGEST_LINE),
             )
 
 
 def skip_empty(level: str, corpus: str, number: int) -> None:
-    """Skip an empty line, as ``-skip_empty_level`` has it.
-
-    Args:
-        level: ``silent``, ``warning`` or ``error``.
-        corpus: the name of the text.
-        number: of the line, from 0.
-    """
+    """Raise or log that line ``number``, from 0, is empty, as ``-skip_empty_level`` says."""
     if level == "error":
         raise UserError(
-            f"data.{corpus}.path_src: line {number + 1} (or its target) is empty, or nothing is "
-            f"left of it after the transforms; -skip_empty_level warning skips such lines"
+            f"data.{corpus}.path_src: line {number + 1} (or its target) is empty, or the "
+            f"transforms leave nothing of it; -skip_empty_level warning skips such lines"
         )
     if level == "warning":
         logger.warning("Empty line skipped: line %d of %s", number + 1, corpus)
 
 
 class Sentences(Transform):
-    """The last transform of every corpus, which makes sentences of words.
+    """The last transform of every corpus: it skips empty lines, and replaces special tokens.
 
-    A line of which the transforms before leave nothing is an empty one. A word that is written like
-    a special token of the vocabulary is an unknown word. Where the target is the source it is so
-    with all that transforms have done to it, at random too.
-
-    Args:
-        corpus: the name of the text.
-        level: what becomes of empty lines, see :func:`skip_empty`.
-        target_is_source: whether the text is its own target.
+    A line is empty if the transforms before leave nothing of it. A word that is written like a
+    special token of the vocabulary becomes the unknown word. An autoencoder's target is its source
+    after all transforms, random ones included.
     """
 
     def __init__(self, corpus: str, level: str, target_is_source: bool) -> None:
@@ -257,7 +234,7 @@ class Sentences(Transform):
 
 
 class CorpusIterator(ParallelCorpusIterator):
-    """OpenNMT-py's iterator over the examples of a corpus, whose transforms end in Sentences."""
+    """OpenNMT-py's iterator over the examples of a corpus, with Sentences as the last transform."""
 
     def __init__(self, corpus: ParallelCorpus, transform: TransformPipe, *args: Any, **kw: Any):
         super().__init__(corpus, transform, *args, **kw)
@@ -265,8 +242,8 @@ class CorpusIterator(ParallelCorpusIterator):
         self.transform = TransformPipe.build_from([*transform.transforms, last])
 
     def _add_index(self, stream: Iterable[Any]) -> Iterator[Any]:
-        for place, item in enumerate(stream):
-            number = place * self.stride + self.offset
+        for count, item in enumerate(stream):
+            number = count * self.stride + self.offset
             if item[0]["src"] and item[0]["tgt"]:
                 item[0]["indices"] = number
                 yield item
@@ -275,11 +252,11 @@ class CorpusIterator(ParallelCorpusIterator):
 
 
 class TextCorpus(ParallelCorpus):
-    """Source and target, read as all commands read a text; lines too long are empty."""
+    """Source and target, read as all commands read a text; a line that is too long is empty."""
 
     def load(self, offset: int = 0, stride: int = 1) -> Iterator[dict[str, str]]:
         """Yield every ``stride``-th line from ``offset`` on, in OpenNMT-py's form."""
         for number, pair in enumerate(line_pairs(self.id, self.src, self.tgt)):
             if number % stride == offset:
                 source, target = (line if len(line) <= LONGEST_LINE else "" for line in pair)
-                yield dict(zip(KEYS, (source, target, source, target), strict=True))
+                yield dict(zip(EXAMPLE_KEYS, (source, target, source, target), strict=True))

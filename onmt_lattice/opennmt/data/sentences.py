@@ -1,4 +1,4 @@
-"""Between lines of text and the tokens that the model sees."""
+"""From lines of text to a model's tokens, and back."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from onmt_lattice.opennmt.data.transforms import SIDES, make_transforms
 from onmt_lattice.opennmt.model.autoencoder import SPECIAL
 from onmt_lattice.text import aligned, no_sentence, read_lines, word_count
 
-FILTERS = ("filtertoolong", "filterfeats")  # they drop lines; evaluation scores every line
+FILTERS = ("filtertoolong", "filterfeats")  # they drop lines, but evaluation scores every line
 
 
 @dataclass(frozen=True)
@@ -27,11 +27,11 @@ class Sentence:
     """A sentence ready for the model.
 
     Attributes:
-        index: its line number from 0, which decides its dither.
-        tokens: what the model sees, after the transforms it was trained with.
-        ids: their indices in its vocabulary.
-        words: how many words the line has, its pieces joined.
-        target: what the decoder is to write, where that is another sentence.
+        index: line number from 0, which determines the dither.
+        tokens: the line after the model's transforms.
+        ids: their indices in the vocabulary.
+        words: number of words in the line, the pieces of each joined.
+        target: the decoder's target, if that is another sentence.
     """
 
     index: int
@@ -41,18 +41,15 @@ class Sentence:
     target: Sentence | None = None
 
     @property
-    def wanted(self) -> Sentence:
-        """What the decoder is to write: the target, an autoencoder's sentence itself."""
+    def reference(self) -> Sentence:
+        """The target, which for an autoencoder is the sentence itself."""
         return self if self.target is None else self.target
 
 
 class TokenIndex(dict[str, int]):
-    """The index of every word of a vocabulary; any other token has that of the unknown one.
+    """Maps tokens to their indices in a vocabulary, and other tokens to that of the unknown token.
 
     A word that is written like a special token is unknown, as in training.
-
-    Args:
-        tokens: of the vocabulary, by their indices.
     """
 
     def __init__(self, tokens: Sequence[str]) -> None:
@@ -64,15 +61,15 @@ class TokenIndex(dict[str, int]):
 
 
 def token_index(loaded: LoadedAutoencoder, side: str = "src") -> TokenIndex:
-    """Return the index of every token of a side, which an autoencoder's sides share."""
+    """Return the index of the tokens of a side, which an autoencoder's sides share."""
     return TokenIndex(loaded.fields[side].base_field.vocab.itos)
 
 
-def check_targets(loaded: LoadedAutoencoder, given: bool, name: str) -> None:
-    """Refuse a model that is ``given`` targets and has none, or has some and is given none."""
-    if given and is_autoencoder(loaded.opt.data):
+def check_targets(loaded: LoadedAutoencoder, has_targets: bool, name: str) -> None:
+    """Refuse targets for an autoencoder, and no targets for another model."""
+    if has_targets and is_autoencoder(loaded.opt.data):
         raise UserError(f"{name}: the model is an autoencoder, whose target is its source; omit it")
-    if not (given or is_autoencoder(loaded.opt.data)):
+    if not (has_targets or is_autoencoder(loaded.opt.data)):
         raise UserError(
             f"{name}: expected a target for each line, as the model was trained on targets that "
             f"differ from their sources"
@@ -80,13 +77,13 @@ def check_targets(loaded: LoadedAutoencoder, given: bool, name: str) -> None:
 
 
 def transform_names(loaded: LoadedAutoencoder) -> list[str]:
-    """Return the names of the transforms that the model's training text went through, in order."""
+    """Return the names of the model's transforms, in order."""
     corpus = loaded.opt.data.get("valid") or next(iter(loaded.opt.data.values()))
     return [name for name in corpus["transforms"] if name not in FILTERS]
 
 
 def trained_transforms(loaded: LoadedAutoencoder) -> TransformPipe:
-    """Return the transforms that the model's training text went through."""
+    """Return the model's transforms."""
     names = transform_names(loaded)
     try:
         built = make_transforms(loaded.opt, get_transforms_cls(names), loaded.fields)
@@ -102,16 +99,9 @@ def read_sentences(
     first: int = 0,
     side: str = "src",
 ) -> list[Sentence]:
-    """Return the sentences of the ``lines``, with their line numbers.
+    """Return the sentences of ``lines``, the first with line number ``first``.
 
-    A line of which the transforms leave nothing is an empty one.
-
-    Args:
-        lines: of the text, some that follow one another.
-        pipe: the transforms of the model.
-        index: its :func:`token_index`.
-        first: line number of the first of them.
-        side: whether they are sources or targets.
+    A line is skipped if the transforms ``pipe`` leave nothing of it.
     """
     sentences = []
     for number, line in enumerate(lines, first):
@@ -125,26 +115,26 @@ def read_pairs(
 ) -> list[Sentence]:
     """Return the sentences of ``lines``, each with its target if there are ``targets``.
 
-    A pair of which one line is empty is skipped.
+    A pair is skipped if one of its lines is empty.
     """
     sources = read_sentences(lines, pipe, token_index(loaded))
     if targets is None:
         return sources
-    read = read_sentences(targets, pipe, token_index(loaded, "tgt"), side="tgt")
-    found = {sentence.index: sentence for sentence in read}
-    return [replace(s, target=found[s.index]) for s in sources if s.index in found]
+    sentences = read_sentences(targets, pipe, token_index(loaded, "tgt"), side="tgt")
+    by_line = {sentence.index: sentence for sentence in sentences}
+    return [replace(s, target=by_line[s.index]) for s in sources if s.index in by_line]
 
 
-class Text:
+class EvaluationText:
     """A text that checkpoints are evaluated on, read once.
 
-    Models that segment and number it alike, one after the other, share its sentences.
+    Successive models with the same segmentation and vocabulary share its sentences.
 
     Attributes:
         path: of the file.
         lines: of the text.
-        targets: of its target, or None if that is the text itself.
-        wanted: what the decoder is to write, either of these.
+        targets: lines of its target, or None for an autoencoder.
+        references: the lines of the target, an autoencoder's own.
     """
 
     def __init__(self, path: str, target: str | None = None) -> None:
@@ -154,21 +144,21 @@ class Text:
             self.targets = read_lines(target, "-tgt")
             for _ in aligned(self.lines, self.targets, (f"-src {path}", f"-tgt {target}")):
                 pass
-        self.wanted = self.lines if self.targets is None else self.targets
-        self._held: tuple[object, list[Sentence]] | None = None
+        self.references = self.lines if self.targets is None else self.targets
+        self._cached: tuple[object, list[Sentence]] = None, []
 
     def sentences(self, loaded: LoadedAutoencoder, pipe: TransformPipe) -> list[Sentence]:
-        """Return the sentences as the model sees them; see :func:`read_sentences`."""
+        """Return the sentences of a model; see :func:`read_sentences`."""
         key = _segmentation(loaded)
-        if self._held is None or self._held[0] != key:
-            self._held = key, read_pairs(loaded, pipe, self.lines, self.targets)
-        if not self._held[1]:
+        if self._cached[0] != key:
+            self._cached = key, read_pairs(loaded, pipe, self.lines, self.targets)
+        if not self._cached[1]:
             raise no_sentence(self.path)
-        return self._held[1]
+        return self._cached[1]
 
 
 def _segmentation(loaded: LoadedAutoencoder) -> object:
-    """Return all that a model's tokens and their indices depend on."""
+    """Return everything that a model's tokens and their indices depend on."""
     names, opt, parser = transform_names(loaded), loaded.opt, ArgumentParser()
     for transform in get_transforms_cls(names).values():
         transform.add_options(parser)
@@ -180,14 +170,14 @@ def _segmentation(loaded: LoadedAutoencoder) -> object:
 
 
 def segmented(words: list[str], pipe: TransformPipe, side: str = "src") -> list[str]:
-    """Return the tokens that ``pipe`` makes of the ``words`` of a line, if it leaves any."""
+    """Return the tokens that ``pipe`` makes of the ``words`` of a line, or none."""
     return segmented_pair(words, words, pipe)[side == "tgt"]
 
 
 def segmented_pair(
     source: list[str], target: list[str], pipe: TransformPipe
 ) -> tuple[list[str], list[str]]:
-    """Return the tokens that ``pipe`` makes of the words of two lines, if it leaves any."""
+    """Return the tokens that ``pipe`` makes of the words of two lines, or none."""
     if not (source and target):
         return [], []
     example: dict[str, Any] = {"src": source, "tgt": list(target)}
@@ -199,9 +189,9 @@ def segmented_pair(
 
 
 def undo(pipe: TransformPipe, line: str) -> str:
-    """Return ``line``, as decoded, with the segmentation of ``pipe`` undone.
+    """Return the decoded ``line`` without the segmentation of ``pipe``.
 
-    OpenNMT-py has the reverse of its own tokenizer only.
+    OpenNMT-py can reverse only its own tokenizer.
     """
     text, tab, score = line.partition("\t")
     for transform in reversed(pipe.transforms):

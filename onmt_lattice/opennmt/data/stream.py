@@ -1,18 +1,18 @@
-"""The batches of training, which can be gone on with from any place in the texts.
+"""The batches of training, which can be resumed at any position in the corpora.
 
-OpenNMT-py takes lines from the corpora in turns, ``bucket_size`` of them at a time, transforms,
-shuffles and sorts them, and cuts them into batches. What a bucket becomes follows from where it
-begins in each text and from the random numbers there. These are the *position* that a checkpoint
-keeps, with how many batches of the bucket were taken: a resumed run makes that one bucket again.
+OpenNMT-py takes lines from the corpora in turns, ``bucket_size`` at a time, transforms, shuffles
+and sorts them, and cuts them into batches. A bucket depends on the lines where it begins in each
+corpus and on the random state there. A *position* records these, and the number of batches taken:
+a resumed run makes that one bucket again.
 
 ==================  ===========================================================================
-key of a position   what it is
+key of a position   value
 ==================  ===========================================================================
-``texts``           where the bucket begins in each corpus; see :meth:`Text.place`
-``turn``            whose turn it is, of ``weight`` turns a corpus
+``texts``           where the bucket begins in each corpus; see :meth:`CorpusStream.position`
+``turn``            index of the next corpus, of ``weight`` turns per corpus
 ``random_state``    there, of the process that makes the batches
-``taken``           how many batches of the bucket were taken
-``stride``          among how many processes the lines are dealt out
+``taken``           number of batches taken from the bucket
+``stride``          number of processes that share the lines
 ==================  ===========================================================================
 """
 
@@ -36,31 +36,27 @@ from torchtext.data import Batch
 
 from onmt_lattice.errors import UserError
 from onmt_lattice.opennmt.checkpoint import host_random_state, set_random_state
-from onmt_lattice.opennmt.data.corpora import KEYS, CorpusIterator, line_pairs, skip_empty
+from onmt_lattice.opennmt.data.corpora import EXAMPLE_KEYS, CorpusIterator, line_pairs, skip_empty
 from onmt_lattice.text import decoded_lines, is_sentence
 
 Position = dict[str, Any]
 Item = tuple[dict[str, Any], Any, str]  # an example, its transforms, and its corpus' name
 
 
-class Text:
-    """The lines of a corpus that fall to one process, over and over, each pair an example.
-
-    Args:
-        stock: OpenNMT-py's iterator over the corpus, once.
-    """
+class CorpusStream:
+    """The examples of one process from a corpus, over and over."""
 
     def __init__(self, stock: CorpusIterator) -> None:
         self.name, self.path, self.transform = stock.cid, stock.corpus.src, stock.transform
         self.target = stock.corpus.tgt
         self.stride, self.offset = stock.stride, stock.offset
-        self.empty = stock.skip_empty_level
+        self.skip_empty_level = stock.skip_empty_level
         self.passes, self._lines, self._begin, self._last = 1, 0, 0, b""
 
-    def place(self) -> dict[str, int]:
-        """Return which pass this is, the lines read in it, and what is known of the last of them.
+    def position(self) -> dict[str, int]:
+        """Return the number of the pass, of the lines read in it, and the last line's check.
 
-        That is the byte where it begins in the source and its CRC-32, with the bytes of the files.
+        That is the byte in the source where the line begins, its CRC-32, and the files' size.
         """
         return {
             "pass": self.passes,
@@ -73,31 +69,30 @@ class Text:
     def _size(self) -> int:
         return sum(os.path.getsize(path) for path in {self.path, self.target})
 
-    def seek(self, place: dict[str, int]) -> bool:
-        """Go to a place of this text; return False, and stay, if the text is another one there."""
+    def seek(self, position: dict[str, int]) -> bool:
+        """Go to a position; return False, and stay, if the corpus has changed."""
         with open(self.path, "rb") as file:
-            file.seek(place["begin"])
-            last = file.readline() if place["lines"] else b""
-        if (zlib.crc32(last), self._size()) != (place["check"], place["size"]):
+            file.seek(position["begin"])
+            last = file.readline() if position["lines"] else b""
+        if (zlib.crc32(last), self._size()) != (position["check"], position["size"]):
             return False
-        self.passes, self._lines = place["pass"], place["lines"]
-        self._begin, self._last = place["begin"], last
+        self.passes, self._lines = position["pass"], position["lines"]
+        self._begin, self._last = position["begin"], last
         return True
 
     def __iter__(self) -> Iterator[Item]:
-        found = 0
         while True:
-            before, begun = found, self._lines
+            is_whole, is_empty = self._lines == 0, True
             for item in self._pass():
-                found += 1
+                is_empty = False
                 yield item
-            if found == before and begun == 0:
+            if is_whole and is_empty:
                 raise UserError(
-                    f"data.{self.name}.path_src {self.path}: no sentence in the lines that fall to "
-                    f"process {self.offset + 1} of {self.stride}"
+                    f"data.{self.name}.path_src {self.path}: no sentence in the lines of process "
+                    f"{self.offset + 1} of {self.stride}"
                 )
-            if said := self.transform.stats():
-                logger.info("Transforms of %s:\n%s", self.name, said)
+            if statistics := self.transform.stats():
+                logger.info("Transforms of %s:\n%s", self.name, statistics)
             self.passes += 1
             self._lines, self._begin, self._last = 0, 0, b""
             logger.info("Reading %s for the %d. time", self.name, self.passes)
@@ -111,13 +106,14 @@ class Text:
                 if number % self.stride != self.offset:
                     continue
                 if not all(map(is_sentence, pair)):
-                    skip_empty(self.empty, self.name, number)
+                    skip_empty(self.skip_empty_level, self.name, number)
                     continue
-                words = dict(zip(KEYS, (text.split() for text in (*pair, *pair)), strict=True))
-                yield {**words, "indices": number}, self.transform, self.name
+                words = (text.split() for text in (*pair, *pair))
+                example = {**dict(zip(EXAMPLE_KEYS, words, strict=True)), "indices": number}
+                yield example, self.transform, self.name
 
     def _tracked(self, file: Any) -> Iterator[bytes]:
-        """Yield the lines behind the place, which goes on with them."""
+        """Yield the lines behind the position, and move it along."""
         end = self._begin + len(self._last)
         file.seek(end)
         for line in file:
@@ -128,53 +124,53 @@ class Text:
 
 
 class Mixture:
-    """Examples of several texts in turns, as many of each in a row as its weight, without end."""
+    """Examples of several corpora in turns, as many of each in a row as its weight, without end."""
 
-    def __init__(self, texts: list[Text], weights: dict[str, int]) -> None:
-        self.texts = {text.name: text for text in texts}
-        self._turns = [text.name for text in texts for _ in range(weights[text.name])]
+    def __init__(self, corpora: list[CorpusStream], weights: dict[str, int]) -> None:
+        self.corpora = {corpus.name: corpus for corpus in corpora}
+        self._turns = [corpus.name for corpus in corpora for _ in range(weights[corpus.name])]
         self._turn = 0
 
     def position(self) -> Position:
-        """Return where in the texts the next example is taken from."""
+        """Return the position of the next example."""
         return {
-            "texts": {name: text.place() for name, text in self.texts.items()},
+            "texts": {name: corpus.position() for name, corpus in self.corpora.items()},
             "turn": self._turn,
         }
 
     def passes(self) -> list[int]:
-        """Return which pass over each text this is."""
-        return [text.passes for text in self.texts.values()]
+        """Return the number of the present pass over each corpus."""
+        return [corpus.passes for corpus in self.corpora.values()]
 
     def seek(self, position: Position) -> bool:
-        """Go to a position; return False if it is one in other texts."""
-        places = position["texts"]
-        if places.keys() != self.texts.keys():
+        """Go to a position; return False if the corpora have changed."""
+        positions = position["texts"]
+        if positions.keys() != self.corpora.keys():
             return False
         self._turn = position["turn"] % len(self._turns)
-        return all([text.seek(places[name]) for name, text in self.texts.items()])
+        return all([corpus.seek(positions[name]) for name, corpus in self.corpora.items()])
 
     def __iter__(self) -> Iterator[Item]:
-        streams = {name: iter(text) for name, text in self.texts.items()}
+        streams = {name: iter(corpus) for name, corpus in self.corpora.items()}
         while True:
             item = next(streams[self._turns[self._turn]])
             self._turn = (self._turn + 1) % len(self._turns)
             yield item
 
 
-class Sent(Batch):
-    """A batch that goes to another process as it is.
+class PicklableBatch(Batch):
+    """A batch that is sent to another process by value.
 
-    For its tensors alone torch would start a process that shares memory, which a busy machine may
-    keep waiting for longer than torch does.
+    For its tensors torch would start a process that shares memory, and wait for it, too short a
+    time on a busy machine.
     """
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return _received, (pickle.dumps(vars(self)),)
+        return _unpickle, (pickle.dumps(vars(self)),)
 
 
-def _received(content: bytes) -> Sent:
-    batch = Sent.__new__(Sent)
+def _unpickle(content: bytes) -> PicklableBatch:
+    batch = PicklableBatch.__new__(PicklableBatch)
     batch.__dict__.update(pickle.loads(content))
     return batch
 
@@ -182,37 +178,37 @@ def _received(content: bytes) -> Sent:
 class TrainingBatches(DynamicDatasetIter):
     """OpenNMT-py's batches of training, from ``position`` on if there is one.
 
-    The first batch, and the first of every bucket, carry the position behind them as an attribute
-    ``position``, unless ``tells`` is False.
+    The first batch, and the first of every bucket, have the position behind them as an attribute
+    ``position``, unless ``has_positions`` is False.
     """
 
     position: Position | None = None
-    tells = True
+    has_positions = True
 
     def __iter__(self) -> Iterator[Any]:
         self._init_datasets()
         self._taken = 0
-        self._told: Position | None = None
-        batches = self._marked(super().__iter__())
+        self._marked_bucket: Position | None = None
+        batches = self._with_positions(super().__iter__())
         if self.position is not None:
-            self._go_on(self.position, batches)
+            self._resume(self.position, batches)
         return batches
 
     def _init_datasets(self) -> None:
         weights = {name: int(self.corpora_info[name]["weight"]) for name in self.corpora}
         self.dataset_adapter = DatasetAdapter(self.fields, self.is_train)
-        self.mixer = Mixture([Text(self._iterator(name)) for name in self.corpora], weights)
+        self.mixer = Mixture([CorpusStream(self._iterator(name)) for name in self.corpora], weights)
         self.init_iterators = True
 
     def _iterator(self, name: str) -> CorpusIterator:
-        """Return OpenNMT-py's iterator over a corpus, ours in every process that makes batches."""
-        chosen = self.corpora_info[name]["transforms"]
-        pipe = TransformPipe.build_from([self.transforms[transform] for transform in chosen])
+        """Return our iterator over a corpus, also in processes without the plugin."""
+        names = self.corpora_info[name]["transforms"]
+        pipe = TransformPipe.build_from([self.transforms[transform] for transform in names])
         logger.info("Transforms of %s: %s", name, pipe)
         level = self.skip_empty_level
         return CorpusIterator(self.corpora[name], pipe, level, self.stride, self.offset)
 
-    def _go_on(self, position: Position, batches: Iterator[Any]) -> None:
+    def _resume(self, position: Position, batches: Iterator[Any]) -> None:
         if not self.mixer.seek(position):
             logger.warning(
                 "The corpora are not those that the checkpoint was trained on, as names, sizes or "
@@ -220,18 +216,18 @@ class TrainingBatches(DynamicDatasetIter):
             )
             self._init_datasets()
             return
-        for name, place in position["texts"].items():
-            logger.info("Going on behind line %d of %s", place["lines"], name)
+        for name, corpus in position["texts"].items():
+            logger.info("Resuming behind line %d of %s", corpus["lines"], name)
         if position["stride"] != self.stride:
             logger.warning(
-                "The checkpoint is of %d processes, this run has %d: the lines are dealt out anew",
+                "The checkpoint is of %d processes, this run has %d: they share the lines anew",
                 *(position["stride"], self.stride),
             )
             return
         set_random_state(position["random_state"])
         for _ in islice(batches, position["taken"]):
             pass
-        self._told = None
+        self._marked_bucket = None
 
     def _bucketing(self) -> Iterator[list[Item]]:
         items = iter(self.mixer)
@@ -241,8 +237,8 @@ class TrainingBatches(DynamicDatasetIter):
                 begin = self.mixer.passes()
             elif all(now > then + 1 for now, then in zip(self.mixer.passes(), begin, strict=True)):
                 raise UserError(
-                    f"data: the transforms leave no sentence of {', '.join(self.mixer.texts)}, in "
-                    f"the lines that fall to process {self.offset + 1} of {self.stride}"
+                    f"data: the transforms leave no sentence of {', '.join(self.mixer.corpora)}, "
+                    f"in the lines of process {self.offset + 1} of {self.stride}"
                 )
             self._taken = 0
             self._bucket = {
@@ -252,22 +248,18 @@ class TrainingBatches(DynamicDatasetIter):
             }
             yield list(islice(items, self.bucket_size))
 
-    def _marked(self, batches: Iterator[Any]) -> Iterator[Any]:
+    def _with_positions(self, batches: Iterator[Any]) -> Iterator[Any]:
         for batch in batches:
-            batch.__class__ = Sent
+            batch.__class__ = PicklableBatch
             self._taken += 1
-            if self.tells and self._told is not self._bucket:
-                self._told = self._bucket
+            if self.has_positions and self._marked_bucket is not self._bucket:
+                self._marked_bucket = self._bucket
                 batch.position = {**self._bucket, "taken": self._taken}
             yield batch
 
 
 class PositionTracker:
-    """Knows the position behind the batches that were taken from it.
-
-    Attributes:
-        position: that one, or None if the batches carry none.
-    """
+    """Batches, with the ``position`` behind those that were taken, or None if they have none."""
 
     position: Position | None = None
 
@@ -276,8 +268,8 @@ class PositionTracker:
 
     def __iter__(self) -> Iterator[Any]:
         for batch in self._batches:
-            if (found := getattr(batch, "position", None)) is not None:
-                self.position = found
+            if (position := getattr(batch, "position", None)) is not None:
+                self.position = position
             elif self.position is not None:
                 self.position = {**self.position, "taken": self.position["taken"] + 1}
             yield batch
@@ -291,34 +283,22 @@ def training_batches(
     offset: int = 0,
     position: Position | None = None,
 ) -> TrainingBatches:
-    """Return the batches of training of one process; stands for ``_build_train_iter``.
-
-    Args:
-        opt: the options, validated.
-        fields: vocabulary and numbering of the tokens.
-        transforms_cls: transforms of the text, by name.
-        stride: among how many processes the lines are dealt out.
-        offset: which of them this is.
-        position: where to go on from, or None for the beginning.
-    """
+    """Return the batches of process ``offset`` of ``stride``; replaces ``_build_train_iter``."""
     transforms = make_transforms(opt, transforms_cls, fields)
     batches = TrainingBatches.from_opts(
         get_corpora(opt, is_train=True), transforms, fields, opt, True, stride=stride, offset=offset
     )
     batches.position = position
-    # Of several machines, each takes some of the batches that it makes and leaves the others.
-    batches.tells = stride == opt.world_size
+    # One of several machines does not take all batches that it makes.
+    batches.has_positions = stride == opt.world_size
     return batches
 
 
-def behind(batches: Iterator[Any], count: int) -> Iterator[Any]:
-    """Return ``batches`` behind the first ``count``, which are made again, with a warning.
-
-    It is for runs on several machines, of whose batches none carries a position.
-    """
+def skip_batches(batches: Iterator[Any], count: int) -> Iterator[Any]:
+    """Return ``batches`` without the first ``count``, for runs on several machines."""
     logger.warning(
-        "The checkpoint has no position in the texts, as those of several machines: the %d batches "
-        "before it are read again",
+        "The checkpoint has no position in the corpora, as those of several machines: the %d "
+        "batches before it are read again",
         count,
     )
     tenth = max(1, count // 10)
@@ -329,13 +309,7 @@ def behind(batches: Iterator[Any], count: int) -> Iterator[Any]:
 
 
 class OnDevice:
-    """Batches of OpenNMT-py, each moved to a device by :func:`moved` when it is taken.
-
-    Args:
-        batches: on the CPU.
-        device: where to.
-        padding: the token that stands for padding.
-    """
+    """Batches of OpenNMT-py, each moved to a device by :func:`moved` when it is taken."""
 
     def __init__(self, batches: Iterable[Any], device: torch.device, padding: int) -> None:
         self._batches = batches
@@ -348,20 +322,20 @@ class OnDevice:
 
 
 def moved(batch: Any, device: torch.device, padding: int) -> Any:
-    """Return ``batch``, its tokens moved to ``device`` without waiting for it.
+    """Return ``batch`` with its tokens moved to ``device``, without waiting for the device.
 
-    The lengths of its sources and the indices of its lines stay on the CPU. It gets an attribute
-    ``real``, ``(tokens,)`` int64 on ``device``: where in ``batch.tgt[1:]``, flattened, there is no
-    padding.
+    The lengths of the sources and the indices of the lines stay on the CPU. A new attribute
+    ``real``, ``(tokens,)`` int64 on ``device``, has the indices in ``batch.tgt[1:]``, flattened,
+    that are not ``padding``.
     """
     src, lengths = batch.src
     real = batch.tgt[1:, :, 0].flatten().ne(padding).nonzero().squeeze(1)
-    batch.src = _sent(src, device), lengths
-    batch.tgt, batch.real = _sent(batch.tgt, device), _sent(real, device)
+    batch.src = _to_device(src, device), lengths
+    batch.tgt, batch.real = _to_device(batch.tgt, device), _to_device(real, device)
     return batch
 
 
-def _sent(x: Tensor, device: torch.device) -> Tensor:
+def _to_device(x: Tensor, device: torch.device) -> Tensor:
     if device.type == "cuda":
-        x = x.pin_memory()  # from elsewhere the device is waited for
+        x = x.pin_memory()  # a copy from other memory waits for the device
     return x.to(device, non_blocking=True)

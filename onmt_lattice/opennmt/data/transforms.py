@@ -1,4 +1,4 @@
-"""OpenNMT-py's transforms of the text, whose mistakes in files and options are told in a line."""
+"""OpenNMT-py's transforms, with one-line errors for wrong files and options."""
 
 from __future__ import annotations
 
@@ -23,15 +23,8 @@ NO_TOKENIZER = (
     "; expected pyonmttok, which has no wheels for Python 3.13 and later: use an older Python, or "
     "tokenize the text beforehand"
 )
-MISTAKES = (
-    AssertionError,
-    ImportError,
-    OSError,
-    RuntimeError,
-    SystemExit,  # by which subword_nmt refuses a line of its codes
-    TypeError,
-    ValueError,
-)
+# SystemExit is from subword_nmt, for a wrong line in its codes.
+MISTAKES = (AssertionError, ImportError, OSError, RuntimeError, SystemExit, TypeError, ValueError)
 
 
 def make_transforms(
@@ -40,16 +33,16 @@ def make_transforms(
     """Build ``transforms``, by name, as OpenNMT-py does."""
     built: dict[str, Any] = {}
     for name, cls in transforms.items():
-        with io.StringIO() as said, redirect_stderr(said):
+        with io.StringIO() as stderr, redirect_stderr(stderr):
             try:
                 built |= _stock_make_transforms(opt, {name: cls}, fields)
             except MISTAKES as error:
-                why = said.getvalue() if isinstance(error, SystemExit) else str(error)
+                reason = stderr.getvalue() if isinstance(error, SystemExit) else str(error)
                 missing = isinstance(error, ImportError) and error.name == "pyonmttok"
                 cure = NO_TOKENIZER if missing else SUBWORD_MODELS.get(name, "")
                 raise UserError(
-                    f"transform {name}{_given(opt, cls)}: cannot be built: "
-                    f"{' '.join(why.split())}{cure}"
+                    f"transform {name}{_files_and_options(opt, cls)}: cannot be built: "
+                    f"{' '.join(reason.split())}{cure}"
                 ) from error
     return built
 
@@ -57,30 +50,30 @@ def make_transforms(
 _stock_make_transforms = onmt.transforms.make_transforms
 
 
-def _given(opt: Namespace, cls: type) -> str:
-    """Return the options that ``cls`` is built from, where there are some."""
+def _files_and_options(opt: Namespace, cls: type) -> str:
+    """Return the options of a tokenizer as a phrase."""
     if not issubclass(cls, TokenizerTransform):
         return ""
     names = ["subword_model", "subword_vocab"]
     if cls.__name__ == "ONMTTokenizerTransform":
         names.append("onmttok_kwargs")
-    given = []
+    options = []
     for name in names:
         source, target = (getattr(opt, f"{side}_{name}", None) for side in SIDES)
-        given += [f"-src_{name} {source}"] if source else []
-        given += [f"-tgt_{name} {target}"] if target and target != source else []
-    return f" of {', '.join(given)}" if given else ""
+        options += [f"-src_{name} {source}"] if source else []
+        options += [f"-tgt_{name} {target}"] if target and target != source else []
+    return f" of {', '.join(options)}" if options else ""
 
 
 def check_tokenizer_options(opt: Namespace) -> None:
-    """Refuse options of pyonmttok that are no dictionary; OpenNMT-py would run them as code."""
+    """Refuse options of pyonmttok that are not a dictionary; OpenNMT-py would run them as code."""
     for name in (f"{side}_onmttok_kwargs" for side in SIDES):
         text = getattr(opt, name)
         try:
-            given = ast.literal_eval(text)
+            options = ast.literal_eval(text)
         except (SyntaxError, TypeError, ValueError, MemoryError, RecursionError):
-            given = None
-        if not isinstance(given, dict):
+            options = None
+        if not isinstance(options, dict):
             raise UserError(
                 f"-{name} {text}: expected a dictionary in Python's notation, such as "
                 f"{{'mode': 'aggressive', 'joiner_annotate': True}}"

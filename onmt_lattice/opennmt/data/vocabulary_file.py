@@ -1,4 +1,4 @@
-"""The file of a vocabulary, as ``build_vocab`` writes it: a token a line, a tab and its count."""
+"""Vocabulary files, as ``build_vocab`` writes them: per line a token, a tab and its count."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from onmt.utils.logging import logger
 from onmt_lattice.errors import UserError
 from onmt_lattice.text import lines_of
 
-MOST_DIGITS = 18  # of a count
+MAX_DIGITS = 18  # of a count
 _CURE = "expected '<token>\\t<count>' or '<token>' a line, as 'onmt_lattice build_vocab' writes it"
 
 
 def read_vocabulary(path: str, side: str = "src") -> tuple[list[list[str]] | list[str], bool]:
-    """Return the tokens of a vocabulary, each with its count if the first has one, and whether.
+    """Return the tokens of a vocabulary, with their counts if the file has any, and whether it has.
 
-    Stands where OpenNMT-py has ``_read_vocab_file``.
+    Replaces OpenNMT-py's ``_read_vocab_file``.
     """
     option = f"-{side}_vocab"
     rows: dict[str, list[str]] = {}
@@ -40,27 +40,22 @@ def read_vocabulary(path: str, side: str = "src") -> tuple[list[list[str]] | lis
     return list(rows), False
 
 
-def warn_of_another(opt: Namespace, fields: dict[str, Any]) -> None:
-    """Warn where a vocabulary gives other tokens than ``fields``, which stay.
-
-    Args:
-        opt: the options, completed.
-        fields: of the checkpoint that training resumes from.
-    """
-    logger.disabled = True  # it would report the vocabulary of which no use is made
+def warn_of_changed_vocabulary(opt: Namespace, fields: dict[str, Any]) -> None:
+    """Warn if the vocabularies of ``opt`` are not those of a resumed checkpoint's ``fields``."""
+    logger.disabled = True  # it would log the vocabulary, which is not used
     try:
         built = build_dynamic_fields(opt)
     finally:
         logger.disabled = False
     for side in ("src",) if opt.share_vocab else ("src", "tgt"):
-        given, kept = (of[side].base_field.vocab.itos for of in (built, fields))
-        if given != kept:
+        new, old = (f[side].base_field.vocab.itos for f in (built, fields))
+        if new != old:
             logger.warning(
                 "-%s_vocab %s: its %d tokens are not those of the checkpoint, whose %d stay; "
                 "-update_vocab takes the new ones",
-                *(side, getattr(opt, f"{side}_vocab"), len(given), len(kept)),
+                *(side, getattr(opt, f"{side}_vocab"), len(new), len(old)),
             )
 
 
 def _is_count(word: str) -> bool:
-    return word.isascii() and word.isdigit() and len(word) <= MOST_DIGITS
+    return word.isascii() and word.isdigit() and len(word) <= MAX_DIGITS

@@ -1,4 +1,4 @@
-"""Word vectors that were trained elsewhere, as the embeddings that a training begins with."""
+"""Pretrained word vectors, as the initial embeddings of a training."""
 
 from __future__ import annotations
 
@@ -16,24 +16,24 @@ from onmt_lattice.errors import UserError
 from onmt_lattice.files import check_output
 from onmt_lattice.text import lines_of
 
-# Options that name a file of words and their vectors, and the embeddings that these are for.
+# Options that name a file of words and their vectors, and the side of the embeddings.
 TEXTS = {"both_embeddings": "src", "src_embeddings": "src", "tgt_embeddings": "tgt"}
-# Options that name a tensor of embeddings, which OpenNMT-py makes of the former.
+# Options that name a file with a tensor of embeddings, which OpenNMT-py writes from the former.
 TENSORS = {"pre_word_vecs_enc": "src", "pre_word_vecs_dec": "tgt"}
 
 
 def prepare_embeddings(opt: Namespace, fields: dict[str, Any]) -> None:
-    """Make embeddings of the word vectors that ``opt`` names, as OpenNMT-py does."""
-    named = {getattr(opt, name): name for name in TEXTS if getattr(opt, name)}
+    """Make embeddings from the word vectors that ``opt`` names, as OpenNMT-py does."""
+    options = {getattr(opt, name): name for name in TEXTS if getattr(opt, name)}
 
     def read(
         path: str, skip_lines: int, filter_set: Container[str]
     ) -> tuple[dict[str, list[float]], int]:
-        option = named[path]
+        option = options[path]
         size = getattr(opt, f"{TEXTS[option]}_word_vec_size")
         return read_vectors(path, f"-{option}", size, skip_lines, filter_set)
 
-    if named:
+    if options:
         check_output(f"{opt.save_data}.enc_embeddings.pt", "-save_data")
         Path(opt.save_data).parent.mkdir(parents=True, exist_ok=True)
     onmt.modules.embeddings.read_embeddings = read
@@ -53,17 +53,10 @@ _stock_read = onmt.modules.embeddings.read_embeddings
 def read_vectors(
     path: str, option: str, size: int, skip_lines: int, words: Container[str]
 ) -> tuple[dict[str, list[float]], int]:
-    """Return the vectors of ``words`` in a text file, and how many vectors are in it.
+    """Return the vectors of ``words`` in a text file, and the number of vectors in the file.
 
-    The last ``size`` fields of a line are the vector, so that a word may hold spaces, as some of
-    GloVe's do. A first line of two fields is the header of word2vec.
-
-    Args:
-        path: of the file.
-        option: that names it, for errors.
-        size: numbers of a vector.
-        skip_lines: at the beginning.
-        words: those to keep.
+    The last ``size`` fields of a line are the vector, as a word may have spaces in it, in GloVe for
+    instance. A first line of two fields is the header of word2vec.
     """
     vectors: dict[str, list[float]] = {}
     total = 0
@@ -105,14 +98,14 @@ def _is_number(field: str) -> bool:
 
 
 def check_tensor(path: str, option: str, shape: tuple[int, int]) -> None:
-    """Refuse a file that does not hold the embeddings of a vocabulary."""
+    """Refuse a file without embeddings of this ``shape``."""
     try:
-        found = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # torch raises any of them for bytes that are none of its own
+        value = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # torch fails in any way on bytes of other programs
         raise UserError(f"{option} {path}: cannot be read as a tensor of torch's") from error
-    if not isinstance(found, torch.Tensor) or found.shape != shape:
-        what = tuple(found.shape) if isinstance(found, torch.Tensor) else type(found).__name__
+    if not isinstance(value, torch.Tensor) or value.shape != shape:
+        content = tuple(value.shape) if isinstance(value, torch.Tensor) else type(value).__name__
         raise UserError(
-            f"{option} {path}: holds {what}; expected a tensor of {shape}, a row for each token of "
-            f"the vocabulary"
+            f"{option} {path}: holds {content}; expected a tensor of {shape}, a row for each token "
+            f"of the vocabulary"
         )

@@ -22,10 +22,10 @@ def write_rows(
     dtype: npt.DTypeLike,
     parts: Iterable[Rows],
 ) -> None:
-    """Write ``parts``, arrays of rows that make up one of ``shape``, whole or not at all.
+    """Write an array of ``shape`` from the rows of ``parts``, whole or not at all.
 
-    One part is in memory at a time. They are written one after the other, to standard output for
-    ``-``, and not through a memory map, where a full disk is no error but the end of the process.
+    One part is in memory at a time. They are not written through a memory map, where a full disk
+    would end the process without an error. ``-`` is standard output.
     """
     descr, rows = np.lib.format.dtype_to_descr(np.dtype(dtype)), 0
     with output_stream(os.fspath(path)) as file:
@@ -36,16 +36,15 @@ def write_rows(
             file.write(np.ascontiguousarray(array, dtype=dtype).tobytes())
         if rows != shape[0]:
             raise UserError(
-                f"{path}: {rows} rows came of {shape[0]} lines; expected a text that does not "
-                "change while it is read"
+                f"{path}: {shape[0]} lines gave {rows} rows; expected a text that does not change "
+                "while it is read"
             )
 
 
 def open_rows(path: str | os.PathLike[str], option: str = "input") -> Rows:
     """Return the array of rows ``(N, width)`` in the file that ``option`` names, memory-mapped.
 
-    Nothing is unpickled, and nothing of it is read before it is asked for, but from standard input,
-    ``-``.
+    Nothing is unpickled. ``-`` is standard input, which is read at once.
     """
     expected = "expected what 'onmt_lattice encode' or numpy.save writes, a row for each sentence"
     try:
@@ -56,7 +55,7 @@ def open_rows(path: str | os.PathLike[str], option: str = "input") -> Rows:
             rows = np.lib.format.open_memmap(path, mode="r")
     except OSError as error:
         raise UserError(f"-{option} {path}: cannot be read ({error.strerror})") from error
-    except Exception as error:  # what is no header makes its parser fail in any way
+    except Exception as error:  # the parser fails in any way on a wrong header
         raise UserError(f"-{option} {path}: no array in it ({error}); {expected}") from error
     if rows.ndim != 2 or 0 in rows.shape:
         raise UserError(f"-{option} {path}: an array of shape {rows.shape}; {expected}")

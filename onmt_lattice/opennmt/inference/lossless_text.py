@@ -1,4 +1,4 @@
-"""Bytes of text to fewer bytes and back, every one of them, through a trained autoencoder."""
+"""Lossless compression of text with a trained autoencoder."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from onmt_lattice.bitstream.lossless.lines import RAW, Line, LosslessCodec, Sect
 from onmt_lattice.errors import UserError
 from onmt_lattice.opennmt.data.corpora import is_autoencoder
 from onmt_lattice.opennmt.data.sentences import Sentence, token_index
-from onmt_lattice.opennmt.inference.text_codec import TOGETHER, TextCodec, load_codec
+from onmt_lattice.opennmt.inference.text_codec import BLOCK_BITS, TextCodec, load_codec
 from onmt_lattice.opennmt.inference.token_model import Pipeline, token_model, vocabulary
 from onmt_lattice.text import word_count
 
@@ -23,41 +23,31 @@ REQUIRED = {Section.POINTS, Section.TOKENS, Section.ESCAPES, Section.TEXT}
 
 
 class LosslessText:
-    """Compresses text, whatever its bytes are: the points of its lines, and the lines given these.
+    """Compresses any bytes: the symbols of their lines, and the lines given the symbols.
 
     >>> lossless = LosslessText(TextCodec(load_autoencoder("model.safetensors")))  # doctest: +SKIP
     >>> lossless.decompress(lossless.compress(b"a man rides a horse"))  # doctest: +SKIP
 
-    Args:
-        codec: of the representation.
-
     Raises:
-        UserError: if the model is no autoencoder, or its decoder cannot be used, see
-            :func:`~onmt_lattice.opennmt.inference.token_model.token_model`.
+        UserError: if the model is not an autoencoder, or its decoder has no exact arithmetic.
     """
 
     def __init__(self, codec: TextCodec) -> None:
         if not is_autoencoder(codec.loaded.opt.data):
             raise UserError(
                 "lossless coding is for autoencoders: this model's decoder predicts another text "
-                "than the one that is compressed; expected a model trained without path_tgt"
+                "than the compressed one; expected a model trained without path_tgt"
             )
         self.codec = codec
         self._model = token_model(codec.loaded)
         self._vocabulary = vocabulary(codec.loaded)
 
     def lines(self) -> LosslessCodec:
-        """Return a codec of lines that has seen none yet."""
+        """Return a new codec of lines."""
         return LosslessCodec(Pipeline(self.codec.pipe), self._vocabulary, self._model)
 
     def compress(self, data: bytes, seed: int = 0, progress: bool = False) -> bytes:
-        """Return the file that ``data`` becomes.
-
-        Args:
-            data: any bytes; those of UTF-8 text become fewer.
-            seed: of the dither, from 0 to 2⁶³ − 1.
-            progress: whether to show a progress bar.
-        """
+        """Return a file of the bytes ``data``; ``seed``, of the dither, is from 0 to 2⁶³ − 1."""
         content = data.split(b"\n")
         ended = content[-1] == b""
         content = content[:-1] if ended else content
@@ -74,19 +64,14 @@ class LosslessText:
         return writer.data()
 
     def decompress(self, data: bytes) -> bytes:
-        """Return the bytes that the file ``data`` was made of.
-
-        Raises:
-            BitstreamError: as :meth:`decompressed`.
-        """
+        """Return the bytes in the file ``data``; see :meth:`decompressed`."""
         return b"".join(self.decompressed(data))
 
     def decompressed(self, data: bytes, progress: bool = False) -> Iterator[bytes]:
-        """Yield the text of each block of the file ``data``, once all of it has been checked.
+        """Yield the text of each block of the file ``data``, after a check of all of it.
 
         Raises:
-            BitstreamError: if it is no lossless file that this model wrote, in whole and unaltered,
-                or another text comes out than went in.
+            BitstreamError: if it is not a complete and unaltered lossless file of this model.
         """
         file, lines = self.codec.opened(data, Mode.LOSSLESS), self.lines()
         total, last = file.header.lines, file.header.blocks - 1
@@ -94,38 +79,32 @@ class LosslessText:
             for number in range(file.header.blocks):
                 sections = file.block(number)
                 ended = number < last or Section.UNENDED not in sections
-                found = self._lines(lines, file, number)
-                yield b"\n".join(found) + (b"\n" if ended and found else b"")
-                bar.update(len(found))
+                block = self._lines(lines, file, number)
+                yield b"\n".join(block) + (b"\n" if ended and block else b"")
+                bar.update(len(block))
 
     def values(
         self, lines: Sequence[Line], indices: Sequence[int], seed: int
     ) -> tuple[bytes, Floats]:
-        """Return the points of ``lines`` as they are written, and what the decoder gets of them.
-
-        Args:
-            lines: those that are not raw.
-            indices: of each in its text.
-            seed: of the dither.
-        """
+        """Return the coded symbols of ``lines``, and the decoder's inputs ``(N, dim)``."""
         representation = self.codec.codec
         if not lines:
             return b"", np.zeros((0, 0))
-        known = token_index(self.codec.loaded)
+        ids = token_index(self.codec.loaded)
         sentences = [
-            Sentence(index, line.tokens, [known[t] for t in line.tokens], 0)
+            Sentence(index, line.tokens, [ids[t] for t in line.tokens], 0)
             for index, line in zip(indices, lines, strict=True)
         ]
         key = DitherKey(seed, tuple(indices))
-        sent = representation.quantize(self.codec.scorer.represent(sentences), key)
-        return representation.write(sent, key), representation.values(sent, key).numpy()
+        symbols = representation.quantize(self.codec.scorer.represent(sentences), key)
+        return representation.write(symbols, key), representation.values(symbols, key).numpy()
 
     def _header(self, data: bytes, lines: int, seed: int) -> Header:
         text = data.decode("utf-8", "replace")
         return Header(
             fingerprint=self.codec.fingerprint,
             mode=Mode.LOSSLESS,
-            block_bits=TOGETHER,
+            block_bits=BLOCK_BITS,
             seed=seed,
             lines=lines,
             words=sum(map(word_count, text.split("\n"))),
@@ -136,15 +115,15 @@ class LosslessText:
         self, lines: LosslessCodec, content: Sequence[bytes], span: range, seed: int
     ) -> dict[Section, bytes]:
         planned = lines.plan(content)
-        modelled = [place for place, line in enumerate(planned) if line.kind != RAW]
-        indices = [span[place] for place in modelled]
-        points, values = self.values([planned[place] for place in modelled], indices, seed)
-        made = lines.encode(planned, values)
+        modelled = [offset for offset, line in enumerate(planned) if line.kind != RAW]
+        indices = [span[offset] for offset in modelled]
+        points, values = self.values([planned[offset] for offset in modelled], indices, seed)
+        coded = lines.encode(planned, values)
         return {
             Section.POINTS: points,
-            Section.TOKENS: made.tokens,
-            Section.ESCAPES: made.escapes,
-            Section.TEXT: made.checksum.to_bytes(CHECKSUM, "little"),
+            Section.TOKENS: coded.tokens,
+            Section.ESCAPES: coded.escapes,
+            Section.TEXT: coded.checksum.to_bytes(CHECKSUM, "little"),
         }
 
     def _lines(self, lines: LosslessCodec, file: TextFile, number: int) -> list[bytes]:
@@ -153,26 +132,22 @@ class LosslessText:
         if not REQUIRED <= set(sections) <= REQUIRED | {Section.UNENDED}:
             raise DamagedBitstream(f"a lossless block of sections {sorted(sections)}")
         checksum = int.from_bytes(sections[Section.TEXT], "little")
-        made = Sections(sections[Section.ESCAPES], sections[Section.TOKENS], checksum)
-        opened = lines.open(made, len(span))
-        key = DitherKey(file.header.seed, tuple(span[place] for place in opened.modelled))
+        coded = Sections(sections[Section.ESCAPES], sections[Section.TOKENS], checksum)
+        opened = lines.open(coded, len(span))
+        key = DitherKey(file.header.seed, tuple(span[offset] for offset in opened.modelled))
         return opened.lines(self._read(sections[Section.POINTS], key))
 
     def _read(self, points: bytes, key: DitherKey) -> Floats:
         if not key.indices:
             if points:
-                raise DamagedBitstream("points of no line: expected them as written")
+                raise DamagedBitstream("points of no line: expected none")
             return np.zeros((0, 0))
         representation = self.codec.codec
         return representation.values(representation.read(points, key), key).numpy()
 
 
 def load_lossless(path: str, gpu: int = -1, batch_size: int = 64) -> LosslessText:
-    """Return the lossless codec of the checkpoint at ``path``.
-
-    Raises:
-        UserError: if there is no model, its bottleneck has no code, or its decoder cannot be used.
-    """
+    """Return the lossless codec of the checkpoint at ``path``."""
     codec = load_codec(path, gpu, batch_size)
     try:
         return LosslessText(codec)

@@ -1,11 +1,11 @@
-"""Scoring sentences: rate and NLL of each, one pass, whatever the batches."""
+"""Scoring sentences: rate and NLL of each, independent of the batches."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
 from functools import cached_property
-from typing import NamedTuple, TypeVar
+from typing import NamedTuple, TypeVar, cast
 
 import torch
 from torch import Tensor
@@ -23,17 +23,17 @@ Result = TypeVar("Result")
 
 
 class SentenceScores(NamedTuple):
-    """Scores of N sentences in the order given; nats, float64, each ``(N,)`` unless said.
+    """Scores of N sentences in their order, ``(N,)`` each; costs are in nats, float64.
 
     Attributes:
         nll_nats: −log probability of the target, end of sentence included.
         rate_nats: length of the source's codeword given the dither, the quantized rate.
-        relaxed_rate_nats: the training-time rate at a dither point of the same law.
-        tokens: target tokens, end of sentence included (int64).
-        unknown: target tokens outside the vocabulary (int64).
-        correct: target tokens that were the decoder's first guess (int64).
-        symbols: ``(N, symbols a sentence)`` int64, or None where nothing discrete is sent.
-        output: ``(N, m)`` float32, what the decoder got.
+        relaxed_rate_nats: the rate of training at a dither point of the same law.
+        tokens: number of target tokens, end of sentence included (int64).
+        unknown: number of target tokens outside the vocabulary (int64).
+        correct: number of target tokens that were the decoder's first guess (int64).
+        symbols: ``(N, symbols per sentence)`` int64, or None where nothing discrete is sent.
+        output: ``(N, m)`` float32, of the bottleneck.
     """
 
     nll_nats: Tensor
@@ -47,13 +47,7 @@ class SentenceScores(NamedTuple):
 
 
 class Scorer:
-    """Scores sentences with a trained autoencoder.
-
-    Args:
-        loaded: the model.
-        seed: seed of the dither and noise.
-        batch_size: sentences a batch.
-    """
+    """Scores sentences with a trained autoencoder, its dither and noise drawn by ``seed``."""
 
     def __init__(self, loaded: LoadedAutoencoder, seed: int, batch_size: int) -> None:
         self.model = loaded.model
@@ -64,27 +58,25 @@ class Scorer:
         self.device = next(loaded.model.parameters()).device
 
     def score(self, sentences: list[Sentence], progress: bool = False) -> SentenceScores:
-        """Return the scores of ``sentences``, in their order; a progress bar if asked for."""
+        """Return the scores of ``sentences``, in their order."""
         columns = zip(*self._batchwise(self._score_batch, sentences, progress), strict=True)
         joined = (None if c[0] is None else _in_order(c, sentences) for c in columns)
         return SentenceScores(*joined)  # type: ignore[arg-type]
 
     def encode(self, sentences: list[Sentence]) -> Tensor:
         """Return the ``output`` of :meth:`score` alone, ``(N, m)``."""
-        return _in_order(self._batchwise(self._encode_batch, sentences), sentences)
+        batches = self._batchwise(lambda batch: self._quantized(batch).output.cpu(), sentences)
+        return _in_order(batches, sentences)
 
     def points(self, sentences: list[Sentence]) -> Tensor:
-        """Return the ``symbols`` of :meth:`score` alone, ``(N, symbols a sentence)``."""
+        """Return the ``symbols`` of :meth:`score` alone, ``(N, symbols per sentence)``."""
         self.model.encoder.bottleneck.require_symbols()
-        return _in_order(self._batchwise(self._point_batch, sentences), sentences)
+        batches = self._batchwise(self._quantized, sentences)
+        return _in_order([cast(Tensor, batch.symbols).cpu() for batch in batches], sentences)
 
     def represent(self, sentences: list[Sentence], progress: bool = False) -> Tensor:
-        """Return X of each of ``sentences``, ``(N, m)``; a progress bar if asked for."""
+        """Return X of each of ``sentences``, ``(N, m)``."""
         return _in_order(self._batchwise(self._represent, sentences, progress), sentences)
-
-    def _represent(self, batch: list[Sentence]) -> Tensor:
-        src, lengths, _ = self._tensors(batch)
-        return self.model.encoder.represent(src, lengths).float().cpu()
 
     def _batchwise(
         self,
@@ -92,7 +84,7 @@ class Scorer:
         sentences: list[Sentence],
         progress: bool = False,
     ) -> list[Result]:
-        """Return what ``work`` makes of each batch of ``sentences``, the longest first."""
+        """Return the results of ``work`` on batches of ``sentences``, the longest first."""
         order, results = _by_length(sentences), []
         with (
             torch.inference_mode(),
@@ -109,40 +101,35 @@ class Scorer:
         noise = SentenceNoise(self.seed, [sentence.index for sentence in batch])
         return self.model.encoder.bottlenecked(x, noise, relaxed)
 
-    def _encode_batch(self, batch: list[Sentence]) -> Tensor:
-        return self._sent(batch).output.cpu()
-
-    def _point_batch(self, batch: list[Sentence]) -> Tensor:
-        symbols = self._sent(batch).symbols
-        assert symbols is not None
-        return symbols.cpu()
-
-    def _sent(self, batch: list[Sentence]) -> Bottlenecked:
+    def _represent(self, batch: list[Sentence]) -> Tensor:
         src, lengths, _ = self._tensors(batch)
-        x = self.model.encoder.represent(src, lengths)
-        return self._channel(x, batch, relaxed=False)
+        return self.model.encoder.represent(src, lengths).float().cpu()
+
+    def _quantized(self, batch: list[Sentence]) -> Bottlenecked:
+        src, lengths, _ = self._tensors(batch)
+        return self._channel(self.model.encoder.represent(src, lengths), batch, relaxed=False)
 
     def _score_batch(self, batch: list[Sentence]) -> SentenceScores:
         src, lengths, tgt = self._tensors(batch)
         x = self.model.encoder.represent(src, lengths)
-        through, relaxed = (self._channel(x, batch, relaxed) for relaxed in (False, True))
-        decoded = self.model.decode(tgt, through.output)
+        quantized, relaxed = (self._channel(x, batch, relaxed) for relaxed in (False, True))
+        decoded = self.model.decode(tgt, quantized.output)
         target = tgt[1:, :, 0]
-        # By length, as a text may hold the very word that stands for padding.
+        # By length, as a text may have the word that stands for padding.
         steps = torch.arange(len(target), device=self.device).unsqueeze(1)
-        ends = torch.tensor([len(s.wanted.ids) for s in batch], device=self.device)
+        ends = torch.tensor([len(s.reference.ids) for s in batch], device=self.device)
         real = steps <= ends  # (tgt_len - 1, batch)
         nll, correct = self._token_scores(decoded, target, real)
         unknown = target == self.field.vocab.stoi[self.field.unk_token]
         return SentenceScores(
             nll.sum(0).cpu(),
-            through.rate_nats.cpu(),
+            quantized.rate_nats.cpu(),
             relaxed.rate_nats.cpu(),
             real.sum(0).cpu(),
             unknown.sum(0).cpu(),
             correct.sum(0).cpu(),
-            None if through.symbols is None else through.symbols.cpu(),
-            through.output.cpu(),
+            None if quantized.symbols is None else quantized.symbols.cpu(),
+            quantized.output.cpu(),
         )
 
     def _tensors(self, batch: list[Sentence]) -> tuple[Tensor, Tensor, Tensor]:
@@ -150,7 +137,7 @@ class Scorer:
         ends = self.field.pad_token, self.field.init_token, self.field.eos_token
         padding, begin, end = (self.field.vocab.stoi[token] for token in ends)
         sources = [torch.tensor(s.ids) for s in batch]
-        targets = [torch.tensor([begin, *s.wanted.ids, end]) for s in batch]
+        targets = [torch.tensor([begin, *s.reference.ids, end]) for s in batch]
         src = pad_sequence(sources, padding_value=self.source_padding)
         tgt = pad_sequence(targets, padding_value=padding)
         lengths = torch.tensor([len(sentence.ids) for sentence in batch])
@@ -161,19 +148,19 @@ class Scorer:
         return Logits(self.model.generator[0])
 
     def _token_scores(self, decoded: Tensor, target: Tensor, real: Tensor) -> tuple[Tensor, Tensor]:
-        """Return NLL (nats, float64) of each token, and whether the decoder's first guess was it.
+        """Return NLL (nats, float64) of each token, and whether it was the decoder's first guess.
 
-        Only ``real`` tokens meet the vocabulary; at padding there is 0 and False.
+        Logits are computed for ``real`` tokens only; at padding there is 0 and False.
         """
         nll = torch.zeros(target.shape, dtype=torch.double, device=target.device)
         correct = torch.zeros_like(real)
-        truth = target[real].unsqueeze(1)
+        real_target = target[real].unsqueeze(1)
         costs, guessed = [], []
         for part, logits in self._logits.of(decoded[real]):
-            top, chosen = logits.amax(1, keepdim=True), logits.gather(1, truth[part])
+            top, at_target = logits.amax(1, keepdim=True), logits.gather(1, real_target[part])
             total = logits.sub_(top).exp2_().sum(1)
-            costs.append(total.log2().double() + (top - chosen).squeeze(1))
-            guessed.append((chosen == top).squeeze(1))
+            costs.append(total.log2().double() + (top - at_target).squeeze(1))
+            guessed.append((at_target == top).squeeze(1))
         nll[real], correct[real] = torch.cat(costs) * math.log(2), torch.cat(guessed)
         return nll, correct
 
@@ -183,7 +170,7 @@ def _by_length(sentences: list[Sentence]) -> list[int]:
 
 
 def _in_order(batches: Sequence[Tensor], sentences: list[Sentence]) -> Tensor:
-    """Return the rows of ``batches``, which are by length, in the order of ``sentences``."""
+    """Return the rows of ``batches``, sorted by length, in the order of ``sentences``."""
     inverse = torch.empty(len(sentences), dtype=torch.long)
     inverse[torch.tensor(_by_length(sentences))] = torch.arange(len(sentences))
     return torch.cat(list(batches))[inverse]

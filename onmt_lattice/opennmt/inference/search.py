@@ -38,11 +38,7 @@ from onmt_lattice.text import no_sentence, read_lines
 
 
 class Reconstructor(Translator):
-    """OpenNMT-py's translator, decoding from what the bottleneck gave.
-
-    Attributes:
-        outputs: ``(N, m)``, the bottleneck's output for each sentence handed to ``translate``.
-    """
+    """OpenNMT-py's translator, decoding from the bottleneck's ``outputs`` ``(N, m)``."""
 
     outputs: Tensor
 
@@ -74,19 +70,14 @@ def reconstruct(
     pipe: TransformPipe,
     opt: Namespace,
 ) -> list[list[str]]:
-    """Return the ``n_best`` lines decoded for each sentence, as OpenNMT-py would write them.
+    """Return the ``n_best`` lines decoded from the bottleneck's ``outputs`` ``(N, m)``.
 
-    Where all that ``opt`` asks for is the most probable word at every step, :func:`greedy` takes
-    the place of OpenNMT-py's search, and decodes the same lines.
-
-    Args:
-        loaded: the model.
-        sentences: what to decode; of their tokens, only how many there are is looked at.
-        outputs: ``(N, m)``, the bottleneck's output for each.
-        pipe: the transforms to undo.
-        opt: options of ``onmt_lattice translate``.
+    They are as OpenNMT-py writes them, without the segmentation of ``pipe``. Of a sentence only the
+    number of tokens is used. For a plain greedy search, :func:`greedy` decodes the same lines in
+    less time.
     """
-    search = _decode_greedily if _is_greedy(opt) else _search
+    is_greedy = all(getattr(opt, name) == value for name, value in GREEDY.items())
+    search = _decode_greedily if is_greedy else _search
     with torch.inference_mode(), matmul_precision("highest"):
         lines = search(loaded, sentences, outputs, opt)
     n = opt.n_best
@@ -95,8 +86,8 @@ def reconstruct(
     ]
 
 
-# What a search may look at beside the most probable word, and what turns it off.
-PLAIN = {
+# Options that make a search more than greedy, and the values that turn them off.
+GREEDY = {
     "beam_size": 1,
     "min_length": 0,
     "ratio": 0.0,
@@ -108,10 +99,6 @@ PLAIN = {
     "verbose": False,
     "report_time": False,
 }
-
-
-def _is_greedy(opt: Namespace) -> bool:
-    return all(getattr(opt, name) == value for name, value in PLAIN.items())
 
 
 def _decode_greedily(
@@ -133,17 +120,19 @@ def _search(
             loaded.model, loaded.fields, opt, loaded.opt, scorer, out, report_score=False
         )
         translator.outputs = outputs
-        torch.manual_seed(opt.seed)  # of sampling; to OpenNMT-py a seed of 0 is none
+        torch.manual_seed(opt.seed)  # for sampling; OpenNMT-py ignores a seed of 0
         source = [" ".join(sentence.tokens).encode() for sentence in sentences]
         translator.translate(src=source, batch_size=opt.batch_size, batch_type=opt.batch_type)
         return out.getvalue().split("\n")[:-1]
 
 
-ENCODED_AT_ONCE = 64  # sentences
+ENCODER_BATCH_SIZE = 64  # sentences
+REFUSED = """src_feats tgt tgt_prefix report_align attn_debug align_debug replace_unk phrase_table
+dump_beam avg_raw_probs stepwise_penalty""".split()
 
 
 def check_options(opt: Namespace) -> None:
-    """Refuse what translation of autoencoders cannot do."""
+    """Refuse options that a model with a bottleneck cannot have."""
     if len(opt.models) != 1:
         raise UserError(f"-model {' '.join(opt.models)}: expected one checkpoint, not an ensemble")
     check_ranges(vars(opt), TRANSLATION)
@@ -156,19 +145,7 @@ def check_options(opt: Namespace) -> None:
     for name, required in (("data_type", "text"), ("coverage_penalty", "none"), ("int8", False)):
         if getattr(opt, name) != required:
             raise UserError(f"-{name} {getattr(opt, name)}: must be {required} here")
-    for name in (
-        "src_feats",
-        "tgt",
-        "tgt_prefix",
-        "report_align",
-        "attn_debug",
-        "align_debug",
-        "replace_unk",
-        "phrase_table",
-        "dump_beam",
-        "avg_raw_probs",
-        "stepwise_penalty",
-    ):
+    for name in REFUSED:
         if getattr(opt, name, None):
             raise UserError(
                 f"-{name}: not possible here: a sentence is decoded from its representation "
@@ -178,24 +155,23 @@ def check_options(opt: Namespace) -> None:
 
 
 def search_options(beam_size: int, max_length: int, batch_size: int, gpu: int) -> Namespace:
-    """Return options for :func:`reconstruct`: those of ``translate``, all others the default."""
-    given = {"beam_size": beam_size, "max_length": max_length, "batch_size": batch_size, "gpu": gpu}
-    words = [word for name, value in given.items() for word in (f"-{name}", str(value))]
-    return parse(translate_parser, ["-model", "", "-src", "", *words])
+    """Return the options of ``translate`` for :func:`reconstruct`."""
+    opt = parse(translate_parser, ["-model", "", "-src", ""])
+    opt.beam_size, opt.max_length, opt.batch_size, opt.gpu = beam_size, max_length, batch_size, gpu
+    return opt
 
 
 def translate(argv: list[str]) -> None:
-    """Run ``onmt_lattice translate`` with the words behind the subcommand.
+    """Run ``onmt_lattice translate`` with the options in ``argv``.
 
-    Empty lines of the source, and those of which the transforms leave nothing, are empty lines of
-    the output.
+    A line of the output is empty if the source line is, or if the transforms leave nothing of it.
     """
     opt = parse(translate_parser, argv)
     plugin.install()
     check_options(opt)
-    for other, path in (("model", opt.models[0]), ("src", opt.src)):
-        if opt.output != STANDARD and os.path.realpath(opt.output) == real_file(path, other):
-            raise same_file("output", opt.output, other)
+    for name, path in (("model", opt.models[0]), ("src", opt.src)):
+        if opt.output != STANDARD and os.path.realpath(opt.output) == real_file(path, name):
+            raise same_file("output", opt.output, name)
     check_output(opt.output, "-output")
     init_logger(opt.log_file)
     lines = read_lines(opt.src)
@@ -204,7 +180,7 @@ def translate(argv: list[str]) -> None:
     sentences = read_sentences(lines, pipe, token_index(loaded))
     if not sentences:
         raise no_sentence(opt.src)
-    scorer = Scorer(loaded, opt.seed, ENCODED_AT_ONCE)
+    scorer = Scorer(loaded, opt.seed, ENCODER_BATCH_SIZE)
     output = [[""] * opt.n_best for _ in lines]
     for start in range(0, len(sentences), opt.shard_size or len(sentences)):
         shard = sentences[start : start + (opt.shard_size or len(sentences))]

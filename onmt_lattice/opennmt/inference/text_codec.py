@@ -1,4 +1,4 @@
-"""Text to bytes and back through a trained autoencoder."""
+"""From text to bytes and back with a trained autoencoder."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from onmt_lattice.opennmt.options.configuration import has_attention, has_slots
 from onmt_lattice.opennmt.training import plugin
 from onmt_lattice.text import word_count
 
-TOGETHER = 12  # log2 of the lines that share a block
+BLOCK_BITS = 12  # log2 of the lines in a block
 
 
 class Compressed(NamedTuple):
@@ -38,9 +38,8 @@ class Compressed(NamedTuple):
 
     Attributes:
         data: the file.
-        rate_nats: the ideal length of what is sent in it, by the model's own rate; 0 if not asked
-            for, as it takes kernels that coding does not.
-        tokens, unknown: how many tokens the model saw, and how many of them it does not know.
+        rate_nats: the ideal length of its symbols, by the model's rate; 0 if it was not computed.
+        tokens, unknown: number of tokens, and of those outside the vocabulary.
     """
 
     data: bytes
@@ -52,14 +51,10 @@ class Compressed(NamedTuple):
 class TextCodec:
     """Compresses sentences with an autoencoder whose representation has a code.
 
-    Only the representation is kept: what comes back is what the decoder makes of it.
+    Only the representation is coded; decompression returns what the decoder makes of it.
 
     >>> codec = TextCodec(load_autoencoder("model.safetensors"))  # doctest: +SKIP
     >>> codec.decompress(codec.compress(["a man rides a horse", ""]))  # doctest: +SKIP
-
-    Args:
-        loaded: the model.
-        batch_size: sentences that go through the network at a time.
 
     Attributes:
         codec: of the representation.
@@ -75,22 +70,18 @@ class TextCodec:
         self.pipe = trained_transforms(loaded)
         self.scorer = Scorer(loaded, 0, batch_size)
         self.fingerprint = model_fingerprint(loaded, self.codec)
-        self._known = token_index(loaded)
+        self._index = token_index(loaded)
 
     def read(self, lines: Sequence[str], first: int = 0) -> list[Sentence]:
-        """Return the sentences of ``lines``, of which the first has the number ``first``."""
-        return read_sentences(lines, self.pipe, self._known, first)
+        """Return the sentences of ``lines``, the first with line number ``first``."""
+        return read_sentences(lines, self.pipe, self._index, first)
 
     def compress(self, sentences: Sequence[str], seed: int = 0, alone: bool = False) -> bytes:
-        """Return the file that ``sentences`` become; see :meth:`compressed`."""
+        """Return ``sentences`` as the bytes of a file; see :meth:`compressed`."""
         return self.compressed(sentences, seed, alone).data
 
     def decompress(self, data: bytes, beam_size: int = 1, max_length: int = 100) -> list[str]:
-        """Return the sentences of the file ``data``, as the model decodes them.
-
-        Raises:
-            BitstreamError: as :meth:`decompressed`.
-        """
+        """Return the sentences of the file ``data``; see :meth:`decompressed`."""
         blocks = self.decompressed(data, beam_size, max_length)
         return [sentence for block in blocks for sentence in block]
 
@@ -100,20 +91,17 @@ class TextCodec:
         seed: int = 0,
         alone: bool = False,
         progress: bool = False,
-        priced: bool = False,
+        with_rate: bool = False,
     ) -> Compressed:
-        """Return the file that ``lines`` become, and what it should cost.
+        """Return ``lines`` as a file.
 
         Args:
-            lines: without line feeds; one without words, or of which the model's transforms leave
-                nothing, stays empty.
+            lines: without line feeds; a line without words, or of which the model's transforms
+                leave nothing, comes back empty.
             seed: of the dither, from 0 to 2⁶³ − 1.
-            alone: whether each line decodes without the others, which costs some seven bytes each.
-            progress: whether to show a progress bar.
-            priced: whether to compute what it should cost.
-
-        Raises:
-            UserError: if a line has a line feed in it.
+            alone: make each line decodable by itself, for about seven more bytes per line.
+            progress: show a progress bar.
+            with_rate: compute the rate, with kernels that coding does not need.
         """
         header = self._header(lines, seed, alone)
         writer, rate, tokens = FileWriter(header), 0.0, Counter[bool]()
@@ -121,26 +109,26 @@ class TextCodec:
             for number in range(header.blocks):
                 span = header.span(number)
                 part = self.read(lines[span.start : span.stop], span.start)
-                sections, nats = self._sections(part, span, seed, priced)
+                sections, nats = self._sections(part, span, seed, with_rate)
                 writer.add(sections)
                 rate += nats
-                tokens.update(token in self._known for line in part for token in line.tokens)
+                tokens.update(token in self._index for line in part for token in line.tokens)
                 bar.update(len(span))
         return Compressed(writer.data(), rate, tokens.total(), tokens[False])
 
     def decompressed(
         self, data: bytes, beam_size: int = 1, max_length: int = 100, progress: bool = False
     ) -> Iterator[list[str]]:
-        """Yield the lines of each block of the file ``data``, once all of it has been checked.
+        """Yield the lines of each block of the file ``data``, after a check of all of it.
 
         Args:
-            data: all of the file.
+            data: all bytes of the file.
             beam_size: 1 is greedy.
             max_length: longest line decoded, in tokens.
-            progress: whether to show a progress bar.
+            progress: show a progress bar.
 
         Raises:
-            BitstreamError: if it is no file that this model wrote, in whole and unaltered.
+            BitstreamError: if it is not a complete and unaltered file of this model.
         """
         file, search = self.opened(data), self._search(beam_size, max_length)
         total = file.header.lines
@@ -152,12 +140,7 @@ class TextCodec:
     def decompress_line(
         self, data: bytes, line: int, beam_size: int = 1, max_length: int = 100
     ) -> str:
-        """Return line ``line``, from 0, of the file ``data``; only its block is decoded.
-
-        Raises:
-            UserError: if the file has fewer lines.
-            BitstreamError: as :meth:`decompressed`.
-        """
+        """Return line ``line``, from 0, of the file ``data``; only its block is decoded."""
         file = self.opened(data)
         if not 0 <= line < file.header.lines:
             raise UserError(f"line {line + 1}: expected 1 to {file.header.lines}")
@@ -166,11 +149,7 @@ class TextCodec:
         return lines[line - file.header.span(number).start]
 
     def opened(self, data: bytes, mode: Mode = Mode.LOSSY) -> TextFile:
-        """Return the file ``data``, which is to be of ``mode``.
-
-        Raises:
-            BitstreamError: if it is no file that this model wrote, in whole and unaltered.
-        """
+        """Return the file ``data``, checked; see :meth:`decompressed`."""
         file = TextFile(data)
         if file.header.fingerprint != self.fingerprint:
             raise WrongCode(
@@ -195,7 +174,7 @@ class TextCodec:
         return Header(
             fingerprint=self.fingerprint,
             mode=Mode.LOSSY,
-            block_bits=0 if alone else TOGETHER,
+            block_bits=0 if alone else BLOCK_BITS,
             seed=seed,
             lines=len(lines),
             words=sum(map(word_count, lines)),
@@ -203,9 +182,9 @@ class TextCodec:
         )
 
     def _sections(
-        self, sentences: list[Sentence], span: range, seed: int, priced: bool
+        self, sentences: list[Sentence], span: range, seed: int, with_rate: bool
     ) -> tuple[dict[Section, bytes], float]:
-        """Return the sections of the block of lines ``span``, and their ideal length in nats."""
+        """Return the sections of the block of lines ``span``, and their rate in nats."""
         indices = [sentence.index for sentence in sentences]
         empty = sorted(set(span) - set(indices))
         sections = {Section.POINTS: b""}
@@ -214,9 +193,9 @@ class TextCodec:
         if not sentences:
             return sections, 0.0
         key = DitherKey(seed, tuple(indices))
-        sent = self.codec.quantize(self.scorer.represent(sentences), key)
-        sections[Section.POINTS] = self.codec.write(sent, key)
-        return sections, float(self.codec.rate_nats(sent, key).sum()) if priced else 0.0
+        symbols = self.codec.quantize(self.scorer.represent(sentences), key)
+        sections[Section.POINTS] = self.codec.write(symbols, key)
+        return sections, float(self.codec.rate_nats(symbols, key).sum()) if with_rate else 0.0
 
     def _lines(self, file: TextFile, number: int, search: Namespace) -> list[str]:
         """Return the lines of a block of a file."""
@@ -227,25 +206,20 @@ class TextCodec:
                 f"a block with sections {sorted(sections)}: expected those that this release writes"
             )
         empty = set(read_places(sections.get(Section.EMPTY, b""), len(span)))
-        indices = [index for place, index in enumerate(span) if place not in empty]
+        indices = [index for offset, index in enumerate(span) if offset not in empty]
         key = DitherKey(file.header.seed, tuple(indices))
-        sent = self.codec.read(sections[Section.POINTS], key)
+        symbols = self.codec.read(sections[Section.POINTS], key)
         lines = dict.fromkeys(span, "")
         if indices:
-            # All that search looks at, of a source, is that there is one.
-            source = [Sentence(index, ["-"], [], 0) for index in indices]
-            output = self.codec.output(sent, key)
+            source = [Sentence(index, ["-"], [], 0) for index in indices]  # search needs a token
+            output = self.codec.output(symbols, key)
             best = reconstruct(self.loaded, source, output, self.pipe, search)
             lines |= {index: line[0] for index, line in zip(indices, best, strict=True)}
         return list(lines.values())
 
 
 def load_codec(path: str, gpu: int = -1, batch_size: int = 64) -> TextCodec:
-    """Return the codec of the checkpoint at ``path``.
-
-    Raises:
-        UserError: if there is no model, or its bottleneck has no code.
-    """
+    """Return the codec of the checkpoint at ``path``."""
     plugin.install()
     loaded = load_autoencoder(path, gpu)
     try:
@@ -254,17 +228,18 @@ def load_codec(path: str, gpu: int = -1, batch_size: int = 64) -> TextCodec:
         raise UserError(f"-model {path}: {error}") from error
 
 
-SEGMENTATION = ("subword_type", "onmttok_kwargs")
-ARCHITECTURE = ("rnn_type", "bottleneck_site")
-OF_ATTENTION = """encoder_type decoder_type heads global_attention global_attention_function
+SEGMENTATION_OPTIONS = """src_subword_type src_onmttok_kwargs tgt_subword_type
+tgt_onmttok_kwargs""".split()
+RNN_OPTIONS = ("rnn_type", "bottleneck_site")
+ATTENTION_OPTIONS = """encoder_type decoder_type heads global_attention global_attention_function
 position_encoding max_relative_positions self_attn_type pos_ffn_activation_fn""".split()
 
 
 def model_fingerprint(loaded: LoadedAutoencoder, codec: RepresentationCodec) -> bytes:
     """Return a hash of every tensor, both vocabularies, the segmentation and the ``codec``.
 
-    It depends neither on the device nor on where files lie, nor on how the model was trained: the
-    same model has the same fingerprint. Another one has it by a chance of 2⁻³².
+    It does not depend on the device, on paths of files or on the training. Two models have the same
+    fingerprint with probability 2⁻³².
     """
     digest = hashlib.sha256()
     digest.update(json.dumps(_values(loaded, codec), sort_keys=True).encode())
@@ -279,12 +254,12 @@ def model_fingerprint(loaded: LoadedAutoencoder, codec: RepresentationCodec) -> 
 
 
 def _values(loaded: LoadedAutoencoder, codec: RepresentationCodec) -> dict[str, object]:
-    """Return what decides and is no tensor, in plain values."""
+    """Return all but the tensors that determine what a file decodes to."""
     opt = loaded.opt
-    names = [*ARCHITECTURE, *(f"{side}_{name}" for side in ("src", "tgt") for name in SEGMENTATION)]
+    names = [*RNN_OPTIONS, *SEGMENTATION_OPTIONS]
     vocabularies = {side: loaded.fields[side].base_field.vocab.itos for side in ("src", "tgt")}
     if has_slots(opt) or has_attention(opt):
-        names += OF_ATTENTION
+        names += ATTENTION_OPTIONS
     options = {name: str(getattr(opt, name, None)) for name in names}
     transforms = transform_names(loaded)
     return {"codec": codec.fingerprint, "transforms": transforms, **options, **vocabularies}

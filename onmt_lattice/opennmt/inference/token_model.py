@@ -1,4 +1,4 @@
-"""The decoder of a trained autoencoder as a model of tokens that is the same on any machine."""
+"""The decoder of a trained autoencoder as a model of tokens, the same on any machine."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ def token_model(loaded: LoadedAutoencoder) -> RecurrentDecoder:
     model = loaded.model
     if model.decoder.attentional:
         raise UserError(
-            "its decoder attends to slots, and lossless coding has exact arithmetic for RNN "
-            "decoders without attention alone; compress without -lossless, or train one"
+            "its decoder attends to slots, but lossless coding has exact arithmetic only for RNN "
+            "decoders without attention; compress without -lossless, or train one"
         )
     if loaded.opt.position_encoding:
-        raise UserError("-position_encoding: lossless coding has no such decoder; train without it")
+        raise UserError("-position_encoding: not possible in lossless coding; train without it")
     rnn = model.decoder.rnn
     parameters = {name: _numbers(value) for name, value in rnn.named_parameters()}
     layers = [
@@ -49,21 +49,17 @@ def vocabulary(loaded: LoadedAutoencoder) -> Vocabulary:
 
 
 class Pipeline:
-    """A :class:`~onmt_lattice.bitstream.lossless.lines.Segmentation` by OpenNMT-py's transforms.
-
-    Args:
-        pipe: those that the model was trained with.
-    """
+    """A :class:`~onmt_lattice.bitstream.lossless.lines.Segmentation` by the model's transforms."""
 
     def __init__(self, pipe: TransformPipe) -> None:
         self.pipe = pipe
 
     def tokens(self, line: str) -> list[str]:
-        """Return the tokens of ``line``; none where the transforms leave nothing of it."""
+        """Return the tokens of ``line``, or none."""
         return segmented(line.split(), self.pipe)
 
     def text(self, tokens: list[str]) -> str:
-        """Return the line that ``tokens`` stand for."""
+        """Return the line of ``tokens``."""
         return undo(self.pipe, " ".join(tokens))
 
 

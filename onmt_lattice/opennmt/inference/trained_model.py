@@ -1,4 +1,4 @@
-"""A trained model for programs: vectors, texts, bytes and scores of lists of sentences."""
+"""A trained model for Python programs: vectors, text, bytes and scores of sentences."""
 
 from __future__ import annotations
 
@@ -26,12 +26,11 @@ from onmt_lattice.opennmt.training import plugin
 
 
 class Scores(NamedTuple):
-    """What sentences cost, NaN for those without a word.
+    """The costs of sentences, NaN for those without words.
 
     Attributes:
-        rate_bits: ``(N,)`` float64, the cost of each one's representation.
-        nll_bits: ``(N,)`` float64, the decoder's negative log-likelihood of its tokens, or its
-            target's, given that.
+        rate_bits: ``(N,)`` float64, of the representations.
+        nll_bits: ``(N,)`` float64, the decoder's negative log-likelihood of the targets.
     """
 
     rate_bits: npt.NDArray[np.float64]
@@ -41,19 +40,13 @@ class Scores(NamedTuple):
 class TrainedModel:
     """A trained model, ready to use; :func:`onmt_lattice.load` makes one.
 
-    A sentence is a line of words, segmented as the training text was. One without words has a row
-    of NaN, or of the least int64 in points, and comes back empty. Where a ``seed`` is given, it
-    and the number of a sentence in its list determine its dither. Threads may share a model; those
-    that decode or score take turns, as a decoder has one state.
-
-    Args:
-        path: a checkpoint.
-        batch_size: sentences that go through the network at a time.
-        gpu: CUDA device, or −1 for the CPU.
+    A sentence is a line of words, segmented as the training text. One without words has a row of
+    NaN, or of the least int64 in points, and comes back empty. The ``seed`` and the index of a
+    sentence in its list determine its dither. Threads may share a model; they take turns to decode
+    or score, as a decoder has one state.
 
     Raises:
-        UserError: if there is no checkpoint that can be used. This and all methods raise it for a
-            number that the commands refuse as well.
+        UserError: if the checkpoint cannot be used. All methods raise it for wrong arguments.
     """
 
     def __init__(self, path: str | os.PathLike[str], batch_size: int = 64, gpu: int = -1) -> None:
@@ -64,24 +57,17 @@ class TrainedModel:
         self._batch_size, self._gpu = batch_size, gpu
 
     def encode(self, sentences: Sequence[str], points: bool = False, seed: int = 0) -> Rows:
-        """Return ``(N, m)`` float32, what the decoder gets of each sentence.
+        """Return ``(N, m)`` float32, the outputs of the bottleneck.
 
-        With ``points`` it is int64: the coordinates of its lattice points, or the entries that
+        With ``points`` return int64: the coordinates of lattice points, or the entries that
         straight-through quantizers chose.
-
-        Raises:
-            UserError: if there are no sentences, or no points.
         """
         return self._vectors(points, seed).encode(_listed(sentences))
 
     def decode(
         self, vectors: npt.ArrayLike, beam_size: int = 1, max_length: int = 100, seed: int = 0
     ) -> list[str]:
-        """Return the sentences that ``vectors`` say, rows as :meth:`encode` returns them.
-
-        Raises:
-            UserError: if they are of another width or type, or hold what no sentence has.
-        """
+        """Return the sentences of ``vectors``, rows as :meth:`encode` returns them."""
         DecodingOptions(beam_size=beam_size, max_length=max_length)
         rows = np.asarray(vectors)
         points = rows.dtype.kind == "i"
@@ -89,11 +75,7 @@ class TrainedModel:
             return self._vectors(points, seed).decode(rows, 0, beam_size, max_length)
 
     def compress(self, sentences: Sequence[str], lossless: bool = False, seed: int = 0) -> bytes:
-        """Return the bytes of the sentences' representations; ``lossless`` adds what they lack.
-
-        Raises:
-            UserError: if there are no sentences, one has a line feed, or the model has no code.
-        """
+        """Return the sentences' representations as bytes, with ``lossless`` their words as well."""
         DecodingOptions(seed=seed)
         lines = _listed(sentences)
         if not lossless:
@@ -102,10 +84,10 @@ class TrainedModel:
             return self._lossless.compress("".join(f"{line}\n" for line in lines).encode(), seed)
 
     def decompress(self, data: bytes, beam_size: int = 1, max_length: int = 100) -> list[str]:
-        """Return the sentences of what :meth:`compress` returned; of lossless bytes the originals.
+        """Return the sentences of the bytes ``data``, the originals if these are lossless.
 
         Raises:
-            BitstreamError: if ``data`` is not, in whole and unaltered, of this model.
+            BitstreamError: if ``data`` is not complete and unaltered, and of this model.
         """
         DecodingOptions(beam_size=beam_size, max_length=max_length)
         with self._decoding:
@@ -116,27 +98,22 @@ class TrainedModel:
     def score(
         self, sentences: Sequence[str], targets: Sequence[str] | None = None, seed: int = 0
     ) -> Scores:
-        """Return the rate of each sentence, and the NLL of its target, an autoencoder's itself.
-
-        Raises:
-            UserError: if there are no sentences, or not as many ``targets`` for a model whose
-                target is not its source.
-        """
+        """Return the rate of each sentence, and the NLL of its target, an autoencoder's itself."""
         DecodingOptions(seed=seed)
-        lines, wanted = _listed(sentences), None if targets is None else _listed(targets)
-        check_targets(self._loaded, wanted is not None, "targets")
-        if wanted is not None and len(wanted) != len(lines):
+        lines, target_lines = _listed(sentences), None if targets is None else _listed(targets)
+        check_targets(self._loaded, target_lines is not None, "targets")
+        if target_lines is not None and len(target_lines) != len(lines):
             raise UserError(
-                f"{len(wanted)} targets: expected one for each of {len(lines)} sentences"
+                f"{len(target_lines)} targets: expected one for each of {len(lines)} sentences"
             )
-        read = read_pairs(self._loaded, trained_transforms(self._loaded), lines, wanted)
+        pairs = read_pairs(self._loaded, trained_transforms(self._loaded), lines, target_lines)
         rate, nll = np.full((2, len(lines)), np.nan)
-        if read:
+        if pairs:
             with self._decoding:
-                scores = Scorer(self._loaded, seed, self._batch_size).score(read)
-            at = [sentence.index for sentence in read]
-            rate[at] = scores.rate_nats.numpy() / math.log(2)
-            nll[at] = scores.nll_nats.numpy() / math.log(2)
+                scores = Scorer(self._loaded, seed, self._batch_size).score(pairs)
+            indices = [sentence.index for sentence in pairs]
+            rate[indices] = scores.rate_nats.numpy() / math.log(2)
+            nll[indices] = scores.nll_nats.numpy() / math.log(2)
         return Scores(rate, nll)
 
     @cached_property
@@ -149,12 +126,12 @@ class TrainedModel:
 
     def _vectors(self, points: bool, seed: int) -> SentenceVectors:
         DecodingOptions(seed=seed)
-        kind = POINTS if points else QUANTIZED
-        return SentenceVectors(self._loaded, kind, seed, self._batch_size, self._gpu)
+        row_type = POINTS if points else QUANTIZED
+        return SentenceVectors(self._loaded, row_type, seed, self._batch_size, self._gpu)
 
 
 def _listed(sentences: Sequence[str]) -> list[str]:
-    """Return ``sentences`` as a list, if they are some, without line feeds."""
+    """Return ``sentences`` as a list; refuse none, other types, and line feeds."""
     if isinstance(sentences, str | bytes) or not all(isinstance(line, str) for line in sentences):
         raise UserError(f"{str(sentences)[:100]!r}: expected a list of sentences, each a str")
     for number, line in enumerate(sentences):

@@ -1,9 +1,9 @@
-"""The autoencoder: OpenNMT-py's NMTModel, returning the rate beside the decoder's output."""
+"""The autoencoder: OpenNMT-py's NMTModel, with the rate beside the decoder's output."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, NamedTuple, TypeVar, cast
+from typing import Any, TypeVar, cast
 
 import torch
 from onmt.constants import DefaultTokens
@@ -19,52 +19,29 @@ from onmt_lattice.opennmt.model.encoder import BottleneckEncoder
 Model = TypeVar("Model", bound=nn.Module)
 SPECIAL = frozenset(
     (DefaultTokens.UNK, DefaultTokens.PAD, DefaultTokens.BOS, DefaultTokens.EOS)
-)  # tokens of every vocabulary that are no words
-
-
-class Autoencoded(NamedTuple):
-    """A pass through encoder, bottleneck and decoder.
-
-    Attributes:
-        decoded: ``(tgt_len - 1, batch, dim)``, the decoder's outputs before the generator.
-        through: what the bottleneck made of the batch.
-    """
-
-    decoded: Tensor
-    through: Bottlenecked
+)  # tokens of every vocabulary that are not words
 
 
 class Autoencoder(NMTModel):
-    """Encoder, bottleneck and decoder; the sentence's rate rides in the attention dictionary."""
+    """Encoder, bottleneck and decoder; the attention dictionary has the sentence's rate."""
 
     encoder: BottleneckEncoder
     bf16 = False  # whether training multiplies matrices in bfloat16
 
     def autoencode(
         self, src: Tensor, tgt: Tensor, lengths: Tensor, noise: Noise, relaxed: bool = False
-    ) -> Autoencoded:
-        """Run a batch through the quantized channel, or through the relaxed one of training.
+    ) -> tuple[Tensor, Bottlenecked]:
+        """Run a batch through the quantized channel, or the ``relaxed`` one of training.
 
-        Args:
-            src: ``(src_len, batch, 1)`` token indices.
-            tgt: ``(tgt_len, batch, 1)`` token indices with begin and end of sentence.
-            lengths: ``(batch,)`` source lengths, descending.
-            noise: source of dither and noise.
-            relaxed: which channel.
+        Return the decoder's outputs ``(tgt_len - 1, batch, dim)``, and the bottleneck's.
         """
-        x = self.encoder.represent(src, lengths)
-        through = self.encoder.bottlenecked(x, noise, relaxed)
-        return Autoencoded(self.decode(tgt, through.output), through)
+        through = self.encoder.bottlenecked(self.encoder.represent(src, lengths), noise, relaxed)
+        return self.decode(tgt, through.output), through
 
     def decode(self, tgt: Tensor, output: Tensor) -> Tensor:
-        """Return the decoder's outputs for ``tgt`` ``(tgt_len, batch, 1)``.
-
-        Args:
-            tgt: with begin and end of sentence.
-            output: ``(batch, m)``, the bottleneck's.
-        """
+        """Return the decoder's outputs for ``tgt``, given the bottleneck's ``output``."""
         decoder, (state, memory, lengths) = self.decoder, self.encoder.for_decoder(output)
-        decoder.init_state(memory, memory, state)  # whose first stands for the source
+        decoder.init_state(memory, memory, state)
         if not decoder.attentional and gru.applies(decoder.rnn, decoder.embeddings):
             words = gru.words(decoder.embeddings, tgt[:-1, :, 0])
             rows, _ = gru.run(decoder.rnn, words, cast(Tensor, state))
@@ -89,7 +66,7 @@ class Autoencoder(NMTModel):
 
 
 def without_positions(model: Model) -> Model:
-    """Return ``model``, whose state is without the tables of position encodings."""
+    """Return ``model``, with the tables of position encodings no longer in its state."""
     for module in model.modules():
         if isinstance(module, PositionalEncoding):
             module.register_buffer("pe", module.pe, persistent=False)
@@ -97,7 +74,7 @@ def without_positions(model: Model) -> Model:
 
 
 def trainable(model: nn.Module) -> list[str]:
-    """Return the names of the parameters that an optimizer has, in its order."""
+    """Return the names of the parameters that an optimizer updates, in its order."""
     return [name for name, p in model.named_parameters() if p.requires_grad]
 
 

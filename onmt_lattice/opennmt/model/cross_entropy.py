@@ -1,8 +1,8 @@
-"""Linear map and cross entropy in one, over the tokens alone that are no padding.
+"""Linear map and cross entropy in one.
 
-The logits of some thousand rows at a time are formed, turned into their own gradient in place, and
-forgotten: memory does not grow with the batch, nothing is computed at padding, no log-softmax is
-kept for a backward pass, and the decoder's first guess is looked at on the way.
+The logits of some thousand rows at a time become their own gradient, in place: memory does not grow
+with the batch, no log-softmax is kept for a backward pass, and the decoder's first guesses are
+counted on the way.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ from onmt_lattice.opennmt.model.logits import slices
 
 
 class CrossEntropy(NamedTuple):
-    """What some tokens cost.
+    """The cost of some tokens.
 
     Attributes:
         loss: scalar, the sum of −log softmax at the target, times ``scale``; differentiable.
         nll_nats: scalar, float64, the sum itself.
-        correct: scalar, int64, how many targets have the greatest logit of their row.
+        correct: scalar, int64, number of targets with the greatest logit of their row.
     """
 
     loss: Tensor
@@ -39,10 +39,10 @@ def cross_entropy(
 
     Args:
         rows: ``(n, dim)``. If of bfloat16, matrices are multiplied in it; all else is in single
-            precision inside.
+            precision.
         linear: from dim to the vocabulary.
         target: ``(n,)`` int64.
-        scale: what the loss is multiplied by, such as one over the sentences of a batch.
+        scale: factor of the loss, such as one over the sentences of a batch.
     """
     weight, bias = linear.weight.float(), linear.bias.float()
     rows = rows if rows.dtype == torch.bfloat16 else rows.float()
@@ -64,26 +64,26 @@ class _CrossEntropy(torch.autograd.Function):
             d_weight.zero_()
         nll = torch.zeros((), dtype=torch.double, device=rows.device)
         correct = torch.zeros((), dtype=torch.long, device=rows.device)
-        room, low = aligned(0, len(weight), weight), weight.to(rows.dtype)
+        buffer, low = aligned(0, len(weight), weight), weight.to(rows.dtype)
         for part in slices(len(rows), len(weight)):
-            some, wanted = rows[part], target[part, None]
-            if len(room) < len(some):  # at the first slice, which is the longest
-                room = aligned(len(some), len(weight), weight)
-            logits = _logits(some, low, bias, room[: len(some)])
-            top, chosen = logits.amax(1, keepdim=True), logits.gather(1, wanted)
-            correct += (chosen == top).sum()
-            mass = logits.sub_(top).exp_()  # softmax, but for the factor 1 / total
+            inputs, labels = rows[part], target[part, None]
+            if len(buffer) < len(inputs):  # at the first slice, which is the longest
+                buffer = aligned(len(inputs), len(weight), weight)
+            logits = _logits(inputs, low, bias, buffer[: len(inputs)])
+            top, at_target = logits.amax(1, keepdim=True), logits.gather(1, labels)
+            correct += (at_target == top).sum()
+            mass = logits.sub_(top).exp_()  # softmax without the factor 1 / total
             total = mass.sum(1, keepdim=True)
-            nll += (total.log() + (top - chosen)).sum(dtype=torch.double)
+            nll += (total.log() + (top - at_target)).sum(dtype=torch.double)
             if not (for_rows or for_weight or for_bias):
                 continue
             # d loss / d logits = (mass - total at the target) * factor
             factor = scale / total
-            gradient = mass.scatter_add_(1, wanted, -total)
+            gradient = mass.scatter_add_(1, labels, -total)
             if d_rows is not None:
                 torch.mm(gradient.to(low.dtype), low, out=d_rows[part]).mul_(factor)
             if d_weight is not None:
-                scaled = (some * factor).to(low.dtype)
+                scaled = (inputs * factor).to(low.dtype)
                 _add_product(d_weight, gradient.to(low.dtype).t(), scaled, part.start == 0)
             if d_bias is not None:
                 d_bias.addmv_(gradient.t(), factor.squeeze(1))
@@ -95,20 +95,20 @@ class _CrossEntropy(torch.autograd.Function):
     @torch.autograd.function.once_differentiable
     def backward(ctx: Any, d_loss: Tensor, *_: Any) -> tuple[Tensor | None, ...]:
         gradients, ctx.gradients = ctx.gradients, None
-        if not can_look(d_loss) or d_loss != 1:  # 1 in training: spare a pass over them
+        if not can_look(d_loss) or d_loss != 1:  # it is 1 in training
             gradients = tuple(None if g is None else g.mul_(d_loss) for g in gradients)
         return (*gradients, None, None)
 
 
 def _logits(rows: Tensor, weight: Tensor, bias: Tensor, out: Tensor) -> Tensor:
-    """Set ``out``, of single precision, to the logits of ``rows``."""
+    """Set ``out``, in single precision, to the logits of ``rows``."""
     if rows.dtype == out.dtype:
         return torch.addmm(bias, rows, weight.t(), out=out)
     return out.copy_(rows @ weight.t()).add_(bias)
 
 
 def _add_product(total: Tensor, a: Tensor, b: Tensor, first: bool) -> None:
-    """Add ``a`` times ``b`` to ``total``, of single precision, which the first of them sets."""
+    """Add ``a`` times ``b`` to ``total``, in single precision; the ``first`` product sets it."""
     if a.dtype == total.dtype:
         total.addmm_(a, b, beta=int(not first))
     elif first:

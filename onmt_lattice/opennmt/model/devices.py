@@ -1,67 +1,64 @@
-"""What a step does where: when it may look at a value, and how exactly matrices are multiplied."""
+"""Devices and processes: reading values, the precision of products, sums over processes."""
 
 from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import torch
 from torch import Tensor, distributed
 
 
 def can_look(x: Tensor) -> bool:
-    """Return whether the host can look at a value of ``x`` without waiting for a device."""
+    """Return whether a value of ``x`` can be read without waiting for a device."""
     return x.device.type == "cpu"
 
 
-# What torch multiplied in before, and what each call of matmul_precision under way asks for: the
-# settings are the process's, and its threads may share a model.
-_under_way: list[tuple[str, bool]] = []
+# The original settings of torch, then those of every active matmul_precision: the settings belong
+# to the process, whose threads may share a model.
+_active: list[tuple[str, bool]] = []
 _lock = threading.Lock()
 
 
 @contextmanager
 def matmul_precision(precision: str) -> Iterator[None]:
-    """Multiply matrices of single precision as :func:`torch.set_float32_matmul_precision` says.
-
-    So do RNNs on a GPU, to which cuDNN would give TF32 whatever that says.
-    """
+    """Multiply matrices as :func:`torch.set_float32_matmul_precision` says, in cuDNN's RNNs too."""
     with _lock:
-        if not _under_way:
+        if not _active:
             before = torch.get_float32_matmul_precision(), torch.backends.cudnn.allow_tf32
-            _under_way.append(before)
-        _under_way.append((precision, precision != "highest"))
-        _multiply(*_under_way[-1])
+            _active.append(before)
+        _active.append((precision, precision != "highest"))
+        _set_precision(*_active[-1])
     try:
         yield
     finally:
         with _lock:
-            # The last of its kind: those of other threads may have come since.
-            _under_way.reverse()
-            _under_way.remove((precision, precision != "highest"))
-            _under_way.reverse()
-            _multiply(*_under_way[-1])
-            if len(_under_way) == 1:
-                _under_way.clear()
+            # Remove the last equal entry: other threads may have added theirs since.
+            _active.reverse()
+            _active.remove((precision, precision != "highest"))
+            _active.reverse()
+            _set_precision(*_active[-1])
+            if len(_active) == 1:
+                _active.clear()
 
 
-def _multiply(precision: str, cudnn_in_tf32: bool) -> None:
+def _set_precision(precision: str, allow_tf32: bool) -> None:
     torch.set_float32_matmul_precision(precision)
-    torch.backends.cudnn.allow_tf32 = cudnn_in_tf32
+    torch.backends.cudnn.allow_tf32 = allow_tf32
 
 
 T = TypeVar("T")
 
 
 def rank() -> int:
-    """Return the number of this process among those that train together, 0 if it is alone."""
+    """Return the rank of this process, 0 if it trains alone."""
     return distributed.get_rank() if _several() else 0
 
 
 def gathered(value: T) -> list[T]:
-    """Return the value of every process, in their order; all of them have to call this."""
+    """Return the values of all processes, in their order; each of them must call this."""
     if not _several():
         return [value]
     values: list[T | None] = [None] * distributed.get_world_size()
@@ -73,9 +70,9 @@ def greatest(value: int, device: torch.device) -> int:
     """Return the greatest value of all processes, sent through ``device``."""
     if not _several():
         return value
-    sent = torch.tensor(value, device=device)
-    distributed.all_reduce(sent, distributed.ReduceOp.MAX)
-    return int(sent)
+    tensor = torch.tensor(value, device=device)
+    distributed.all_reduce(tensor, distributed.ReduceOp.MAX)
+    return int(tensor)
 
 
 def _several() -> bool:
@@ -86,14 +83,13 @@ ALIGNED = 16  # numbers of single precision, 64 bytes
 
 
 def aligned(rows: int, columns: int, like: Tensor) -> Tensor:
-    """Return a matrix, not filled, with every row at a multiple of 64 bytes from the first."""
+    """Return an empty matrix whose rows begin at multiples of 64 bytes."""
     return like.new_empty(rows, -(-columns // ALIGNED) * ALIGNED)[:, :columns]
 
 
 def linear(rows: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
     """Return :func:`torch.nn.functional.linear` of ``rows`` ``(N, dim)``, aligned."""
-    found: Tensor = _Linear.apply(rows, weight, bias)
-    return found
+    return cast(Tensor, _Linear.apply(rows, weight, bias))
 
 
 class _Linear(torch.autograd.Function):

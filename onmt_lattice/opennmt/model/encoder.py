@@ -1,8 +1,9 @@
-"""The encoders: OpenNMT-py's RNN or transformer, the sentence vector X, and the bottleneck."""
+"""The encoders: OpenNMT-py's RNN or transformer, the vector X of a sentence, the bottleneck."""
 
 from __future__ import annotations
 
 from argparse import Namespace
+from collections.abc import Sequence
 from typing import NamedTuple, cast
 
 import torch
@@ -18,22 +19,18 @@ from onmt_lattice.bottlenecks import Bottlenecked
 from onmt_lattice.noise import Noise, StreamNoise
 from onmt_lattice.opennmt.model import gru
 from onmt_lattice.opennmt.model.devices import matmul_precision
-from onmt_lattice.opennmt.options.configuration import (
-    has_slots,
-    make_bottleneck_from_opt,
-    representation_dim,
-)
+from onmt_lattice.opennmt.options.configuration import has_slots, make_bottleneck_from_opt
 from onmt_lattice.opennmt.options.parsers import BRNN, TRANSFORMER
 
 State = Tensor | tuple[Tensor, ...]
 
 
 class DecoderInputs(NamedTuple):
-    """What a decoder reads of a batch of sentences, all of it made of the bottleneck's output.
+    """All that a decoder reads of a batch, a function of the bottleneck's output.
 
     Attributes:
-        state: ``(layers, batch, dim)``, from which an RNN starts; for an LSTM two of them.
-        memory: ``(k, batch, dim)``, what attention reads, as many vectors whatever the sentence.
+        state: ``(layers, batch, dim)``, initial state of an RNN; for an LSTM two of them.
+        memory: ``(k, batch, dim)``, for attention, with one k for all sentences.
         lengths: ``(batch,)``, k each.
     """
 
@@ -43,16 +40,10 @@ class DecoderInputs(NamedTuple):
 
 
 class Slots(nn.Module):
-    """k learned queries that attend over an encoder's outputs, and the norm of what comes back.
+    """k learned queries that attend over an encoder's outputs, and a norm for the decoder's side.
 
-    A decoder's attention is used to normalized outputs: without the norm it learned slowly, and
-    next to nothing behind straight-through quantizers, whose entries grow.
-
-    Args:
-        k: how many.
-        dim: of a query and an output.
-        heads: of the attention.
-        dropout: of the attention.
+    Without the norm, a decoder with attention learned slowly, and hardly at all behind
+    straight-through quantizers, whose entries grow.
     """
 
     def __init__(self, k: int, dim: int, heads: int, dropout: float) -> None:
@@ -63,7 +54,7 @@ class Slots(nn.Module):
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
-        """Draw the queries, which have to differ, from a normal law."""
+        """Draw the queries, which must differ, from a normal law."""
         nn.init.normal_(self.queries)
         self.norm.reset_parameters()
 
@@ -77,16 +68,16 @@ class Slots(nn.Module):
 
 
 class BottleneckEncoder(EncoderBase):
-    """An encoder of OpenNMT-py's with a bottleneck as its only way out.
+    """An encoder of OpenNMT-py with a bottleneck.
 
-    X ``(batch, m)`` is what ``slots`` make of the encoder's outputs or, where it has none, of an
-    RNN's last states. The decoder reads a function of the bottleneck's output alone.
+    X ``(batch, m)`` is made by ``slots`` from the encoder's outputs or, without slots, from an
+    RNN's last states. The decoder reads only a function of the bottleneck's output.
     """
 
     slots: Slots | None
 
     def add_bottleneck(self, opt: Namespace) -> None:
-        """Add slots, if it is to have some, and the bottleneck."""
+        """Add the bottleneck, and slots if ``opt`` has any."""
         self.dim = opt.enc_rnn_size
         self.decoder_layers = opt.dec_layers
         self.states = 2 if opt.rnn_type == "LSTM" else 1
@@ -94,10 +85,10 @@ class BottleneckEncoder(EncoderBase):
         if has_slots(opt):
             dropout = _first(opt.attention_dropout)
             self.slots = Slots(opt.bottleneck_slots, self.dim, opt.heads, dropout)
-        self.bottleneck = make_bottleneck_from_opt(opt, representation_dim(opt))
+        self.bottleneck = make_bottleneck_from_opt(opt)
 
     def reset_parameters(self) -> None:
-        """Initialise what is ours, over which OpenNMT-py's ``param_init`` has gone."""
+        """Initialise slots and bottleneck again, after OpenNMT-py's ``param_init``."""
         if self.slots is not None:
             self.slots.reset_parameters()
         self.bottleneck.reset_parameters()
@@ -110,26 +101,28 @@ class BottleneckEncoder(EncoderBase):
         return cast(Tensor, self.slots(outputs, lengths))
 
     def bottlenecked(self, x: Tensor, noise: Noise, relaxed: bool) -> Bottlenecked:
-        """Return what the quantized or ``relaxed`` channel makes of X, in single precision."""
+        """Return the outputs of the quantized or ``relaxed`` channel, in single precision."""
         channel = self.bottleneck.relaxed if relaxed else self.bottleneck.quantized
         with torch.autocast(x.device.type, enabled=False), matmul_precision("highest"):
             return channel(x.float(), noise)
 
     def for_decoder(self, y: Tensor) -> DecoderInputs:
-        """Return what the decoder reads of the bottleneck's output ``y`` ``(batch, m)``.
+        """Return the decoder's inputs for the bottleneck's output ``y`` ``(batch, m)``.
 
-        An RNN starts from the first slot; without slots, from the states that X was made of.
+        An RNN starts from the first slot or, without slots, from the states in X.
         """
         memory = y.view(len(y), -1, self.dim).transpose(0, 1)
-        if self.slots is not None:
+        if self.slots is None:
+            first: Sequence[Tensor] = memory.chunk(self.states)
+        else:
             memory = self.slots.norm(memory)
-        first = memory.chunk(self.states) if self.slots is None else [memory[:1]] * self.states
+            first = [memory[:1]] * self.states
         states = tuple(s.expand(self.decoder_layers, -1, -1).contiguous() for s in first)
         lengths = torch.full((len(y),), len(memory), device=y.device)
         return DecoderInputs(states if self.states > 1 else states[0], memory, lengths)
 
     def forward(self, src: Tensor, lengths: Tensor) -> DecoderInputs:
-        """Encode as OpenNMT-py's own callers do, with noise from the global generator."""
+        """Encode for OpenNMT-py's own callers, with noise from the global generator."""
         x = self.represent(src, lengths)
         return self.for_decoder(self.bottlenecked(x, StreamNoise(), self.training).output)
 
@@ -147,17 +140,16 @@ class RNNBottleneckEncoder(BottleneckEncoder, RNNEncoder):
     layer's (site ``all``); for an LSTM, hidden and cell states.
     """
 
-    def __init__(self, opt: Namespace, embeddings: Embeddings) -> None:
-        dropout = _first(opt.dropout)
-        sizes = opt.enc_layers, opt.enc_rnn_size
-        RNNEncoder.__init__(self, opt.rnn_type, True, *sizes, dropout, embeddings, opt.bridge)
-        self.site = opt.bottleneck_site
-        self.add_bottleneck(opt)
+    site: str
 
     @classmethod
     def from_opt(cls, opt: Namespace, embeddings: Embeddings) -> RNNBottleneckEncoder:
         """Build the encoder from OpenNMT-py's options."""
-        return cls(opt, embeddings)
+        sizes = opt.enc_layers, opt.enc_rnn_size
+        encoder = cls(opt.rnn_type, True, *sizes, _first(opt.dropout), embeddings, opt.bridge)
+        encoder.site = opt.bottleneck_site
+        encoder.add_bottleneck(opt)
+        return encoder
 
     def represent(self, src: Tensor, lengths: Tensor) -> Tensor:
         """See :meth:`BottleneckEncoder.represent`."""
@@ -180,7 +172,7 @@ class RNNBottleneckEncoder(BottleneckEncoder, RNNEncoder):
 
 
 class TransformerBottleneckEncoder(BottleneckEncoder, TransformerEncoder):
-    """The transformer encoder, whose outputs slots attend over."""
+    """The transformer encoder, with slots."""
 
     @classmethod
     def from_opt(cls, opt: Namespace, embeddings: Embeddings) -> TransformerBottleneckEncoder:

@@ -1,9 +1,8 @@
-"""The GRU of :class:`torch.nn.GRU` on a CPU, for sentences whose words repeat.
+"""The GRU of :class:`torch.nn.GRU` on a CPU, faster where words repeat.
 
-The same equations and parameters, in fewer operations. A layer's input weights meet each distinct
-word of a batch once, not each of its places; a sequence's gradient of the recurrent weights is one
-matrix product, not the sum of one for each time step; and what the backward pass needs of gates and
-states is prepared for all time steps at once.
+The same equations and parameters, in fewer operations. The first layer's input weights are applied
+once to each distinct word of a batch; the gradient of the recurrent weights is one matrix product
+for all time steps; and the derivatives of gates and states are computed for all time steps at once.
 
 Sequences are packed as by :func:`torch.nn.utils.rnn.pack_padded_sequence`: rows of time step 0
 first, longest sequences first, ``sizes[t]`` rows of step t.
@@ -23,21 +22,21 @@ from onmt_lattice.opennmt.model.devices import linear
 
 
 class Words(NamedTuple):
-    """Packed sequences of words: row i of N is ``vectors[places[i]]``.
+    """Packed sequences of words: row i of N is ``vectors[indices[i]]``.
 
     Attributes:
         vectors: ``(distinct, dim)``.
-        places: ``(N,)`` int64.
+        indices: ``(N,)`` int64.
         sizes: rows of each time step; they sum to N.
     """
 
     vectors: Tensor
-    places: Tensor
+    indices: Tensor
     sizes: list[int]
 
 
 def applies(rnn: nn.Module, embeddings: nn.Module) -> bool:
-    """Return whether :func:`run` computes what ``rnn`` makes of words under ``embeddings``."""
+    """Return whether :func:`run` can compute ``rnn`` on words with these ``embeddings``."""
     return (
         isinstance(rnn, nn.GRU)
         and rnn.weight_hh_l0.device.type == "cpu"
@@ -48,32 +47,21 @@ def applies(rnn: nn.Module, embeddings: nn.Module) -> bool:
 
 
 def words(embeddings: nn.Module, tokens: Tensor, lengths: Tensor | None = None) -> Words:
-    """Return ``tokens`` ``(len, batch)``, packed, under OpenNMT-py's ``embeddings``.
-
-    Args:
-        embeddings: without position encoding, so that a word has one vector.
-        tokens: indices of words.
-        lengths: ``(batch,)``, descending; None if all are of full length.
-    """
+    """Return ``tokens`` ``(len, batch)``, packed, with OpenNMT-py's ``embeddings``."""
     if lengths is None:
         rows, sizes = tokens.flatten(), [tokens.shape[1]] * len(tokens)
     else:
         packed = pack_padded_sequence(tokens, lengths.cpu())
         rows, sizes = packed.data, packed.batch_sizes.tolist()
-    distinct, places = torch.unique(rows, return_inverse=True)
-    return Words(embeddings(distinct.view(-1, 1, 1)).squeeze(1), places, sizes)
+    distinct, indices = torch.unique(rows, return_inverse=True)
+    return Words(embeddings(distinct.view(-1, 1, 1)).squeeze(1), indices, sizes)
 
 
 def run(rnn: nn.GRU, inputs: Words, state: Tensor | None = None) -> tuple[Tensor, Tensor]:
     """Return the top layer's outputs and every layer's last state.
 
-    Args:
-        rnn: the parameters, dropout and mode.
-        inputs: what goes into the first layer.
-        state: ``(layers * directions, batch, hidden)``; zeros if None.
-
-    Returns:
-        ``(N, directions * hidden)``, packed, and ``(layers * directions, batch, hidden)``.
+    They are ``(N, directions * hidden)``, packed, and ``(layers * directions, batch, hidden)``, as
+    the initial ``state``, which is zero if None.
     """
     directions = 2 if rnn.bidirectional else 1
     if state is None:
@@ -88,7 +76,7 @@ def run(rnn: nn.GRU, inputs: Words, state: Tensor | None = None) -> tuple[Tensor
             w_ih, w_hh, b_ih, b_hh = rnn.all_weights[len(last)]
             gates = linear(rows, w_ih, b_ih)
             if layer == 0:
-                gates = functional.embedding(inputs.places, gates)
+                gates = functional.embedding(inputs.indices, gates)
             output, final = _Direction.apply(
                 gates, state[len(last)], w_hh, b_hh, inputs.sizes, bool(backwards)
             )
@@ -123,9 +111,9 @@ class _Direction(torch.autograd.Function):
             h, out, n, rz = before[rows], recurrent[rows], candidate[rows], reset_update[rows]
             h.copy_(state[:size])
             torch.addmm(bias, h, weight.t(), out=out)
-            given = gates[rows]
-            torch.add(given[:, : 2 * hidden], out[:, : 2 * hidden], out=rz).sigmoid_()
-            torch.addcmul(given[:, 2 * hidden :], rz[:, :hidden], out[:, 2 * hidden :], out=n)
+            inputs = gates[rows]
+            torch.add(inputs[:, : 2 * hidden], out[:, : 2 * hidden], out=rz).sigmoid_()
+            torch.addcmul(inputs[:, 2 * hidden :], rz[:, :hidden], out[:, 2 * hidden :], out=n)
             torch.lerp(n.tanh_(), h, rz[:, hidden:], out=outputs[rows])
             state[:size] = outputs[rows]
         ctx.sizes, ctx.backwards = sizes, backwards
@@ -141,7 +129,7 @@ class _Direction(torch.autograd.Function):
         weight, before, n, reset_update, recurrent = ctx.saved_tensors
         hidden = weight.shape[1]
         r, z = reset_update[:, :hidden], reset_update[:, hidden:]
-        # What a change of h' does to the inputs of n, and to the recurrent ones of r, z and n.
+        # Derivatives of h' by the inputs of n, and by the recurrent inputs of r, z and n.
         slope = (1 - z) * (1 - n * n)
         slopes = torch.stack(
             [slope * recurrent * r * (1 - r), (before - n) * z * (1 - z), slope * r], dim=1
@@ -149,19 +137,19 @@ class _Direction(torch.autograd.Function):
         d_recurrent, d_hidden = torch.empty_like(slopes), torch.empty_like(before)
         d = before.new_zeros(ctx.sizes[0], hidden) if d_state is None else d_state.clone()
         for rows, size in _steps(ctx.sizes, not ctx.backwards):
-            d_some, d_gates = d[:size], d_recurrent[rows]
+            d_active, d_gates = d[:size], d_recurrent[rows]
             if d_outputs is not None:
-                d_some += d_outputs[rows]
-            d_hidden[rows] = d_some
-            torch.mul(slopes[rows], d_some.unsqueeze(1), out=d_gates)
-            d_some.mul_(z[rows]).addmm_(d_gates.flatten(1), weight)
+                d_active += d_outputs[rows]
+            d_hidden[rows] = d_active
+            torch.mul(slopes[rows], d_active.unsqueeze(1), out=d_gates)
+            d_active.mul_(z[rows]).addmm_(d_gates.flatten(1), weight)
         flat = d_recurrent.flatten(1)
         d_gates = torch.cat([flat[:, : 2 * hidden], slope * d_hidden], dim=1)
         return d_gates, d, flat.t() @ before, flat.sum(0), None, None
 
 
 def _steps(sizes: Sequence[int], backwards: bool) -> list[tuple[slice, int]]:
-    """Return the rows of each time step and how many they are, in the order of computation."""
+    """Return the rows of each time step and their number, in the order of computation."""
     steps, start = [], 0
     for size in sizes:
         steps.append((slice(start, start + size), size))

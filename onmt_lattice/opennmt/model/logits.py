@@ -10,12 +10,12 @@ from torch import Tensor, nn
 
 from onmt_lattice.opennmt.model.devices import aligned
 
-LOGITS_AT_ONCE = 2**23  # 32 MiB in single precision
+MAX_LOGITS = 2**23  # 32 MiB in single precision
 
 
 def slices(length: int, vocabulary: int, times: int = 1) -> Iterator[slice]:
-    """Yield slices of ``length`` rows, of at most ``times`` :data:`LOGITS_AT_ONCE` logits each."""
-    size = max(1, times * LOGITS_AT_ONCE // vocabulary)
+    """Yield slices of ``length`` rows, of at most ``times`` :data:`MAX_LOGITS` logits each."""
+    size = max(1, times * MAX_LOGITS // vocabulary)
     for start in range(0, length, size):
         yield slice(start, min(start + size, length))
 
@@ -31,26 +31,23 @@ def with_one(rows: Tensor) -> Tensor:
 
 
 class Logits:
-    """Logits in bits: log2 of probabilities, but for a constant of each row; without gradient.
+    """Logits in bits: log2 of probabilities plus a constant of each row, without gradient.
 
-    The weights are laid out once as a product with many rows reads them, the bias among them, and
-    every slice of the rows has its logits in the same place.
-
-    Args:
-        linear: from the decoder's outputs to the vocabulary.
+    Weights and bias of ``linear``, from the decoder's outputs to the vocabulary, are copied once in
+    the order in which a product with many rows reads them. All slices share one buffer.
     """
 
     def __init__(self, linear: nn.Linear) -> None:
         weight = with_bias(linear)
         self._weight = weight.mul_(1 / math.log(2)).t().contiguous()  # (dim + 1, vocabulary)
-        self._room = aligned(0, len(weight), weight)
+        self._buffer = aligned(0, len(weight), weight)
 
     def of(self, rows: Tensor) -> Iterator[tuple[slice, Tensor]]:
-        """Yield slices of ``rows`` ``(N, dim)`` with their logits, which the next overwrite."""
+        """Yield slices of ``rows`` ``(N, dim)`` with their logits, overwritten by the next."""
         rows = with_one(rows)
         vocabulary = self._weight.shape[1]
         for part in slices(len(rows), vocabulary, times=2):
             size = part.stop - part.start
-            if size > len(self._room):
-                self._room = aligned(size, vocabulary, rows)
-            yield part, torch.mm(rows[part], self._weight, out=self._room[:size])
+            if size > len(self._buffer):
+                self._buffer = aligned(size, vocabulary, rows)
+            yield part, torch.mm(rows[part], self._weight, out=self._buffer[:size])

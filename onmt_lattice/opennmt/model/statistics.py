@@ -1,4 +1,4 @@
-"""Training statistics that know the rate beside the decoder's cross entropy."""
+"""Training statistics with the rate beside the decoder's cross entropy."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ SUMS = ("loss", "n_words", "n_correct", "rate_nats")
 class RateStatistics(Statistics):
     """OpenNMT-py's statistics plus the rate; ``loss``, ``xent`` and ``ppl`` stay the decoder's.
 
-    They are summed where the model is, and waited for when one of them is read.
+    The sums stay on the model's device until one of them is read.
 
     Attributes:
-        values: ``(4,)`` float64, the sums of ``SUMS``, on the model's device; None of nothing.
-        rate_weight: the λ last used.
-        relaxed: the same statistics of the relaxed channel, in validation only.
-        carried_words: how many of the ``n_words`` were counted before the run was resumed.
-        steps: training steps since these statistics were begun.
+        values: ``(4,)`` float64, the sums of ``SUMS``, or None before the first batch.
+        rate_weight: the last λ.
+        relaxed: statistics of the relaxed channel, in validation only.
+        resumed_words: part of ``n_words`` from before the run was resumed.
+        steps: training steps in these statistics.
     """
 
     def __init__(self) -> None:
@@ -37,15 +37,12 @@ class RateStatistics(Statistics):
         self.start_time = time.time()
         self.rate_weight = 0.0
         self.relaxed: RateStatistics | None = None
-        self.carried_words = 0
+        self.resumed_words = 0
         self.steps = 0
 
     @classmethod
     def of_batch(cls, values: Tensor, rate_weight: float) -> RateStatistics:
-        """Return those of one batch; all are 0 if one of ``values`` is not finite.
-
-        The step of such a batch is left out.
-        """
+        """Return the statistics of a batch; of one that is skipped, not being finite, zeros."""
         stats = cls()
         stats.values = values.masked_fill(~values.isfinite().all(), 0.0)
         stats.rate_weight = rate_weight
@@ -60,7 +57,7 @@ class RateStatistics(Statistics):
         return 0.0 if self.values is None else self.values[SUMS.index(name)].item()
 
     def __getstate__(self) -> dict[str, Any]:
-        """Return what another process gets, whose devices may be others."""
+        """Return the state for another process, which may have other devices."""
         return {**vars(self), "values": None if self.values is None else self.values.cpu()}
 
     def update(self, stat: RateStatistics, update_n_src_words: bool = False) -> None:
@@ -75,13 +72,13 @@ class RateStatistics(Statistics):
             self.n_src_words += stat.n_src_words
 
     def sums(self) -> dict[str, float]:
-        """Return what :meth:`carry_on` needs to go on counting."""
+        """Return the sums for :meth:`resume`."""
         return {name: getattr(self, name) for name in SUMS}
 
-    def carry_on(self, sums: dict[str, float]) -> None:
-        """Go on from the ``sums`` of the steps before; none may have been counted here yet."""
+    def resume(self, sums: dict[str, float]) -> None:
+        """Start from the ``sums`` of earlier steps."""
         self.values = torch.tensor([sums[name] for name in SUMS], dtype=torch.double)
-        self.carried_words = self.n_words
+        self.resumed_words = self.n_words
 
     def of_all_processes(self) -> RateStatistics:
         """Return the sums over all processes, the same in each to the last bit."""
@@ -93,11 +90,11 @@ class RateStatistics(Statistics):
         return total
 
     def tokens_per_second(self) -> float:
-        """Return the speed in target tokens a second, since these statistics were begun."""
-        return (self.n_words - self.carried_words) / (self.elapsed_time() + 1e-5)
+        """Return the speed in target tokens per second."""
+        return (self.n_words - self.resumed_words) / (self.elapsed_time() + 1e-5)
 
     def xent(self) -> float:
-        """Return the decoder's cross entropy in nats a target token; NaN of none."""
+        """Return the decoder's cross entropy in nats per target token; NaN without tokens."""
         return self.loss / self.n_words if self.n_words else math.nan
 
     def ppl(self) -> float:
@@ -105,7 +102,7 @@ class RateStatistics(Statistics):
         return math.exp(min(self.xent(), 100))
 
     def accuracy(self) -> float:
-        """Return how many target tokens in a hundred were the decoder's first guess."""
+        """Return the percentage of target tokens that were the decoder's first guess."""
         return 100 * self.n_correct / self.n_words if self.n_words else math.nan
 
     def nll_bits(self) -> float:
@@ -117,7 +114,7 @@ class RateStatistics(Statistics):
         return self.rate_nats / self.n_words / NATS_PER_BIT if self.n_words else math.nan
 
     def scalars(self) -> dict[str, float]:
-        """Return what the logs show beside OpenNMT-py's own numbers."""
+        """Return the numbers that logs show beside OpenNMT-py's own."""
         nll, rate = self.nll_bits(), self.rate_bits()
         return {"nll_bits": nll, "rate_bits": rate, "lambda": self.rate_weight, "total": nll + rate}
 
@@ -132,16 +129,16 @@ class RateStatistics(Statistics):
     def output(self, step: int, num_steps: int, learning_rate: float, start: float) -> None:
         """Log one report line."""
         elapsed = self.elapsed_time() + 1e-5
-        of = f"/{num_steps}" if num_steps > 0 else ""
-        left = ""
+        last = f"/{num_steps}" if num_steps > 0 else ""
+        remaining = ""
         if self.steps and step < num_steps:
-            left = f" {duration(elapsed / self.steps * (num_steps - step))} left;"
+            remaining = f" {duration(elapsed / self.steps * (num_steps - step))} left;"
         metrics = "".join(f" {k}: {v:.2f};" for k, v in self.computed_metrics.items())
         logger.info(
-            f"Step {step}{of}; acc: {self.accuracy():6.2f}; ppl: {self.ppl():5.2f}; "
+            f"Step {step}{last}; acc: {self.accuracy():6.2f}; ppl: {self.ppl():5.2f}; "
             f"xent: {self.xent():4.2f}; {self.describe()}; lr: {learning_rate:7.5f}; "
             f"{self.n_src_words / elapsed:3.0f}/{self.tokens_per_second():3.0f} tok/s; "
-            f"{time.time() - start:6.0f} sec;{left}{metrics}"
+            f"{time.time() - start:6.0f} sec;{remaining}{metrics}"
         )
 
     def log_tensorboard(
@@ -157,7 +154,7 @@ class RateStatistics(Statistics):
 
 
 def duration(seconds: float) -> str:
-    """Return a length of time as a person says it.
+    """Return a length of time in hours and minutes.
 
     >>> duration(4000)
     '1 h 7 min'

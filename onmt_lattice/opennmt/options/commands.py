@@ -1,4 +1,4 @@
-"""The options of the commands that use a trained model; importing them needs no torch."""
+"""The options of the commands that use a trained model; they can be imported without torch."""
 
 from __future__ import annotations
 
@@ -31,12 +31,12 @@ class DecodingOptions(ModelOptions):
 class EvaluateOptions(DecodingOptions):
     """Measure rate and NLL of a checkpoint on a text.
 
-    It has one sentence a line, segmented into words as the training text. All costs are in bits:
-    per target token (a unit of the vocabulary, or the end of a sentence), per word of the text
-    (pieces of words, marked by @@, ▁ or ￭, are joined before they are counted) and per sentence.
-    The rate is the length of the codeword of the real, quantized representation. With -tgt, the
-    NLL is that of the target, the rate that of the source, and both are per token and word of the
-    target, so that they add up; the rate is shown per token and word of the source as well.
+    The text has one sentence per line, segmented into words as the training text. All costs are in
+    bits: per target token (a unit of the vocabulary, or the end of a sentence), per word of the
+    text (pieces of words, marked by @@, ▁ or ￭, are joined) and per sentence. The rate is the
+    length of the codeword of the real, quantized representation. With -tgt, the NLL is that of the
+    target, the rate that of the source, and both are per token and word of the target, so that they
+    add up; the rate is shown per token and word of the source as well.
 
     example: onmt_lattice evaluate -src runs/demo/text/test.en -reconstruct pred.txt -model
     runs/demo/gaussian_0.2_seed1/model_step_1500.safetensors -output gaussian.json
@@ -51,8 +51,8 @@ class EvaluateOptions(DecodingOptions):
     )
     output: str | None = option(
         None,
-        "write the numbers as JSON, for plot: to this file, or for several checkpoints to one of "
-        "the checkpoint's name in this folder; - is standard output",
+        "write the numbers as JSON, for plot, to this file; for several checkpoints to files in "
+        "this folder, named like the checkpoints; - is standard output",
         metavar="PATH",
     )
     reconstruct: str | None = option(
@@ -69,7 +69,7 @@ class EvaluateOptions(DecodingOptions):
     )
     quantizers: int | None = option(
         None,
-        "send the symbols of the first N quantizers alone, of a model with -bottleneck residual_vq",
+        "send only the symbols of the first N quantizers, for -bottleneck residual_vq",
         range=COUNT,
         metavar="N",
     )
@@ -94,11 +94,10 @@ def codes() -> list[str]:
 
 @dataclass(frozen=True, kw_only=True)
 class QuantizeOptions(Config):
-    """Put a lattice in place of the Gaussian noise of a trained model, without training.
+    """Replace the Gaussian noise of a trained model by a lattice, without training.
 
     The noise becomes the lattice's dither, and its code is fitted to sentences of the training
-    text. What it costs over the Gaussian is printed in bits per sentence, per word and per
-    dimension.
+    text. The cost over the Gaussian is printed in bits per sentence, per word and per dimension.
 
     example: onmt_lattice quantize -model runs/my/model_step_500000.safetensors -lattice Leech -src
     train.txt -output runs/my/leech_step_500000.safetensors
@@ -107,7 +106,7 @@ class QuantizeOptions(Config):
     model: str = option(..., "a model trained with -bottleneck gaussian", metavar="FILE")
     lattice: str = option(
         ...,
-        "one of 'onmt_lattice lattices'; none fits the Gaussian's prior and nothing else",
+        "one of 'onmt_lattice lattices'; with none, only the Gaussian's prior is fitted",
         metavar="NAME",
     )
     src: str = option(..., "the training text, as for train", metavar="FILE")
@@ -119,7 +118,7 @@ class QuantizeOptions(Config):
         metavar="NAME",
     )
     fit_sentences: int = option(
-        1500, "how many sentences of the text to fit the code to", range=Range(LEAST_SENTENCES)
+        1500, "number of sentences to fit the code to", range=Range(LEAST_SENTENCES)
     )
     seed: int = option(0, "seed of the choice of sentences and of the dither", range=SEED)
     gpu: int = option(-1, "CUDA device, or -1 for the CPU", range=DEVICE)
@@ -127,22 +126,22 @@ class QuantizeOptions(Config):
 
 @dataclass(frozen=True, kw_only=True)
 class VectorOptions(ModelOptions):
-    """Options of encode and decode: the model, and what a row of the array is."""
+    """Options of encode and decode: the model, and the content of a row."""
 
     model: str = option(..., "a checkpoint", metavar="FILE")
     points: bool = option(
         False,
         "rows are the integer coordinates of lattice points in their bases, or the entries that "
         "straight-through quantizers chose (int64)",
-        exclusive="kind",
+        exclusive="row_type",
     )
     continuous: bool = option(
-        False, "rows are X, what goes into the bottleneck (float32)", exclusive="kind"
+        False, "rows are X, the input of the bottleneck (float32)", exclusive="row_type"
     )
 
     @property
-    def kind(self) -> str:
-        """What a row is: ``points``, ``continuous`` or ``quantized``."""
+    def row_type(self) -> str:
+        """The content of a row: ``points``, ``continuous`` or ``quantized``."""
         return "points" if self.points else "continuous" if self.continuous else "quantized"
 
 
@@ -150,9 +149,9 @@ class VectorOptions(ModelOptions):
 class EncodeOptions(VectorOptions):
     """Write the representation of every sentence of a text as a row of an array.
 
-    The array is in NumPy's .npy format, and the representation the quantized one that the decoder
-    gets (float32), unless asked otherwise. The rows are in the order of the lines; that of an empty
-    line is NaN, or -2^63 in points, throughout.
+    The array is in NumPy's .npy format. A row is the quantized representation that the decoder
+    gets (float32), unless an option says otherwise. The rows are in the order of the lines; the row
+    of an empty line is NaN, or -2^63 in points.
 
     example: onmt_lattice encode -src runs/demo/text/test.en -output vectors.npy -model
     runs/demo/gaussian_0.2_seed1/model_step_1500.safetensors
@@ -164,11 +163,10 @@ class EncodeOptions(VectorOptions):
 
 @dataclass(frozen=True, kw_only=True)
 class DecodeOptions(VectorOptions, DecodingOptions):
-    """Turn the rows of an array, as encode writes them or computed from such, back to text.
+    """Decode the rows of an array, as encode writes them or computed from such, to text.
 
-    Points need the seed and the row numbers that they were encoded with, as these determine the
-    dither; X goes through the bottleneck. A row of NaN, or of -2^63 in points, becomes an empty
-    line.
+    Points need the seed and the row numbers of encode, which determine the dither; X is quantized
+    first. A row of NaN, or of -2^63 in points, becomes an empty line.
 
     example: onmt_lattice decode -input vectors.npy -output text.out -model
     runs/demo/gaussian_0.2_seed1/model_step_1500.safetensors

@@ -1,4 +1,4 @@
-"""The door where options become objects, and what they must be for that."""
+"""Build bottlenecks from options, and check the options of a model."""
 
 from __future__ import annotations
 
@@ -7,15 +7,16 @@ import math
 from argparse import Namespace
 from typing import Any
 
-from onmt_lattice.bottlenecks import Bottleneck, bottleneck_class
-from onmt_lattice.config import from_options
-from onmt_lattice.errors import UserError
-from onmt_lattice.opennmt.options.parsers import BRNN, TRANSFORMER, bottleneck_options
-from onmt_lattice.opennmt.options.schedules import RateWeight
+from onmt.utils.parse import ArgumentParser
 
-# Every option that would let the decoder see more than the bottleneck's output, or that would
-# make the reported NLL something else than a code length: the values allowed, and why. Attention is
-# allowed: what it reads is made of the bottleneck's output alone.
+from onmt_lattice.bottlenecks import Bottleneck, bottleneck_class
+from onmt_lattice.config import check_ranges, from_options
+from onmt_lattice.errors import UserError
+from onmt_lattice.opennmt.options.parsers import BRNN, TRANSFORMER, bottleneck_options, train_parser
+from onmt_lattice.opennmt.options.ranges import RANGES
+
+# Options that could let the decoder see more than the bottleneck's output, or make the NLL not a
+# code length: the allowed values, and why. Attention is allowed: it reads nothing else.
 SINGLE_PATH: dict[str, tuple[tuple[Any, ...], str]] = {
     "encoder_type": ((BRNN, TRANSFORMER), "these encoders end in the bottleneck"),
     "decoder_type": (("rnn", "transformer"), "these decoders read the bottleneck's output alone"),
@@ -27,17 +28,14 @@ SINGLE_PATH: dict[str, tuple[tuple[Any, ...], str]] = {
     "lambda_align": ((0.0,), "alignment is to the source's words, which no decoder sees"),
     "lambda_coverage": ((0.0,), "coverage is of the source's words, which no decoder sees"),
     "generator_function": (("softmax",), "the NLL is a code length only under a softmax"),
-    "label_smoothing": ((0.0,), "a smoothed loss is no code length"),
-    "src_feats_vocab": (
-        (None,),
-        "features of words would reach the encoder, and never be paid for",
-    ),
-    "truncated_decoder": ((0,), "truncation would encode, and pay for, a sentence several times"),
+    "label_smoothing": ((0.0,), "a smoothed loss is not a code length"),
+    "src_feats_vocab": ((None,), "the rate does not count features of words"),
+    "truncated_decoder": ((0,), "truncation would encode, and count, a sentence several times"),
 }
 
 
 def has_slots(opt: Namespace) -> bool:
-    """Return whether X is made by learned queries, and not of an RNN's last states."""
+    """Return whether X comes from learned queries, and not from an RNN's last states."""
     return bool(opt.encoder_type == TRANSFORMER or opt.bottleneck_slots > 1)
 
 
@@ -47,7 +45,7 @@ def has_attention(opt: Namespace) -> bool:
 
 
 def representation_dim(opt: Namespace) -> int:
-    """Return m, how many numbers X holds."""
+    """Return m, the dimension of X."""
     if has_slots(opt):
         return int(opt.bottleneck_slots * opt.enc_rnn_size)
     states = 2 if opt.rnn_type == "LSTM" else 1
@@ -55,8 +53,8 @@ def representation_dim(opt: Namespace) -> int:
     return int(opt.enc_rnn_size * layers * states)
 
 
-def make_bottleneck_from_opt(opt: Namespace, input_dim: int) -> Bottleneck:
-    """Return the bottleneck that ``opt`` asks for, checking that it has every option given."""
+def make_bottleneck_from_opt(opt: Namespace) -> Bottleneck:
+    """Return the bottleneck of ``opt``; refuse options of other bottlenecks."""
     cls = bottleneck_class(opt.bottleneck)
     for name, options in bottleneck_options().items():
         value = getattr(opt, name, None)
@@ -65,39 +63,54 @@ def make_bottleneck_from_opt(opt: Namespace, input_dim: int) -> Bottleneck:
                 f"-{name} {value}: -bottleneck {opt.bottleneck} has no such option "
                 f"(it belongs to {', '.join(options)}); leave it out"
             )
-    return cls(input_dim, from_options(cls.Config, opt))
+    return cls(representation_dim(opt), from_options(cls.Config, opt))
 
 
 def bottleneck_settings(opt: Namespace) -> dict[str, Any]:
-    """Return site, slots if it has them, and every option of its own, defaults filled in."""
+    """Return the options of the bottleneck, its site and its slots, with their defaults."""
     settings = from_options(bottleneck_class(opt.bottleneck).Config, opt)
     slots = {"bottleneck_slots": opt.bottleneck_slots} if has_slots(opt) else {}
     return {"bottleneck_site": opt.bottleneck_site, **slots, **dataclasses.asdict(settings)}
 
 
 def bottleneck_label(opt: Namespace) -> str:
-    """Return what tables and plots call the bottleneck, such as ``lattice E8``."""
+    """Return the name of the bottleneck in tables and plots, such as ``lattice E8``."""
     return bottleneck_class(opt.bottleneck).label(bottleneck_settings(opt))
 
 
-def check_single_path(opt: Namespace) -> None:
+def check_model_options(opt: Namespace) -> None:
+    """Check the options of a model; add missing ones with their defaults, as OpenNMT-py does."""
+    options = vars(opt)
+    for action in train_parser()._actions:
+        if action.dest != "help":
+            options.setdefault(action.dest, action.default)
+    unset = {name for name, r in RANGES.items() if r.also == (-1,) and (options[name] or 1) <= 0}
+    check_ranges({k: v for k, v in options.items() if k not in unset}, RANGES)
+    _check_single_path(opt)
+    try:
+        ArgumentParser.update_model_opts(opt)
+        ArgumentParser.validate_model_opts(opt)
+    except AssertionError as error:
+        raise UserError(str(error)) from error
+    _check_sizes(opt)
+
+
+def _check_single_path(opt: Namespace) -> None:
     """Refuse any option that opens a second path from encoder to decoder."""
-    for name, (allowed, why) in SINGLE_PATH.items():
-        value = getattr(opt, name, allowed[0])
+    for name, (allowed, reason) in SINGLE_PATH.items():
+        value = getattr(opt, name)
         if value not in allowed and (value or allowed[0]):
             expected = " or ".join(map(str, allowed))
-            raise UserError(f"-{name} {value}: must be {expected} here, as {why}")
-    if opt.rnn_type == "SRU":
-        raise UserError("-rnn_type SRU: expected GRU or LSTM, which run on every device")
+            raise UserError(f"-{name} {value}: must be {expected} here, as {reason}")
 
 
 def check_plain(opt: Namespace) -> None:
-    """Refuse options that are not made of plain values, which is all that a checkpoint holds."""
+    """Refuse options that are not plain values, as a checkpoint cannot hold them."""
     for name, value in vars(opt).items():
         if not _is_plain(sorted(value, key=str) if isinstance(value, set) else value):
             raise UserError(
                 f"-{name} {str(value)[:200]}: expected text, numbers, and lists or dictionaries of "
-                f"these, as a checkpoint keeps nothing else"
+                f"these, as a checkpoint can hold nothing else"
             )
 
 
@@ -111,14 +124,7 @@ def _is_plain(value: object) -> bool:
     return isinstance(value, str | None) or (isinstance(value, int) and abs(value) < 2**63)
 
 
-def check_shapes(opt: Namespace) -> None:
-    """Refuse encoder and decoder shapes that do not fit, before any data is read."""
-    check_sizes(opt)
-    make_bottleneck_from_opt(opt, representation_dim(opt))
-    from_options(RateWeight, opt)
-
-
-def check_sizes(opt: Namespace) -> None:
+def _check_sizes(opt: Namespace) -> None:
     """Refuse sizes of encoder and decoder that do not fit each other."""
     if opt.share_embeddings and not opt.share_vocab:
         raise UserError("-share_embeddings: expected one vocabulary; leave -tgt_vocab out")
@@ -129,9 +135,9 @@ def check_sizes(opt: Namespace) -> None:
         )
     if opt.enc_rnn_size % 2:
         raise UserError(
-            f"-enc_rnn_size {opt.enc_rnn_size}: expected an even number, two directions"
+            f"-enc_rnn_size {opt.enc_rnn_size}: expected an even number, for two directions"
         )
-    check_attention(opt)
+    _check_attention(opt)
     if opt.bottleneck_site == "all" and opt.enc_layers != opt.dec_layers:
         raise UserError(
             f"-bottleneck_site all: expected as many decoder layers as encoder layers, "
@@ -139,21 +145,21 @@ def check_sizes(opt: Namespace) -> None:
         )
 
 
-def check_attention(opt: Namespace) -> None:
-    """Refuse slots that nothing reads, and transformers that cannot be built."""
+def _check_attention(opt: Namespace) -> None:
+    """Refuse slots that no attention reads, and transformers that cannot be built."""
     transformers = {
         "src": opt.encoder_type == TRANSFORMER,
         "tgt": opt.decoder_type == "transformer",
     }
     if opt.bottleneck_slots > 1 and not has_attention(opt):
         raise UserError(
-            f"-bottleneck_slots {opt.bottleneck_slots}: an RNN starts from the first alone; "
-            f"let it read all of them by -global_attention, such as general"
+            f"-bottleneck_slots {opt.bottleneck_slots}: an RNN decoder without attention reads "
+            f"only the first slot; set -global_attention, to general for instance"
         )
     for name, unset in (("bottleneck_site", "top"), ("bridge", False)):
         if has_slots(opt) and getattr(opt, name) != unset:
             raise UserError(
-                f"-{name} {getattr(opt, name)}: of an RNN's last states, where slots read its "
+                f"-{name} {getattr(opt, name)}: is for an RNN's last states, but slots read its "
                 f"outputs; leave it out"
             )
     if (has_slots(opt) or transformers["tgt"]) and opt.enc_rnn_size % opt.heads:
@@ -164,10 +170,10 @@ def check_attention(opt: Namespace) -> None:
     for side in (side for side, used in transformers.items() if used):
         if (size := getattr(opt, f"{side}_word_vec_size")) != opt.enc_rnn_size:
             raise UserError(
-                f"-{side}_word_vec_size {size}: expected that of -rnn_size, {opt.enc_rnn_size}, as "
-                f"words enter a transformer"
+                f"-{side}_word_vec_size {size}: expected -rnn_size, {opt.enc_rnn_size}, as word "
+                f"vectors are the inputs of a transformer"
             )
     if any(transformers.values()) and not (opt.position_encoding or opt.max_relative_positions):
         raise UserError(
-            "-position_encoding false: a transformer knows no order of words without it"
+            "-position_encoding false: a transformer needs it to know the order of words"
         )

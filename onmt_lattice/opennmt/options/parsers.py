@@ -1,4 +1,4 @@
-"""Parsers of the options: OpenNMT-py's own plus ours."""
+"""The parsers of the commands with OpenNMT-py's options and ours."""
 
 from __future__ import annotations
 
@@ -19,8 +19,7 @@ AUTO, NEVER = "auto", "never"  # -resume
 TF32, BF16 = "tf32", "bf16"  # -model_dtype
 BRNN, TRANSFORMER = "bottleneck_brnn", "bottleneck_transformer"  # -encoder_type
 
-# Where an autoencoder through a bottleneck, or the paper's settings, differ from OpenNMT-py's
-# defaults. Anything given in YAML or on the command line goes before them.
+# Defaults that differ from OpenNMT-py's, for autoencoders and the paper's settings.
 TRAIN_DEFAULTS: dict[str, Any] = {
     "encoder_type": BRNN,
     "rnn_type": "GRU",
@@ -36,7 +35,7 @@ TRAIN_DEFAULTS: dict[str, Any] = {
     "decay_steps": 50_000,
     "train_steps": 500_000,
 }
-# Without these a transformer knows no order of words, or hardly learns.
+# Without these a transformer does not know the order of words, or hardly learns.
 TRANSFORMER_DEFAULTS: dict[str, Any] = {
     "decoder_type": "transformer",
     "position_encoding": True,
@@ -49,18 +48,18 @@ TRANSLATE_DEFAULTS: dict[str, Any] = {"seed": 0, "beam_size": 1}  # as evaluate
 
 @dataclass(frozen=True)
 class RunOptions(Config):
-    """Options of a training run of our own."""
+    """Our options of a training run."""
 
     log_json: str = option(
         "",
-        "write every report and validation to this file too, a JSON object a line; a resumed run "
-        "continues in it",
+        "write every report and validation to this file as well, one JSON object per line; a "
+        "resumed run continues it",
         metavar="FILE",
     )
     resume: str = option(
         NEVER,
-        "auto: resume from the newest whole checkpoint under -save_model, if there is one; without "
-        "it, a run does not start where there are checkpoints",
+        "auto: resume from the newest complete checkpoint under -save_model, if there is one; "
+        "never: refuse to start where there are checkpoints",
         [NEVER, AUTO],
     )
 
@@ -68,14 +67,14 @@ class RunOptions(Config):
 def add_options(parser: ArgumentParser, title: str, config: type[Config]) -> None:
     """Add a group of the options of ``config``."""
     group = parser.add_argument_group(title)
-    for each in declared(config).values():
-        each.add_to(group)
+    for declaration in declared(config).values():
+        declaration.add_to(group)
 
 
 def add_bottleneck_options(parser: ArgumentParser) -> None:
-    """Add ``-bottleneck``, its common options, and those each bottleneck declares.
+    """Add ``-bottleneck``, common options, and those that each bottleneck declares.
 
-    One that is not given is None, and has the default of the bottleneck.
+    An option that is not given is None, and gets the default of the bottleneck.
     """
     known = bottlenecks()
     group = parser.add_argument_group("Bottleneck")
@@ -88,8 +87,8 @@ def add_bottleneck_options(parser: ArgumentParser) -> None:
         "--bottleneck_site",
         default="top",
         choices=["top", "all"],
-        help="what X is without slots: the top encoder layer's final state in both directions, "
-        "from which every decoder layer starts (top), or every layer's (all)",
+        help="X without slots: the top encoder layer's final state in both directions, from which "
+        "every decoder layer starts (top), or every layer's (all)",
     )
     group.add(
         "-bottleneck_slots",
@@ -97,36 +96,36 @@ def add_bottleneck_options(parser: ArgumentParser) -> None:
         type=int,
         default=1,
         metavar="K",
-        help="make X of K vectors: what as many learned queries find in the encoder's outputs; "
-        "attention of the decoder reads as many. 1 with an RNN encoder: its final states",
+        help="make X of K vectors, by K learned queries of the encoder's outputs; the decoder's "
+        "attention reads them. 1 with an RNN encoder: its final states",
     )
     for options in bottleneck_options().values():
-        owned = "" if len(options) == len(known) else f" [{', '.join(options)}]"
-        owners: dict[Any, list[str]] = {}
-        for owner, each in options.items():
-            owners.setdefault(each.default, []).append(owner)
-        different = [f"{default} for {', '.join(names)}" for default, names in owners.items()]
-        default = "; ".join(different) if len(owners) > 1 else str(next(iter(owners)))
+        owners = "" if len(options) == len(known) else f" [{', '.join(options)}]"
+        by_default: dict[Any, list[str]] = {}
+        for owner, declaration in options.items():
+            by_default.setdefault(declaration.default, []).append(owner)
+        defaults = [f"{default} for {', '.join(names)}" for default, names in by_default.items()]
+        default = "; ".join(defaults) if len(by_default) > 1 else str(next(iter(by_default)))
         first = next(iter(options.values()))
-        help = f"{first.help}{owned} (default: {default})"
+        help = f"{first.help}{owners} (default: {default})"
         first._replace(default=None, help=help).add_to(group)
 
 
 def bottleneck_options() -> dict[str, dict[str, Option]]:
-    """Return each option of a bottleneck: by its name, that of every bottleneck that has it."""
+    """Return the options of all bottlenecks by their names, then by the bottleneck's name."""
     options: dict[str, dict[str, Option]] = {}
     for owner, cls in bottlenecks().items():
-        for name, each in declared(cls.Config).items():
-            options.setdefault(name, {})[owner] = each
+        for name, declaration in declared(cls.Config).items():
+            options.setdefault(name, {})[owner] = declaration
     return options
 
 
 def train_parser(**defaults: Any) -> StrictParser:
-    """Return the parser of ``onmt_lattice train``, with other ``defaults`` than its own."""
+    """Return the parser of ``onmt_lattice train``, with ``defaults`` over its own."""
     parser = StrictParser(
         prog="onmt_lattice train",
         usage="%(prog)s -config FILE [-option VALUE ...]",
-        description="Train a model of sentences through a bottleneck, an autoencoder unless the "
+        description="Train a model of sentences with a bottleneck: an autoencoder, unless the "
         "corpora name targets (path_tgt). NLL, rate and their total are reported in bits per "
         "target token, end of sentence included.",
         epilog="example: onmt_lattice train -config my.yaml -bottleneck gaussian "
@@ -137,22 +136,22 @@ def train_parser(**defaults: Any) -> StrictParser:
     add_options(parser, "History and resumption", RunOptions)
     onmt.opts.train_opts(parser)  # after ours, as --help lists them in this order
     actions = {action.dest: action for action in parser._actions}
-    for name, more in (("encoder_type", [BRNN, TRANSFORMER]), ("model_dtype", [TF32, BF16])):
-        actions[name].choices = [*(actions[name].choices or ()), *more]
-    actions["rnn_type"].choices = ["LSTM", "GRU"]  # SRU needs a GPU, and packages of its own
+    for name, choices in (("encoder_type", [BRNN, TRANSFORMER]), ("model_dtype", [TF32, BF16])):
+        actions[name].choices = [*(actions[name].choices or ()), *choices]
+    actions["rnn_type"].choices = ["LSTM", "GRU"]  # SRU needs a GPU, and further packages
     actions["model_dtype"].help = (
-        "how training multiplies matrices: in single precision (fp32), on GPUs in TF32 (tf32), in "
-        "bfloat16 (bf16) or in half precision (fp16, on GPUs); the bottleneck, the weights, the "
-        "rate and evaluation are in single precision or more"
+        "precision of matrix products in training: single (fp32), TF32 on GPUs (tf32), bfloat16 "
+        "(bf16) or half on GPUs (fp16); the bottleneck, the weights, the rate and evaluation have "
+        "single precision or more"
     )
     parser.set_defaults(**{**TRAIN_DEFAULTS, **defaults})
     return parser
 
 
 def parse_train(argv: list[str]) -> Namespace:
-    """Return the options in ``argv``; its YAML file may hold those of the other commands too.
+    """Return the options in ``argv``, whose YAML file may have options of other commands too.
 
-    Where the encoder or the decoder is a transformer, defaults are those of one.
+    If the encoder or the decoder is a transformer, the defaults are those of transformers.
     """
 
     def parsed(defaults: dict[str, Any]) -> Namespace:
@@ -160,8 +159,8 @@ def parse_train(argv: list[str]) -> Namespace:
             lambda: train_parser(**defaults),
             argv,
             also_in_config=(build_vocab_parser, translate_parser),
-            # How many lines build_vocab counts; to train it means: write samples and stop.
-            not_of_config=frozenset({"n_sample"}),
+            # In YAML the number of lines for build_vocab; for train: write samples and stop.
+            ignored_in_config=frozenset({"n_sample"}),
         )
 
     opt = parsed({})
@@ -174,7 +173,7 @@ def build_vocab_parser() -> StrictParser:
     """Return the parser of ``onmt_lattice build_vocab``."""
     parser = StrictParser(
         prog="onmt_lattice build_vocab",
-        description="Count the tokens of the training corpora, one '<token>\\t<count>' a line. "
+        description="Count the tokens of the training corpora; write '<token>\\t<count>' lines. "
         "Reads the same YAML as train.",
         epilog="example: onmt_lattice build_vocab -config my.yaml -src_vocab vocab.txt",
     )
@@ -189,8 +188,8 @@ def translate_parser() -> StrictParser:
     parser = StrictParser(
         prog="onmt_lattice translate",
         description="Decode every sentence from its quantized representation, as "
-        "onmt_translate does. The dither comes from -seed and the line number alone. Lengths are "
-        "in tokens, scores in nats.",
+        "onmt_translate does. -seed and the line number determine the dither. Lengths are in "
+        "tokens, scores in nats.",
         epilog="example: onmt_lattice translate -src runs/demo/text/test.en -output pred.txt "
         "-model runs/demo/gaussian_0.2_seed1/model_step_1500.safetensors -beam_size 1",
     )

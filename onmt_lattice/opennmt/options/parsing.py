@@ -1,4 +1,4 @@
-"""Reading YAML and command line strictly: nothing unknown, misspelled or abbreviated passes."""
+"""Strict reading of YAML and command line: unknown and abbreviated options are errors."""
 
 from __future__ import annotations
 
@@ -18,16 +18,15 @@ class StrictParser(Strict, ArgumentParser):
     """OpenNMT-py's parser, made strict."""
 
 
-MOST_VALUES = 10**5  # of a YAML file, each counted wherever an alias repeats it
-YAML_ERRORS = (yaml.YAMLError, ValueError, RecursionError)  # of PyYAML, for what is no valid YAML
+MAX_VALUES = 10**5  # of a YAML file, counted again wherever an alias repeats them
+YAML_ERRORS = (yaml.YAMLError, ValueError, RecursionError)  # of PyYAML, for invalid YAML
 
 
 class _Loader(yaml.SafeLoader):
-    """YAML's safe loader, strict about keys and with one rule for ``<<`` whatever its version.
+    """PyYAML's safe loader, strict about keys, with the same ``<<`` in all its releases.
 
-    Of two equal keys in one place it would let the last win, and here refuses them. A key written
-    beside ``<<`` goes before a merged one, and an earlier mapping of a list before a later one, as
-    YAML's merge key has it; releases of PyYAML differ in that, so it is settled before they see it.
+    A key that is given twice is refused. A key beside ``<<`` overrides a merged one, and an earlier
+    mapping of a list a later one, as YAML defines it.
     """
 
     def __init__(self, stream: Any) -> None:
@@ -35,22 +34,22 @@ class _Loader(yaml.SafeLoader):
         self._sizes: dict[yaml.Node, int] = {}
 
     def compose_node(self, parent: Any, index: Any) -> yaml.Node:
-        """Return the node, refusing one that aliases make larger than anyone has written."""
+        """Return the node; refuse one that aliases make too large."""
         node = super().compose_node(parent, index)
         assert node is not None
         if node not in self._sizes and isinstance(node, yaml.CollectionNode):
-            pairs = isinstance(node, yaml.MappingNode)
-            inner = [each for pair in node.value for each in pair] if pairs else node.value
-            self._sizes[node] = size = 1 + sum(self._sizes.get(each, 1) for each in inner)
-            if size > MOST_VALUES:
+            is_mapping = isinstance(node, yaml.MappingNode)
+            parts = [part for pair in node.value for part in pair] if is_mapping else node.value
+            self._sizes[node] = size = 1 + sum(self._sizes.get(part, 1) for part in parts)
+            if size > MAX_VALUES:
                 raise UserError(
                     f"-config {self.name}: line {node.start_mark.line + 1} holds more than "
-                    f"{MOST_VALUES:,} values, as aliases repeat one another"
+                    f"{MAX_VALUES:,} values, as aliases repeat one another"
                 )
         return node
 
     def compose_scalar_node(self, anchor: Any) -> yaml.ScalarNode:
-        """Return the value, which no path could hold with a NUL in it, and no text should."""
+        """Return the value; refuse a NUL in it, which no path can have."""
         node = super().compose_scalar_node(anchor)
         if "\0" in node.value:
             raise UserError(
@@ -60,9 +59,16 @@ class _Loader(yaml.SafeLoader):
         return node
 
     def compose_mapping_node(self, anchor: Any) -> yaml.MappingNode:
-        """Return the mapping, after a look at its keys, with what it merges written out."""
+        """Return the mapping with its merged keys written out; refuse a repeated key."""
         node = super().compose_mapping_node(anchor)
-        self._refuse_repetition(node)
+        seen = set()
+        for key in (key for key, _ in node.value if isinstance(key, yaml.ScalarNode)):
+            if key.value in seen:
+                raise UserError(
+                    f"-config {self.name}: {key.value} is given twice in one place, again in line "
+                    f"{key.start_mark.line + 1}; keep one of them"
+                )
+            seen.add(key.value)
         merged: list[tuple[yaml.Node, yaml.Node]] = []
         own = []
         for key, value in node.value:
@@ -74,7 +80,7 @@ class _Loader(yaml.SafeLoader):
                     f"-config {self.name}: line {key.start_mark.line + 1} merges a mapping into "
                     f"itself; merge one that is complete before it"
                 )
-            else:  # of equal keys the last is read
+            else:  # the last of equal keys counts
                 merged += [pair for source in reversed(sources) for pair in source.value]
         last = {
             (key.tag, key.value) if isinstance(key, yaml.ScalarNode) else key: (key, value)
@@ -83,31 +89,20 @@ class _Loader(yaml.SafeLoader):
         node.value = [*last.values(), *own]
         return node
 
-    def _refuse_repetition(self, node: yaml.MappingNode) -> None:
-        """Raise :class:`UserError` for a key that is written twice."""
-        seen = set()
-        for key in (key for key, _ in node.value if isinstance(key, yaml.ScalarNode)):
-            if key.value in seen:
-                raise UserError(
-                    f"-config {self.name}: {key.value} is given twice in one place, again in line "
-                    f"{key.start_mark.line + 1}; keep one of them"
-                )
-            seen.add(key.value)
-
 
 _MERGE = "tag:yaml.org,2002:merge"
 
 
 def _sources(value: yaml.Node) -> list[yaml.MappingNode] | None:
-    """Return the mappings that a ``<<`` names, or None for what PyYAML will refuse."""
+    """Return the mappings that a ``<<`` names, or None, which PyYAML will refuse."""
     nodes = value.value if isinstance(value, yaml.SequenceNode) else [value]
     return nodes if all(isinstance(node, yaml.MappingNode) for node in nodes) else None
 
 
 def read_config(path: Path, above: tuple[Path, ...] = ()) -> dict[str, Any]:
-    """Return the settings of a YAML file, those of the file its ``base`` names beneath.
+    """Return the settings of a YAML file over those of its ``base``, relative to the file.
 
-    ``base`` is relative to the file that names it; ``above`` are the files that led here.
+    ``above`` are the files of which this is a base.
     """
     if path.resolve() in above:
         raise UserError(f"-config {path}: is its own 'base'")
@@ -141,9 +136,9 @@ def check_keys(path: Path, settings: dict[str, Any], valid: set[str]) -> None:
             raise UserError(f"{path}: {key}: expected a value; leave the line out for the default")
 
 
-def _unknown(kind: str, name: str, valid: Iterable[str]) -> UserError:
-    """Return the error for an unknown option; the hundreds of valid ones are in ``--help``."""
-    message = str(unknown_name(kind, name, valid)).split(" (valid:")[0]
+def _unknown(concept: str, name: str, valid: Iterable[str]) -> UserError:
+    """Return the error for an unknown option, without the list of hundreds of valid ones."""
+    message = str(unknown_name(concept, name, valid)).split(" (valid:")[0]
     return UserError(f"{message} (--help lists the options)")
 
 
@@ -151,15 +146,15 @@ def parse(
     make_parser: Callable[[], StrictParser],
     argv: list[str],
     also_in_config: Iterable[Callable[[], StrictParser]] = (),
-    not_of_config: frozenset[str] = frozenset(),
+    ignored_in_config: frozenset[str] = frozenset(),
 ) -> Namespace:
-    """Parse ``argv`` and the YAML file that its ``-config`` names.
+    """Parse ``argv`` and the YAML file of its ``-config``.
 
     Args:
         make_parser: builds the parser.
         argv: the words behind the subcommand.
-        also_in_config: parsers whose options may stand in the YAML file too, and are ignored.
-        not_of_config: options of ``make_parser`` that mean those of another parser in a YAML file.
+        also_in_config: parsers whose options the YAML file may have; they are ignored.
+        ignored_in_config: options of ``make_parser`` that are ignored in the YAML file.
     """
     parser = make_parser()
     path, rest = _take_config(argv)
@@ -168,14 +163,14 @@ def parse(
         settings = read_config(path)
         valid = parser.names().union(*(make().names() for make in also_in_config))
         check_keys(path, settings, valid)
-        names = parser.names() - not_of_config
-        # YAML is read as if it stood on the command line, which has no way to say an empty list.
+        names = parser.names() - ignored_in_config
+        # YAML is parsed as a command line, which cannot have an empty list.
         settings = {
             k: v
             for k, v in settings.items()
             if k in names and not (v == [] == parser.get_default(k))
         }
-        # A flag that is false in YAML is not set; one that is true by default has to be told.
+        # A flag that is false in YAML is left out; one that is true by default must become false.
         parser.set_defaults(**{k: False for k, v in settings.items() if v is False})
     try:
         opt, unknown = parser.parse_known_args(

@@ -1,7 +1,7 @@
-"""The range of every numeric option of training, of the vocabulary and of translation.
+"""The range of every numeric option of OpenNMT-py.
 
-OpenNMT-py takes many a number that it cannot mean, and some for another one: a size of 0 for its
-default of 500. What stands here is refused outside its range before anything is read.
+OpenNMT-py accepts many numbers without a meaning, and reads some as another one: a size of 0 as its
+default of 500. Numbers out of range are refused before anything is read.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ SHARE = Range(0, 1)
 DECAY = Range(0, 1, below=True)
 
 
-def _or_unset(allowed: Range, meaning: str = "what is not said") -> Range:
+def _or_unset(allowed: Range, meaning: str = "the default") -> Range:
     return Range(allowed.low, allowed.high, also=(-1,), meaning=meaning)
 
 
@@ -36,9 +36,9 @@ _TABLE: list[tuple[Range, str]] = [
         "max_relative_positions src_ggnn_size",
     ),
     (_or_unset(COUNT_OR_ZERO, "all of them"), "n_sample keep_checkpoint"),
-    (SIZE, "enc_rnn_size dec_rnn_size src_word_vec_size tgt_word_vec_size bottleneck_slots"),
     (
         SIZE,
+        "enc_rnn_size dec_rnn_size src_word_vec_size tgt_word_vec_size bottleneck_slots "
         "cnn_kernel_width state_dim n_edge_types n_node n_steps heads transformer_ff",
     ),
     (LAYERS, "enc_layers dec_layers"),
@@ -57,7 +57,7 @@ _TABLE: list[tuple[Range, str]] = [
     (Range(-1, 1), "replace_length"),
     (Range(-128, 127), "alignment_layer"),
     (Range(1, 2**16 - 1), "master_port"),
-    (Range(1, 2**32 - 1, also=(-1,), meaning="one that is drawn"), "seed"),
+    (Range(1, 2**32 - 1, also=(-1,), meaning="a random one"), "seed"),
 ]
 
 RANGES = {name: allowed for allowed, names in _TABLE for name in names.split()}

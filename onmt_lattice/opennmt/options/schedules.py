@@ -1,4 +1,4 @@
-"""How the weight λ of the rate grows with the training step."""
+"""The weight λ of the rate as a function of the training step."""
 
 from __future__ import annotations
 
@@ -8,29 +8,11 @@ from dataclasses import dataclass
 
 from onmt_lattice.config import COUNT, Config, Range, option
 
-# λ(0) = 0.0067 of the asymptote: near 0, and 0.5 at the midpoint.
-LOGISTIC_STEEPNESS = 5.0
-
-
-def constant(progress: float) -> float:
-    """Return 1 always."""
-    return 1.0
-
-
-def logistic(progress: float) -> float:
-    """Return 1/(1 + exp(−5(t − 1))) at t midpoints: near 0, then 0.5 at t = 1, then 1."""
-    return 1.0 / (1.0 + math.exp(LOGISTIC_STEEPNESS * (1.0 - progress)))
-
-
-def hyperbolic(progress: float) -> float:
-    """Return t/(1 + t) at t midpoints: 0 at the start, 0.5 at t = 1, 1 in the limit."""
-    return progress / (1.0 + progress)
-
-
+# λ over its asymptote, after t midpoints: 0.5 at t = 1. The logistic one begins at 0.0067.
 SCHEDULES: dict[str, Callable[[float], float]] = {
-    "constant": constant,
-    "logistic": logistic,
-    "hyperbolic": hyperbolic,
+    "constant": lambda t: 1.0,
+    "logistic": lambda t: 1.0 / (1.0 + math.exp(5.0 * (1.0 - t))),
+    "hyperbolic": lambda t: t / (1.0 + t),
 }
 
 
@@ -46,13 +28,13 @@ class RateWeight(Config):
 
     asymptote: float = option(
         1.0,
-        "what lambda tends to; NLL and rate are in the same unit",
+        "limit of lambda; NLL and rate are in the same unit",
         range=Range(0),
         name="rate_weight",
     )
     schedule: str = option(
         "logistic",
-        "how lambda gets there; logistic: near 0 at first, half at the midpoint",
+        "schedule of lambda; logistic: near 0 at first, half at the midpoint",
         list(SCHEDULES),
         name="rate_weight_schedule",
     )

@@ -1,4 +1,4 @@
-"""The history of a training run: one JSON object a line for every report and validation."""
+"""The history of a training run: a line of JSON for every report and validation."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ Entry = dict[str, Any]
 
 
 def read_history(path: str | os.PathLike[str]) -> list[Entry]:
-    """Return the entries of a history as ``train -log_json`` writes it, in the order of the file.
+    """Return the entries of a file of ``train -log_json``, in their order.
 
-    Steps never decrease, and no report and no validation is there twice. A last line that has no
-    line feed, as a killed run leaves it, is passed over. Each entry has
+    Steps never decrease, and no report or validation is there twice. A last line without a line
+    feed, from a killed run, is skipped. Each entry has
 
     ==================  ======================================================================
     ``event``           ``"train"`` (all steps since the last report) or ``"valid"``
     ``step``            training steps done
-    ``seconds``         spent training so far, interruptions left out
+    ``seconds``         of training so far, without interruptions
     ``tokens_per_second``  target tokens, since the last report or in this validation
     ``nll``, ``rate``, ``total``  bits per target token, end of sentence included; in a validation
                         those of the real, quantized channel
@@ -38,9 +38,6 @@ def read_history(path: str | os.PathLike[str]) -> list[Entry]:
 
     Numbers that are not finite are the strings "nan", "inf" and "-inf" in the file, which is
     JSON, and floats here.
-
-    Raises:
-        UserError: if the file cannot be read, or a line in it is no such entry.
     """
     try:
         lines = Path(path).read_bytes().split(b"\n")[:-1]
@@ -56,24 +53,22 @@ def _entry(path: str | os.PathLike[str], number: int, line: bytes) -> Entry:
             return {k: float(v) if v in NOT_FINITE else v for k, v in entry.items()}
     except (ValueError, KeyError, TypeError):
         pass
-    raise UserError(f"{path}, line {number}: no entry of a history; expected what -log_json writes")
+    raise UserError(f"{path}, line {number}: no entry of a history; expected a file of -log_json")
 
 
 class History:
     """A history that a run adds to.
 
-    Args:
-        path: of the file; what it holds of steps after ``step`` is dropped.
-        step: the step that the run goes on from, 0 for a new one.
+    Attributes:
+        seconds: of training up to that step.
     """
 
     def __init__(self, path: str | os.PathLike[str], step: int) -> None:
         self.path = Path(path)
-        held = read_history(path) if self.path.exists() else []
-        kept = [entry for entry in held if entry["step"] <= step]
-        write_text(self.path, "".join(map(_line, kept)))
-        self.seconds: float = kept[-1]["seconds"] if kept else 0.0
-        """What the run had taken by the last entry that was kept."""
+        entries = read_history(path) if self.path.exists() else []
+        entries = [entry for entry in entries if entry["step"] <= step]
+        write_text(self.path, "".join(map(_line, entries)))
+        self.seconds: float = entries[-1]["seconds"] if entries else 0.0
 
     def append(self, entry: Entry) -> None:
         """Add a line in a single write, so that no other process sees part of it."""
@@ -86,9 +81,7 @@ class History:
 
 
 def _line(entry: Entry) -> str:
-    words = {k: _word(v) if isinstance(v, float) else v for k, v in entry.items()}
-    return json.dumps(words, allow_nan=False) + "\n"
-
-
-def _word(number: float) -> float | str:
-    return number if math.isfinite(number) else str(number)
+    values = {
+        k: str(v) if isinstance(v, float) and not math.isfinite(v) else v for k, v in entry.items()
+    }
+    return json.dumps(values, allow_nan=False) + "\n"

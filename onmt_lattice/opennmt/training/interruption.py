@@ -1,6 +1,6 @@
-"""Signals that ask a training to stop: it does so between two steps, with a checkpoint.
+"""Signals that stop a training between two steps, with a checkpoint.
 
-While it reads the data of a step it is between two steps, and stops at once.
+A training that is reading the data of a step stops at once.
 """
 
 from __future__ import annotations
@@ -20,17 +20,17 @@ from typing_extensions import Self
 SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 
-class StopNow(BaseException):  # as KeyboardInterrupt, which nothing on the way takes for its own
-    """A signal that has come while data were read."""
+class StopNow(BaseException):  # like KeyboardInterrupt, which no handler of Exception catches
+    """A signal arrived while data were read."""
 
 
 class StopRequest:
-    """While it is entered, SIGTERM and SIGINT are noted; the second one ends the process at once.
+    """A context in which SIGTERM and SIGINT are recorded; a second one ends the process at once.
 
-    In another thread than the main one, where Python has no signals, nothing is ever asked for.
+    Python has no signals in other threads than the main one.
 
     Attributes:
-        number: of the signal that asked to stop, or None.
+        number: of the signal, or None.
     """
 
     number: int | None = None
@@ -38,7 +38,7 @@ class StopRequest:
 
     @contextmanager
     def while_reading(self) -> Iterator[None]:
-        """Let a signal raise :class:`StopNow` in the body, or at its beginning if it has come."""
+        """Let a signal, also one that was recorded before, raise :class:`StopNow` in the body."""
         self._reading = True
         try:
             if self.number is not None:
@@ -49,16 +49,16 @@ class StopRequest:
 
     def __enter__(self) -> Self:
         main = threading.current_thread() is threading.main_thread()
-        self._before: dict[int, Any] = {}
+        self._handlers: dict[int, Any] = {}
         for number in SIGNALS if main else ():
-            self._before[number] = signal.signal(number, self._note)
+            self._handlers[number] = signal.signal(number, self._record)
         return self
 
     def __exit__(self, *exception: object) -> None:
-        for number, handler in self._before.items():
+        for number, handler in self._handlers.items():
             signal.signal(number, handler)
 
-    def _note(self, number: int, frame: FrameType | None) -> None:
+    def _record(self, number: int, frame: FrameType | None) -> None:
         if self.number is not None:
             self._end(number)
             return
@@ -72,19 +72,19 @@ class StopRequest:
 
 
 class PatientRequest(StopRequest):
-    """That of one of several processes, which stop together: the one that started them ends it."""
+    """The request in one of several processes, which stop together; their parent can end them."""
 
     @contextmanager
     def while_reading(self) -> Iterator[None]:
-        """Do nothing, as the others would wait for this process."""
+        """Raise nothing, as the others would wait for this process."""
         yield
 
     def _end(self, number: int) -> None:
         pass
 
 
-class PassedOn(StopRequest):
-    """That of the process that has started the others: they are asked to stop, or all are ended."""
+class ForwardedRequest(StopRequest):
+    """The request in the parent of several processes, which passes signals on to them."""
 
     def __exit__(self, *exception: object) -> None:
         super().__exit__(*exception)
@@ -92,8 +92,8 @@ class PassedOn(StopRequest):
         for child in multiprocessing.active_children():
             child.join()
 
-    def _note(self, number: int, frame: FrameType | None) -> None:
-        super()._note(number, frame)
+    def _record(self, number: int, frame: FrameType | None) -> None:
+        super()._record(number, frame)
         _signal_children(signal.SIGTERM)
 
     def _end(self, number: int) -> None:

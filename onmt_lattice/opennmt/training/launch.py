@@ -16,62 +16,57 @@ import yaml
 from onmt.utils.logging import init_logger
 from onmt.utils.parse import ArgumentParser
 
-from onmt_lattice.config import check_ranges
+from onmt_lattice.config import check_ranges, from_options
 from onmt_lattice.errors import Interrupted, UserError
 from onmt_lattice.files import check_folder, check_output, checkpoints
-from onmt_lattice.opennmt.checkpoint import check_options as check_saved
 from onmt_lattice.opennmt.data.corpora import check_data, check_texts
 from onmt_lattice.opennmt.data.transforms import check_tokenizer_options
 from onmt_lattice.opennmt.data.vocabulary_file import read_vocabulary
 from onmt_lattice.opennmt.options.configuration import (
     bottleneck_settings,
+    check_model_options,
     check_plain,
-    check_shapes,
-    check_single_path,
+    make_bottleneck_from_opt,
 )
 from onmt_lattice.opennmt.options.parsers import parse_train
 from onmt_lattice.opennmt.options.ranges import RANGES
+from onmt_lattice.opennmt.options.schedules import RateWeight
 from onmt_lattice.opennmt.training import plugin
 from onmt_lattice.opennmt.training.history import read_history
-from onmt_lattice.opennmt.training.interruption import PassedOn
+from onmt_lattice.opennmt.training.interruption import ForwardedRequest
 from onmt_lattice.opennmt.training.resumption import only_training, resolve_checkpoint
 
 
 def train(argv: list[str]) -> None:
-    """Run ``onmt_lattice train`` with the words behind the subcommand."""
+    """Run ``onmt_lattice train`` with the options in ``argv``."""
     opt = parse_train(argv)
     plugin.install()
     check_options(opt)
     init_logger(opt.log_file)
     check_texts(yaml.safe_load(opt.data))
     with only_training(opt.save_model):
-        plugin.go_on_from(resolve_checkpoint(opt))
+        plugin.resume_from(resolve_checkpoint(opt))
         if opt.world_size == 1:
             onmt.bin.train.train(opt)
         else:
             check_port(opt)
-            _train_in_several(opt)
+            _train_in_processes(opt)
 
 
-def _train_in_several(opt: Namespace) -> None:
-    """Train in processes of their own, and tell in one line what has ended them early.
-
-    Raises:
-        Interrupted: if a signal has stopped them.
-        UserError: as one of them did.
-    """
-    with PassedOn() as stop:
+def _train_in_processes(opt: Namespace) -> None:
+    """Train in several processes; raise the error that ended one of them early."""
+    with ForwardedRequest() as stop:
         try:
             onmt.bin.train.train(opt)
         except Exception as error:  # its message is the traceback of one of them
-            if told := re.search(r"^[\w.]*\.UserError: (.*)", str(error), re.MULTILINE):
-                raise UserError(told[1]) from error
+            if match := re.search(r"^[\w.]*\.UserError: (.*)", str(error), re.MULTILINE):
+                raise UserError(match[1]) from error
             raise
     if stop.number is not None:
-        said = f"stopped by {signal.Signals(stop.number).name}"
-        if written := list(checkpoints(opt.save_model).values()):
-            said += f"; {written[-1]} is the last checkpoint, and -resume auto resumes from it"
-        raise Interrupted(stop.number, said)
+        message = f"stopped by {signal.Signals(stop.number).name}"
+        if paths := list(checkpoints(opt.save_model).values()):
+            message += f"; {paths[-1]} is the last checkpoint, and -resume auto resumes from it"
+        raise Interrupted(stop.number, message)
 
 
 def check_options(opt: Namespace) -> None:
@@ -80,8 +75,7 @@ def check_options(opt: Namespace) -> None:
     check_data(opt)
     check_tokenizer_options(opt)
     check_devices(opt)
-    check_optim(opt)
-    check_single_path(opt)
+    check_optimizer(opt)
     for name in ("src_vocab", "tgt_vocab", "train_from"):
         path = getattr(opt, name)
         if path and not os.path.isfile(path):
@@ -93,7 +87,7 @@ def check_options(opt: Namespace) -> None:
     if opt.log_json:
         check_output(opt.log_json, "-log_json")
         if os.path.exists(opt.log_json):
-            read_history(opt.log_json)  # so that nothing else is overwritten
+            read_history(opt.log_json)  # refuses, rather than overwrites, any other file
     if opt.log_file:
         check_output(opt.log_file, "-log_file")
     if opt.tensorboard:
@@ -101,33 +95,29 @@ def check_options(opt: Namespace) -> None:
     if opt.single_pass:
         raise UserError("-single_pass: never ends in OpenNMT-py 2.3; set -train_steps instead")
     if len(opt.attention_dropout) != len(opt.dropout_steps):
-        opt.attention_dropout = opt.dropout  # one list less to keep in step
+        opt.attention_dropout = opt.dropout  # a list of the right length
+    check_model_options(opt)
     try:
         ArgumentParser.validate_train_opts(opt)
-        ArgumentParser.update_model_opts(opt)
-        ArgumentParser.validate_model_opts(opt)
-        saved = copy.deepcopy(opt)
-        ArgumentParser.validate_prepare_opts(saved)
+        ArgumentParser.validate_prepare_opts(copy.copy(opt))  # it changes some
     except (AssertionError, ValueError, OSError) as error:
         raise UserError(" ".join(str(error).split())) from error
-    check_shapes(opt)
-    for name, value in bottleneck_settings(opt).items():
-        setattr(opt, name, value)  # so that a checkpoint outlives a change of defaults
-        setattr(saved, name, value)
-    check_plain(saved)
-    check_saved(saved)  # what no command would read is not trained
+    make_bottleneck_from_opt(opt)
+    from_options(RateWeight, opt)
+    vars(opt).update(bottleneck_settings(opt))  # a checkpoint does not depend on today's defaults
+    check_plain(opt)
 
 
-def check_optim(opt: Namespace) -> None:
-    """Refuse optimizers that cannot take a step here, and half precision where there is none."""
+def check_optimizer(opt: Namespace) -> None:
+    """Refuse optimizers that cannot be used, and half precision without a GPU."""
     if opt.optim == "sparseadam":
         raise UserError(
-            "-optim sparseadam: gradients are looked at and clipped as a whole here, which torch "
-            "does not do for sparse ones; choose adam"
+            "-optim sparseadam: needs sparse gradients, whose norm torch cannot compute; choose "
+            "adam"
         )
     if opt.decay_method in ("noam", "noamwd") and opt.rnn_size < 1:
         raise UserError(
-            f"-decay_method {opt.decay_method}: goes by -rnn_size; expected that, not "
+            f"-decay_method {opt.decay_method}: depends on -rnn_size; expected that, not "
             f"-enc_rnn_size and -dec_rnn_size"
         )
     if opt.optim == "fusedadam" and importlib.util.find_spec("fused_adam_cuda") is None:
@@ -137,14 +127,11 @@ def check_optim(opt: Namespace) -> None:
         )
     if opt.optim == "fusedadam" and opt.model_dtype == "fp16":
         raise UserError(
-            "-optim fusedadam: in half precision apex keeps a state that no checkpoint has; choose "
+            "-optim fusedadam: in half precision apex has a state that checkpoints lack; choose "
             "adam"
         )
     if opt.model_dtype == "fp16" and not (opt.gpu_ranks and torch.cuda.is_available()):
-        raise UserError(
-            "-model_dtype fp16: half precision needs a GPU; choose bf16 on a CPU that has it, or "
-            "fp32"
-        )
+        raise UserError("-model_dtype fp16: half precision needs a GPU; choose bf16 or fp32")
 
 
 def check_port(opt: Namespace) -> None:
@@ -156,8 +143,7 @@ def check_port(opt: Namespace) -> None:
     except OSError as error:
         raise UserError(
             f"-master_port {opt.master_port}: cannot be listened on "
-            f"({os.strerror(error.errno or 0)}); choose another port, that "
-            f"no other training has"
+            f"({os.strerror(error.errno or 0)}); choose a port that no other training has"
         ) from error
 
 

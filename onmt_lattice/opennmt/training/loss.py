@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from argparse import Namespace
 from collections.abc import Callable
 from typing import Any
 
@@ -10,22 +9,20 @@ import torch
 from onmt.utils.loss import NMTLossCompute
 from torch import Tensor, nn
 
-from onmt_lattice.config import from_options
 from onmt_lattice.opennmt.model.cross_entropy import cross_entropy
 from onmt_lattice.opennmt.model.statistics import RateStatistics
-from onmt_lattice.opennmt.options.schedules import RateWeight
 
 
 class RateLossCompute(NMTLossCompute):
-    """OpenNMT-py's loss with the rate added once a batch, and without its shards.
+    """OpenNMT-py's loss plus λ · rate, without its shards.
 
     OpenNMT-py bounds the memory for the logits by shards of ``-max_generator_batches`` time steps,
-    each with a backward pass of its own; here :func:`cross_entropy` does, and the option has no
+    each with its own backward pass. Here :func:`cross_entropy` bounds it, and the option has no
     effect.
 
-    Args:
-        criterion, generator: as in OpenNMT-py.
+    Attributes:
         rate_weight: λ as a function of the training step.
+        training_step: returns the step that λ is taken at.
     """
 
     def __init__(
@@ -43,15 +40,13 @@ class RateLossCompute(NMTLossCompute):
         normalization: float = 1.0,
         **_: Any,
     ) -> tuple[Tensor, RateStatistics]:
-        """Return the loss over ``normalization``, and the statistics of the batch.
+        """Return the loss and the statistics of a batch.
 
         Args:
-            batch: OpenNMT-py's, as :func:`~onmt_lattice.opennmt.data.stream.moved` returns it;
-                ``batch.tgt`` is ``(tgt_len, batch, 1)``.
+            batch: see :func:`~onmt_lattice.opennmt.data.stream.moved`.
             output: ``(tgt_len - 1, batch, dim)``, the decoder's.
-            attns: with the rate of each sentence in nats, ``rate_nats``, ``(batch,)``, and perhaps
-                the ``penalty`` of each.
-            normalization: sentences or tokens that the loss is divided by.
+            attns: ``rate_nats`` ``(batch,)`` and, for some bottlenecks, ``penalty`` ``(batch,)``.
+            normalization: number of sentences or tokens, the divisor of the loss.
         """
         target = batch.tgt[1:, :, 0].flatten().index_select(0, batch.real)
         rows = output.flatten(0, 1).index_select(0, batch.real)
@@ -64,10 +59,3 @@ class RateLossCompute(NMTLossCompute):
         tokens = nll.nll_nats.new_full((), len(rows))
         sums = [nll.nll_nats, tokens, nll.correct.double(), rate.detach().double()]
         return loss, RateStatistics.of_batch(torch.stack(sums), weight)
-
-
-def with_rate(compute: NMTLossCompute, opt: Namespace) -> RateLossCompute:
-    """Return OpenNMT-py's loss ``compute`` with the rate that ``opt`` asks for added."""
-    device = next(compute.generator.parameters()).device
-    loss = RateLossCompute(compute.criterion, compute.generator, from_options(RateWeight, opt))
-    return loss.to(device)

@@ -1,28 +1,28 @@
 """Everything of OpenNMT-py that is replaced, in one place.
 
-The first is a registry and only gets entries. The other names are looked up by OpenNMT-py's own
-functions at run time; each is replaced by a subclass or a wrapper. Models without
-a bottleneck are still built, and their loss is computed, as before; trained they no longer are.
+The first is a registry and only gets entries. OpenNMT-py's own functions look up the other names at
+run time; each becomes a subclass or a wrapper. Models without a bottleneck can still be built, with
+their loss, but not trained.
 
 ==============================================  ===================================================
-name                                            what stands there now, and why
+name                                            replacement, and why
 ==============================================  ===================================================
 ``encoders.str2enc["bottleneck_…"]``            our encoders, which stock tools refuse to train
 ``model_builder.build_task_specific_model``     makes the ``NMTModel`` an :class:`Autoencoder`
 ``inputters.corpus.ParallelCorpus``             reads text as our own commands do
 ``inputters.corpus.ParallelCorpusIterator``     makes sentences of words, each its own target
-``inputters.corpus.mp``                         forks, so that what counts words has these names too
-``inputters.inputter._read_vocab_file``         tells what is no vocabulary
+``inputters.corpus.mp``                         forks, so that processes that count words see these
+``inputters.inputter._read_vocab_file``         refuses files that are not vocabularies
 ``utils.Statistics``                            counts the rate beside the loss
 ``utils.loss.build_loss_compute``               adds λ · rate to the loss of an autoencoder
 ``Trainer``                                     validates on the CPU too, in both channels
 ``bin.train.single_main``                       :func:`run_process`, a process that resumes exactly
 ``bin.train._init_train``                       refuses a vocabulary that does not fit the text
-``bin.train.batch_producer``                    leaves signals to its parent, hands errors on
-``bin.train.make_transforms``                   tells what a transform cannot be built from
-``bin.train.prepare_pretrained_embeddings``     reads words with spaces, tells what is no vector
-``bin.train.load_checkpoint``                   reads checkpoints of safetensors
-``bin.train._build_train_iter``                 batches that go on from any place in the texts
+``bin.train.batch_producer``                    ignores signals, and passes errors on
+``bin.train.make_transforms``                   names files and options that a transform refuses
+``bin.train.prepare_pretrained_embeddings``     reads words with spaces, refuses wrong vectors
+``bin.train.load_checkpoint``                   reads safetensors; see :func:`resume_from`
+``bin.train._build_train_iter``                 batches from any position; see :func:`resume_from`
 ``utils.distributed.all_gather_list``           needs CUDA; processes on the CPU gather over gloo
 ==============================================  ===================================================
 """
@@ -46,25 +46,27 @@ from onmt.models import NMTModel
 from onmt.utils.logging import logger
 from torch import nn
 
+from onmt_lattice.config import from_options
 from onmt_lattice.errors import Interrupted, UserError
-from onmt_lattice.opennmt import checkpoint
-from onmt_lattice.opennmt.data.batch_worker import leave_signals_to_others
+from onmt_lattice.opennmt.checkpoint import load_checkpoint
+from onmt_lattice.opennmt.data.batch_worker import ignore_signals
 from onmt_lattice.opennmt.data.corpora import CorpusIterator, TextCorpus
 from onmt_lattice.opennmt.data.coverage import check_corpora
-from onmt_lattice.opennmt.data.stream import TrainingBatches, training_batches
+from onmt_lattice.opennmt.data.stream import training_batches
 from onmt_lattice.opennmt.data.transforms import make_transforms
-from onmt_lattice.opennmt.data.vocabulary_file import read_vocabulary, warn_of_another
+from onmt_lattice.opennmt.data.vocabulary_file import read_vocabulary, warn_of_changed_vocabulary
 from onmt_lattice.opennmt.data.word_vectors import prepare_embeddings
 from onmt_lattice.opennmt.model.autoencoder import Autoencoder, without_positions
+from onmt_lattice.opennmt.model.devices import gathered
 from onmt_lattice.opennmt.model.encoder import ENCODERS, BottleneckEncoder
 from onmt_lattice.opennmt.model.statistics import RateStatistics
-from onmt_lattice.opennmt.training.loss import with_rate
+from onmt_lattice.opennmt.options.schedules import RateWeight
+from onmt_lattice.opennmt.training.loss import RateLossCompute
 from onmt_lattice.opennmt.training.process import position_of, run_process
 from onmt_lattice.opennmt.training.trainer import RateTrainer
 
 _stock_build_model = onmt.model_builder.build_task_specific_model
 _stock_build_loss = onmt.utils.loss.build_loss_compute
-_stock_read_vocabulary = onmt.inputters.inputter._read_vocab_file
 _stock_init_train = onmt.bin.train._init_train
 _stock_batch_producer = onmt.bin.train.batch_producer
 _stock_gather = onmt.utils.distributed.all_gather_list
@@ -80,65 +82,55 @@ def build_task_specific_model(model_opt: Namespace, fields: dict[str, Any]) -> n
 
 def build_loss_compute(model: nn.Module, tgt_field: Any, opt: Namespace, train: bool = True) -> Any:
     """Build the loss as OpenNMT-py does, with the rate added if the model has a bottleneck."""
-    compute = _stock_build_loss(model, tgt_field, opt, train)
-    return with_rate(compute, opt) if isinstance(model, Autoencoder) else compute
+    stock = _stock_build_loss(model, tgt_field, opt, train)
+    if not isinstance(model, Autoencoder):
+        return stock
+    loss = RateLossCompute(stock.criterion, stock.generator, from_options(RateWeight, opt))
+    return loss.to(next(loss.generator.parameters()).device)
 
 
 def init_train(opt: Namespace) -> tuple[dict[str, Any] | None, dict[str, Any], dict[str, type]]:
-    """Make vocabulary and transforms ready as OpenNMT-py does, and see that they fit the text."""
-    start, fields, transforms = _stock_init_train(opt)
-    if start is not None and not opt.update_vocab:
-        warn_of_another(opt, fields)
+    """Prepare vocabulary and transforms as OpenNMT-py does, and check that they fit the text."""
+    checkpoint, fields, transforms = _stock_init_train(opt)
+    if checkpoint is not None and not opt.update_vocab:
+        warn_of_changed_vocabulary(opt, fields)
     check_corpora(opt, fields, transforms)
-    return start, fields, transforms
-
-
-def load_checkpoint(ckpt_path: str) -> dict[str, Any]:
-    """Read a checkpoint, under OpenNMT-py's name for the path."""
-    return checkpoint.load_checkpoint(ckpt_path)
+    return checkpoint, fields, transforms
 
 
 def all_gather_list(data: Any, max_size: int = 4096) -> list[Any]:
     """Gather ``data`` from every process, over whichever backend they share."""
     if torch.distributed.get_backend() != "gloo":
         return _stock_gather(data, max_size)
-    gathered: list[Any] = [None] * torch.distributed.get_world_size()
-    torch.distributed.all_gather_object(gathered, data)
-    return gathered
+    return gathered(data)
 
 
-def go_on_from(start: dict[str, Any] | None) -> None:
-    """Let the run that is about to be started go on from a checkpoint that was read, if any."""
+def resume_from(start: dict[str, Any] | None) -> None:
+    """Let the next run of OpenNMT-py resume from the checkpoint ``start``, if there is one."""
 
-    def batches_of(
-        opt: Namespace,
-        fields: dict[str, Any],
-        transforms_cls: dict[str, type],
-        stride: int = 1,
-        offset: int = 0,
-    ) -> TrainingBatches:
-        position = position_of(start, opt.gpu_ranks[offset])
-        return training_batches(opt, fields, transforms_cls, stride, offset, position)
+    def build_train_iter(opt: Namespace, fields: Any, transforms_cls: Any, **share: int) -> Any:
+        position = position_of(start, opt.gpu_ranks[share["offset"]])
+        return training_batches(opt, fields, transforms_cls, **share, position=position)
 
-    onmt.bin.train._build_train_iter = batches_of
+    onmt.bin.train._build_train_iter = build_train_iter
     onmt.bin.train.load_checkpoint = lambda ckpt_path: start
 
 
 def single_main(*args: Any, **kwargs: Any) -> None:
-    """Train in this process, which OpenNMT-py may just have started: install, then run."""
+    """Train in this process, which OpenNMT-py may have started without the plugin."""
     install()
     try:
         run_process(*args, **kwargs)
     except Interrupted as interruption:
-        if torch.distributed.is_initialized():  # then the process that started this one says so
+        if torch.distributed.is_initialized():  # then the process that started this one raises it
             logger.info("%s", interruption)
         else:
             raise
 
 
 def batch_producer(batches: Any, queue: Any, *args: Any) -> None:
-    """Make batches for another process until this one is ended, or a :class:`UserError` for it."""
-    leave_signals_to_others()
+    """Make batches for another process, and pass a :class:`UserError` on to it."""
+    ignore_signals()
     try:
         _stock_batch_producer(batches, queue, *args)
     except UserError as error:
@@ -161,6 +153,6 @@ def install() -> None:
     onmt.bin.train.batch_producer = batch_producer
     onmt.bin.train.make_transforms = make_transforms
     onmt.bin.train.prepare_pretrained_embeddings = prepare_embeddings
-    onmt.bin.train.load_checkpoint = load_checkpoint
+    onmt.bin.train.load_checkpoint = lambda ckpt_path: load_checkpoint(ckpt_path)
     onmt.bin.train._build_train_iter = training_batches
     onmt.utils.distributed.all_gather_list = all_gather_list

@@ -22,7 +22,7 @@ from onmt_lattice.bottlenecks import LatticeBottleneck
 from onmt_lattice.errors import UserError
 from onmt_lattice.files import checkpoints
 from onmt_lattice.opennmt.checkpoint import (
-    OUR_KEY,
+    PLUGIN_KEY,
     CheckpointSaver,
     check_loaded,
     checkpoint_errors,
@@ -30,13 +30,12 @@ from onmt_lattice.opennmt.checkpoint import (
     process_state,
     set_random_state,
 )
-from onmt_lattice.opennmt.checkpoint.patience import set_patience
 from onmt_lattice.opennmt.data.batch_worker import prefetch
 from onmt_lattice.opennmt.data.stream import (
     OnDevice,
     Position,
     PositionTracker,
-    behind,
+    skip_batches,
     training_batches,
 )
 from onmt_lattice.opennmt.model.autoencoder import Autoencoder
@@ -56,41 +55,33 @@ def run_process(
     batch_queue: Any = None,
     semaphore: Any = None,
 ) -> None:
-    """Train in this process; stands where OpenNMT-py has ``train_single.main``.
-
-    Args:
-        opt: the options, validated.
-        fields: vocabulary and numbering of the tokens.
-        transforms_cls: transforms of the text, by name.
-        checkpoint: what to go on from, or None.
-        device_id: index into ``opt.gpu_ranks``, or -1 for a single process on the CPU.
-        batch_queue: where batches come from if there are several processes.
-        semaphore: released for each batch taken from the queue.
-    """
+    """Train in this process; replaces OpenNMT-py's ``train_single.main``."""
     rank = opt.gpu_ranks[device_id] if device_id >= 0 else 0
-    if device_id >= 0 and not torch.cuda.is_available():
-        opt, device_id = on_cpu(opt, rank), -1
+    if device_id >= 0 and not torch.cuda.is_available():  # one of several processes on the CPU
+        opt, device_id = copy.copy(opt), -1
+        opt.gpu_ranks, opt.tensorboard = [], opt.tensorboard and rank == 0
     configure_process(opt, device_id)
     init_logger(opt.log_file)
-    done = 0 if checkpoint is None else checkpoint[OUR_KEY]["step"]
-    if done >= opt.train_steps:
-        logger.info("Step %d of %d: nothing left to train", done, opt.train_steps)
+    step = 0 if checkpoint is None else checkpoint[PLUGIN_KEY]["step"]
+    if step >= opt.train_steps:
+        logger.info("Step %d of %d: nothing left to train", step, opt.train_steps)
         return
 
     trainer = build(opt, fields, checkpoint, device_id, rank)
     if trainer.earlystopper is not None and trainer.earlystopper.has_stopped():
-        logger.info("Step %d: stopped by -early_stopping, nothing left to train", done)
+        logger.info("Step %d: stopped by -early_stopping, nothing left to train", step)
         return
     device = next(trainer.model.parameters()).device
     if batch_queue is None:
         position = position_of(checkpoint, rank)
         stream: Iterable[Any] = training_batches(opt, fields, transforms_cls, position=position)
-        if makes_ahead(device):
+        if uses_batch_worker(device):
             stream = prefetch(stream, opt.log_file)
     else:
-        stream = queued_batches(batch_queue, semaphore)
+        stream = _queued_batches(batch_queue, semaphore)
         trainer.stop = PatientRequest()
-    split_noise(opt, checkpoint, rank)
+    if rank > 0 and opt.seed > 0:  # each process has noise of its own, and all else in common
+        torch.manual_seed(opt.seed + 1_000_003 * rank + step)
     valid = build_dynamic_dataset_iter(
         *(fields, transforms_cls, opt), is_train=False, stride=opt.world_size, offset=rank
     )
@@ -114,7 +105,7 @@ def run_process(
         trainer.report_manager.tensorboard_writer.close()
 
 
-def makes_ahead(device: torch.device) -> bool:
+def uses_batch_worker(device: torch.device) -> bool:
     """Return whether another process makes the batches: not where it would take the same cores."""
     return device.type == "cuda"
 
@@ -128,60 +119,50 @@ def build(
 ) -> Any:
     """Return the trainer of this process, its model and optimizer as in ``checkpoint``."""
     model_opt = _get_model_opts(opt, checkpoint=checkpoint)
-    if checkpoint is not None:
-        check_same_bottleneck(opt, model_opt)
-        check_same_vocabularies(opt, model_opt)
-        check_same_states(opt, checkpoint["opt"])
-        model_opt.data = opt.data  # which says whether the target is the source
     if checkpoint is None:
+        step = 0
         model = build_model(model_opt, opt, fields, None)
         model.encoder.reset_parameters()
     else:
+        step = checkpoint[PLUGIN_KEY]["step"]
+        _check_resumable(opt, model_opt)
+        model_opt.data = opt.data  # which decides whether the target is the source
         with checkpoint_errors(opt.train_from):
             model = build_model(model_opt, opt, fields, checkpoint)
             if not opt.update_vocab:
                 check_loaded(model, checkpoint)
-        log_kept(opt, checkpoint["opt"])
-        log_resumed_objective(opt, checkpoint["opt"])
+        _log_changed_options(opt, checkpoint["opt"])
     model.bf16 = opt.model_dtype == BF16
-    log_bottleneck(model_opt, model)
-    share_parameters(model, opt.world_size)
+    _log_bottleneck(model_opt, model)
+    _share_parameters(model, opt.world_size)
     model.count_parameters(log=logger.info)
     optim = NormOptimizer.from_opt(model, opt, checkpoint=checkpoint)
     os.makedirs(os.path.dirname(os.path.abspath(opt.save_model)), exist_ok=True)
     saver = CheckpointSaver(opt.save_model, model, model_opt, fields, optim, opt.keep_checkpoint)
     saver.files = embedded_files(opt)
     saver.last_path = opt.train_from
-    optim.last_good = lambda: saver.last
+    optim.last_checkpoint = lambda: saver.last
     if rank == 0:
-        warn_of_room(opt, model, 0 if checkpoint is None else checkpoint[OUR_KEY]["step"])
-    saver.count([*map(str, checkpoints(opt.save_model).values())])
+        _check_disk_space(opt, model, step)
+    if opt.keep_checkpoint > 0:
+        saver.checkpoint_queue.extend(map(str, checkpoints(opt.save_model).values()))
     trainer = build_trainer(opt, device_id, model, fields, optim)
     trainer.model_saver = saver
     # On the CPU OpenNMT-py counts no device, and then skips validation and every metric.
     trainer.n_gpu = opt.world_size
     trainer.noise_seed = max(opt.seed, 0)
     trainer.precision = "high" if opt.model_dtype == TF32 else "highest"
-    done = 0
     if checkpoint is not None:
-        trainer.begun = done = checkpoint[OUR_KEY]["step"]
-        trainer.batches_taken = checkpoint[OUR_KEY]["batches_taken"]
-        trainer.carried = (process_state(checkpoint, rank) or {}).get("unreported")
-        trainer.best = checkpoint[OUR_KEY]["best"]
-        patience = checkpoint[OUR_KEY]["patience"]
-        if trainer.earlystopper is not None and patience is not None:
-            set_patience(trainer.earlystopper, patience)
-        trainer.resume_average(checkpoint[OUR_KEY].get("raw"))
+        trainer.resume(checkpoint, rank)
     if opt.log_json and rank == 0:
-        trainer.report_manager = HistoryReports(
-            trainer.report_manager, History(opt.log_json, done), optim
-        )
-    saver.progress, saver.share = trainer.progress, trainer.share
+        history = History(opt.log_json, step)
+        trainer.report_manager = HistoryReports(trainer.report_manager, history, optim)
+    saver.run_state, saver.process_state = trainer.run_state, trainer.process_state
     return trainer
 
 
-def log_bottleneck(model_opt: Namespace, model: Autoencoder) -> None:
-    """Say how many numbers X has, and how many the bottleneck works on, in how many places."""
+def _log_bottleneck(model_opt: Namespace, model: Autoencoder) -> None:
+    """Log the dimensions of X, inside the bottleneck, and of the lattice's blocks."""
     bottleneck = model.encoder.bottleneck
     padded = ""
     if isinstance(bottleneck, LatticeBottleneck):
@@ -189,34 +170,26 @@ def log_bottleneck(model_opt: Namespace, model: Autoencoder) -> None:
         padded = f", padded to {len(channel.permutation)} for blocks of {channel.lattice.name}"
     logger.info(
         "Bottleneck %s: X has %d numbers, mapped to %d inside%s",
-        bottleneck_label(model_opt),
-        bottleneck.input_dim,
-        bottleneck.dim,
-        padded,
+        *(bottleneck_label(model_opt), bottleneck.input_dim, bottleneck.dim, padded),
     )
 
 
-def on_cpu(opt: Namespace, rank: int) -> Namespace:
-    """Return ``opt`` for one of several processes on the CPU: no GPU, one TensorBoard writer."""
-    opt = copy.copy(opt)
-    opt.gpu_ranks = []
-    opt.tensorboard = opt.tensorboard and rank == 0
-    return opt
-
-
-def share_parameters(model: nn.Module, world_size: int) -> None:
-    """Give every process the first one's parameters, as OpenNMT-py gives each its own."""
+def _share_parameters(model: nn.Module, world_size: int) -> None:
+    """Give every process the parameters of the first; OpenNMT-py gives each its own."""
     device = next(model.parameters()).device
     for tensor in [*model.parameters(), *model.buffers()] if world_size > 1 else ():
-        if tensor.device == device:  # what stays with the host is the same in all
+        if tensor.device == device:  # tensors that stay on the CPU are the same in all
             torch.distributed.broadcast(tensor.data, 0)
 
 
-def check_same_bottleneck(opt: Namespace, before: Namespace) -> None:
-    """Refuse a bottleneck that is not the checkpoint's, which a resumed run keeps."""
-    names = "bottleneck", "bottleneck_slots"
+def _check_resumable(opt: Namespace, before: Namespace) -> None:
+    """Refuse what cannot change in a run that resumes from a checkpoint of options ``before``."""
     now, then = (
-        {**{name: getattr(o, name) for name in names}, **bottleneck_settings(o)}
+        {
+            "bottleneck": o.bottleneck,
+            "bottleneck_slots": o.bottleneck_slots,
+            **bottleneck_settings(o),
+        }
         for o in (opt, before)
     )
     if now != then:
@@ -224,18 +197,10 @@ def check_same_bottleneck(opt: Namespace, before: Namespace) -> None:
             f"-train_from {opt.train_from}: its bottleneck is {_difference(then, now)}, not "
             f"{_difference(now, then)}; a run resumes with the bottleneck that it began with"
         )
-
-
-def check_same_vocabularies(opt: Namespace, before: Namespace) -> None:
-    """Refuse to share a vocabulary that was not shared, or the other way round."""
     if opt.share_vocab != before.share_vocab:
         had = "one vocabulary" if before.share_vocab else "a vocabulary each"
         cure = "leave -tgt_vocab out" if before.share_vocab else "expected -tgt_vocab"
         raise UserError(f"-train_from {opt.train_from}: source and target had {had}; {cure}")
-
-
-def check_same_states(opt: Namespace, before: Namespace) -> None:
-    """Refuse to keep the states of another optimizer."""
     if opt.reset_optim == "keep_states" and opt.optim != before.optim:
         raise UserError(
             f"-reset_optim keep_states: the states of {opt.train_from} are those of -optim "
@@ -243,47 +208,42 @@ def check_same_states(opt: Namespace, before: Namespace) -> None:
         )
 
 
-def _difference(of: dict[str, Any], other: dict[str, Any]) -> str:
-    return ", ".join(f"{k} {v}" for k, v in of.items() if k not in other or other[k] != v)
+def _difference(settings: dict[str, Any], reference: dict[str, Any]) -> str:
+    changed = (k for k in settings if k not in reference or reference[k] != settings[k])
+    return ", ".join(f"{name} {settings[name]}" for name in changed)
 
 
-# What a run that goes on has from its checkpoint, whatever the command line says.
-OF_THE_MODEL = (
+# Options that a resumed run takes from its checkpoint.
+MODEL_OPTIONS = (
     "encoder_type decoder_type global_attention heads transformer_ff position_encoding "
     "rnn_type enc_layers dec_layers enc_rnn_size dec_rnn_size src_word_vec_size "
     "tgt_word_vec_size share_embeddings share_decoder_embeddings src_seq_length_trunc "
     "tgt_seq_length_trunc"
 ).split()
-OF_THE_OPTIMIZER = (
+OPTIMIZER_OPTIONS = (
     "optim learning_rate learning_rate_decay decay_method start_decay_steps decay_steps "
     "warmup_steps adam_beta1 adam_beta2 max_grad_norm"
 ).split()
+# Options that change what a resumed run computes.
+OBJECTIVE_OPTIONS = "rate_weight rate_weight_schedule rate_weight_midpoint model_dtype".split()
 
 
-def log_kept(opt: Namespace, before: Namespace) -> None:
-    """Say which options of model and optimizer have no effect, as the checkpoint's others stay."""
-    optimizer = OF_THE_OPTIMIZER if opt.reset_optim in ("none", "states") else []
-    for name in [*OF_THE_MODEL, *optimizer]:
+def _log_changed_options(opt: Namespace, before: Namespace) -> None:
+    """Warn of options that differ from the checkpoint's: some have no effect, others do."""
+    optimizer = OPTIMIZER_OPTIONS if opt.reset_optim in ("none", "states") else []
+    for name in [*MODEL_OPTIONS, *optimizer]:
         now, then = getattr(opt, name), getattr(before, name, None)
         if then is not None and now != then:
             cure = ", unless -reset_optim says otherwise" if name in optimizer else ""
             logger.warning("-%s %s: the checkpoint's %s stays%s", name, now, then, cure)
-
-
-def log_resumed_objective(opt: Namespace, before: Namespace) -> None:
-    """Say when a resumed run weighs the rate, or computes, otherwise than the run before.
-
-    Model, optimizer and learning rate follow the checkpoint; λ, like the number of steps and
-    every option of the loss and the trainer, follows the command line.
-    """
-    for name in ("rate_weight", "rate_weight_schedule", "rate_weight_midpoint", "model_dtype"):
+    for name in OBJECTIVE_OPTIONS:
         now, then = getattr(opt, name), getattr(before, name)
         if now != then:
             logger.warning("-%s: the checkpoint had %s; continuing with %s", name, then, now)
 
 
-def queued_batches(batch_queue: Any, semaphore: Any) -> Iterator[Any]:
-    """Yield the batches that a producer process makes."""
+def _queued_batches(batch_queue: Any, semaphore: Any) -> Iterator[Any]:
+    """Yield the batches, and raise the error, of a producer process."""
     while True:
         batch = batch_queue.get()
         semaphore.release()
@@ -292,17 +252,10 @@ def queued_batches(batch_queue: Any, semaphore: Any) -> Iterator[Any]:
         yield batch
 
 
-def split_noise(opt: Namespace, checkpoint: dict[str, Any] | None, rank: int) -> None:
-    """Give every process but the first a noise stream of its own; all else keeps its seed."""
-    if rank > 0 and opt.seed > 0:
-        step = 0 if checkpoint is None else checkpoint[OUR_KEY]["step"]
-        torch.manual_seed(opt.seed + 1_000_003 * rank + step)
-
-
 def position_of(checkpoint: dict[str, Any] | None, rank: int) -> Position | None:
-    """Return where in its data a process goes on from; None for the beginning, or if unknown.
+    """Return the position in its data that a process resumes from; None if there is none.
 
-    A process that the checkpoint knows nothing of goes on where the first one does.
+    A process that the checkpoint does not know resumes where the first one does.
     """
     if checkpoint is None:
         return None
@@ -313,48 +266,37 @@ def position_of(checkpoint: dict[str, Any] | None, rank: int) -> Position | None
 def resumed(
     stream: Iterable[Any], checkpoint: dict[str, Any] | None, rank: int
 ) -> Generator[Any, None, None]:
-    """Yield the batches behind those that the run of ``checkpoint`` had taken.
+    """Yield the batches that the run of ``checkpoint`` had not taken yet.
 
-    A stream that goes on from a position has left them out; of any other they are taken again.
-    Then random numbers go on as the checkpoint's, so that the run is the same, bit for bit.
+    A stream at a position begins with them; from any other, the batches before are taken again.
+    Then random numbers continue as the checkpoint's, so that the run is the same, bit for bit.
     """
     batches = iter(stream)
     if checkpoint is not None:
         if position_of(checkpoint, rank) is None:
-            batches = behind(batches, checkpoint[OUR_KEY]["batches_taken"])
+            batches = skip_batches(batches, checkpoint[PLUGIN_KEY]["batches_taken"])
         if (state := process_state(checkpoint, rank)) is not None:
             set_random_state(state["random_state"])
     yield from batches
 
 
-# Tensors as large as the parameters that an optimizer keeps; of others at least none.
+# Number of tensors that an optimizer keeps for each parameter; 0 for the others.
 STATES = {"adam": 2, "fusedadam": 2, "sparseadam": 2, "adadelta": 2, "adagrad": 1}
 
 
-def checkpoint_bytes(model: nn.Module, opt: Namespace) -> int:
-    """Return about how many bytes a checkpoint of ``model`` has, rather too few than too many."""
-    weights = sum(p.numel() * p.element_size() for p in model.parameters())
-    return weights * (1 + STATES.get(opt.optim, 0) + (opt.average_decay > 0))
+def checkpoints_to_come(opt: Namespace, step: int) -> int:
+    """Return how many checkpoints a run adds and keeps after ``step``."""
+    interval = opt.save_checkpoint_steps
+    count = opt.train_steps // interval - step // interval
+    return max(count if opt.keep_checkpoint < 0 else min(count, opt.keep_checkpoint), 1)
 
 
-def checkpoints_to_come(opt: Namespace, done: int) -> int:
-    """Return how many checkpoints a run that goes on after step ``done`` adds and keeps."""
-    made = opt.train_steps // opt.save_checkpoint_steps - done // opt.save_checkpoint_steps
-    kept = made if opt.keep_checkpoint < 0 else min(made, opt.keep_checkpoint)
-    return max(kept, 1)
-
-
-def warn_of_room(opt: Namespace, model: nn.Module, done: int) -> None:
-    """Warn if the disk cannot hold what the run is going to keep.
-
-    Args:
-        opt: of the training.
-        model: what is trained.
-        done: the step that the run goes on from, 0 for a new one.
-    """
+def _check_disk_space(opt: Namespace, model: nn.Module, step: int) -> None:
+    """Warn if the disk is too small for the checkpoints that a run will keep after ``step``."""
     folder = os.path.dirname(os.path.abspath(opt.save_model))
-    count, size = checkpoints_to_come(opt, done), checkpoint_bytes(model, opt)
-    free = shutil.disk_usage(folder).free
+    weights = sum(p.numel() * p.element_size() for p in model.parameters())
+    size = weights * (1 + STATES.get(opt.optim, 0) + (opt.average_decay > 0))  # at least
+    count, free = checkpoints_to_come(opt, step), shutil.disk_usage(folder).free
     if count * size > free:
         logger.warning(
             "-save_model %s: %d checkpoints of %.1f MB are to come, and %s has %.1f MB free; make "

@@ -1,4 +1,4 @@
-"""Reports of a training run, as OpenNMT-py makes them and as lines of a history."""
+"""The optimizer with its norms, and reports as lines of a history."""
 
 from __future__ import annotations
 
@@ -20,24 +20,24 @@ from onmt_lattice.opennmt.model.devices import can_look
 from onmt_lattice.opennmt.model.statistics import RateStatistics
 from onmt_lattice.opennmt.training.history import History
 
-MOST_SKIPPED = 20  # steps in a row
-MOST_UNSEEN = 1000  # steps
+MAX_SKIPPED = 20  # steps in a row
+MAX_UNCHECKED = 1000  # steps
 
 
 class NormOptimizer(Optimizer):
-    """OpenNMT-py's optimizer, which leaves out steps whose gradient is not finite.
+    """OpenNMT-py's optimizer, which skips steps whose gradient is not finite.
 
-    The gradient is measured once. On a CPU the norm is looked at, and the gradient scaled only
-    where it is longer than ``-max_grad_norm``. On any other device Adam waits for nothing: its
-    kernel leaves the step out, which is told when the norms are looked at, at the latest after
-    ``MOST_UNSEEN`` steps. The other optimizers, and half precision, wait for the device.
+    The norm is computed once. On a CPU it is checked at every step, and the gradient is scaled only
+    if it is longer than ``-max_grad_norm``. On other devices Adam does not wait for the norm: its
+    kernel skips the step, and a later check, after ``MAX_UNCHECKED`` steps at most, logs that. The
+    other optimizers, and half precision, wait for the device.
 
-    Its state goes by the names of parameters, which torch numbers.
+    The state is keyed by the names of parameters, which torch numbers.
 
     Attributes:
         names: of the parameters, by their numbers.
-        skipped: steps left out so far, as far as they have been looked at.
-        last_good: says which checkpoint was the last that was written.
+        skipped: number of skipped steps, among those that were checked.
+        last_checkpoint: returns the last checkpoint, as a phrase for messages.
     """
 
     _max_grad_norm: float
@@ -48,8 +48,8 @@ class NormOptimizer(Optimizer):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self._unseen: list[tuple[int, Tensor]] = []
-        self.last_good: Callable[[], str] = lambda: "no checkpoint is written"
+        self._unchecked: list[tuple[int, Tensor]] = []
+        self.last_checkpoint: Callable[[], str] = lambda: "no checkpoint is written"
 
     @classmethod
     def from_opt(
@@ -69,7 +69,7 @@ class NormOptimizer(Optimizer):
         if type(adam) is torch.optim.Adam:
             for group in adam.param_groups:
                 group["fused"] = True
-            adam.load_state_dict(adam.state_dict())  # its counters go where this needs them
+            adam.load_state_dict(adam.state_dict())  # moves the counters to the right device
         return built
 
     def state_dict(self) -> dict[str, Any]:
@@ -80,69 +80,63 @@ class NormOptimizer(Optimizer):
     @property
     def grad_norm(self) -> float:
         """The gradient's norm at the last step, before it was clipped."""
-        self.look()
+        self.check_norms()
         return self._last_norm
 
     @property
     def skipped_in_row(self) -> int:
-        """How many steps were left out since the last that was not."""
-        self.look()
+        """The number of steps skipped since the last one that was not."""
+        self.check_norms()
         return self._in_row
 
     def step(self) -> None:
         """See :meth:`Optimizer.step`."""
         norm = self._norm()
-        self._unseen.append((self.training_step, norm))
+        self._unchecked.append((self.training_step, norm))
         fused = all(group.get("fused") for group in self._optimizer.param_groups)
-        looks = can_look(norm) or self.amp or not fused
-        if looks or len(self._unseen) == MOST_UNSEEN:
-            self.look()
-        if looks and self._in_row:
+        checks_now = can_look(norm) or self.amp or not fused
+        if checks_now or len(self._unchecked) == MAX_UNCHECKED:
+            self.check_norms()
+        if checks_now and self._in_row:
             self._decay_step += 1
             self._training_step += 1
             return
-        if not looks:
-            self._optimizer.found_inf = (~norm.isfinite()).float()  # Adam's kernel asks for it
-        self._clipped_step(norm, needless=looks and norm.item() <= self._max_grad_norm)
-
-    def look(self) -> None:
-        """Look at the norms of the steps since the last look, and tell which were left out.
-
-        Raises:
-            UserError: if too many steps in a row had to be left out.
-        """
-        steps, norms = [s for s, _ in self._unseen], [n for _, n in self._unseen]
-        self._unseen = []
-        for step, norm in zip(steps, torch.stack(norms).tolist() if norms else [], strict=True):
-            self._last_norm = norm
-            # In half precision the scaler leaves steps out by itself while it looks for a scale.
-            if self.amp or math.isfinite(norm):
-                self._in_row = 0
-            else:
-                self._tell_skipped(step)
-
-    def _tell_skipped(self, step: int) -> None:
-        self.skipped += 1
-        self._in_row += 1
-        logger.warning(
-            "Step %d: the gradient is not finite, and the step is skipped (%d so far)",
-            *(step, self.skipped),
-        )
-        if self._in_row == MOST_SKIPPED:
-            raise UserError(
-                f"step {step}: for {MOST_SKIPPED} steps in a row the gradient was not finite; "
-                f"train with a smaller -learning_rate, or a smaller -max_grad_norm; "
-                f"{self.last_good()}"
-            )
-
-    def _clipped_step(self, norm: Tensor, needless: bool) -> None:
+        if not checks_now:
+            self._optimizer.found_inf = (~norm.isfinite()).float()  # for Adam's kernel
         limit = self._max_grad_norm
         if not self.amp:
-            if limit > 0 and not needless:
+            if limit > 0 and not (checks_now and norm.item() <= limit):
                 torch.nn.utils.clip_grads_with_norm_(self._parameters(), limit, norm)
-            self._max_grad_norm = 0  # OpenNMT-py would measure the gradient again
+            self._max_grad_norm = 0  # OpenNMT-py would compute the norm again
         super().step()
         self._max_grad_norm = limit
+
+    def check_norms(self) -> None:
+        """Check the norms of the steps since the last check, and log which were skipped.
+
+        Raises:
+            UserError: if too many steps in a row were skipped.
+        """
+        steps, norms = [s for s, _ in self._unchecked], [n for _, n in self._unchecked]
+        self._unchecked = []
+        for step, norm in zip(steps, torch.stack(norms).tolist() if norms else [], strict=True):
+            self._last_norm = norm
+            # In half precision the scaler itself skips steps, while it looks for a scale.
+            if self.amp or math.isfinite(norm):
+                self._in_row = 0
+                continue
+            self.skipped += 1
+            self._in_row += 1
+            logger.warning(
+                "Step %d: the gradient is not finite, and the step is skipped (%d so far)",
+                *(step, self.skipped),
+            )
+            if self._in_row == MAX_SKIPPED:
+                raise UserError(
+                    f"step {step}: for {MAX_SKIPPED} steps in a row the gradient was not finite; "
+                    f"train with a smaller -learning_rate, or a smaller -max_grad_norm; "
+                    f"{self.last_checkpoint()}"
+                )
 
     def _norm(self) -> Tensor:
         gradients = [p.grad for p in self._parameters() if p.grad is not None]
@@ -154,13 +148,7 @@ class NormOptimizer(Optimizer):
 
 
 class HistoryReports(ReportMgr):
-    """OpenNMT-py's reports, each written to a history too.
-
-    Args:
-        stock: the report manager whose place it takes.
-        history: where the entries go.
-        optim: knows the gradient's norm.
-    """
+    """OpenNMT-py's reports, each written to a history as well."""
 
     def __init__(self, stock: ReportMgr, history: History, optim: NormOptimizer) -> None:
         super().__init__(stock.report_every, tensorboard_writer=stock.tensorboard_writer)

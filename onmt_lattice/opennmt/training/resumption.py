@@ -1,4 +1,4 @@
-"""Where a run starts: anew, or from a checkpoint of its own; and what it must not overwrite."""
+"""Where a run starts: from nothing or from a checkpoint; and what it must not overwrite."""
 
 from __future__ import annotations
 
@@ -15,18 +15,29 @@ from onmt.utils.logging import logger
 from onmt_lattice.errors import UserError
 from onmt_lattice.files import can_write, checkpoints, remove_parts
 from onmt_lattice.locks import LOCK, NoLocks, only_user
-from onmt_lattice.opennmt.checkpoint import OUR_KEY, load_checkpoint
+from onmt_lattice.opennmt.checkpoint import PLUGIN_KEY, load_checkpoint
 from onmt_lattice.opennmt.options.parsers import AUTO
 
 
 @contextmanager
 def only_training(save_model: str) -> Iterator[None]:
-    """Let no other training write checkpoints under ``save_model``; remove parts of killed saves.
+    """Let no other training write under ``save_model``; remove temporary files of killed ones.
 
-    Where the file system has no locks, a warning leaves that to the user.
+    Without locks in the file system, a warning is logged.
     """
-    _check_path(save_model)
     folder, name = os.path.split(save_model)
+    if name in ("", ".", "..") or os.path.isdir(save_model):
+        raise UserError(
+            f"-save_model {save_model}: is a folder; expected the beginning of the checkpoints' "
+            f"paths, such as {os.path.join(save_model, 'model')}"
+        )
+    try:
+        can_write(folder or ".")
+    except OSError as error:
+        raise UserError(
+            f"-save_model {save_model}: no checkpoint can be written to {folder or '.'} "
+            f"({error.strerror})"
+        ) from error
     with ExitStack() as stack:
         try:
             lock = only_user(Path(folder), f".{name}{LOCK}", f"-save_model {save_model}")
@@ -38,16 +49,16 @@ def only_training(save_model: str) -> Iterator[None]:
 
 
 def newest_whole(save_model: str) -> tuple[Path, dict[str, Any]] | None:
-    """Return the newest checkpoint that can be read, and its path, warning of those that cannot.
+    """Return the newest readable checkpoint and its path; warn of those that cannot be read.
 
-    One whose step is another than its name's was put there by hand, and would stay the newest.
+    A file named after another step was copied by hand, and would stay the newest: it is skipped.
     """
     paths = checkpoints(save_model)
-    for named, path in reversed(paths.items()):
+    for name_step, path in reversed(paths.items()):
         try:
             checkpoint = load_checkpoint(path)
-            if (step := checkpoint[OUR_KEY]["step"]) != named:
-                raise UserError(f"checkpoint {path}: is of step {step}, not of {named}")
+            if (step := checkpoint[PLUGIN_KEY]["step"]) != name_step:
+                raise UserError(f"checkpoint {path}: is of step {step}, not of {name_step}")
             return path, checkpoint
         except UserError as error:
             logger.warning("%s; looking for the one before", error)
@@ -61,57 +72,27 @@ def newest_whole(save_model: str) -> tuple[Path, dict[str, Any]] | None:
 
 def resolve_checkpoint(opt: Namespace) -> dict[str, Any] | None:
     """Return the checkpoint that a run starts from; set ``opt.train_from`` and ``opt.seed``."""
-    found = newest_whole(opt.save_model) if opt.resume == AUTO else None
-    start: dict[str, Any] | None = None
-    if found is not None:
-        opt.train_from, start = str(found[0]), found[1]
-        _remove_older(opt, start[OUR_KEY]["step"])
+    newest = newest_whole(opt.save_model) if opt.resume == AUTO else None
+    checkpoint: dict[str, Any] | None = None
+    if newest is not None:
+        opt.train_from, checkpoint = str(newest[0]), newest[1]
     elif opt.train_from:
-        start = load_checkpoint(opt.train_from)
-    if opt.resume != AUTO:
-        _refuse_to_overwrite(opt.save_model, 0 if start is None else start[OUR_KEY]["step"])
-    if opt.seed < 0:
-        opt.seed = _drawn_seed() if start is None else int(start["opt"].seed)
-    return start
-
-
-def _remove_older(opt: Namespace, step: int) -> None:
-    """Remove what a run that was killed behind its save at ``step`` would have removed next."""
-    if opt.keep_checkpoint > 0:
-        upto = [path for of, path in checkpoints(opt.save_model).items() if of <= step]
-        for path in upto[: -opt.keep_checkpoint]:
+        checkpoint = load_checkpoint(opt.train_from)
+    step = 0 if checkpoint is None else checkpoint[PLUGIN_KEY]["step"]
+    if newest is not None and opt.keep_checkpoint > 0:  # it was killed before it removed these
+        older = [path for number, path in checkpoints(opt.save_model).items() if number <= step]
+        for path in older[: -opt.keep_checkpoint]:
             path.unlink(missing_ok=True)
-
-
-def _check_path(save_model: str) -> None:
-    """Refuse a base path at which no checkpoint can be written."""
-    folder, name = os.path.split(save_model)
-    if name in ("", ".", "..") or os.path.isdir(save_model):
+    later = [path for number, path in checkpoints(opt.save_model).items() if number > step]
+    if opt.resume != AUTO and later:
         raise UserError(
-            f"-save_model {save_model}: is a folder; expected what names of checkpoints begin "
-            f"with, such as {os.path.join(save_model, 'model')}"
+            f"-save_model {opt.save_model}: holds checkpoints beyond step {step} already, up to "
+            f"{later[-1]}; -resume auto resumes from it; otherwise choose another -save_model, or "
+            f"remove them"
         )
-    try:
-        can_write(folder or ".")
-    except OSError as error:
-        raise UserError(
-            f"-save_model {save_model}: no checkpoint can be written to {folder or '.'} "
-            f"({error.strerror})"
-        ) from error
-
-
-def _refuse_to_overwrite(save_model: str, begin: int) -> None:
-    """Refuse to go on from step ``begin`` where there are checkpoints of later ones."""
-    later = [path for step, path in checkpoints(save_model).items() if step > begin]
-    if later:
-        raise UserError(
-            f"-save_model {save_model}: holds checkpoints beyond step {begin} already, up to "
-            f"{later[-1]}; -resume auto resumes from it, another -save_model begins beside it, and "
-            f"removing them makes room"
-        )
-
-
-def _drawn_seed() -> int:
-    seed = secrets.randbelow(2**32 - 1) + 1
-    logger.info("-seed %d was drawn; with it the same run can be had again", seed)
-    return seed
+    if opt.seed < 0 and checkpoint is None:
+        opt.seed = secrets.randbelow(2**32 - 1) + 1
+        logger.info("-seed %d was drawn; the same seed repeats the run", opt.seed)
+    elif opt.seed < 0 and checkpoint is not None:
+        opt.seed = int(checkpoint["opt"].seed)
+    return checkpoint
