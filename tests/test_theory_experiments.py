@@ -17,22 +17,20 @@ from scaled_code import unit
 
 from onmt_lattice.cli.main import main
 from onmt_lattice.experiments.tables import show
-from onmt_lattice.experiments.theory import (
-    EXPERIMENTS,
-    PAPER_LATTICES,
-    Estimate,
-    Settings,
-    estimate,
-)
 from onmt_lattice.experiments.theory.cells import (
     cell_corners,
     farthest,
     planar_lattices,
     planar_points,
 )
-from onmt_lattice.experiments.theory.codewords import codeword_bits
 from onmt_lattice.experiments.theory.crypto_lemma import compare, critical_value, kolmogorov_smirnov
 from onmt_lattice.experiments.theory.curvature import SIGMAS, smooth_functions
+from onmt_lattice.experiments.theory.estimates import (
+    Estimate,
+    codeword_bits,
+    estimate,
+)
+from onmt_lattice.experiments.theory.experiments import EXPERIMENTS, PAPER_LATTICES, Settings
 from onmt_lattice.experiments.theory.gaussian_limit import (
     SNRS,
     distance_to_normal,
@@ -56,7 +54,7 @@ QUICK = ["Z", "A2", "E8"]
 
 def rows(experiment: str, lattices: list[str], samples: int, seed: int = 0) -> Any:
     made = tuple(make_lattice(name) for name in lattices)
-    return EXPERIMENTS[experiment].run(made, seed, samples).outcome.table.rows
+    return EXPERIMENTS[experiment].run(made, seed, samples).table.rows
 
 
 # ---- estimates ----------------------------------------------------------------------------------
@@ -318,8 +316,9 @@ def test_mistakes_are_answered_in_a_line(tmp_path: Path, mistake: Mistake) -> No
 
 def test_theory_does_without_opennmt() -> None:
     code = (
-        "import sys, importlib\nfrom onmt_lattice.experiments.theory import EXPERIMENTS\n"
-        "for e in EXPERIMENTS.values():\n"
+        "import sys, importlib\n"
+        "from onmt_lattice.experiments.theory import experiments\n"
+        "for e in experiments.EXPERIMENTS.values():\n"
         "    importlib.import_module(f'onmt_lattice.experiments.theory.{e.module}')\n"
         "print([m for m in sys.modules if m == 'onmt'])"
     )

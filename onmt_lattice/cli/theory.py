@@ -6,8 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from onmt_lattice.config import COUNT, SEED, Config, Range, option, parse
-from onmt_lattice.experiments.theory.catalogue import EXPERIMENTS, PAPER_LATTICES
-from onmt_lattice.experiments.theory.experiments import FORMATS
+from onmt_lattice.experiments.theory.experiments import EXPERIMENTS, FORMATS, PAPER_LATTICES
 from onmt_lattice.files import check_folder
 
 LEAST_SAMPLES = 100

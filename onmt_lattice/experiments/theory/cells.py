@@ -12,12 +12,19 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Circle
 
 from onmt_lattice.experiments.report.style import COLOURS
-from onmt_lattice.experiments.tables import Column, Table, columns
-from onmt_lattice.experiments.theory.experiments import Outcome, Settings
+from onmt_lattice.experiments.tables import Column
+from onmt_lattice.experiments.theory.experiments import Settings
 from onmt_lattice.experiments.theory.second_moments import CUBE
 from onmt_lattice.lattices import Lattice, make_lattice
 
 HALF_WIDTH = 2.2  # of the part of the plane that is drawn
+TITLE = "the cubic and the hexagonal lattice at equal cell area"
+NOTES = (
+    "Exact. Lengths are in square roots of the cell area. Thickness: circles over a place, "
+    "on average.",
+    "U: uniform on the cell; its second moment is the squared error a dimension at high "
+    "resolution.",
+)
 
 
 class Row(NamedTuple):
@@ -91,15 +98,19 @@ def _row(title: str, lattice: Lattice) -> Row:
     )
 
 
-def draw() -> Figure:
+def rows(settings: Settings) -> list[Row]:
+    """Return the two lattices; nothing here is sampled."""
+    return [_row(title, lattice) for title, lattice in planar_lattices().items()]
+
+
+def draw(rows: list[Row]) -> Figure:
     """Draw points and cells above, and the covering of the plane by circles below."""
     figure = Figure(figsize=(6.6, 6.9), dpi=110, layout="constrained")
     axes = figure.subplots(2, 2, sharex=True, sharey=True)
-    for column, (title, lattice) in enumerate(planar_lattices().items()):
+    for column, (lattice, row) in enumerate(zip(planar_lattices().values(), rows, strict=True)):
         _draw_cells(axes[0, column], lattice)
         _draw_covering(axes[1, column], lattice)
-        axes[0, column].set_title(f"{title}: points and cells of area 1")
-        row = _row(title, lattice)
+        axes[0, column].set_title(f"{row.lattice}: points and cells of area 1")
         axes[1, column].set_title(
             f"covering radius R = {row.radius:.3f}:\n"
             f"{row.thickness:.3f} circles over a place, on average"
@@ -132,19 +143,3 @@ def _draw_covering(ax: Any, lattice: Lattice) -> None:
             ax.add_patch(Circle(point, farthest(corners), **style))
     ax.fill(*corners.T, facecolor="none", edgecolor="black", linewidth=1.2, linestyle="--")
     ax.scatter(*points.T, s=14, color="black", zorder=3)
-
-
-def measure(settings: Settings) -> Outcome:
-    """Tabulate and draw the two lattices; nothing here is sampled."""
-    table = Table(
-        "the cubic and the hexagonal lattice at equal cell area",
-        columns(Row),
-        [_row(title, lattice) for title, lattice in planar_lattices().items()],
-        (
-            "Exact. Lengths are in square roots of the cell area. Thickness: circles over a place, "
-            "on average.",
-            "U: uniform on the cell; its second moment is the squared error a dimension at high "
-            "resolution.",
-        ),
-    )
-    return Outcome(table, draw())

@@ -12,12 +12,19 @@ from typing import Annotated, NamedTuple
 import torch
 from torch import Tensor
 
-from onmt_lattice.experiments.tables import Column, Table, columns
+from onmt_lattice.experiments.tables import Column
 from onmt_lattice.experiments.theory.estimates import Estimate, estimate
-from onmt_lattice.experiments.theory.experiments import Outcome, Settings
+from onmt_lattice.experiments.theory.experiments import Settings
 from onmt_lattice.lattices import Lattice
 
 SIGNIFICANCE = 0.01  # of the whole table: that any KS distance in it passes its critical value
+TITLE = "the Crypto-Lemma, Z − U against X − U given X (dither of second moment 1)"
+NOTES = (
+    "KS: the largest two-sample Kolmogorov-Smirnov distance over coordinates, their "
+    "partial sums and the norm;",
+    "by chance at most one such table in a hundred has a value above its critical one.",
+    "The last column is the control: a dither half as wide, for which the lemma does not hold.",
+)
 
 
 class Row(NamedTuple):
@@ -76,8 +83,8 @@ def compare(name: str, x: Tensor, lattice: Lattice, settings: Settings, rows: in
         return lattice.nearest_point(x + u) - u - x
 
     quantized, relaxed = error(dither()), -dither()
-    wanting = error(dither() / 2)
-    seen = features(relaxed)
+    control = features(error(dither() / 2))
+    expected = features(relaxed)
     means = [estimate(column) for column in quantized.T]
     return Row(
         lattice=lattice.name,
@@ -85,31 +92,19 @@ def compare(name: str, x: Tensor, lattice: Lattice, settings: Settings, rows: in
         mean=max(abs(mean.errors_from(0.0)) for mean in means),
         quantized=estimate(quantized.square().mean(-1)),
         relaxed=estimate(relaxed.square().mean(-1)),
-        statistic=kolmogorov_smirnov(features(quantized), seen).max().item(),
-        critical=critical_value(count, rows * seen.shape[1]),
-        control=kolmogorov_smirnov(features(wanting), seen).max().item(),
+        statistic=kolmogorov_smirnov(features(quantized), expected).max().item(),
+        critical=critical_value(count, rows * expected.shape[1]),
+        control=kolmogorov_smirnov(control, expected).max().item(),
     )
 
 
-def measure(settings: Settings) -> Outcome:
+def rows(settings: Settings) -> list[Row]:
     """Compare the laws on every lattice, given three X: 0, one on a wall of cells, and any."""
-    rows = []
+    every = []
     for lattice in settings.lattices:
         wall = lattice.basis[0] / 2
         generator = settings.generator("crypto", lattice.name)
         anywhere = 3 * torch.randn(lattice.dim, generator=generator, dtype=torch.float64)
         for name, x in (("0", 0 * wall), ("half a point", wall), ("random", anywhere)):
-            rows.append(compare(name, x, lattice, settings, 3 * len(settings.lattices)))
-    table = Table(
-        "the Crypto-Lemma, Z − U against X − U given X (dither of second moment 1)",
-        columns(Row),
-        rows,
-        (
-            "KS: the largest two-sample Kolmogorov-Smirnov distance over coordinates, their "
-            "partial sums and the norm;",
-            "by chance at most one such table in a hundred has a value above its critical one.",
-            "The last column is the control: a dither half as wide, for which the lemma does "
-            "not hold.",
-        ),
-    )
-    return Outcome(table)
+            every.append(compare(name, x, lattice, settings, 3 * len(settings.lattices)))
+    return every

@@ -13,14 +13,18 @@ import torch
 from torch import Tensor
 from torch.autograd.functional import hessian
 
-from onmt_lattice.experiments.tables import Column, Table, columns
+from onmt_lattice.experiments.tables import Column
 from onmt_lattice.experiments.theory.estimates import Estimate, estimate
-from onmt_lattice.experiments.theory.experiments import Outcome, Settings
-from onmt_lattice.lattices import Lattice
+from onmt_lattice.experiments.theory.experiments import Settings
 
 Smooth = Callable[[Tensor], Tensor]  # (..., n) to (...)
 
 SIGMAS = {"whole": 1.0, "half": 0.5, "quarter": 0.25, "eighth": 0.125}
+TITLE = "Lemma 2, (E η(x + σU) − η(x)) / (σ²/2 · tr H)"
+NOTES = (
+    "1 for the quadratic form at every σ, and for the others as σ → 0, up to a multiple of σ².",
+    "Errors of one lattice go together: all its numbers come from the same dithers.",
+)
 
 
 class Row(NamedTuple):
@@ -64,28 +68,15 @@ def ratio(eta: Smooth, x: Tensor, u: Tensor, sigma: float, trace: float) -> Esti
     return estimate(rise / (sigma**2 / 2 * trace))
 
 
-def _rows(lattice: Lattice, settings: Settings) -> list[Row]:
-    generator = settings.generator("lemma2", lattice.name)
-    u = lattice.sample_dither((settings.samples,), generator, dtype=torch.float64)
-    x = direction(lattice.dim) / 2
-    rows = []
-    for name, eta in smooth_functions(lattice.dim).items():
-        trace = hessian(eta, x).trace().item()
-        ratios = {field: ratio(eta, x, u, sigma, trace) for field, sigma in SIGMAS.items()}
-        rows.append(Row(lattice.name, name, trace, **ratios))
-    return rows
-
-
-def measure(settings: Settings) -> Outcome:
+def rows(settings: Settings) -> list[Row]:
     """Measure the ratio for every lattice and several η."""
-    table = Table(
-        "Lemma 2, (E η(x + σU) − η(x)) / (σ²/2 · tr H)",
-        columns(Row),
-        [row for lattice in settings.lattices for row in _rows(lattice, settings)],
-        (
-            "1 for the quadratic form at every σ, and for the others as σ → 0, up to a "
-            "multiple of σ².",
-            "Errors of one lattice go together: all its numbers come from the same dithers.",
-        ),
-    )
-    return Outcome(table)
+    every = []
+    for lattice in settings.lattices:
+        generator = settings.generator("lemma2", lattice.name)
+        u = lattice.sample_dither((settings.samples,), generator, dtype=torch.float64)
+        x = direction(lattice.dim) / 2
+        for name, eta in smooth_functions(lattice.dim).items():
+            trace = hessian(eta, x).trace().item()
+            ratios = {field: ratio(eta, x, u, sigma, trace) for field, sigma in SIGMAS.items()}
+            every.append(Row(lattice.name, name, trace, **ratios))
+    return every

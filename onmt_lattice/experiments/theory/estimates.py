@@ -1,12 +1,20 @@
-"""Monte-Carlo means with their standard errors."""
+"""Monte-Carlo means with their standard errors, and the lengths of codewords they are taken of."""
 
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any, NamedTuple
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple
 
-if TYPE_CHECKING:
-    from torch import Tensor
+import torch
+from torch import Tensor
+
+from onmt_lattice.codes import make_code
+from onmt_lattice.lattices import Lattice
+from onmt_lattice.noise import StreamNoise
+
+BLOCK = 48  # coordinates: the least number that all six lattices divide
+CODE_BATCH = 1024  # the convolved code draws 64 points of the cell for each point it codes
 
 
 class Estimate(NamedTuple):
@@ -22,11 +30,9 @@ class Estimate(NamedTuple):
     def errors_from(self, value: float) -> float:
         """Return how many standard errors the mean lies above ``value``."""
         apart = self.mean - value
-        return (
-            apart / self.standard_error
-            if self.standard_error > 0
-            else math.copysign(math.inf if apart else 0.0, apart)
-        )
+        if self.standard_error > 0:
+            return apart / self.standard_error
+        return math.copysign(math.inf if apart else 0.0, apart)
 
     def text(self, form: str) -> str:
         """Return mean ± standard error, to two digits of the error whatever ``form``."""
@@ -48,8 +54,6 @@ def estimate(values: Tensor, controls: Tensor | None = None) -> Estimate:
             them is taken out, by least squares: the expectation stays (up to O(1/N), as the
             coefficients are fitted to the same samples) and the standard error falls.
     """
-    import torch
-
     values = values.double()
     if controls is not None:
         controls = controls.double()
@@ -57,3 +61,55 @@ def estimate(values: Tensor, controls: Tensor | None = None) -> Estimate:
         fitted = torch.linalg.lstsq(apart, (values - values.mean())[:, None], driver="gelsd")
         values = values - (controls @ fitted.solution).squeeze(1)
     return Estimate(values.mean().item(), values.std().item() / math.sqrt(len(values)))
+
+
+def points_of_blocks(blocks: int, lattice: Lattice) -> int:
+    """Return the number of points of ``lattice`` in ``blocks`` of 48 coordinates, at least two.
+
+    So that each lattice has as many coordinates, and much the same standard error.
+    """
+    return max(2, blocks * BLOCK // lattice.dim)
+
+
+def batches(samples: int, largest: int) -> Iterator[int]:
+    """Yield sizes of at most ``largest`` that add up to ``samples``."""
+    for start in range(0, samples, largest):
+        yield min(largest, samples - start)
+
+
+@torch.no_grad()
+def codeword_bits(
+    code: str, lattice: Lattice, log_s: Tensor | float, y: Tensor, generator: torch.Generator
+) -> Tensor:
+    """Return ``(N,)`` −log2 P(Ẑ = z | U = u) / n at y = z − u, in bits per dimension.
+
+    Args:
+        code: its name.
+        lattice: Λ.
+        log_s: log of the prior scales, ``(n,)`` or one for all.
+        y: ``(N, n)``; any real points, as for the relaxed rate.
+        generator: of the random numbers that the code needs, if any.
+    """
+    coder = make_code(code, lattice)
+    scales = torch.as_tensor(log_s, dtype=torch.float64).expand(1, lattice.dim)
+    noise = StreamNoise(generator)
+    parts = y.split(list(batches(len(y), CODE_BATCH)))
+    nats = torch.cat([-coder.log_prob(part[:, None], scales, noise)[:, 0] for part in parts])
+    return nats / (lattice.dim * math.log(2))
+
+
+def golden_section(f: Callable[[float], float], low: float, high: float, width: float) -> float:
+    """Return where ``f``, falling and then rising, is least in [low, high], to within ``width``."""
+    golden = (math.sqrt(5) - 1) / 2
+    left, right = high - golden * (high - low), low + golden * (high - low)
+    f_left, f_right = f(left), f(right)
+    while high - low > width:
+        if f_left < f_right:
+            high, right, f_right = right, left, f_left
+            left = high - golden * (high - low)
+            f_left = f(left)
+        else:
+            low, left, f_left = left, right, f_right
+            right = low + golden * (high - low)
+            f_right = f(right)
+    return (low + high) / 2

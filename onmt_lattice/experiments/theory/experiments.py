@@ -1,15 +1,17 @@
-"""What an experiment is: a name, what it shows, and the module that measures it."""
+"""The experiments: their list, what they share, and the files they write.
+
+Each is measured in a module of its own, imported when it runs, so that the list needs no torch.
+"""
 
 from __future__ import annotations
 
 import zlib
-from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from onmt_lattice.experiments.tables import Table
+from onmt_lattice.experiments.tables import Table, columns
 from onmt_lattice.files import write_json, write_text
 
 if TYPE_CHECKING:
@@ -19,15 +21,23 @@ if TYPE_CHECKING:
     from onmt_lattice.lattices import Lattice
 
 FORMATS = ("png", "svg")
-LARGEST_BATCH = 65_536
-BLOCK = 48  # coordinates: the least number that all six lattices divide
 STYLE: dict[Any, Any] = {
-    "font.size": 9,
-    "axes.titlesize": 10,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "legend.frameon": False,
+    **{"font.size": 9, "axes.titlesize": 10, "legend.frameon": False},
+    **{"axes.spines.top": False, "axes.spines.right": False},
 }
+PAPER_LATTICES = ("Z", "A2", "D4", "E8", "BW16", "Leech")
+"""The six lattices of the tables, by dimension."""
+
+STATES = (4, 8, 16, 32, 64, 256, 9, 81, 243, 2187, 25, 125, 625)
+Z4_STATES = (64, 256, 1024, 4096, 16384)
+LONGEST = (*(f"conv{n}-480" for n in STATES), *(f"z4conv{n}-480" for n in Z4_STATES))
+"""Convolutional lattices of every number of states that there is a generator for."""
+
+SHORT_AND_LONG = (
+    "conv4-48 conv4-96 conv4-480 conv16-48 conv16-96 conv16-480 conv64-48 conv64-96 conv64-480 "
+    "conv256-96 conv256-480 conv9-480 conv81-480 conv243-480 conv2187-480 "
+    "conv25-480 conv625-480 z4conv64-480 z4conv256-480 z4conv1024-480"
+).split()
 
 
 @dataclass(frozen=True)
@@ -35,7 +45,7 @@ class Settings:
     """What the experiments share.
 
     Attributes:
-        lattices: each scaled so that its dither has second moment 1 a dimension.
+        lattices: each scaled so that its dither has second moment 1 per dimension.
         samples: how many samples to draw for each lattice.
         seed: of every random number.
     """
@@ -52,28 +62,6 @@ class Settings:
         return torch.Generator().manual_seed(zlib.crc32(key.encode()))
 
 
-def points_of_blocks(blocks: int, lattice: Lattice) -> int:
-    """Return the number of points of ``lattice`` in ``blocks`` of 48 coordinates, at least two.
-
-    So that each lattice has as many coordinates, and much the same standard error.
-    """
-    return max(2, blocks * BLOCK // lattice.dim)
-
-
-def batches(samples: int, largest: int = LARGEST_BATCH) -> Iterator[int]:
-    """Yield sizes of at most ``largest`` that add up to ``samples``."""
-    for start in range(0, samples, largest):
-        yield min(largest, samples - start)
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """What an experiment gave."""
-
-    table: Table
-    figure: Figure | None = None
-
-
 @dataclass(frozen=True)
 class Experiment:
     """An experiment.
@@ -81,10 +69,11 @@ class Experiment:
     Attributes:
         name: on the command line, and of the files it writes.
         summary: what it shows, in a few words.
-        samples: how many it draws for each lattice unless told otherwise; 0 if it draws none.
+        samples: how many it draws for each lattice by default; 0 if it draws none.
         unit: what a sample is.
-        module: of :mod:`~.experiments.theory`, whose ``measure`` does it; imported when it runs.
-        lattices: names of those it is made on unless told otherwise; if none, the paper's six.
+        module: of this package, with ``rows(settings)``, their class ``Row``, ``TITLE`` and
+            ``NOTES`` of the table, and perhaps ``draw(rows)``, a figure.
+        lattices: names of those it is made on by default; if none, the paper's six.
     """
 
     name: str
@@ -97,31 +86,35 @@ class Experiment:
     def run(
         self, lattices: tuple[Lattice, ...], seed: int = 0, samples: int | None = None
     ) -> Result:
-        """Return the outcome for ``lattices``, at any scale, with where it came from."""
+        """Return the result for ``lattices``, at any scale."""
         import matplotlib
 
-        measure = import_module(f"onmt_lattice.experiments.theory.{self.module}").measure
+        module: Any = import_module(f"onmt_lattice.experiments.theory.{self.module}")
         unit = tuple(lattice.with_second_moment(1.0) for lattice in lattices)
         settings = Settings(unit, self.samples if samples is None else samples, seed)
+        rows = module.rows(settings)
+        table = Table(module.TITLE, columns(module.Row), rows, module.NOTES)
         with matplotlib.rc_context(STYLE):
-            return Result(self, settings, measure(settings))
+            figure = module.draw(rows) if hasattr(module, "draw") else None
+        return Result(self, settings, table, figure)
 
 
 @dataclass(frozen=True)
 class Result:
-    """The outcome of an experiment and the settings it came from."""
+    """Table and figure of an experiment, and the settings that give them again."""
 
     experiment: Experiment
     settings: Settings
-    outcome: Outcome
+    table: Table
+    figure: Figure | None
 
     def text(self) -> str:
-        """Return the table under the settings that give it again."""
+        """Return the table above its settings."""
         experiment, settings = self.experiment, self.settings
         drawn = "nothing is sampled"
         if experiment.samples:
             drawn = f"samples {settings.samples} ({experiment.unit}), seed {settings.seed}"
-        return f"{experiment.name}: {self.outcome.table.text()}\n{drawn}\n"
+        return f"{experiment.name}: {self.table.text()}\n{drawn}\n"
 
     def json(self) -> dict[str, Any]:
         """Return the table and the settings for ``json.dump``."""
@@ -133,15 +126,15 @@ class Result:
             "unit": self.experiment.unit,
             "seed": self.settings.seed,
             "torch": torch.__version__,
-            **self.outcome.table.json(),
+            **self.table.json(),
         }
 
-    def write(self, directory: Path, image: str = "png") -> list[Path]:
+    def write(self, folder: Path, image: str = "png") -> list[Path]:
         """Write NAME.txt, NAME.json and, where there is a figure, NAME.``image``; return them."""
-        paths = [directory / f"{self.experiment.name}.{kind}" for kind in ("txt", "json", image)]
+        paths = [folder / f"{self.experiment.name}.{end}" for end in ("txt", "json", image)]
         write_text(paths[0], self.text())
         write_json(paths[1], self.json(), indent=1)
-        if self.outcome.figure is None:
+        if self.figure is None:
             return paths[:2]
 
         import matplotlib
@@ -149,5 +142,67 @@ class Result:
         from onmt_lattice.experiments.report.plotting import save
 
         with matplotlib.rc_context(STYLE):
-            save(self.outcome.figure, paths[2])
+            save(self.figure, paths[2])
         return paths
+
+
+_BLOCKS = "blocks of 48 coordinates a lattice and"
+_ALL = (
+    Experiment("figure1", "cubic and hexagonal lattice: cells and covering", 0, "", "cells"),
+    Experiment(
+        "figure2", "the two systems: inference and training", 20_000, "points a system", "systems"
+    ),
+    Experiment(
+        "crypto",
+        "the Crypto-Lemma: Z − U against X − U given X",
+        20_000,
+        "points a lattice and X",
+        "crypto_lemma",
+    ),
+    Experiment(
+        "theorem1",
+        "Theorem 1: the codeword's length and the training rate",
+        2_000,
+        f"{_BLOCKS} code",
+        "rate_identity",
+    ),
+    Experiment(
+        "lemma2",
+        "Lemma 2: the curvature that dither pays for",
+        50_000,
+        "points a lattice",
+        "curvature",
+    ),
+    Experiment(
+        "moments",
+        "G(Λ), and the share of the way from Z to the limit",
+        1_000_000,
+        "points a lattice",
+        "second_moments",
+        (*PAPER_LATTICES, *LONGEST),
+    ),
+    Experiment(
+        "ratedistortion",
+        "rate against distortion on a Gaussian source",
+        4_000,
+        f"{_BLOCKS} SNR",
+        "rate_distortion",
+    ),
+    Experiment(
+        "gaussianlimit",
+        "how fast lattices approach the Gaussian channel",
+        4_000,
+        f"{_BLOCKS} SNR",
+        "gaussian_limit",
+        (*PAPER_LATTICES, *SHORT_AND_LONG),
+    ),
+    Experiment(
+        "unevenblocks",
+        "the price of blocks that mix strong and weak coordinates",
+        2_000,
+        "sources of 96 coordinates a lattice and order",
+        "uneven_blocks",
+        (*PAPER_LATTICES, "conv16-96", "conv64-96", "conv256-96"),
+    ),
+)
+EXPERIMENTS = {experiment.name: experiment for experiment in _ALL}

@@ -15,15 +15,24 @@ from matplotlib.figure import Figure
 from torch import Tensor
 
 from onmt_lattice.experiments.report.style import COLOURS, MARKERS
-from onmt_lattice.experiments.tables import Column, Table, columns
-from onmt_lattice.experiments.theory.estimates import Estimate, estimate
-from onmt_lattice.experiments.theory.experiments import Outcome, Settings, points_of_blocks
+from onmt_lattice.experiments.tables import Column
+from onmt_lattice.experiments.theory.estimates import Estimate, estimate, points_of_blocks
+from onmt_lattice.experiments.theory.experiments import Settings
 from onmt_lattice.experiments.theory.rate_distortion import quantized_rate, shannon_bits
 from onmt_lattice.lattices import Lattice
 from onmt_lattice.lattices.generators import GENERATORS
 
 SNRS = {"tenth": 0.1, "half": 0.5, "one": 1.0, "ten": 10.0, "hundred": 100.0}
 NEAR = 16  # coordinates apart: beyond, those of a trellis hardly know of each other
+TITLE = "what is left between a lattice and the Gaussian channel"
+NOTES = (
+    "½ log2(2πe G): the divergence of U from N(0, 1), bits per dimension. Excess kurtosis "
+    "and Kolmogorov-Smirnov distance: of single coordinates,",
+    "0 for a normal law. σ² of coordinates: the largest over the least second moment. |ρ|: "
+    f"of coordinates at most {NEAR} apart, beside what normal",
+    "numbers, as many, have by chance. SNR: rate over ½ log2(1 + SNR) on a Gaussian "
+    "source, bits per dimension, by the best single prior scale.",
+)
 
 
 class Row(NamedTuple):
@@ -109,9 +118,9 @@ def draw(rows: list[Row]) -> Figure:
 def _draw_excess(axes: Any, rows: list[Row]) -> None:
     losses = [row.loss for row in rows]
     for number, (field, snr) in enumerate(SNRS.items()):
-        found = [getattr(row, field) for row in rows]
+        excess = [getattr(row, field) for row in rows]
         style = {"color": COLOURS[number], "marker": MARKERS[number], "markersize": 4}
-        means, errors = [e.mean for e in found], [2 * e.standard_error for e in found]
+        means, errors = [e.mean for e in excess], [2 * e.standard_error for e in excess]
         axes.errorbar(losses, means, errors, linestyle="", label=f"SNR {snr:g}", **style)
 
 
@@ -120,42 +129,24 @@ def _draw_kurtosis(axes: Any, rows: list[Row]) -> None:
     rings = {q: "Z4" if q == 4 else f"GF({q})" for q in range(2, 6)}
     field = {name: f"states, {rings[code.q]}" for name, code in GENERATORS.items()}
     names = [row.lattice.partition("-")[0] for row in rows]
-    best = {name: row for name, row in sorted(zip(names, rows, strict=True), key=_loss)}
-    for number, kind in enumerate(dict.fromkeys(field.get(name, "others") for name in names)):
-        mine = [r for name, r in zip(names, rows, strict=True) if field.get(name, "others") == kind]
-        style = {"color": COLOURS[number], "label": kind, "marker": MARKERS[number]}
+    named = list(zip(names, rows, strict=True))
+    best = dict(sorted(named, key=lambda pair: -pair[1].loss))  # that of the least loss stays
+    for number, label in enumerate(dict.fromkeys(field.get(name, "others") for name in names)):
+        mine = [row for name, row in named if field.get(name, "others") == label]
+        style = {"color": COLOURS[number], "label": label, "marker": MARKERS[number]}
         values = [-row.kurtosis.mean for row in mine]
         axes.plot([row.loss for row in mine], values, linestyle="", markersize=4, **style)
     for name, row in best.items():
         text = name.rpartition("conv")[2]
         x, y = {"states, GF(5)": (0, -10), "states, Z4": (5, -3)}.get(field.get(name, ""), (0, 5))
-        place = "left" if x else "center"
+        side = "left" if x else "center"
         if len(text) > 3:  # the largest are the farthest left
-            x, place = -x, "right"
+            x, side = -x, "right"
         beside: Any = {"xytext": (x, y), "textcoords": "offset points"}
-        axes.annotate(text, (row.loss, -row.kurtosis.mean), fontsize=6.5, ha=place, **beside)
+        axes.annotate(text, (row.loss, -row.kurtosis.mean), fontsize=6.5, ha=side, **beside)
     axes.legend(loc="upper left")
 
 
-def _loss(named: tuple[str, Row]) -> float:
-    """Return what puts the block of the least loss last."""
-    return -named[1].loss
-
-
-def measure(settings: Settings) -> Outcome:
+def rows(settings: Settings) -> list[Row]:
     """Measure how far each lattice is from the Gaussian channel."""
-    rows = [_row(lattice, settings) for lattice in settings.lattices]
-    table = Table(
-        "what is left between a lattice and the Gaussian channel",
-        columns(Row),
-        rows,
-        (
-            "½ log2(2πe G): the divergence of U from N(0, 1), bits per dimension. Excess kurtosis "
-            "and Kolmogorov-Smirnov distance: of single coordinates,",
-            "0 for a normal law. σ² of coordinates: the largest over the least second moment. |ρ|: "
-            f"of coordinates at most {NEAR} apart, beside what normal",
-            "numbers, as many, have by chance. SNR: rate over ½ log2(1 + SNR) on a Gaussian "
-            "source, bits per dimension, by the best single prior scale.",
-        ),
-    )
-    return Outcome(table, draw(rows))
+    return [_row(lattice, settings) for lattice in settings.lattices]

@@ -17,19 +17,33 @@ from matplotlib.figure import Figure
 from torch import Tensor
 
 from onmt_lattice.experiments.report.style import COLOURS, MARKERS
-from onmt_lattice.experiments.tables import Column, Table, columns
-from onmt_lattice.experiments.theory.codewords import codeword_bits, golden_section
-from onmt_lattice.experiments.theory.estimates import Estimate, estimate
-from onmt_lattice.experiments.theory.experiments import Outcome, Settings, points_of_blocks
+from onmt_lattice.experiments.tables import Column
+from onmt_lattice.experiments.theory.estimates import (
+    Estimate,
+    codeword_bits,
+    estimate,
+    golden_section,
+    points_of_blocks,
+)
+from onmt_lattice.experiments.theory.experiments import Settings
 from onmt_lattice.lattices import Lattice
 
 SNRS_DB = (-10, -5, 0, 5, 10, 15, 20)
 PILOT = 250  # blocks that choose the prior's scale, none of which is coded after
 SNR_LABEL = "SNR, σ² over the dither's second moment (dB)"
 MATCHED, PAPER = "discrete_gaussian", "convolved_gaussian"
+TITLE = "entropy-coded dithered quantization of a Gaussian source, bits per dimension"
+NOTES = (
+    "SNR: the source's variance over the dither's second moment, 0 dB = 1, 20 dB = 100. "
+    "D: of Wiener's estimate of X from Z − U;",
+    "theory has D/σ² = 1/(1 + SNR), at which Shannon's R(D) is ½ log2(1 + SNR). ECDQ "
+    "bound: that plus ½ log2(2πe G),",
+    "for the ideal code, which on Z is the convolved one; the discrete Gaussian, of the "
+    "best single scale, may pass it.",
+)
 
 
-class Point(NamedTuple):
+class Row(NamedTuple):
     """A point of the plot; rates in bits per dimension."""
 
     lattice: Annotated[str, Column("lattice")]
@@ -89,7 +103,7 @@ def quantized_rate(
     return estimate(codeword_bits(MATCHED, lattice, log_s, y, generator), centred(x, y, snr))
 
 
-def points(lattice: Lattice, snr_db: int, settings: Settings) -> list[Point]:
+def points(lattice: Lattice, snr_db: int, settings: Settings) -> list[Row]:
     """Return the points at one SNR: of the discrete Gaussian, and on Z of the paper's code too."""
     snr = 10 ** (snr_db / 10)
     generator = settings.generator("ratedistortion", lattice.name, str(snr_db))
@@ -101,25 +115,36 @@ def points(lattice: Lattice, snr_db: int, settings: Settings) -> list[Point]:
     controls = centred(x, y, snr)
     error = (x - snr / (1 + snr) * y).square().mean(-1)
     shannon = shannon_bits(snr)
-    found = []
-    for code, log_s in scales.items():
-        rate = estimate(codeword_bits(code, lattice, log_s, y, generator), controls)
-        found.append(
-            Point(
-                lattice=lattice.name,
-                code=code,
-                snr_db=snr_db,
-                distortion=estimate(error / snr, controls),
-                rate=rate,
-                shannon=shannon,
-                ecdq=shannon + lattice.space_filling_loss,
-                excess=rate.affine(1.0, -shannon),
-            )
+    rates = {
+        code: estimate(codeword_bits(code, lattice, log_s, y, generator), controls)
+        for code, log_s in scales.items()
+    }
+    return [
+        Row(
+            lattice=lattice.name,
+            code=code,
+            snr_db=snr_db,
+            distortion=estimate(error / snr, controls),
+            rate=rate,
+            shannon=shannon,
+            ecdq=shannon + lattice.space_filling_loss,
+            excess=rate.affine(1.0, -shannon),
         )
-    return found
+        for code, rate in rates.items()
+    ]
 
 
-def draw(found: list[Point]) -> Figure:
+def rows(settings: Settings) -> list[Row]:
+    """Measure rate and distortion of every lattice over a range of SNR."""
+    return [
+        row
+        for lattice in settings.lattices
+        for snr_db in SNRS_DB
+        for row in points(lattice, snr_db, settings)
+    ]
+
+
+def draw(rows: list[Row]) -> Figure:
     """Draw rate, and its excess over Shannon's limit, against the SNR."""
     figure = Figure(figsize=(9.4, 4.6), dpi=150, layout="constrained")
     rate, excess = figure.subplots(1, 2)
@@ -129,16 +154,16 @@ def draw(found: list[Point]) -> Figure:
     )
     rate.fill_between(snrs_db, 0.5 * np.log2(1 + 10 ** (snrs_db / 10)), color="0.93", zorder=0)
     excess.axhline(0, color="black")
-    series = dict.fromkeys((p.lattice, p.code) for p in found)
-    lattices = list(dict.fromkeys(p.lattice for p in found))
+    series = dict.fromkeys((p.lattice, p.code) for p in rows)
+    lattices = list(dict.fromkeys(p.lattice for p in rows))
     for lattice, code in series:
-        mine = [p for p in found if (p.lattice, p.code) == (lattice, code)]
+        mine = [p for p in rows if (p.lattice, p.code) == (lattice, code)]
         _draw_series(rate, excess, mine, lattices.index(lattice))
     _label(rate, excess)
     return figure
 
 
-def _draw_series(rate: Any, excess: Any, mine: list[Point], number: int) -> None:
+def _draw_series(rate: Any, excess: Any, mine: list[Row], number: int) -> None:
     snrs_db = [p.snr_db for p in mine]
     colour = COLOURS[number % (len(COLOURS) - 1)]  # black is the limit's
     paper = mine[0].code == PAPER
@@ -176,27 +201,3 @@ def _label(rate: Any, excess: Any) -> None:
         "dashed: theory's bound for the ideal code, ½ log₂(2πe G)\nbars: ± 2 standard errors"
     )
     rate.legend()
-
-
-def measure(settings: Settings) -> Outcome:
-    """Measure rate and distortion of every lattice over a range of SNR."""
-    found = [
-        point
-        for lattice in settings.lattices
-        for snr_db in SNRS_DB
-        for point in points(lattice, snr_db, settings)
-    ]
-    table = Table(
-        "entropy-coded dithered quantization of a Gaussian source, bits per dimension",
-        columns(Point),
-        found,
-        (
-            "SNR: the source's variance over the dither's second moment, 0 dB = 1, 20 dB = 100. "
-            "D: of Wiener's estimate of X from Z − U;",
-            "theory has D/σ² = 1/(1 + SNR), at which Shannon's R(D) is ½ log2(1 + SNR). ECDQ "
-            "bound: that plus ½ log2(2πe G),",
-            "for the ideal code, which on Z is the convolved one; the discrete Gaussian, of the "
-            "best single scale, may pass it.",
-        ),
-    )
-    return Outcome(table, draw(found))

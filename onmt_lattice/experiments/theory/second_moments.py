@@ -7,19 +7,27 @@ from typing import Annotated, NamedTuple
 
 import torch
 
-from onmt_lattice.experiments.tables import Column, Table, columns
-from onmt_lattice.experiments.theory.estimates import Estimate, estimate
-from onmt_lattice.experiments.theory.experiments import Outcome, Settings, batches
+from onmt_lattice.experiments.tables import Column
+from onmt_lattice.experiments.theory.estimates import Estimate, batches, estimate
+from onmt_lattice.experiments.theory.experiments import Settings
 from onmt_lattice.lattices import Lattice
 from onmt_lattice.lattices.base import space_filling_loss
 
 CUBE = 1 / 12
 CUBE_LOSS = space_filling_loss(CUBE)
 LIMIT = 1 / (2 * math.pi * math.e)  # of the best lattices as n → ∞ (Zamir & Feder, 1996)
-
-
+LARGEST_BATCH = 65_536
 LARGEST = 24  # dimensions up to which all samples are drawn
 LEAST_POINTS = 100
+TITLE = "the normalized second moment G(Λ), and the way from Z to the limit"
+NOTES = (
+    f"Limit 1/(2πe) = {LIMIT:.6f}. At the same rate, at high resolution, a lattice has",
+    f"G(Λ)/G(Z) of the squared error of Z: at best {100 * (LIMIT / CUBE - 1):+.2f} %. "
+    "Loss is ½ log2(2πe G).",
+    "The published G of BW16 and Leech are simulations themselves (SPLAG, table 2.3), as are",
+    "those of the convolutional ones (scripts/search_generators.py). Of lattices of n > 24 "
+    "dimensions 24/(5n) as many points are drawn.",
+)
 
 
 class Row(NamedTuple):
@@ -40,9 +48,8 @@ def normalized_second_moment(
     lattice: Lattice, samples: int, generator: torch.Generator
 ) -> Estimate:
     """Return G(Λ) = E‖U‖² / (n V^(2/n)) from ``samples`` points U uniform on the Voronoi cell."""
-    squares = [
-        lattice.sample_dither((size,), generator).square().mean(-1) for size in batches(samples)
-    ]
+    sizes = batches(samples, LARGEST_BATCH)
+    squares = [lattice.sample_dither((n,), generator).square().mean(-1) for n in sizes]
     return estimate(torch.cat(squares)).affine(lattice.nsm / lattice.second_moment)
 
 
@@ -66,20 +73,6 @@ def _row(lattice: Lattice, settings: Settings) -> Row:
     )
 
 
-def measure(settings: Settings) -> Outcome:
+def rows(settings: Settings) -> list[Row]:
     """Estimate G of every lattice."""
-    table = Table(
-        "the normalized second moment G(Λ), and the way from Z to the limit",
-        columns(Row),
-        [_row(lattice, settings) for lattice in settings.lattices],
-        (
-            f"Limit 1/(2πe) = {LIMIT:.6f}. At the same rate, at high resolution, a lattice has",
-            f"G(Λ)/G(Z) of the squared error of Z: at best {100 * (LIMIT / CUBE - 1):+.2f} %. "
-            "Loss is ½ log2(2πe G).",
-            "The published G of BW16 and Leech are simulations themselves (SPLAG, table 2.3), "
-            "as are",
-            "those of the convolutional ones (scripts/search_generators.py). Of lattices of n > 24 "
-            "dimensions 24/(5n) as many points are drawn.",
-        ),
-    )
-    return Outcome(table)
+    return [_row(lattice, settings) for lattice in settings.lattices]

@@ -11,15 +11,16 @@ from matplotlib.patches import Circle, FancyBboxPatch
 from torch import Tensor
 
 from onmt_lattice.experiments.report.style import COLOURS
-from onmt_lattice.experiments.tables import Column, Table, columns
-from onmt_lattice.experiments.theory.codewords import codeword_bits
-from onmt_lattice.experiments.theory.estimates import Estimate, estimate
-from onmt_lattice.experiments.theory.experiments import Outcome, Settings
+from onmt_lattice.experiments.tables import Column
+from onmt_lattice.experiments.theory.estimates import Estimate, codeword_bits, estimate
+from onmt_lattice.experiments.theory.experiments import Settings
 from onmt_lattice.lattices import make_lattice
 
 LATTICE, CODE = "E8", "discrete_gaussian"
 LOG_S = math.log(2) / 2  # of the variance of Y
 SIGNAL, DITHER, RATE = COLOURS[0], COLOURS[1], COLOURS[2]
+TITLE = f"what the decoder sees in both systems ({LATTICE}, X ~ N(0, 1), dither of unit moment)"
+NOTES = ("Each system has an X and a U of its own.",)
 
 
 class Row(NamedTuple):
@@ -30,7 +31,7 @@ class Row(NamedTuple):
     training: Annotated[Estimate, Column("training, Y = X − U")]
 
 
-def measure_wires(settings: Settings) -> list[Row]:
+def rows(settings: Settings) -> list[Row]:
     """Return what the decoder sees of X ~ N(0, 1) in both systems, through a unit dither."""
     lattice = make_lattice(LATTICE).with_second_moment(1.0)
     generator = settings.generator("figure2")
@@ -53,7 +54,7 @@ def measure_wires(settings: Settings) -> list[Row]:
     return [Row(name, estimate(inference[name]), estimate(training[name])) for name in inference]
 
 
-def draw() -> Figure:
+def draw(rows: list[Row]) -> Figure:
     """Draw both systems as block diagrams."""
     figure = Figure(figsize=(8.2, 4.5), dpi=150, layout="constrained")
     ax = figure.add_subplot()
@@ -132,14 +133,3 @@ def _wire(
     if label:
         middle = (start[0] + end[0]) / 2
         ax.text(middle, start[1] + 0.1, label, ha="center", va="bottom")
-
-
-def measure(settings: Settings) -> Outcome:
-    """Measure the wires and draw the systems."""
-    table = Table(
-        f"what the decoder sees in both systems ({LATTICE}, X ~ N(0, 1), dither of unit moment)",
-        columns(Row),
-        measure_wires(settings),
-        ("Each system has an X and a U of its own.",),
-    )
-    return Outcome(table, draw())

@@ -13,10 +13,9 @@ import torch
 from torch import Tensor
 
 from onmt_lattice.codes import make_code
-from onmt_lattice.experiments.tables import Column, Table, columns
-from onmt_lattice.experiments.theory.codewords import golden_section
-from onmt_lattice.experiments.theory.estimates import Estimate, estimate
-from onmt_lattice.experiments.theory.experiments import Outcome, Settings
+from onmt_lattice.experiments.tables import Column
+from onmt_lattice.experiments.theory.estimates import Estimate, estimate, golden_section
+from onmt_lattice.experiments.theory.experiments import Settings
 from onmt_lattice.experiments.theory.rate_distortion import MATCHED
 from onmt_lattice.lattices import Lattice
 from onmt_lattice.noise import StreamNoise
@@ -24,6 +23,13 @@ from onmt_lattice.noise import StreamNoise
 DIM = 96  # coordinates of a source: a multiple of every lattice's dimension
 LEAST, MOST = 0.1, 100.0  # their SNR, evenly spaced in decibels
 PILOT = 100
+TITLE = "the price of uneven blocks: bits per dimension over the Gaussian channel"
+NOTES = (
+    f"A Gaussian source of {DIM} coordinates, whose SNR goes from {LEAST:g} to {MOST:g}, "
+    "evenly in decibels. Sorted: blocks of neighbours, on a trellis",
+    "the largest in the middle. At random: one permutation for all lattices. Prior scales "
+    "s² = SNR + c, of the best c.",
+)
 
 
 class Row(NamedTuple):
@@ -41,11 +47,11 @@ def ratios() -> Tensor:
     return torch.logspace(math.log10(MOST), math.log10(LEAST), DIM, dtype=torch.float64)
 
 
-def placed(lattice: Lattice) -> Tensor:
-    """Return ``(96,)`` the ratios as sorted: alike together, the largest at the best places."""
-    places = torch.tensor(lattice.place_order)
+def sorted_ratios(lattice: Lattice) -> Tensor:
+    """Return ``(96,)`` the ratios, alike together, the largest at the best coordinates."""
+    order = torch.tensor(lattice.place_order)
     blocks = ratios().view(-1, lattice.dim)
-    return torch.empty_like(blocks).index_copy(1, places, blocks).flatten()
+    return torch.empty_like(blocks).index_copy(1, order, blocks).flatten()
 
 
 def excess(lattice: Lattice, snrs: Tensor, count: int, settings: Settings) -> Tensor:
@@ -81,29 +87,15 @@ def excess(lattice: Lattice, snrs: Tensor, count: int, settings: Settings) -> Te
 
 def _row(lattice: Lattice, settings: Settings) -> Row:
     mix = torch.randperm(DIM, generator=settings.generator("unevenblocks", "mix"))
-    sorted_, mixed = (
-        excess(lattice, snrs, settings.samples, settings)
-        for snrs in (placed(lattice), ratios()[mix])
+    placed, mixed = (
+        estimate(excess(lattice, snrs, settings.samples, settings))
+        for snrs in (sorted_ratios(lattice), ratios()[mix])
     )
-    found = estimate(sorted_), estimate(mixed)
-    price = Estimate(
-        found[1].mean - found[0].mean,
-        math.hypot(found[0].standard_error, found[1].standard_error),
-    )
-    return Row(lattice.name, lattice.space_filling_loss, *found, price)
+    error = math.hypot(placed.standard_error, mixed.standard_error)
+    price = Estimate(mixed.mean - placed.mean, error)
+    return Row(lattice.name, lattice.space_filling_loss, placed, mixed, price)
 
 
-def measure(settings: Settings) -> Outcome:
+def rows(settings: Settings) -> list[Row]:
     """Compare sorted with mixed coordinates on every lattice."""
-    table = Table(
-        "the price of uneven blocks: bits per dimension over the Gaussian channel",
-        columns(Row),
-        [_row(lattice, settings) for lattice in settings.lattices],
-        (
-            f"A Gaussian source of {DIM} coordinates, whose SNR goes from {LEAST:g} to {MOST:g}, "
-            "evenly in decibels. Sorted: blocks of neighbours, on a trellis",
-            "the largest in the middle. At random: one permutation for all lattices. Prior scales "
-            "s² = SNR + c, of the best c.",
-        ),
-    )
-    return Outcome(table)
+    return [_row(lattice, settings) for lattice in settings.lattices]
