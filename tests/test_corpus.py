@@ -22,7 +22,7 @@ from onmt_lattice.experiments.corpus import (
     write_corpus,
 )
 from onmt_lattice.experiments.corpus.grammar import Grammar, Rule, reachable
-from onmt_lattice.experiments.corpus.notation import read_rules
+from onmt_lattice.experiments.corpus.grammar import read_rules
 
 ROOT = Path(__file__).resolve().parent.parent
 GRAMMAR = english_grammar()

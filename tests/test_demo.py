@@ -12,7 +12,7 @@ from made_up_results import whole_run
 
 from onmt_lattice.cli import main
 from onmt_lattice.experiments.corpus import SPLITS
-from onmt_lattice.experiments.corpus.splits import Split
+from onmt_lattice.experiments.corpus.english import Split
 from onmt_lattice.experiments.demo.demo import CONFIG
 from onmt_lattice.experiments.report.results import FAILED, Record, Results
 from onmt_lattice.experiments.sweep.sweep import SweepOptions

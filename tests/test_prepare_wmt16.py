@@ -20,7 +20,7 @@ from onmt_lattice.errors import UserError
 from onmt_lattice.experiments.prepare import parallel
 from onmt_lattice.experiments.prepare.moses import tokeniser
 from onmt_lattice.experiments.prepare.options import Wmt16Options
-from onmt_lattice.experiments.prepare.sources import TRAINING
+from onmt_lattice.experiments.prepare.options import TRAINING
 from onmt_lattice.experiments.prepare.wmt16 import prepare
 from onmt_lattice.files import sha256
 

@@ -21,8 +21,8 @@ from onmt_lattice.experiments.report.comparison import (
     point_table,
     text,
 )
-from onmt_lattice.experiments.report.curves import Spread, by_place, by_seed
-from onmt_lattice.experiments.report.equal_nll import (
+from onmt_lattice.experiments.report.curves import Spread, by_point, by_seed
+from onmt_lattice.experiments.report.curves import (
     COLLAPSED,
     Cost,
     Curve,
@@ -55,17 +55,17 @@ def test_a_spread_lies_about_its_mean() -> None:
 
 def test_a_place_is_what_varies_and_a_seed_goes_through_all() -> None:
     results = sweep([*fixed("Z", 1, POINTS), *fixed("Z", 2, POINTS[:2]), annealed("Z", 1, POINTS)])
-    seeds, places = by_seed(results, "Z", FIXED), by_place(results, "Z", FIXED)
+    seeds, places = by_seed(results, "Z", FIXED), by_point(results, "Z", FIXED)
     assert {seed: [mark.nll for mark in marks] for seed, marks in seeds.items()} == {
         1: [2.0, 2.5, 3.0],
         2: [2.0, 3.0],
     }
-    assert [(marks[0].place, [mark.run.seed for mark in marks]) for marks in places] == [
+    assert [(marks[0].label, [mark.run.seed for mark in marks]) for marks in places] == [
         ("rate_weight 0.1", [1, 2]),
         ("rate_weight 0.3", [1]),
         ("rate_weight 0.2", [1, 2]),
     ]
-    steps = [marks[0].place for marks in by_place(results, "Z", ANNEALED)]
+    steps = [marks[0].label for marks in by_point(results, "Z", ANNEALED)]
     assert steps == ["step 100", "step 200", "step 300"]
     assert by_seed(results, "E8", FIXED) == {}
 
@@ -243,7 +243,7 @@ def test_only_a_lattice_of_one_dimension_has_a_loss() -> None:
 
 def test_a_line_for_each_place_with_the_spread_over_seeds(results: Results) -> None:
     rows = [row for row in point_table(results).rows if row.curve == "Z"]
-    assert [row.place for row in rows] == ["rate_weight 0.1", "rate_weight 0.2", "rate_weight 0.3"]
+    assert [row.point for row in rows] == ["rate_weight 0.1", "rate_weight 0.2", "rate_weight 0.3"]
     for row, (nll, rate) in zip(rows, GRID, strict=True):
         assert row.seeds == 3
         assert row.nll.seeds == pytest.approx(dict.fromkeys(EXTRA, nll))

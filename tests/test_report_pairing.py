@@ -22,6 +22,7 @@ from onmt_lattice.experiments.report.pairing import (
     paired,
     paired_table,
 )
+from onmt_lattice.experiments.report.plotting import curve_styles
 from onmt_lattice.experiments.report.results import (
     FIXED,
     QUANTIZED,
@@ -32,7 +33,6 @@ from onmt_lattice.experiments.report.results import (
     Quantizing,
     Results,
 )
-from onmt_lattice.experiments.report.style import curve_styles
 
 WEIGHTS = (0.1, 0.2, 0.4)
 SLOPE = -1.5  # of log rate against NLL: the Gaussian's rate is 4 exp(SLOPE (NLL - 2))
@@ -91,7 +91,7 @@ def rows(results: Results, curve: str) -> list[Paired]:
 
 def test_a_lattice_is_held_against_the_same_model_at_every_place() -> None:
     found = paired(sweep())
-    assert [(row.curve, row.place) for row in found] == [
+    assert [(row.curve, row.point) for row in found] == [
         (name, f"rate_weight {weight}") for name in COSTS for weight in WEIGHTS
     ]
     for row in found:
@@ -121,7 +121,7 @@ def test_the_gap_closed_is_what_is_saved_of_zs_cost() -> None:
     for row in rows(sweep(0.01), "E8"):
         assert row.closed is not None
         assert row.closed.seeds == pytest.approx({1: 40.0, 2: 100 * (1 - 0.4 / 0.6)})
-        z = next(r for r in rows(sweep(0.01), "Z") if r.place == row.place)
+        z = next(r for r in rows(sweep(0.01), "Z") if r.point == row.point)
         assert row.equal is not None and z.equal is not None
         for seed, error in row.closed.errors.items():
             ratio = row.equal.seeds[seed] / z.equal.seeds[seed]

@@ -23,7 +23,7 @@ from onmt_lattice.experiments.report.rate_distortion import (
     rate_distortion_table,
 )
 from onmt_lattice.experiments.report.results import RunResult
-from onmt_lattice.experiments.report.trajectories import (
+from onmt_lattice.experiments.report.figure import (
     MOST_REPORTS,
     QUANTITIES,
     gids,
@@ -58,9 +58,9 @@ def test_across_are_the_bytes_of_the_file_a_sentence_and_up_bleu_and_chrf() -> N
             line = points(drawn, panel)[point_gids(Mark(run, point))[panel]]
             assert line.get_xydata().tolist() == [[pytest.approx(size), score]]
     mean, _, (across, _) = drawn.axes[0].containers[0].lines
-    assert [row.place for row in rows] == ["rate_weight 0.1", "rate_weight 0.4"]
+    assert [row.point for row in rows] == ["rate_weight 0.1", "rate_weight 0.4"]
     for row, middle, bar in zip(rows, mean.get_xydata(), across.get_segments(), strict=True):
-        sizes = [(BITS[float(row.place.split()[1])] + 8 * seed) / 800 for seed in (1, 2)]
+        sizes = [(BITS[float(row.point.split()[1])] + 8 * seed) / 800 for seed in (1, 2)]
         assert list(row.bytes.seeds.values()) == pytest.approx(sizes) == bar[:, 0]
         assert middle == pytest.approx([fmean(sizes), row.bleu.mean])
         assert (row.seeds, row.exact.mean) == (2, pytest.approx(10))

@@ -15,7 +15,7 @@ from torch import Tensor
 import onmt_lattice
 from onmt_lattice.bottlenecks import BottleneckConfig
 from onmt_lattice.experiments.sweep.plan import read_plan
-from onmt_lattice.experiments.sweep.quantized_run import QuantizedRun
+from onmt_lattice.experiments.sweep.quantized import QuantizedRun
 from onmt_lattice.noise import SentenceNoise
 
 CONFIGS = Path(__file__).parent.parent / "configs/captions"

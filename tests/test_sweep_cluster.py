@@ -157,7 +157,7 @@ def test_a_run_that_a_process_of_this_machine_works_on_is_no_job(
     lock = locked(run.folder)
     assert lock is not None
     workers = workers_of(Manifest(tmp_path, [run], {}))
-    assert workers.start(run) is None and workers.held == {run} and slurm.submitted() == []
+    assert workers.start(run) is None and workers.locked == {run} and slurm.submitted() == []
     os.close(lock)
     assert workers.start(run) is not None
 

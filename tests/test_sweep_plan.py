@@ -15,7 +15,7 @@ from onmt_lattice.errors import UserError
 from onmt_lattice.experiments.demo.demo import CONFIG
 from onmt_lattice.experiments.report.results import ANNEALED, FIXED
 from onmt_lattice.experiments.sweep.plan import Plan, read_plan
-from onmt_lattice.experiments.sweep.quantized_run import QuantizedRun
+from onmt_lattice.experiments.sweep.quantized import QuantizedRun
 from onmt_lattice.experiments.sweep.sweep import SweepOptions, commands
 
 ROOT = Path(__file__).parent.parent
@@ -293,10 +293,10 @@ def test_a_folder_of_another_quantization_is_refused(tmp_path: Path, text: Path)
         ({"quantize": "Z"}, "unknown curve to quantize .*'Z'"),
         ({"quantize": "ste"}, "quantize ste: its bottleneck is ste_scalar; expected"),
         ({"lattice": "E9"}, "curve Z: unknown lattice 'E9'.*'none' refits"),
-        ({"levels": 2}, "levels: has no place beside 'quantize': expected lattice, lattice_code"),
+        ({"levels": 2}, "levels: not an option beside 'quantize': expected lattice, lattice_code"),
         ({"lattice_code": "gaussian"}, "unknown lattice code in .*'gaussian'"),
         ({"lattice": "none", "lattice_code": "discrete_gaussian"}, "no lattice to code"),
-        ({"more_steps": 5}, "more_steps: lambda of gaussian_annealed_seed1 would go on growing"),
+        ({"more_steps": 5}, "more_steps: lambda of gaussian_annealed_seed1 would continue to grow"),
         ({"fixed": {"rate_weight": [0.1]}}, "fixed: its runs are those of gaussian"),
         ({"fixed": False, "annealed": False}, "gaussian has no runs of the schedules left"),
     ],

@@ -21,7 +21,7 @@ from onmt_lattice.experiments.report.results import (
     RUNNING,
     WAITING,
 )
-from onmt_lattice.experiments.sweep.collection import collect
+from onmt_lattice.experiments.sweep.sweep import collect
 from onmt_lattice.experiments.sweep.manifest import Manifest
 from onmt_lattice.experiments.sweep.plan import Plan, read_plan
 from onmt_lattice.experiments.sweep.run import Run

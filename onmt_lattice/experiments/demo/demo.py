@@ -69,11 +69,11 @@ def summary(results: Results, folder: Path) -> str:
 def prices(results: Results) -> str:
     """Return what each lattice costs over the Gaussian it was put in, beside theory's price."""
     rows = paired(results)
-    places = {row.place: row.place.replace("rate_weight", "lambda") for row in rows}
+    points = {row.point: row.point.replace("rate_weight", "lambda") for row in rows}
     head = f"{'bits per dimension over the Gaussian':<36}"
     lines = [
-        head + "".join(f"{name:>26}" for name in places.values()),
-        f"{'':<36}" + f"{'measured':>17}{'theory':>9}" * len(places),
+        head + "".join(f"{name:>26}" for name in points.values()),
+        f"{'':<36}" + f"{'measured':>17}{'theory':>9}" * len(points),
     ]
     for curve in dict.fromkeys(row.curve for row in rows):
         cells = "".join(

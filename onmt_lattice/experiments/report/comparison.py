@@ -5,22 +5,29 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from textwrap import wrap
+from textwrap import TextWrapper
 from typing import Annotated
 
 from onmt_lattice.bottlenecks.lattice import lattice_for
-from onmt_lattice.experiments.report.curves import Mark, Spread, by_place, by_seed, shortfall
-from onmt_lattice.experiments.report.equal_nll import (
+from onmt_lattice.experiments.report.curves import (
     COLLAPSED,
+    POINT_COLUMNS,
     Cost,
+    Mark,
+    Measures,
+    Spread,
+    by_point,
+    by_seed,
     collapsed,
     costs,
     fronts,
+    point_row,
     rate_at,
+    shortfall,
 )
 from onmt_lattice.experiments.report.pairing import paired_table
+from onmt_lattice.experiments.report.plotting import kinds
 from onmt_lattice.experiments.report.results import ANNEALED, SCHEDULES, Results
-from onmt_lattice.experiments.report.style import kinds
 from onmt_lattice.experiments.tables import Column, Table, columns
 
 WIDTH = 100  # of the notes, as text
@@ -33,15 +40,14 @@ def tables(results: Results) -> list[Table]:
 
 
 def text(results: Results) -> str:
-    """Return all tables as text."""
-    return "\n\n\n".join(
-        replace(table, notes=tuple(line for note in table.notes for line in _lines(note))).text()
-        for table in tables(results)
-    )
+    """Return all tables as text, their notes wrapped."""
 
+    def wrapped(notes: Sequence[str]) -> tuple[str, ...]:
+        wrapper = TextWrapper(WIDTH, break_long_words=False, break_on_hyphens=False)
+        return tuple(line for note in notes for line in wrapper.wrap(note))
 
-def _lines(note: str) -> list[str]:
-    return wrap(note, WIDTH, break_long_words=False, break_on_hyphens=False)
+    every = tables(results)
+    return "\n\n\n".join(replace(table, notes=wrapped(table.notes)).text() for table in every)
 
 
 # ---- curves -------------------------------------------------------------------------------------
@@ -49,15 +55,10 @@ def _lines(note: str) -> list[str]:
 
 @dataclass(frozen=True)
 class Comparison:
-    """A curve held against the reference at one NLL.
+    """A curve compared with the reference at one NLL; of a curve of one point, at its own.
 
-    Attributes:
-        curve: its name; ``schedule``: ``fixed`` or ``annealed``; ``kind``: of a lattice curve.
-        nll: the level, or of a curve that is a single point its own NLL.
-        rate: of the curve there; ``over``: that less the reference's. Bits per word, of each seed.
-        over_dimension: of a lattice ``over`` in bits per dimension, of the d between the maps.
-        loss: ½ log2(2πe G) of the lattice, in bits per dimension.
-        share: ``over_dimension`` in percent of ``loss``.
+    Rates are in bits per word; ``over_dimension`` is ``over`` in bits per dimension, of the d
+    between the maps, ``loss`` ½ log2(2πe G) of the lattice.
     """
 
     curve: Annotated[str, Column("curve")]
@@ -75,7 +76,7 @@ def compare(results: Results) -> list[Comparison]:
     """Return all curves but the reference at each NLL, in each schedule that has runs.
 
     A curve that is nowhere to be compared keeps a line without numbers. Curves that quantize
-    another are left to :func:`paired_table`, unless there are other kinds to hold them against.
+    another are left to :func:`paired_table`, unless there are other kinds to compare them with.
     """
     several = bool(kinds(results))
     present = {
@@ -85,9 +86,9 @@ def compare(results: Results) -> list[Comparison]:
     for curve in results.curves:
         for schedule in SCHEDULES:
             if curve != results.reference and (curve, schedule) in present:
-                found = costs(results, curve, schedule)
-                rows += [_comparison(results, curve, schedule, group) for group in found]
-                rows += [] if found else [Comparison(curve, results.kind(curve), schedule)]
+                groups = costs(results, curve, schedule)
+                rows += [_comparison(results, curve, schedule, group) for group in groups]
+                rows += [] if groups else [Comparison(curve, results.kind(curve), schedule)]
     return rows
 
 
@@ -102,30 +103,27 @@ def _comparison(results: Results, curve: str, schedule: str, group: Sequence[Cos
         rate=Spread({cost.seed: cost.rate for cost in group}),
         over=Spread(over),
     )
-    scale = _dimensions_a_word(results, curve, schedule)
-    if scale is None:
+    evaluations = [
+        point.evaluation
+        for run in results.runs
+        if (run.curve, run.schedule) == (curve, schedule)
+        for point in run.points
+    ]
+    lattices = {
+        (e.dim, e.dim * e.sentences / e.words, str(e.settings["lattice"]))
+        for e in evaluations
+        if e.dim and e.bottleneck == "lattice"
+    }
+    if len(lattices) != 1:
         return row
-    dims, loss = scale
+    ((dim, dims, lattice),) = lattices  # dims per word
+    loss = lattice_for(lattice, dim).space_filling_loss
     return replace(
         row,
         over_dimension=Spread({seed: value / dims for seed, value in over.items()}),
         loss=loss,
         share=Spread({seed: 100 * value / dims / loss for seed, value in over.items()}),
     )
-
-
-def _dimensions_a_word(results: Results, curve: str, schedule: str) -> tuple[float, float] | None:
-    """Return d over the words of a sentence, and the loss, where a curve has one of each."""
-    found = {
-        (e.dim, e.dim * e.sentences / e.words, str(e.settings["lattice"]))
-        for run in results.runs
-        for e in (point.evaluation for point in run.points)
-        if (run.curve, run.schedule) == (curve, schedule) and e.dim and e.bottleneck == "lattice"
-    }
-    if len(found) != 1:
-        return None
-    ((dim, a_word, lattice),) = found
-    return a_word, lattice_for(lattice, dim).space_filling_loss
 
 
 def comparison_table(results: Results) -> Table:
@@ -162,17 +160,16 @@ def comparison_table(results: Results) -> Table:
 
 def _uncompared(results: Results) -> list[str]:
     """Return a note on the points at whose NLL their seed has no reference."""
-    found = []
-    for row in {(row.curve, row.schedule): row for row in compare(results)}.values():
-        over = _over(results, row.curve, row.schedule)
+    parts = []
+    for curve, schedule in dict.fromkeys((row.curve, row.schedule) for row in compare(results)):
+        over = _over(results, curve, schedule)
         outside = sum(value is None for value in over.values())
-        if outside:
-            found.append(f"{outside} of {len(over)} of {row.curve} ({row.schedule})")
-    if not found:
+        parts += [f"{outside} of {len(over)} of {curve} ({schedule})"] if outside else []
+    if not parts:
         return []
     return [
         f"Points where {results.reference} has no rate at their NLL, so that they have no value "
-        f"for over: {'; '.join(found)}."
+        f"for over: {'; '.join(parts)}."
     ]
 
 
@@ -194,41 +191,28 @@ def _collapsed_note(results: Results) -> list[str]:
 # ---- points -------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True)
-class Place:
-    """A place on a curve, over all seeds.
-
-    Attributes:
-        curve: its name; ``schedule``: ``fixed`` or ``annealed``; ``place``: the options that vary,
-            or the step.
-        rate_weight: λ at the step; ``seeds``: how many there are.
-        nll, rate, total: bits per word; ``over``: of these what the rate is over the reference.
-        perplexity: of the codebooks; ``unused``: percent of their entries that no sentence uses;
-        ``bleu``: 0 to 100; ``exact``: percent of the sentences.
-    """
-
-    curve: Annotated[str, Column("curve")]
-    schedule: Annotated[str, Column("schedule")]
-    place: Annotated[str, Column("point")]
-    rate_weight: Annotated[float, Column("lambda", ".3f")]
-    seeds: Annotated[int, Column("seeds")]
-    nll: Annotated[Spread | None, Column("NLL", ".2f")]
-    rate: Annotated[Spread | None, Column("rate", ".2f")]
-    total: Annotated[Spread | None, Column("total", ".2f")]
-    over: Annotated[Spread | None, Column("over", "+.2f")]
-    perplexity: Annotated[Spread | None, Column("codebook", ".1f")]
-    unused: Annotated[Spread | None, Column("unused (%)", ".1f")]
-    bleu: Annotated[Spread | None, Column("BLEU", ".1f")]
-    exact: Annotated[Spread | None, Column("exact (%)", ".1f")]
-
-
 def point_table(results: Results) -> Table:
-    """Return a line for each place of each curve; failed and unfinished runs are in the notes."""
-    rows = []
-    for curve in results.curves:
+    """Return a line for each point of each curve; failed and unfinished runs are in the notes."""
+    over: dict[tuple[str, int], float | None] = {}
+    for curve in set(results.curves) - {results.reference}:
         for schedule in SCHEDULES:
-            over = {} if curve == results.reference else _over(results, curve, schedule)
-            rows += [_place(marks, over) for marks in by_place(results, curve, schedule)]
+            over |= _over(results, curve, schedule)
+    measures: Measures = {
+        "nll": (Column("NLL", ".2f"), lambda mark: mark.nll),
+        "rate": (Column("rate", ".2f"), lambda mark: mark.rate),
+        "total": (Column("total", ".2f"), lambda mark: mark.point.evaluation.total.word),
+        "over": (Column("over", "+.2f"), lambda mark: over.get(_key(mark))),
+        "perplexity": (Column("codebook", ".1f"), _part("codebooks", "perplexity")),
+        "unused": (Column("unused (%)", ".1f"), _part("codebooks", "unused", 100)),
+        "bleu": (Column("BLEU", ".1f"), _part("reconstruction", "bleu")),
+        "exact": (Column("exact (%)", ".1f"), _part("reconstruction", "exact", 100)),
+    }
+    rows = [
+        point_row(marks, measures, rate_weight=marks[0].point.evaluation.rate_weight)
+        for curve in results.curves
+        for schedule in SCHEDULES
+        for marks in by_point(results, curve, schedule)
+    ]
     notes = [
         f"NLL, rate and total are in bits per {results.per}: mean over seeds [lowest, highest]. "
         f"over: rate minus the rate of {results.reference} at the same NLL, where it has one. "
@@ -237,43 +221,32 @@ def point_table(results: Results) -> Table:
         "back are to the originals, 0 to 100; exact: those that come back unchanged.",
         *(f"{missing.summary}: {', '.join(missing.names)}." for missing in shortfall(results)),
     ]
-    return Table(f"points, {Path(results.text).name}", columns(Place), rows, tuple(notes))
+    shown = POINT_COLUMNS | {"rate_weight": Column("lambda", ".3f"), "seeds": Column("seeds")}
+    shown |= {field: column for field, (column, _) in measures.items()}
+    return Table(f"points, {Path(results.text).name}", shown, rows, tuple(notes))
+
+
+def _part(of: str, name: str, times: float = 1) -> Callable[[Mark], float | None]:
+    """Return the measure of a part of evaluations that not all of them have."""
+
+    def measure(mark: Mark) -> float | None:
+        part = getattr(mark.point.evaluation, of)
+        return None if part is None else times * getattr(part, name)
+
+    return measure
+
+
+def _key(mark: Mark) -> tuple[str, int]:
+    return mark.run.name, mark.point.step
 
 
 def _over(results: Results, curve: str, schedule: str) -> dict[tuple[str, int], float | None]:
     """Return what each point costs over the reference, by the name of its run and its step."""
     references = fronts(results, results.reference, schedule)
-    found = {}
+    over = {}
     for seed, marks in by_seed(results, curve, schedule).items():
         for mark in marks:
             is_code = mark.point.evaluation.is_code
             least = rate_at(mark.nll, references.get(seed, [])) if is_code else None
-            over = None if least is None else mark.rate - least
-            found[(mark.run.name, mark.point.step)] = over
-    return found
-
-
-def _place(marks: Sequence[Mark], over: dict[tuple[str, int], float | None]) -> Place:
-    def spread(value: Callable[[Mark], float | None]) -> Spread | None:
-        return Spread.of((mark.run.seed, value(mark)) for mark in marks)
-
-    first = marks[0]
-    return Place(
-        curve=first.run.curve,
-        schedule=first.run.schedule,
-        place=first.place,
-        rate_weight=first.point.evaluation.rate_weight,
-        seeds=len({mark.run.seed for mark in marks}),
-        nll=spread(lambda mark: mark.nll),
-        rate=spread(lambda mark: mark.rate),
-        total=spread(lambda mark: mark.point.evaluation.total.word),
-        over=spread(lambda mark: over.get((mark.run.name, mark.point.step))),
-        perplexity=spread(lambda mark: _part(mark.point.evaluation.codebooks, "perplexity")),
-        unused=spread(lambda mark: _part(mark.point.evaluation.codebooks, "unused", 100)),
-        bleu=spread(lambda mark: _part(mark.point.evaluation.reconstruction, "bleu")),
-        exact=spread(lambda mark: _part(mark.point.evaluation.reconstruction, "exact", 100)),
-    )
-
-
-def _part(of: object, name: str, times: float = 1) -> float | None:
-    return None if of is None else times * getattr(of, name)
+            over[_key(mark)] = None if least is None else mark.rate - least
+    return over

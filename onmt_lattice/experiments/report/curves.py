@@ -1,4 +1,4 @@
-"""The curves of a sweep: their points by seed and by place, and numbers with a spread over seeds.
+"""The curves of a sweep: points, spreads over seeds, and costs over the reference at equal NLL.
 
 NLL and rate are in bits per word throughout, or per token of results that were restated so.
 """
@@ -6,9 +6,11 @@ NLL and rate are in bits per word throughout, or per token of results that were 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from bisect import bisect_left
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean
+from types import SimpleNamespace
 from typing import Any, NamedTuple
 
 from onmt_lattice.experiments.report.results import (
@@ -21,6 +23,14 @@ from onmt_lattice.experiments.report.results import (
     Results,
     RunResult,
 )
+from onmt_lattice.experiments.tables import Column
+
+COLLAPSED = 0.01  # bits per word: less carries nothing, and its logarithm pulls towards -inf
+STEPS = (1.0, 0.5, 0.25, 0.1, 0.05, 0.02, 0.01)  # between levels of NLL, in bits per word
+LEVELS = 5  # at least so many steps from one end of the reference to the other
+POINT_COLUMNS = {"curve": Column("curve"), "schedule": Column("schedule"), "point": Column("point")}
+
+Curve = list[tuple[float, float]]  # (NLL, rate), sorted by the NLL
 
 
 @dataclass(frozen=True)
@@ -44,25 +54,21 @@ class Spread:
         return fmean(self.seeds.values())
 
     @property
-    def lowest(self) -> float:
-        """The lowest of any seed."""
-        return min(self.seeds.values())
-
-    @property
-    def highest(self) -> float:
-        """The highest of any seed."""
-        return max(self.seeds.values())
+    def ends(self) -> tuple[float, float]:
+        """The lowest and the highest of any seed."""
+        return min(self.seeds.values()), max(self.seeds.values())
 
     def text(self, form: str) -> str:
         """Return the mean and, of several seeds, the range."""
-        if len(self.seeds) == 1:
-            return f"{self.mean:{form}}"
-        return f"{self.mean:{form}} [{self.lowest:{form}}, {self.highest:{form}}]"
+        lowest, highest = self.ends
+        ends = f" [{lowest:{form}}, {highest:{form}}]" if len(self.seeds) > 1 else ""
+        return f"{self.mean:{form}}{ends}"
 
     def json(self) -> dict[str, Any]:
         """Return mean, range and the value of each seed."""
-        ends = {"mean": self.mean, "lowest": self.lowest, "highest": self.highest}
-        return {**ends, "seeds": {str(seed): value for seed, value in self.seeds.items()}}
+        lowest, highest = self.ends
+        seeds = {str(seed): value for seed, value in self.seeds.items()}
+        return {"mean": self.mean, "lowest": lowest, "highest": highest, "seeds": seeds}
 
 
 class Mark(NamedTuple):
@@ -83,8 +89,8 @@ class Mark(NamedTuple):
         return self.point.evaluation.rate.word
 
     @property
-    def place(self) -> str:
-        """Where on its curve it is: the options that vary, or of an annealed run the step."""
+    def label(self) -> str:
+        """What varies along its curve: the options, or of an annealed run the step."""
         if self.run.schedule == ANNEALED or not self.run.values:
             return f"step {self.point.step}"
         return self.run.varied
@@ -106,15 +112,31 @@ def by_seed(results: Results, curve: str, schedule: str) -> dict[int, list[Mark]
     return seeds
 
 
-def by_place(results: Results, curve: str, schedule: str) -> list[list[Mark]]:
-    """Return the points of all seeds at each place of a curve, in the order of :func:`by_seed`."""
-    places: dict[str, list[Mark]] = {}
+def by_point(results: Results, curve: str, schedule: str) -> list[list[Mark]]:
+    """Return the marks of all seeds at each point of a curve, in the order of :func:`by_seed`."""
+    points: dict[str, list[Mark]] = {}
     for marks in by_seed(results, curve, schedule).values():
         for mark in marks:
-            places.setdefault(mark.place, []).append(mark)
+            points.setdefault(mark.label, []).append(mark)
     if schedule == FIXED:
-        return sorted(places.values(), key=lambda marks: fmean(mark.nll for mark in marks))
-    return sorted(places.values(), key=lambda marks: marks[0].point.step)
+        return sorted(points.values(), key=lambda marks: fmean(mark.nll for mark in marks))
+    return sorted(points.values(), key=lambda marks: marks[0].point.step)
+
+
+Measures = Mapping[str, tuple[Column, Callable[[Mark], float | None]]]  # columns, by field
+
+
+def point_row(marks: Sequence[Mark], measures: Measures, **others: object) -> SimpleNamespace:
+    """Return a table's row of a point: ``POINT_COLUMNS``, ``seeds``, a spread of each measure."""
+    run = marks[0].run
+    spreads = {
+        field: Spread.of((mark.run.seed, measure(mark)) for mark in marks)
+        for field, (_, measure) in measures.items()
+    }
+    where = {"curve": run.curve, "schedule": run.schedule, "point": marks[0].label}
+    return SimpleNamespace(
+        **where, seeds=len({mark.run.seed for mark in marks}), **spreads, **others
+    )
 
 
 def trade_off(marks: Sequence[Mark], schedule: str) -> list[Mark]:
@@ -129,19 +151,110 @@ def trade_off(marks: Sequence[Mark], schedule: str) -> list[Mark]:
 
 
 class Shortfall(NamedTuple):
-    """Runs that are not finished: their status, in words ``2 of 9 runs failed``, and names."""
+    """Runs that are not finished."""
 
     status: str
-    summary: str
+    summary: str  # such as ``2 of 9 runs failed``
     names: list[str]
 
 
 def shortfall(results: Results) -> list[Shortfall]:
     """Return the runs that failed, those that run and those that wait, of each if there are any."""
-    found = []
+    rows = []
     for status in (FAILED, RUNNING, WAITING):
         names = [run.name for run in results.runs if run.record.status == status]
-        if names:
-            summary = f"{len(names)} of {len(results.runs)} runs {status}"
-            found.append(Shortfall(status, summary, names))
-    return found
+        summary = f"{len(names)} of {len(results.runs)} runs {status}"
+        rows += [Shortfall(status, summary, names)] if names else []
+    return rows
+
+
+# ---- costs at equal NLL -------------------------------------------------------------------------
+
+
+def rate_at(nll: float, curve: Sequence[tuple[float, float]]) -> float | None:
+    """Return the rate at ``nll`` of a curve of (NLL, rate > 0), or None outside of its points.
+
+    ``curve`` is sorted by the NLL, without two of the same. Between neighbours the logarithm of
+    the rate is taken as linear in the NLL: rate against NLL is convex, and a chord of the rate
+    itself would lie above the curve, in favour of all that is compared with it.
+    """
+    after = bisect_left(curve, nll, key=lambda point: point[0])
+    if after < len(curve) and curve[after][0] == nll:
+        return curve[after][1]
+    if after in (0, len(curve)):
+        return None
+    (nll0, rate0), (nll1, rate1) = curve[after - 1 : after + 1]
+    share = (nll - nll0) / (nll1 - nll0)
+    return rate0 ** (1 - share) * rate1**share
+
+
+def front(marks: Iterable[Mark]) -> Curve:
+    """Return one seed's curve: its points but for those that another beats in NLL and rate.
+
+    Of an annealed run this is where λ trades the one for the other: what it was before training
+    had brought the NLL down is beaten by what came after. Points that are :func:`collapsed` are
+    no part of it.
+    """
+    curve: Curve = []
+    for mark in sorted(marks, key=lambda mark: (mark.nll, mark.rate)):
+        if not collapsed(mark) and (not curve or mark.rate < curve[-1][1]):
+            curve.append((mark.nll, mark.rate))
+    return curve
+
+
+def collapsed(mark: Mark) -> bool:
+    """Whether a point has no NLL, or no rate to take the logarithm of."""
+    return not (math.isfinite(mark.nll) and mark.rate >= COLLAPSED)
+
+
+def fronts(results: Results, curve: str, schedule: str) -> dict[int, Curve]:
+    """Return the :func:`front` of each seed of a curve that has a code and any point on it."""
+    seeds = {
+        seed: front(mark for mark in marks if mark.point.evaluation.is_code)
+        for seed, marks in by_seed(results, curve, schedule).items()
+    }
+    return {seed: points for seed, points in seeds.items() if points}
+
+
+class Cost(NamedTuple):
+    """What a curve of one seed costs at an NLL."""
+
+    seed: int
+    nll: float
+    rate: float
+    over: float  # rate less the rate of the reference of that seed at the same NLL
+
+
+def costs(results: Results, curve: str, schedule: str) -> list[list[Cost]]:
+    """Return what a curve costs at each level of NLL that it and the reference reach, by seed.
+
+    Both are interpolated between their points, and never beyond. The levels are round numbers, the
+    same for all curves and seeds, so that curves can be compared with each other too. A curve of
+    which every seed is a single point is compared with the reference at its own NLL.
+    """
+    references = fronts(results, results.reference, schedule)
+    mine = {s: points for s, points in fronts(results, curve, schedule).items() if s in references}
+    if all(len(points) == 1 for points in mine.values()):
+        groups = [[_cost(s, points[0][0], points, references[s]) for s, points in mine.items()]]
+    else:
+        groups = [
+            [_cost(seed, level, points, references[seed]) for seed, points in mine.items()]
+            for level in levels(references)
+        ]
+    present = [[cost for cost in group if cost is not None] for group in groups]
+    return list(filter(None, present))
+
+
+def _cost(seed: int, nll: float, curve: Curve, reference: Curve) -> Cost | None:
+    rate, least = rate_at(nll, curve), rate_at(nll, reference)
+    return None if rate is None or least is None else Cost(seed, nll, rate, rate - least)
+
+
+def levels(references: Mapping[int, Curve]) -> list[float]:
+    """Return round levels of NLL from one end of the reference's curves to the other."""
+    ends = [nll for curve in references.values() for nll, _ in (curve[0], curve[-1])]
+    if not ends:
+        return []
+    low, high = min(ends), max(ends)
+    step = next((step for step in STEPS if high - low >= LEVELS * step), STEPS[-1])
+    return [round(n * step, 2) for n in range(math.ceil(low / step), math.floor(high / step) + 1)]

@@ -12,8 +12,8 @@ from xml.etree.ElementTree import Element, SubElement
 import matplotlib
 from matplotlib.figure import Figure
 
+SHAPE = ("d", "clip-path")
 HIT_RADIUS = 5  # of the circle around a point that answers to the mouse, in points
-KEPT = ("d", "clip-path")
 DROPPED = ("metadata", "style")  # a style inside an inline SVG would rule the whole page
 COLOUR = re.compile(r"#([0-9a-f]{2})([0-9a-f]{2})([0-9a-f]{2})\b")
 REFERENCE = re.compile(r"url\(#([^)]+)\)")
@@ -22,11 +22,8 @@ REFERENCE = re.compile(r"url\(#([^)]+)\)")
 def inline_svg(figure: Figure, prefix: str, label: str, titles: Mapping[str, str]) -> str:
     """Return ``figure`` as an ``<svg>`` element for HTML.
 
-    Args:
-        figure: to be drawn.
-        prefix: goes before every id, so that the figures of one page share none.
-        label: what the figure shows, for those who do not see it.
-        titles: by gid of an artist, the text shown while the mouse is at it.
+    ``prefix`` goes before every id, so that the figures of one page share none; ``label`` says what
+    the figure shows; ``titles`` are shown while the mouse is at the artist of that gid.
 
     Text stays text, in the font of the page. Greys become mixtures of the page's ``--paper`` and
     ``--ink``, so that they turn round with a dark colour scheme; other colours are themselves by
@@ -36,11 +33,11 @@ def inline_svg(figure: Figure, prefix: str, label: str, titles: Mapping[str, str
         ValueError: if no artist of the figure has one of the gids.
     """
     svg = _svg(figure, prefix)
-    found = {e.get("id", ""): e for e in svg.iter()}
+    elements = {e.get("id", ""): e for e in svg.iter()}
     for gid, title in titles.items():
-        if gid not in found:
+        if gid not in elements:
             raise ValueError(f"no artist of the figure has the gid {gid!r}, for {title!r}")
-        _on_hover(found[gid], title)
+        _on_hover(elements[gid], title)
     for element in svg.iter():
         _prefix_ids(element, prefix)
         if "style" in element.attrib:
@@ -77,11 +74,11 @@ def _on_hover(group: Element, title: str) -> None:
     group.set("class", "hover")
     markers = [(holder, use) for holder in group.findall("g") for use in holder.findall("use")]
     for holder, use in markers:
-        place = {"cx": use.get("x", ""), "cy": use.get("y", ""), "r": str(HIT_RADIUS)}
-        SubElement(holder, "circle", {"class": "hit", **place})
+        centre = {"cx": use.get("x", ""), "cy": use.get("y", "")}
+        SubElement(holder, "circle", {"class": "hit", **centre, "r": str(HIT_RADIUS)})
     for path in [] if markers else group.findall("path"):
-        hit = SubElement(group, "path", {"class": "hit line"})
-        hit.attrib.update({key: path.attrib[key] for key in KEPT if key in path.attrib})
+        shape: dict[str, str] = {k: v for k, v in path.attrib.items() if k in SHAPE}
+        SubElement(group, "path", {"class": "hit line", **shape})
     element = Element("title")
     element.text = title
     group.insert(0, element)

@@ -1,19 +1,21 @@
-"""The outcome of a sweep as one HTML page that needs nothing else."""
+"""The results of a sweep as one HTML page that needs nothing else."""
 
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 from markupsafe import Markup
+from matplotlib.figure import Figure
 
 from onmt_lattice.evaluation.result import TOKEN, WORD
 from onmt_lattice.experiments.report.comparison import tables, text
 from onmt_lattice.experiments.report.curves import Mark
-from onmt_lattice.experiments.report.figure import draw, figure
+from onmt_lattice.experiments.report.figure import draw, figure, gids, of_curve, trajectories
 from onmt_lattice.experiments.report.inline_svg import inline_svg
 from onmt_lattice.experiments.report.rate_distortion import (
     bytes_a_sentence,
@@ -31,7 +33,6 @@ from onmt_lattice.experiments.report.results import (
     Results,
     RunResult,
 )
-from onmt_lattice.experiments.report.trajectories import gids, of_curve, trajectories
 from onmt_lattice.experiments.tables import Cell, Table, show
 from onmt_lattice.files import write_text
 
@@ -65,19 +66,11 @@ def page(results: Results) -> str:
         bytes=_bytes(results),
         tables=[_table(compared) for compared in tables(results)],
         points=[_point(run, point) for run in ordered for point in run.points],
-        point_columns=_columns(
-            "curve,schedule,differs in,seed,step,λ,NLL,rate,total,token accuracy,BLEU",
-            "lllrrrrrrrr",
-        ),
         sentences=reconstructions(results),
         codebooks=_codebooks(ordered),
-        codebook_columns=_columns(
-            "curve,schedule,differs in,seed,M,perplexity / M,lowest,entries unused", "lllrrrrr"
-        ),
         courses=_courses(results),
         curves=[(name, _options(options)) for name, options in results.curves.items()],
         runs=[_run(run) for run in results.runs],
-        run_columns=_columns("run,status,attempts,minutes,d,command that trains it", "llrrrl"),
         versions=results.versions,
     )
 
@@ -86,26 +79,21 @@ def page(results: Results) -> str:
 def _template() -> Template:
     """Return the page's template, which escapes all text."""
     loader = PackageLoader("onmt_lattice.experiments.report", "")
-    made = Environment(loader=loader, autoescape=True, undefined=StrictUndefined)
-    made.filters["count"] = _count
-    return made.get_template("page.html")
-
-
-def _columns(headings: str, align: str) -> list[tuple[str, str]]:
-    """Return headings with ``l``, ``r`` or ``w``: text, numbers, or text that may wrap."""
-    return list(zip(headings.split(","), align, strict=True))
+    environment = Environment(loader=loader, autoescape=True, undefined=StrictUndefined)
+    environment.filters["count"] = _count
+    return environment.get_template("page.html")
 
 
 def _facts(results: Results) -> dict[str, str]:
     counts = Counter(run.record.status for run in results.runs)
     states = ", ".join(f"{count} {status}" for status, count in sorted(counts.items()))
     minutes = sum(run.record.seconds for run in results.runs) / 60
-    found = (point.evaluation.source for run in results.runs for point in run.points)
-    sources = sorted({source.text for source in found if source is not None})
+    sources = (point.evaluation.source for run in results.runs for point in run.points)
+    texts = sorted({source.text for source in sources if source is not None})
     return {
         "Sweep": results.config,
         "Evaluated on": results.text,
-        **({"Sources": ", ".join(sources)} if sources else {}),
+        **({"Sources": ", ".join(texts)} if texts else {}),
         "Curves": ", ".join(results.curves),
         "Seeds": ", ".join(map(str, sorted({run.seed for run in results.runs}))),
         "Runs": f"{len(results.runs)}: {states}; {minutes:.0f} minutes in total",
@@ -113,56 +101,68 @@ def _facts(results: Results) -> dict[str, str]:
 
 
 def _figure(results: Results) -> Markup | None:
-    titles = {
-        Mark(run, point).gid: hover(run, point, results.per)
-        for run in results.runs
-        for point in run.points
-    }
-    caption = FIGURE.format(results.per)
-    return Markup(inline_svg(figure(results), "rate-nll", caption, titles)) if titles else None
+    points = [(run, point) for run in results.runs for point in run.points]
+    titles = {Mark(*each).gid: hover(*each, results.per) for each in points}
+    return _svg(figure, results, "rate-nll", FIGURE.format(results.per), titles)
 
 
 def _bytes(results: Results) -> dict[str, Any] | None:
     """Return figure and table of bytes against what comes back; None where nothing does."""
     marks = [Mark(run, point) for run in decoded(results).runs for point in run.points]
-    if not marks:
-        return None
     titles = {gid: hover_bytes(*mark) for mark in marks for gid in point_gids(mark)}
-    drawn = inline_svg(rate_distortion(results), "rate-distortion", BYTES, titles)
-    return {"figure": Markup(drawn), "table": _table(rate_distortion_table(results))}
+    svg = _svg(rate_distortion, results, "rate-distortion", BYTES, titles)
+    return None if svg is None else {"figure": svg, "table": _table(rate_distortion_table(results))}
+
+
+def _courses(results: Results) -> Markup | None:
+    runs = [run for name in results.curves for run in of_curve(results, name)]
+    titles = {gid: _hover_course(run) for run in runs for gid in gids(run)}
+    return _svg(trajectories, results, "courses", TRAJECTORIES, titles)
+
+
+def _svg(
+    draw: Callable[[Results], Figure],
+    results: Results,
+    prefix: str,
+    label: str,
+    titles: dict[str, str],
+) -> Markup | None:
+    """Return what ``draw`` draws of ``results``, with ``titles`` by gid; None without any."""
+    return Markup(inline_svg(draw(results), prefix, label, titles)) if titles else None
 
 
 def hover(run: RunResult, point: Point, per: str) -> str:
-    """Return what a point of the figure says of itself."""
+    """Return the text of a point of the figure."""
     e = point.evaluation
-    lines = [
-        *_which(run, point),
-        f"NLL {e.nll.word:.3f} + rate {e.rate.word:.3f} = {e.total.word:.3f} bits per {per}",
-    ]
-    if e.reconstruction is not None:
-        lines.append(f"BLEU {e.reconstruction.bleu:.1f}")
-    return "\n".join(lines)
+    bits = f"NLL {e.nll.word:.3f} + rate {e.rate.word:.3f} = {e.total.word:.3f} bits per {per}"
+    bleu = "" if e.reconstruction is None else f"\nBLEU {e.reconstruction.bleu:.1f}"
+    return f"{_which(run, point)}\n{bits}{bleu}"
 
 
 def hover_bytes(run: RunResult, point: Point) -> str:
-    """Return what a point of the figure of bytes says of itself."""
+    """Return the text of a point of the figure of bytes."""
     e, back = point.evaluation, point.evaluation.reconstruction
     assert back is not None
-    size = f"{bytes_a_sentence(e):.2f} bytes per sentence"
-    lines = [
-        *_which(run, point),
-        size + (" by its rate" if e.coded is None else ", of the whole file"),
-        f"BLEU {back.bleu:.1f}, chrF {back.chrf:.1f}, {100 * back.exact:.1f} % come back exactly",
-    ]
-    return "\n".join(lines)
+    origin = " by its rate" if e.coded is None else ", of the whole file"
+    scores = f"BLEU {back.bleu:.1f}, chrF {back.chrf:.1f}"
+    size = f"{bytes_a_sentence(e):.2f} bytes per sentence{origin}"
+    exact = f"{100 * back.exact:.1f} % come back exactly"
+    return f"{_which(run, point)}\n{size}\n{scores}, {exact}"
 
 
-def _which(run: RunResult, point: Point) -> list[str]:
-    weight = point.evaluation.rate_weight
-    return [
-        f"{run.curve}, {_way(run)}, seed {run.seed}",
-        f"step {point.step}, λ {weight:.4g}",
-    ]
+def _hover_course(run: RunResult) -> str:
+    step, weight, nll, rate = run.history[-1]
+    last = f"step {step:.0f}: λ {weight:.4g}, NLL {nll:.3f}, rate {rate:.3f} bits per token"
+    return f"{_title(run)}\n{last}"
+
+
+def _which(run: RunResult, point: Point) -> str:
+    return f"{_title(run)}\nstep {point.step}, λ {point.evaluation.rate_weight:.4g}"
+
+
+def _title(run: RunResult) -> str:
+    varied = f", {run.varied}" if run.values else ""
+    return f"{run.curve}, {run.schedule} λ{varied}, seed {run.seed}"
 
 
 def _table(compared: Table) -> dict[str, Any]:
@@ -192,8 +192,8 @@ def _point(run: RunResult, point: Point) -> list[str]:
     e = point.evaluation
     bits = [f"{cost.word:.3f}" for cost in (e.nll, e.rate, e.total)]
     bleu = "–" if e.reconstruction is None else f"{e.reconstruction.bleu:.1f}"
-    place = [*_name(run), str(point.step), f"{e.rate_weight:.4g}"]
-    return [*place, *bits, f"{100 * e.token_accuracy:.1f}\u00a0%", bleu]
+    which = [*_name(run), str(point.step), f"{e.rate_weight:.4g}"]
+    return [*which, *bits, f"{100 * e.token_accuracy:.1f}\u00a0%", bleu]
 
 
 def _codebooks(runs: list[RunResult]) -> list[list[object]]:
@@ -206,20 +206,6 @@ def _codebooks(runs: list[RunResult]) -> list[list[object]]:
             bars = [BAR.format(100 * share) for share in shares]
             rows.append([*_name(run), used.entries, *bars, f"{100 * used.unused:.1f}\u00a0%"])
     return rows
-
-
-def _courses(results: Results) -> Markup | None:
-    runs = [run for name in results.curves for run in of_curve(results, name)]
-    titles = {gid: _course(run) for run in runs for gid in gids(run)}
-    if not titles:
-        return None
-    return Markup(inline_svg(trajectories(results), "courses", TRAJECTORIES, titles))
-
-
-def _course(run: RunResult) -> str:
-    step, weight, nll, rate = run.history[-1]
-    last = f"step {step:.0f}: λ {weight:.4g}, NLL {nll:.3f}, rate {rate:.3f} bits per token"
-    return f"{run.curve}, {_way(run)}, seed {run.seed}\n{last}"
 
 
 def _run(run: RunResult) -> list[object]:
@@ -240,10 +226,6 @@ def _name(run: RunResult) -> list[str]:
     return [run.curve, run.schedule, run.varied or "–", str(run.seed)]
 
 
-def _way(run: RunResult) -> str:
-    return f"{run.schedule} λ" + (f", {run.varied}" if run.values else "")
-
-
 def _count(number: int, noun: str) -> str:
     return f"{number} {noun}" + ("" if number == 1 else "s")
 
@@ -253,7 +235,7 @@ FIGURES = ("figure3.png", "figure3.svg", "figure3.pdf")
 
 
 def write(results: Results, folder: Path, per: str = WORD) -> None:
-    """Write the results, and draw of them what :func:`redraw` does."""
+    """Write the results, and :func:`redraw` them."""
     results.write(folder / RESULTS)
     redraw(folder / RESULTS, folder, per)
 

@@ -17,8 +17,7 @@ from typing import Annotated, Any, NamedTuple
 from onmt_lattice.errors import UserError
 from onmt_lattice.evaluation.result import NO_LATTICE
 from onmt_lattice.evaluation.sentence_scores import SentenceCost
-from onmt_lattice.experiments.report.curves import Mark, Spread, by_place
-from onmt_lattice.experiments.report.equal_nll import collapsed
+from onmt_lattice.experiments.report.curves import Mark, Spread, by_point, collapsed
 from onmt_lattice.experiments.report.results import (
     SCHEDULES,
     TUNED,
@@ -64,13 +63,13 @@ def _covariance(x: Sequence[float], y: Sequence[float]) -> float:
 
 @dataclass(frozen=True)
 class Estimate(Spread):
-    """A number for each seed that sentences tell no better than by its standard error."""
+    """A number for each seed, with its standard error over sentences."""
 
     errors: dict[int, float] = field(default_factory=dict)
 
     @property
     def half_width(self) -> float:
-        """Half the 95 % interval of the mean, as if all seeds had the same luck with sentences."""
+        """Half the 95 % interval of the mean, as if the errors of all seeds were the same."""
         return NORMAL_95 * fmean(self.errors.values())
 
     def text(self, form: str) -> str:
@@ -85,25 +84,16 @@ class Estimate(Spread):
 
 @dataclass(frozen=True)
 class Paired:
-    """A lattice in Gaussian models of one place of their curve, over all seeds.
+    """A lattice in Gaussian models of one point of their curve, over all seeds.
 
-    Attributes:
-        curve: its name; ``kind``: quantized, or tuned; ``place``: the options that vary, or the
-            step.
-        nll: of the Gaussian, mean over seeds, bits per word; ``nll_change``: of the lattice
-            less that.
-        over: the lattice's rate less that of the Gaussian, its prior refitted, bits per word;
-            ``over_dimension``: per dimension.
-        theory: what it is more on a Gaussian source, mean, bits per dimension; ``of_theory``:
-            ``over_dimension`` in percent of it. None where training went on.
-        equal: what the lattice costs more at the NLL that it has, bits per word.
-        closed: how much of what Z costs at equal NLL it saves, percent; its error takes those of
-            the two costs as independent, where what they share would make it smaller.
+    In bits per word, over the Gaussian with its prior refitted; ``over_dimension`` and ``theory``,
+    which is over a Gaussian source and None where training went on, in bits per dimension. The
+    error of ``closed`` takes those of the two costs as independent, so it is too large.
     """
 
     curve: Annotated[str, Column("curve")]
     kind: Annotated[str | None, Column("kind")]
-    place: Annotated[str, Column("point")]
+    point: Annotated[str, Column("point")]
     nll: Annotated[float, Column("at NLL", ".2f")]
     over: Annotated[Estimate | None, Column("rate over", "+.3f")]
     over_dimension: Annotated[Estimate | None, Column("per dimension", "+.4f")]
@@ -124,8 +114,8 @@ class Pair(NamedTuple):
     slope: float | None  # of log rate against NLL along the Gaussian's curve, 1/(bits per word)
 
     @property
-    def a_word(self) -> float:
-        """Sentences a word."""
+    def per_word(self) -> float:
+        """Sentences per word."""
         e = self.mark.point.evaluation
         return e.sentences / e.words
 
@@ -134,64 +124,51 @@ class Pair(NamedTuple):
         """Cost at equal NLL and its standard error, bits per word."""
         if self.slope is None:
             return None
-        change = self.over.nll * self.a_word
+        change = self.over.nll * self.per_word
         there = self.fair.rate * math.exp(self.slope * change)  # of the Gaussian
-        cost = self.over.rate * self.a_word + self.fair.rate - there
+        cost = self.over.rate * self.per_word + self.fair.rate - there
         worth = -self.slope * there  # bits of rate for a bit of NLL
         o = self.over
         variance = o.rate_variance + worth**2 * o.nll_variance + 2 * worth * o.covariance
-        return cost, self.a_word * math.sqrt(max(variance, 0.0))
+        return cost, self.per_word * math.sqrt(max(variance, 0.0))
 
 
 def paired(results: Results) -> list[Paired]:
-    """Return the lattices in trained models by curve, schedule and place."""
-    rows = []
-    for curve in results.curves:
-        for schedule in SCHEDULES:
-            for marks in by_place(results, curve, schedule):
-                pairs = [pair for mark in marks if (pair := _pair(results, mark)) is not None]
-                if pairs:
-                    rows.append(_row(results, pairs))
-    return rows
+    """Return the lattices in trained models by curve, schedule and point."""
+    groups = (
+        [pair for mark in marks if (pair := _pair(results, mark)) is not None]
+        for curve in results.curves
+        for schedule in SCHEDULES
+        for marks in by_point(results, curve, schedule)
+    )
+    return [_row(results, pairs) for pairs in groups if pairs]
 
 
 def _pair(results: Results, mark: Mark) -> Pair | None:
-    made, over = mark.run.quantizing, mark.point.over
-    if made is None or over is None or made.lattice == NO_LATTICE:
+    quantizing, over = mark.run.quantizing, mark.point.over
+    if quantizing is None or over is None or quantizing.lattice == NO_LATTICE:
         return None
-    fair = _mark_of(results, replace(made, lattice=NO_LATTICE), mark.point.step)
+    fair = _mark_of(results, replace(quantizing, lattice=NO_LATTICE), mark.point.step)
     if fair is None:
         return None
     slope = _slope(fair, _curve_of(results, fair))
     return Pair(mark.run.seed, mark, fair, over, slope)
 
 
-def _mark_of(results: Results, made: Quantizing, step: int) -> Mark | None:
-    return next(
-        (
-            Mark(run, point)
-            for run in results.runs
-            if run.quantizing == made
-            for point in run.points
-            if point.step == step
-        ),
-        None,
-    )
+def _mark_of(results: Results, quantizing: Quantizing, step: int) -> Mark | None:
+    runs = (run for run in results.runs if run.quantizing == quantizing)
+    return next((Mark(run, p) for run in runs for p in run.points if p.step == step), None)
 
 
 def _curve_of(results: Results, mark: Mark) -> list[Mark]:
     """Return the points of the Gaussian's curve of ``mark``: those that differ in λ alone."""
-    return [
-        Mark(run, point)
-        for run in results.runs
-        if (run.curve, run.schedule, run.seed) == (mark.run.curve, mark.run.schedule, mark.run.seed)
-        and _but_rate_weight(run) == _but_rate_weight(mark.run)
-        for point in run.points
-    ]
 
+    def key(run: RunResult) -> object:
+        values = {option: value for option, value in run.values.items() if option != RATE_WEIGHT}
+        return run.curve, run.schedule, run.seed, values
 
-def _but_rate_weight(run: RunResult) -> dict[str, object]:
-    return {key: value for key, value in run.values.items() if key != RATE_WEIGHT}
+    runs = (run for run in results.runs if key(run) == key(mark.run))
+    return [Mark(run, point) for run in runs for point in run.points]
 
 
 def _slope(at: Mark, curve: Sequence[Mark]) -> float | None:
@@ -221,14 +198,14 @@ def _row(results: Results, pairs: Sequence[Pair]) -> Paired:
     dims = {p.seed: p.mark.point.evaluation.dim or 1 for p in pairs}
     theory = {} if first.run.quantizing.more_steps else _theory(pairs)
     rates = {p.seed: (p.over.rate, math.sqrt(p.over.rate_variance)) for p in pairs}
-    words = {p.seed: p.a_word for p in pairs}
+    words = {p.seed: p.per_word for p in pairs}
     nlls = {p.seed: (p.over.nll, math.sqrt(p.over.nll_variance)) for p in pairs}
     equal = {p.seed: p.equal for p in pairs if p.equal is not None}
     closed = {p.seed: share for p in pairs if (share := _closed(results, p)) is not None}
     return Paired(
         curve=first.run.curve,
         kind=results.kind(first.run.curve),
-        place=first.place,
+        point=first.label,
         nll=fmean(p.fair.nll for p in pairs),
         over=_estimate(rates, words),
         over_dimension=_estimate(rates, {seed: 1 / dim for seed, dim in dims.items()}),
@@ -242,28 +219,23 @@ def _row(results: Results, pairs: Sequence[Pair]) -> Paired:
 
 def _theory(pairs: Sequence[Pair]) -> dict[int, float]:
     """Return what the lattice costs on a Gaussian source, bits per sentence, by seed."""
-    found = {pair.seed: pair.mark.point.evaluation.quantized for pair in pairs}
-    return {seed: q.theory_bits for seed, q in found.items() if q is not None and q.theory_bits > 0}
+    fits = {pair.seed: pair.mark.point.evaluation.quantized for pair in pairs}
+    return {seed: q.theory_bits for seed, q in fits.items() if q is not None and q.theory_bits > 0}
 
 
 def _estimate(values: dict[int, tuple[float, float]], times: dict[int, float]) -> Estimate | None:
     """Return values and their standard errors, ``times`` the factor of each seed that has one."""
-    kept = {s: (v * times[s], e * times[s]) for s, (v, e) in values.items() if s in times}
-    if not kept:
-        return None
-    return Estimate({s: v for s, (v, _) in kept.items()}, {s: e for s, (_, e) in kept.items()})
+    pairs = [(s, v * times[s], e * times[s]) for s, (v, e) in values.items() if s in times]
+    return Estimate({s: v for s, v, _ in pairs}, {s: e for s, _, e in pairs}) if pairs else None
 
 
 def _closed(results: Results, pair: Pair) -> tuple[float, float] | None:
-    """Return the share of Z's cost at equal NLL that a lattice saves in the same model.
-
-    With it comes its standard error.
-    """
-    made = pair.mark.run.quantizing
-    assert made is not None
-    cubic = _mark_of(results, replace(made, lattice=CUBIC), pair.mark.point.step)
+    """Return the share of Z's cost at equal NLL that a lattice saves, and its standard error."""
+    quantizing = pair.mark.run.quantizing
+    assert quantizing is not None
+    cubic = _mark_of(results, replace(quantizing, lattice=CUBIC), pair.mark.point.step)
     z = None if cubic is None else _pair(results, cubic)
-    if made.lattice == CUBIC or z is None or z.equal is None or pair.equal is None:
+    if quantizing.lattice == CUBIC or z is None or z.equal is None or pair.equal is None:
         return None
     (cost, error), (cost_z, error_z) = pair.equal, z.equal
     if cost_z <= 0:
@@ -272,7 +244,7 @@ def _closed(results: Results, pair: Pair) -> tuple[float, float] | None:
 
 
 def paired_table(results: Results) -> Table:
-    """Return a line for each lattice in trained models, by curve and place."""
+    """Return a line for each lattice in trained models, by curve and point."""
     notes = (
         "Each lattice is compared with the Gaussian model that it was put into: same training, "
         "same seed, same sentences, and the Gaussian's prior fitted to the sentences that the "

@@ -15,38 +15,31 @@ Words = list[tuple[str, bool]]  # parts of a line, and whether the sentence has 
 
 
 class Sentence(NamedTuple):
-    """A sentence of the text and what became of it.
-
-    Attributes:
-        text: the sentence.
-        rows: by curve, for each of its points from low rate to high the evaluation and the line
-            as of :func:`compared`, or None where there is none.
-        most: how many points a row has at most.
-    """
+    """A sentence of the text as decoded at the points of every curve, from low rate to high."""
 
     text: str
-    rows: dict[str, list[tuple[Evaluation, Words | None]]]
-    most: int
+    rows: dict[str, list[tuple[Evaluation, Words | None]]]  # None where there is no line
+    most: int  # points of a row
 
 
 def reconstructions(results: Results) -> list[Sentence]:
     """Return the first sentences that are not empty; none if no checkpoint decoded the text."""
-    points = {name: decoded_points(results, name) for name in results.curves}
-    points = {name: chosen for name, chosen in points.items() if chosen}
+    every = {name: decoded_points(results, name) for name in results.curves}
+    points = {name: row for name, row in every.items() if row}
     if not points:
         return []
     most = max(map(len, points.values()))
     return [
         Sentence(
-            sentence,
+            text,
             {
-                name: [(point.evaluation, _line(point, number, sentence)) for point in chosen]
-                for name, chosen in points.items()
+                name: [(p.evaluation, _line(p, i, text)) for p in row]
+                for name, row in points.items()
             },
             most,
         )
-        for number, sentence in enumerate(results.inputs)
-        if sentence.strip()
+        for i, text in enumerate(results.inputs)
+        if text.strip()
     ]
 
 
@@ -67,7 +60,7 @@ def decoded_points(results: Results, curve: str) -> list[Point]:
 
 
 def compared(sentence: str, decoded: str) -> Words:
-    """Return the parts of ``decoded``, and of each whether ``sentence`` has it in its place.
+    """Return the parts of ``decoded``, and of each whether ``sentence`` has it there.
 
     >>> compared("the cat sat there", "the old cat sat here")
     [('the', True), ('old', False), ('cat sat', True), ('here', False)]
@@ -75,8 +68,8 @@ def compared(sentence: str, decoded: str) -> Words:
     here, there = decoded.split(), sentence.split()
     matcher = SequenceMatcher(None, there, here, autojunk=False)
     return [
-        (" ".join(here[start:end]), kind == "equal")
-        for kind, _, _, start, end in matcher.get_opcodes()
+        (" ".join(here[start:end]), tag == "equal")
+        for tag, _, _, start, end in matcher.get_opcodes()
         if start < end
     ]
 

@@ -1,4 +1,4 @@
-"""What a sweep has found: every point of every curve, with how it came about, as one JSON file.
+"""The results of a sweep: every point of every curve, with the run it is of, as one JSON file.
 
 Figure, table and page are drawn from this alone.
 """
@@ -27,47 +27,30 @@ WAITING, RUNNING, FINISHED, FAILED = "waiting", "running", "finished", "failed"
 
 @dataclass(frozen=True)
 class Record:
-    """How far one run is.
-
-    Attributes:
-        status: ``waiting``, ``running``, ``finished`` or ``failed``.
-        attempts: how often it was started.
-        seconds: how long it was under way, all attempts together.
-        error: why it failed, with the end of its log.
-        job: its number on a cluster.
-        since: when it was started (seconds since 1970) while it runs.
-    """
+    """How far one run is."""
 
     status: str = WAITING
     attempts: int = 0
-    seconds: float = 0.0
-    error: str | None = None
-    job: str | None = None
-    since: float | None = None
+    seconds: float = 0.0  # of all attempts
+    error: str | None = None  # why it failed, with the end of its log
+    job: str | None = None  # its number on a cluster
+    since: float | None = None  # when it was started (seconds since 1970), while it runs
 
 
 @dataclass(frozen=True)
 class Quantizing:
-    """What a run that quantizes another one's checkpoints was made of.
+    """What a run that quantizes another one's checkpoints was made of."""
 
-    Attributes:
-        source: name of that run.
-        lattice: its name, or ``none`` where only the Gaussian's prior was refitted.
-        more_steps: how many steps training went on for.
-    """
-
-    source: str
-    lattice: str
-    more_steps: int
+    source: str  # name of that run
+    lattice: str  # its name, or ``none`` where only the Gaussian's prior was refitted
+    more_steps: int  # of training after that
 
 
 @dataclass(frozen=True)
 class Difference:
-    """What a checkpoint costs more than the fair one, on the same sentences.
+    """What a checkpoint costs over the refitted Gaussian on the same sentences, bits per sentence.
 
-    Attributes:
-        rate, nll: the difference, a mean over sentences, in bits per sentence.
-        rate_variance, nll_variance, covariance: of these means.
+    Means over sentences, and the variances and the covariance of these means.
     """
 
     rate: float
@@ -79,47 +62,28 @@ class Difference:
 
 @dataclass(frozen=True)
 class Point:
-    """One evaluated checkpoint.
-
-    Attributes:
-        step: training steps done.
-        evaluation: on the sweep's test text.
-        decoded: the first sentences of the text as decoded, if they were.
-        over: of a quantized checkpoint, what it costs over the same Gaussian with its prior
-            refitted.
-    """
+    """One evaluated checkpoint."""
 
     step: int
-    evaluation: Evaluation
-    decoded: list[str] | None = None
-    over: Difference | None = None
+    evaluation: Evaluation  # on the sweep's test text
+    decoded: list[str] | None = None  # the first sentences of the text, if they were decoded
+    over: Difference | None = None  # of a quantized checkpoint alone
 
 
 @dataclass(frozen=True)
 class RunResult:
-    """One run and what came of it.
-
-    Attributes:
-        name: of the run.
-        curve: the name of its curve; ``schedule``: ``fixed`` or ``annealed``; ``values``: the
-            options in which it differs from the other runs of its curve; ``seed``.
-        command: the command line that trains it.
-        record: its status, attempts, time and error.
-        points: its evaluated checkpoints, by step.
-        history: step, λ, NLL and rate (bits per token) as training reported them.
-        quantizing: what it quantizes, None where it was trained from scratch.
-    """
+    """One run and its results."""
 
     name: str
     curve: str
     schedule: str
-    values: dict[str, Any]
+    values: dict[str, Any]  # the options in which it differs from other runs of its curve
     seed: int
-    command: str
+    command: str  # that trains it
     record: Record
-    points: list[Point]
-    history: list[list[float]]
-    quantizing: Quantizing | None = None
+    points: list[Point]  # by step
+    history: list[list[float]]  # step, λ, NLL and rate (bits per token) as training reported them
+    quantizing: Quantizing | None = None  # None where it was trained from scratch
 
     @property
     def varied(self) -> str:
@@ -134,26 +98,16 @@ class RunResult:
 
 @dataclass(frozen=True)
 class Results:
-    """All runs of a sweep.
+    """All runs of a sweep, failed and unfinished ones too."""
 
-    Attributes:
-        config: the YAML file of the sweep; ``text``: what the points were evaluated on.
-        reference: the curve that others are held against.
-        curves: the options of each curve by name, in the order of the file.
-        versions: of everything that bears on the numbers.
-        inputs: the first sentences of the text.
-        runs: all of them, failed and unfinished ones too.
-        per: what costs are drawn per, ``word`` or ``token``; of results on disk always ``word``.
-    """
-
-    config: str
-    text: str
-    reference: str
-    curves: dict[str, dict[str, Any]]
-    versions: dict[str, str]
-    inputs: list[str]
+    config: str  # the YAML file of the sweep
+    text: str  # that the points were evaluated on
+    reference: str  # the curve that others are compared with
+    curves: dict[str, dict[str, Any]]  # their options, in the order of the file
+    versions: dict[str, str]  # of everything that bears on the numbers
+    inputs: list[str]  # the first sentences of the text
     runs: list[RunResult]
-    per: str = WORD
+    per: str = WORD  # what costs are drawn per, or TOKEN; of results on disk always WORD
 
     def per_token(self) -> Results:
         """Return these results with each token taken for a word, to draw costs per token."""
@@ -166,9 +120,9 @@ class Results:
 
     def bottlenecks(self) -> dict[str, str]:
         """Return the name of each curve's bottleneck; empty where nothing says."""
-        drawn = {run.curve: p.evaluation.bottleneck for run in self.runs for p in run.points}
+        evaluated = {run.curve: p.evaluation.bottleneck for run in self.runs for p in run.points}
         return {
-            name: str(options.get("bottleneck", drawn.get(name, _quantized(options))))
+            name: str(options.get("bottleneck", evaluated.get(name, _quantized(options))))
             for name, options in self.curves.items()
         }
 
@@ -183,17 +137,14 @@ class Results:
 
     def lattice(self, curve: str) -> str | None:
         """Return the name of the lattice of a curve, None where it has none or nothing says."""
-        drawn = (p.evaluation.settings.get("lattice") for r in self.of(curve) for p in r.points)
-        given = self.curves[curve].get("lattice", next(drawn, None))
-        return None if self.bottlenecks()[curve] != "lattice" or given is None else str(given)
-
-    def of(self, curve: str) -> list[RunResult]:
-        """Return the runs of a curve."""
-        return [run for run in self.runs if run.curve == curve]
+        points = (point for run in self.runs if run.curve == curve for point in run.points)
+        evaluated = (point.evaluation.settings.get("lattice") for point in points)
+        name = self.curves[curve].get("lattice", next(evaluated, None))
+        return None if self.bottlenecks()[curve] != "lattice" or name is None else str(name)
 
     def write(self, path: Path) -> None:
         """Write as JSON, whole or not at all: a line a run, numbers of ``DIGITS`` digits."""
-        values = _rounded(dataclasses.asdict(self, dict_factory=_given))
+        values = _rounded(dataclasses.asdict(self, dict_factory=_not_none))
         del values["per"]
         runs = ",\n".join(map(_line, values.pop("runs")))
         head = _line({"format": FORMAT, **values}).removesuffix("}")
@@ -226,8 +177,7 @@ def _quantized(options: dict[str, Any]) -> str:
     return "gaussian" if options["lattice"] == NO_LATTICE else "lattice"
 
 
-def _given(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """Return the fields that hold something; the others are None by default."""
+def _not_none(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return {key: value for key, value in pairs if value is not None}
 
 

@@ -11,7 +11,7 @@ import torch
 from matplotlib.figure import Figure
 from matplotlib.patches import Circle
 
-from onmt_lattice.experiments.report.style import COLOURS
+from onmt_lattice.experiments.report.plotting import COLOURS
 from onmt_lattice.experiments.tables import Column
 from onmt_lattice.experiments.theory.experiments import Settings
 from onmt_lattice.experiments.theory.second_moments import CUBE

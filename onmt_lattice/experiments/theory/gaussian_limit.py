@@ -14,7 +14,7 @@ import torch
 from matplotlib.figure import Figure
 from torch import Tensor
 
-from onmt_lattice.experiments.report.style import COLOURS, MARKERS
+from onmt_lattice.experiments.report.plotting import COLOURS, MARKERS
 from onmt_lattice.experiments.tables import Column
 from onmt_lattice.experiments.theory.estimates import Estimate, estimate, points_of_blocks
 from onmt_lattice.experiments.theory.experiments import Settings

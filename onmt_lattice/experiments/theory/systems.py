@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Circle, FancyBboxPatch
 from torch import Tensor
 
-from onmt_lattice.experiments.report.style import COLOURS
+from onmt_lattice.experiments.report.plotting import COLOURS
 from onmt_lattice.experiments.tables import Column
 from onmt_lattice.experiments.theory.estimates import Estimate, codeword_bits, estimate
 from onmt_lattice.experiments.theory.experiments import Settings
