@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shlex
@@ -10,7 +11,7 @@ import subprocess
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from onmt_lattice.errors import UserError
 from onmt_lattice.experiments.environment import python
@@ -27,16 +28,16 @@ SLURM = "slurm"
 PROGRAMS = ("sbatch", "srun", "squeue", "scontrol")
 FOLDER = "cluster"
 MINUTES = 24 * 60  # submitit's own are 5
-TIMEOUTS = 20  # a run goes on after as many time limits; each time from its last checkpoint
+TIMEOUTS = 20  # time limits after which a run resumes, each time from its last checkpoint
 QUEUE_SECONDS = 15.0
-SETTLE_SECONDS = 60.0  # until files that another machine wrote are surely seen here
+SETTLE_SECONDS = 60.0  # until files that another machine wrote are visible here
 MANY_TASKS = ("nodes", "tasks_per_node", "ntasks_per_node")
 LISTS = ("setup", "teardown", "srun_args", "local_setup")
 GPU_OPTIONS = ("gpus_per_node", "gpus_per_task", "num_gpus", "gres")
 
 
 class SlurmJob:
-    """A run that waits in Slurm's queue or is under way; it does not need the sweep to go on."""
+    """A run in Slurm's queue or under way, which continues without the sweep."""
 
     def __init__(self, run: Run, job: submitit.Job[int], queue: Queue) -> None:
         self.run, self.job, self.queue = run, job, queue
@@ -49,14 +50,14 @@ class SlurmJob:
         return self.job.job_id
 
     def poll(self) -> int | None:
-        """Return its exit status, None while it is in the queue or going on."""
+        """Return its exit status, None while it is in the queue or under way."""
         if self.status is None and self._gone():
             self.status = _status(self.run, self.job)
         return self.status
 
     def _gone(self) -> bool:
-        """Whether it has left the queue, and its files are sure to be seen."""
-        if self.queue.holds(self.id):
+        """Whether it has left the queue, and its files are visible."""
+        if self.id in self.queue:
             self.gone_since = None
             return False
         now = time.monotonic()
@@ -64,11 +65,11 @@ class SlurmJob:
         return self.run.finished or now - self.gone_since >= SETTLE_SECONDS
 
     def stop(self) -> None:
-        """Let go of it: it goes on, and the next sweep finds it by its number."""
+        """Leave it: it continues, and the next sweep finds it by its number."""
 
 
 def _status(run: Run, job: submitit.Job[int]) -> int:
-    """Return the status of an ended ``job``; what its run's log does not say is added there."""
+    """Return the status of an ended ``job``; add what Slurm reports of it to the run's log."""
     from submitit.core.utils import UncompletedJobError
 
     if run.finished:
@@ -81,8 +82,8 @@ def _status(run: Run, job: submitit.Job[int]) -> int:
     else:
         info = job.get_info(mode="force")
         state = info.get("State") or info.get("jobState") or "unknown to Slurm"
-        said = "\n".join((job.stderr() or "").splitlines()[-5:])
-        why = f"gone without a result (state: {state}); the end of {job.paths.stderr}:\n{said}"
+        end = "\n".join((job.stderr() or "").splitlines()[-5:])
+        why = f"gone without a result (state: {state}); the end of {job.paths.stderr}:\n{end}"
     with open(run.log, "a", encoding="utf-8") as log:
         log.write(f"\njob {job.job_id}: {why}\n")
     return 1
@@ -91,8 +92,8 @@ def _status(run: Run, job: submitit.Job[int]) -> int:
 class Queue:
     """The jobs of this user that wait in Slurm or are under way, as of a few seconds ago.
 
-    submitit would ask ``sacct``, which not every cluster keeps, and takes a suspended job for ended
-    and a preempted one that nobody will start again for one to wait for.
+    submitit would ask ``sacct``, which not every cluster has, and takes a suspended job for ended
+    and waits for a preempted one that nobody will start again.
     """
 
     def __init__(self) -> None:
@@ -104,41 +105,36 @@ class Queue:
         if self.jobs is not None:
             self.jobs.add(job)
 
-    def holds(self, job: str) -> bool:
-        """Whether ``job`` has not ended, for all that is known."""
+    def __contains__(self, job: str) -> bool:
         if time.monotonic() >= self.next:
             self.next = time.monotonic() + QUEUE_SECONDS
             words = ["squeue", "--noheader", "--all", "--format=%i", f"--user={os.getuid()}"]
-            asked = subprocess.run(words, capture_output=True, text=True)
-            if asked.returncode == 0:  # else Slurm is not to be reached just now
-                self.jobs = set(asked.stdout.split())
+            answer = subprocess.run(words, capture_output=True, text=True)
+            if answer.returncode == 0:  # else Slurm cannot be reached just now
+                self.jobs = set(answer.stdout.split())
         return self.jobs is None or job in self.jobs
 
 
 class ClusterWorkers:
     """Jobs of Slurm, as a sweep's workers.
 
-    Those that an earlier sweep has left in Slurm's hands are found by their number, and not
-    submitted again.
+    Those that an earlier sweep has submitted are found by their number, and not submitted again.
     """
 
     def __init__(
         self, executor: submitit.AutoExecutor, jobs: int, gpus_a_run: int, manifest: Manifest
     ) -> None:
         self.executor, self.jobs, self.gpus_a_run = executor, jobs, gpus_a_run
-        self.queue = Queue()
-        self.found = self._found(manifest)
-        self.under_way = list(self.found.values())
-        self.held: set[Run] = set()
-
-    def _found(self, manifest: Manifest) -> dict[Run, SlurmJob]:
         import submitit
 
-        return {
-            run: SlurmJob(run, submitit.SlurmJob(self.executor.folder, record.job), self.queue)
+        self.queue = Queue()
+        self.submitted = {
+            run: SlurmJob(run, submitit.SlurmJob(executor.folder, record.job), self.queue)
             for run in manifest.runs.values()
             if (record := manifest[run]).status == RUNNING and record.job and not run.finished
         }
+        self.under_way = list(self.submitted.values())
+        self.locked: set[Run] = set()
 
     def start(self, run: Run) -> SlurmJob | None:
         """Return the run's job of an earlier sweep, or submit one.
@@ -149,14 +145,15 @@ class ClusterWorkers:
         Raises:
             UserError: if the cluster refuses the job.
         """
-        if run in self.found:
-            return self.found.pop(run)
+        if run in self.submitted:
+            return self.submitted.pop(run)
         self.under_way = [job for job in self.under_way if job.poll() is None]
         if len(self.under_way) >= self.jobs:
             return None
-        if _at_work(run):
-            self.held.add(run)
+        if (lock := locked(run.folder)) is None:
+            self.locked.add(run)
             return None
+        os.close(lock)
         self.under_way.append(self._submit(run))
         return self.under_way[-1]
 
@@ -175,28 +172,16 @@ class ClusterWorkers:
         return SlurmJob(run, job, self.queue)
 
 
-def _at_work(run: Run) -> bool:
-    lock = locked(run.folder)
-    if lock is not None:
-        os.close(lock)
-    return lock is None
-
-
 def cluster_workers(
     folder: Path, jobs: int, gpus_a_run: int, options: Mapping[str, Any], manifest: Manifest
 ) -> ClusterWorkers:
-    """Return the workers of a sweep whose runs are jobs of Slurm.
+    """Return the workers of a sweep whose runs are jobs of Slurm, at most ``jobs`` at a time.
 
-    Args:
-        folder: of the sweep; scripts and logs of the jobs go to ``cluster`` in it. The jobs must
-            see it under the same path.
-        jobs: how many may be queued or under way at a time.
-        gpus_a_run: how many GPUs each gets; 0 for the CPU.
-        options: parameters of submitit, such as ``slurm_partition`` and ``timeout_min``.
-        manifest: of the sweep, with the numbers of jobs submitted before.
+    Scripts and logs of the jobs go to ``cluster`` in the sweep's ``folder``, which the jobs must
+    see under the same path. ``options`` are parameters of submitit, such as ``slurm_partition``.
 
     Raises:
-        UserError: if submitit or Slurm is not there, or an option is none of submitit's.
+        UserError: if submitit or Slurm is missing, or an option is not one of submitit's.
     """
     try:
         import submitit
@@ -216,7 +201,12 @@ def cluster_workers(
         slurm_max_num_timeout=TIMEOUTS,
         slurm_python=shlex.join(python()),
     )
-    _check(options)
+    for key, value in options.items():
+        name = key.removeprefix("slurm_")
+        if name in MANY_TASKS:
+            raise UserError(f"-cluster_options {key}: a run is one task on one node; leave it out")
+        if name == "time" and not isinstance(value, int):
+            raise UserError(f"-cluster_options {key}={value}: expected a number of minutes")
     try:
         executor.update_parameters(**_parameters(gpus_a_run, options))
     except (NameError, AssertionError, TypeError, ValueError) as error:
@@ -224,17 +214,8 @@ def cluster_workers(
     return ClusterWorkers(executor, jobs, gpus_a_run, manifest)
 
 
-def _check(options: Mapping[str, Any]) -> None:
-    for key, value in options.items():
-        name = key.removeprefix("slurm_")
-        if name in MANY_TASKS:
-            raise UserError(f"-cluster_options {key}: a run is one task on one node; leave it out")
-        if name == "time" and not isinstance(value, int):
-            raise UserError(f"-cluster_options {key}={value}: expected a number of minutes")
-
-
 def _parameters(gpus: int, options: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the ``options`` with all that they leave open."""
+    """Return the ``options`` with the defaults of those that are missing."""
     parameters: dict[str, Any] = {
         "timeout_min": MINUTES,
         "slurm_additional_parameters": {"requeue": True},
@@ -262,8 +243,6 @@ def cluster_options(words: Sequence[str]) -> dict[str, Any]:
 
 
 def _value(text: str) -> int | float | bool | str:
-    if re.fullmatch(r"0|[1-9]\d*", text):  # 007 may be an account
-        return int(text)
-    if re.fullmatch(r"\d+\.\d+", text):
-        return float(text)
-    return text == "true" if text in ("true", "false") else text
+    if re.fullmatch(r"0|[1-9]\d*|\d+\.\d+|true|false", text):  # 007 may be an account
+        return cast(int | float | bool, json.loads(text))
+    return text

@@ -1,4 +1,4 @@
-"""What a sweep is to do and how far it is: one JSON file, rewritten at every change."""
+"""The runs of a sweep and how far they are: one JSON file, rewritten at every change."""
 
 from __future__ import annotations
 
@@ -24,29 +24,27 @@ LIBRARIES = ("OpenNMT-py", "torch", "numpy", "sacrebleu", "matplotlib")
 class Manifest:
     """The records of all runs, kept in ``<folder>/manifest.json``.
 
-    Those of runs that are not of this sweep, but were of one before, are kept there too.
+    Those of runs that only an earlier sweep had stay there too.
     """
 
     def __init__(self, folder: Path, runs: Sequence[Run], settings: dict[str, Any]) -> None:
         self.path = folder / NAME
         self.settings = settings
         self.runs = {run.name: run for run in runs}
-        held = self._read()
-        self.others = [entry for name, entry in held.items() if name not in self.runs]
-        self.records = {
-            name: Record(**held[name]["record"]) if name in held else Record() for name in self.runs
-        }
+        saved = self._read()
+        self.others = [entry for name, entry in saved.items() if name not in self.runs]
+        records = {name: Record(**entry["record"]) for name, entry in saved.items()}
+        self.records = {name: records.get(name, Record()) for name in self.runs}
 
     def _read(self) -> dict[str, dict[str, Any]]:
-        """Return what the file holds of each run, by its name."""
+        """Return the file's entry of each run, by its name."""
         if not self.path.exists():
             return {}
         try:
-            held = json.loads(self.path.read_text(encoding="utf-8"))
-            return {
-                run["name"]: {**run, "record": dataclasses.asdict(Record(**run["record"]))}
-                for run in held["runs"]
-            }
+            runs = json.loads(self.path.read_text(encoding="utf-8"))["runs"]
+            for run in runs:
+                run["record"] = dataclasses.asdict(Record(**run["record"]))
+            return {run["name"]: run for run in runs}
         except (ValueError, KeyError, TypeError) as error:
             raise UserError(
                 f"{self.path}: damaged or of another version ({error}); remove it, and the sweep "
@@ -83,7 +81,7 @@ class Manifest:
     def take_over(self) -> None:
         """Let runs wait that were under way when their sweep was killed.
 
-        For the sweep that holds the output's lock: another's may be under way now.
+        Only the sweep that has the output's lock may do this: another's may be under way now.
         """
         for name, record in self.records.items():
             if record.status == RUNNING and record.job is None:
@@ -91,28 +89,20 @@ class Manifest:
 
     def forget_failures(self, runs: Iterable[Run] | None = None) -> None:
         """Let those of ``runs`` that have failed, all by default, wait for another attempt."""
-        wanted = self.runs.values() if runs is None else runs
-        for run in set(self.failed()).intersection(wanted):
+        for run in set(self.failed()).intersection(self.runs.values() if runs is None else runs):
             self.record(run, WAITING)
 
     def write(self) -> None:
         """Write the file, whole or not at all."""
-        held = {
+        values = {
             "format": FORMAT,
             **self.settings,
             "versions": versions(*LIBRARIES),
             "runs": [*(self._entry(run) for run in self.runs.values()), *self.others],
         }
-        write_json(self.path, held, indent=1)
+        write_json(self.path, values, indent=1)
 
     def _entry(self, run: Run) -> dict[str, Any]:
-        return {
-            "name": run.name,
-            "curve": run.curve,
-            "schedule": run.schedule,
-            "point": run.point,
-            "seed": run.seed,
-            "steps": run.steps,
-            "command": shlex.join(run.train_command()),
-            "record": dataclasses.asdict(self[run]),
-        }
+        fields = ("name", "curve", "schedule", "point", "seed", "steps")
+        command, record = shlex.join(run.train_command()), dataclasses.asdict(self[run])
+        return {f: getattr(run, f) for f in fields} | {"command": command, "record": record}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import re
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -21,7 +22,7 @@ from onmt_lattice.config import (
 )
 from onmt_lattice.errors import UserError, unknown_name
 from onmt_lattice.experiments.report.results import ANNEALED, FIXED, SCHEDULES
-from onmt_lattice.experiments.sweep.quantized_curve import (
+from onmt_lattice.experiments.sweep.quantized import (
     QUANTIZE,
     QuantizedCurve,
     check_source,
@@ -37,7 +38,7 @@ REFERENCE = "gaussian"
 SEEDS = Range(1, 2**32 - 1)
 TEXTS = ("train.en", "valid.en", "test.en")
 PAIRED = "train.src, train.tgt, valid.src and so on"
-# What a sweep decides for its runs, and no file of options may.
+# Options that a sweep sets for its runs, and no file may.
 OWN = "save_model train_from log_json seed gpu_ranks world_size src_vocab tgt_vocab data".split()
 
 
@@ -52,32 +53,22 @@ class SweepFile(Config):
     seeds: list[int] = option(..., "the seeds, such as [1, 2]", range=SEEDS)
     test: str | None = option(None, "the path of the text to evaluate on")
     test_source: str | None = option(None, "that of its source, where that is another text")
-    reference: object = option(REFERENCE, "the curve that the others are held against")
+    reference: object = option(REFERENCE, "the curve that the others are compared with")
     evaluate_every: int = option(1, "evaluate every so many checkpoints", range=COUNT)
-    reconstruct: int = option(3, "sentences to show as they come back", range=COUNT_OR_ZERO)
+    reconstruct: int = option(3, "checkpoints to decode the text with", range=COUNT_OR_ZERO)
 
 
 @dataclass(frozen=True)
 class Plan:
-    """All that a sweep is to do.
+    """All runs of a sweep."""
 
-    Attributes:
-        path: the YAML file it was read from.
-        folder: where everything goes.
-        test: the text to evaluate on, the target.
-        reference: name of the curve that the others are held against.
-        curves: the options of each curve, by name.
-        gpus_a_run: how many GPUs a run takes; 0 for the CPU.
-        runs: the runs of all curves, schedules and seeds.
-    """
-
-    path: Path
+    path: Path  # the YAML file it was read from
     folder: Path
-    test: Path
-    reference: str
-    curves: dict[str, dict[str, Any]]
-    gpus_a_run: int
-    runs: tuple[Run, ...]
+    test: Path  # the text to evaluate on, the target
+    reference: str  # name of the curve that the others are compared with
+    curves: dict[str, dict[str, Any]]  # the options of each
+    gpus_a_run: int  # how many GPUs a run takes; 0 for the CPU
+    runs: tuple[Run, ...]  # of all curves, schedules and seeds
 
     @property
     def vocabulary(self) -> Path:
@@ -86,15 +77,10 @@ class Plan:
 
 
 def read_plan(path: Path, folder: Path, text: Path | None, seeds: list[int] | None) -> Plan:
-    """Return the plan of the sweep in the YAML file ``path``.
+    """Return the plan of the sweep in the YAML file ``path``, of a ``folder`` for its runs.
 
-    Args:
-        path: names the ``config`` that all runs share, ``seeds``, the schedules ``fixed`` and
-            ``annealed``, and the ``curves``.
-        folder: where everything goes.
-        text: a folder of train.en, valid.en and test.en, or of train.src, train.tgt and so on, in
-            place of the file's own data.
-        seeds: in place of the file's own.
+    ``text``, a folder of train.en, valid.en and test.en, or of train.src, train.tgt and so on, and
+    ``seeds`` replace the file's own.
 
     Raises:
         UserError: naming the first thing in the file that is wrong.
@@ -103,23 +89,21 @@ def read_plan(path: Path, folder: Path, text: Path | None, seeds: list[int] | No
     texts = {} if text is None else _texts(text)
     shared = _shared(path, sweep, folder, texts)
     gpus = _take_gpus(path, shared)
-    pair = texts["test"] if texts else _test(path, sweep)
-    for each in pair.values():  # a mistake is told at once
+    sides = texts["test"] if texts else _test(path, sweep)
+    for each in sides.values():  # a mistake is reported at once
         read_lines(each, f"{path}: test" if text is None else "-text")
-    test = Path(pair.get("path_tgt", pair["path_src"]))
+    test = Path(sides.get("path_tgt", sides["path_src"]))
     if seeds is not None:
         check_ranges({"seeds": seeds}, {"seeds": SEEDS})
-    given = {
-        str(name): _mapping(f"{path}: curve {name}", curve) for name, curve in sweep.curves.items()
-    }
-    trained = {name: curve for name, curve in given.items() if QUANTIZE not in curve}
-    others = {name: curve for name, curve in given.items() if QUANTIZE in curve}
+    every = {str(n): _mapping(f"{path}: curve {n}", curve) for n, curve in sweep.curves.items()}
+    trained = {name: curve for name, curve in every.items() if QUANTIZE not in curve}
+    others = {name: curve for name, curve in every.items() if QUANTIZE in curve}
     quantized = quantized_curves(path, others, trained)
     points = _checked_points(path, trained, sweep, shared)
-    order = _order(list(given), quantized)
+    order = _order(list(every), quantized)
     runs: list[Run] = []
     for seed in seeds or sweep.seeds:  # outermost: an early stop leaves whole curves
-        made: list[Run] = [
+        of_seed: list[Run] = [
             Run(
                 curve=name,
                 schedule=schedule,
@@ -130,50 +114,54 @@ def read_plan(path: Path, folder: Path, text: Path | None, seeds: list[int] | No
                 test=test,
                 evaluate_every=sweep.evaluate_every,
                 reconstruct=sweep.reconstruct,
-                test_source=Path(pair["path_src"]) if "path_tgt" in pair else None,
+                test_source=Path(sides["path_src"]) if "path_tgt" in sides else None,
             )
             for name, options, schedule, point in points
         ]
-        made += [run for curve in quantized for run in _quantized_runs(path, folder, curve, made)]
-        runs += sorted(made, key=lambda run: order.index(run.curve))
-    _check_distinct(path, runs)
+        for curve in quantized:
+            of_seed += _quantized_runs(path, folder, curve, of_seed)
+        runs += sorted(of_seed, key=lambda run: order.index(run.curve))
+    ((name, count),) = Counter(run.name for run in runs).most_common(1)
+    if count > 1:
+        raise UserError(f"{path}: two runs would be called {name}; name them apart")
     reference = str(sweep.reference)
     if reference not in order:
         raise unknown_name(f"reference in {path}", reference, order)
-    said = {name: _own_options(curve) for name, curve in trained.items()}
-    said |= {curve.name: curve.options() for curve in quantized}
-    curves = {name: said[name] for name in order}
+    settings = {name: _own_options(curve) for name, curve in trained.items()}
+    settings |= {curve.name: curve.options() for curve in quantized}
+    curves = {name: settings[name] for name in order}
     return Plan(path, folder, test, reference, curves, gpus, tuple(runs))
 
 
-def _order(given: list[str], quantized: Sequence[QuantizedCurve]) -> list[str]:
+def _order(names: list[str], quantized: Sequence[QuantizedCurve]) -> list[str]:
     """Return the names of all curves in the order of the file, none before what it quantizes."""
-    place = {name: (number, 0, 0) for number, name in enumerate(given)}
+    order = {name: (number, 0, 0) for number, name in enumerate(names)}
     for curve in quantized:
-        own, source = given.index(curve.name) if curve.name in given else -1, place[curve.source][0]
-        place[curve.name] = (max(own, source), 1, own)
-    return sorted(place, key=lambda name: place[name])
+        own = names.index(curve.name) if curve.name in names else -1
+        order[curve.name] = (max(own, order[curve.source][0]), 1, own)
+    return sorted(order, key=lambda name: order[name])
 
 
 def _quantized_runs(
     path: Path, folder: Path, curve: QuantizedCurve, trained: Sequence[Run]
 ) -> list[Run]:
     """Return the runs of ``curve``, one for each of its source's among ``trained``."""
-    made: list[Run] = []
+    runs: list[Run] = []
     for source in trained:
         if source.curve == curve.source and source.schedule in curve.schedules:
             check_source(path, curve, source)
-            named = _folder(folder, curve.name, source.schedule, source.point, source.seed)
-            made.append(curve.run(source, named))
-    if not made:
+            own = _folder(folder, curve.name, source.schedule, source.point, source.seed)
+            runs.append(curve.run(source, own))
+    if not runs:
         raise UserError(
             f"{path}: curve {curve.name}: {curve.source} has no runs of the schedules left to it"
         )
-    return made
+    return runs
 
 
 def _folder(folder: Path, curve: str, schedule: str, point: Mapping[str, Any], seed: int) -> Path:
-    return folder / _slug(f"{curve}_{_values(point) or schedule}_seed{seed}")
+    values = "_".join(map(str, point.values()))
+    return folder / re.sub(r"[^\w.=+-]+", "_", f"{curve}_{values or schedule}_seed{seed}")
 
 
 def _texts(folder: Path) -> dict[str, dict[str, str]]:
@@ -213,7 +201,7 @@ def _shared(
 
 
 def _take_gpus(path: Path, shared: dict[str, Any]) -> int:
-    """Return how many GPUs a run asks for; which ones is for the sweep to say."""
+    """Return how many GPUs a run asks for; the sweep chooses which ones."""
     if shared.get("gpu_backend") == "gloo":  # several processes on the CPU: a matter of their own
         return 0
     processes = _count(path, shared, "world_size", 1)
@@ -225,8 +213,7 @@ def _test(path: Path, sweep: SweepFile) -> dict[str, str]:
     """Return the paths of the sides of the text to evaluate on."""
     if sweep.test is None:
         raise UserError(f"{path}: test is missing: the path of the text to evaluate on")
-    given = {"test": sweep.test, "test_source": sweep.test_source}
-    for name, text in given.items():
+    for name, text in {"test": sweep.test, "test_source": sweep.test_source}.items():
         if text is not None and not Path(text).is_file():
             raise UserError(f"{path}: {name} {text}: no such file")
     if sweep.test_source is None:
@@ -244,7 +231,12 @@ def _checked_points(
     points = []
     for name, curve in trained.items():
         for options, schedule, point in _points(path, name, curve, sweep):
-            _check_options(path, name, options)
+            check_keys(path, options, _train_options())
+            for key in OWN:
+                if key in options:
+                    raise UserError(
+                        f"{path}: curve {name}: {key}: is set by the sweep; leave it out"
+                    )
             options = {**shared, **options}
             _check_checkpoints(path, schedule, options)
             _check_numbers(path, name, options)
@@ -259,13 +251,11 @@ def _points(
 ) -> Iterator[tuple[dict[str, Any], str, dict[str, Any]]]:
     """Yield the options of each run of a curve, its schedule, and the options that vary."""
     for schedule in SCHEDULES:
-        above, own = getattr(sweep, schedule), curve.get(schedule, {})
-        if own is False or not (above or own):
+        shared, own = getattr(sweep, schedule), curve.get(schedule, {})
+        if own is False or not (shared or own):
             continue
-        settings = {
-            **above,
-            **(_mapping(f"{path}: curve {name}: {schedule}", own) if own else {}),
-        }
+        own = _mapping(f"{path}: curve {name}: {schedule}", own) if own else {}
+        settings = {**shared, **own}
         varied = {k: v for k, v in settings.items() if schedule == FIXED and isinstance(v, list)}
         if schedule == FIXED and not (varied and all(varied.values())):
             raise UserError(
@@ -281,15 +271,8 @@ def _own_options(curve: Mapping[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in curve.items() if key not in SCHEDULES}
 
 
-def _check_options(path: Path, name: str, options: Mapping[str, Any]) -> None:
-    check_keys(path, dict(options), _train_options())
-    for key in OWN:
-        if key in options:
-            raise UserError(f"{path}: curve {name}: {key}: is set by the sweep; leave it out")
-
-
 def _check_numbers(path: Path, name: str, options: Mapping[str, Any]) -> None:
-    """Refuse a number that ``train`` would refuse in every run."""
+    """Raise for a number that ``train`` would refuse in every run."""
     several = {action.dest for action in train_parser()._actions if action.nargs is not None}
     for key in RANGES.keys() & options.keys():
         value = options[key]
@@ -298,20 +281,20 @@ def _check_numbers(path: Path, name: str, options: Mapping[str, Any]) -> None:
         try:
             numbers = list(map(float, value if isinstance(value, list) else [value]))
         except (TypeError, ValueError):
-            continue  # no number, which train tells
+            continue  # not a number, which train reports
         if not all(number in RANGES[key] for number in numbers):
             raise UserError(f"{path}: curve {name}: {key} {value}: expected {RANGES[key]}")
 
 
 def _check_checkpoints(path: Path, schedule: str, options: Mapping[str, Any]) -> None:
-    """Refuse what would train a run to its end and leave it without a point."""
+    """Raise for options that would train a run to its end and leave it without a point."""
     _count(path, options, "train_steps", None)
     _count(path, options, "save_checkpoint_steps", SAVE_CHECKPOINT_STEPS)
-    kept = options.get("keep_checkpoint", -1)
-    if kept == 0 or (schedule == ANNEALED and kept != -1):
+    keep = options.get("keep_checkpoint", -1)
+    if keep == 0 or (schedule == ANNEALED and keep != -1):
         needed = "all its checkpoints" if schedule == ANNEALED else "its last checkpoint"
         raise UserError(
-            f"{path}: keep_checkpoint {kept!r}: a run of the schedule {schedule} needs {needed}; "
+            f"{path}: keep_checkpoint {keep!r}: a run of the schedule {schedule} needs {needed}; "
             f"leave it out, or set it to -1 there"
         )
 
@@ -327,24 +310,8 @@ def _mapping(what: str, value: Any) -> Mapping[str, Any]:
     return value
 
 
-def _count(path: Path, given: Mapping[str, Any], key: str, default: int | None) -> int:
-    value = given.get(key, default)
+def _count(path: Path, options: Mapping[str, Any], key: str, default: int | None) -> int:
+    value = options.get(key, default)
     if type(value) is not int or value not in RANGES[key]:
         raise UserError(f"{path}: {key} {value!r}: expected a whole number, {RANGES[key]}")
     return value
-
-
-def _values(point: Mapping[str, Any]) -> str:
-    return "_".join(str(value) for value in point.values())
-
-
-def _slug(name: object) -> str:
-    return re.sub(r"[^\w.=+-]+", "_", str(name))
-
-
-def _check_distinct(path: Path, runs: list[Run]) -> None:
-    seen: set[Path] = set()
-    for run in runs:
-        if run.folder in seen:
-            raise UserError(f"{path}: two runs would be called {run.folder.name}; name them apart")
-        seen.add(run.folder)

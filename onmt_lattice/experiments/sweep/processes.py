@@ -21,20 +21,14 @@ FIRST_PORT = 10_000
 
 @dataclass(frozen=True)
 class Slot:
-    """What one run at a time is trained on.
+    """Threads of the CPU, or GPUs, that one run at a time is trained on."""
 
-    Attributes:
-        number: of the slot, from 0.
-        threads: of the CPU.
-        gpus: the GPUs, by their number or UUID; empty for the CPU.
-    """
-
-    number: int
+    number: int  # from 0
     threads: int
-    gpus: tuple[str, ...] = ()
+    gpus: tuple[str, ...] = ()  # by their number or UUID
 
     def options(self) -> tuple[str, ...]:
-        """Return what ``onmt_lattice train`` has to be told."""
+        """Return the options of ``onmt_lattice train`` that choose the devices."""
         return device_options(len(self.gpus), FIRST_PORT + self.number)
 
     def environment(self) -> dict[str, str]:
@@ -70,18 +64,15 @@ class Processes:
 
     def __init__(self, slots: list[Slot]) -> None:
         self.jobs: dict[Slot, Process | None] = dict.fromkeys(slots)
-        self.held: set[Run] = set()
+        self.locked: set[Run] = set()
 
     def start(self, run: Run) -> Process | None:
-        """Start ``run`` in a free slot.
-
-        None if there is none, or if a process of an earlier sweep still works on the run.
-        """
+        """Start ``run`` in a free slot; None without one, or while another process has the run."""
         for slot, job in self.jobs.items():
             if job is None or job.ended:
                 lock = locked(run.folder)
                 if lock is None:
-                    self.held.add(run)
+                    self.locked.add(run)
                     return None
                 self.jobs[slot] = Process(run, slot, lock)
                 return self.jobs[slot]
@@ -91,7 +82,7 @@ class Processes:
 class Process:
     """A run under way in a slot: its commands, one after the other.
 
-    Each command inherits the lock on the run, and so holds it even if the sweep is killed.
+    Each command inherits the lock on the run, and so keeps it even if the sweep is killed.
     """
 
     id = None
@@ -99,46 +90,47 @@ class Process:
     def __init__(self, run: Run, slot: Slot, lock: int) -> None:
         self.run, self.slot, self.lock = run, slot, lock
         self.commands = run.commands(slot.options())
-        self.process = self._next()
+        self.process: subprocess.Popen[bytes] | None = None
+        self._start_next()
 
     @property
     def ended(self) -> bool:
-        """Whether nothing of it is under way."""
+        """Whether none of its commands is under way."""
         return self.process is None
 
-    def _next(self) -> subprocess.Popen[bytes] | None:
+    def _start_next(self) -> None:
         command = next(self.commands, None)
         if command is None:
-            os.close(self.lock)
-            return None
-        return launch(command, self.run.log, self.lock, self.slot.environment())
+            self._end()
+        else:
+            self.process = launch(command, self.run.log, self.lock, self.slot.environment())
+
+    def _end(self) -> None:
+        self.process = None
+        os.close(self.lock)
 
     def poll(self) -> int | None:
-        """Return the status of the command that ended the run's work, None while it goes on."""
-        if self.process is None:
-            return 0
-        status = self.process.poll()
-        if status == 0:
-            self.process = self._next()
-            return 0 if self.process is None else None
-        if status is not None:
-            self.process = None
-            os.close(self.lock)
+        """Return the status of the command that ended the run, None while it continues."""
+        status = 0 if self.process is None else self.process.poll()
+        if status == 0 and self.process is not None:
+            self._start_next()
+            return 0 if self.ended else None
+        if status:
+            self._end()
         return status
 
     def stop(self) -> None:
-        """End the command under way; the run goes on from its last checkpoint another time."""
+        """End the command under way; the run can resume from its last checkpoint."""
         if self.process is not None:
             end(self.process)
             self.process.wait()
-            self.process = None
-            os.close(self.lock)
+            self._end()
 
 
 def launch(
     command: list[str], log: Path, lock: int, env: dict[str, str]
 ) -> subprocess.Popen[bytes]:
-    """Start ``command``, which adds to ``log`` and holds ``lock`` as long as it lasts."""
+    """Start ``command``, which appends to ``log`` and has ``lock`` as long as it lasts."""
     with open(log, "ab") as file:
         return subprocess.Popen(
             command,
@@ -165,8 +157,8 @@ def gpus(asked: list[str] | None, gpus_a_run: int) -> tuple[str, ...]:
     """Return the GPUs to train on, by their number or UUID; none for the CPU.
 
     Args:
-        asked: the numbers given, ``["none"]``, or None to do as the configuration says: train on
-            all that are visible if it has ``gpu_ranks``, else on the CPU.
+        asked: their numbers, ``["none"]``, or None for all that are visible if the configuration
+            has ``gpu_ranks``, else the CPU.
         gpus_a_run: how many the configuration wants for a run; 0 for the CPU.
 
     Raises:
@@ -174,7 +166,9 @@ def gpus(asked: list[str] | None, gpus_a_run: int) -> tuple[str, ...]:
     """
     if asked == [NONE] or (asked is None and gpus_a_run == 0):
         return ()
-    visible = visible_gpus()
+    names = os.environ.get("CUDA_VISIBLE_DEVICES")
+    count = torch.cuda.device_count()
+    visible = names.split(",")[:count] if names else [str(n) for n in range(count)]
     if not visible:
         raise UserError(
             f"-gpus {' '.join(asked) if asked else '(gpu_ranks in the configuration)'}: no CUDA "
@@ -183,17 +177,10 @@ def gpus(asked: list[str] | None, gpus_a_run: int) -> tuple[str, ...]:
     for gpu in asked or ():
         if gpu not in visible:
             raise UserError(f"-gpus {gpu}: expected some of {', '.join(visible)}, or {NONE}")
-    found = tuple(asked or visible)
-    if gpus_a_run > len(found):
+    chosen = tuple(asked or visible)
+    if gpus_a_run > len(chosen):
         raise UserError(
-            f"world_size {gpus_a_run}: a run takes more GPUs than the {len(found)} there are; "
+            f"world_size {gpus_a_run}: a run takes more GPUs than the {len(chosen)} there are; "
             f"lower it, or give more -gpus"
         )
-    return found
-
-
-def visible_gpus() -> list[str]:
-    """Return the GPUs that this process may use, by their number or UUID."""
-    given = os.environ.get("CUDA_VISIBLE_DEVICES")
-    count = torch.cuda.device_count()
-    return given.split(",")[:count] if given else [str(number) for number in range(count)]
+    return chosen

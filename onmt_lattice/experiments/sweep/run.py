@@ -17,10 +17,10 @@ from onmt_lattice.experiments.environment import python
 from onmt_lattice.experiments.report.results import FIXED
 from onmt_lattice.files import checkpoint_path, checkpoints, read_json, write_text
 
-PLACES = ("save_model", "src_vocab", "tgt_vocab", "log_json")  # a sweep may move to another folder
-SAVE_CHECKPOINT_STEPS = 5000  # as OpenNMT-py, where nothing else is said
-BOTTLENECK = "gaussian"  # as train, where nothing else is said
-# What evaluate writes of a checkpoint, by the option that asks for it.
+PATHS = ("save_model", "src_vocab", "tgt_vocab", "log_json")  # a sweep may move to another folder
+SAVE_CHECKPOINT_STEPS = 5000  # OpenNMT-py's default
+BOTTLENECK = "gaussian"  # the default of train
+# The files that evaluate writes of a checkpoint, and the options that ask for them.
 OUTPUTS = {".json": "-output", ".txt": "-reconstruct", ".tsv": "-scores"}
 RESUME = ("-resume", "auto")
 PROGRAM = (*python(), "-m", "onmt_lattice")
@@ -28,42 +28,29 @@ PROGRAM = (*python(), "-m", "onmt_lattice")
 
 @dataclass(frozen=True, eq=False)
 class Run:
-    """One training run: its place in the grid, its options and its folder.
+    """One training run: its curve and point, its options and its folder.
 
     The folder holds ``config.yaml``, checkpoints ``model_step_N.safetensors``, their evaluations
     ``model_step_N.json`` and reconstructions ``model_step_N.txt``, ``history.jsonl`` and
     ``train.log``.
-
-    Attributes:
-        curve: name of the curve it belongs to.
-        schedule: ``fixed``: its last checkpoint is a point of the curve; ``annealed``: each of its
-            checkpoints is.
-        point: the options in which it differs from the other runs of its curve and seed.
-        seed: of the training.
-        folder: holds all of it; its name is the run's.
-        options: of ``onmt_lattice train``.
-        test: the text to evaluate on, the target.
-        evaluate_every: evaluate each checkpoint of an annealed run whose step this divides.
-        reconstruct: how many checkpoints of an annealed run to decode the text with.
-        test_source: the source of the text; None if that is the text itself.
     """
 
     curve: str
-    schedule: str
-    point: dict[str, Any]
+    schedule: str  # annealed: each checkpoint is a point of the curve, not the last one alone
+    point: dict[str, Any]  # the options in which it differs from others of its curve and seed
     seed: int
     folder: Path
-    options: dict[str, Any]
-    test: Path
-    evaluate_every: int = 1
-    reconstruct: int = 3
-    test_source: Path | None = None
+    options: dict[str, Any]  # of ``onmt_lattice train``
+    test: Path  # the text to evaluate on, the target
+    evaluate_every: int = 1  # evaluate checkpoints of an annealed run whose step this divides
+    reconstruct: int = 3  # how many checkpoints of an annealed run to decode the text with
+    test_source: Path | None = None  # None if that is the text itself
 
     outputs: ClassVar[tuple[str, ...]] = (".json",)  # of every evaluation
 
     @property
     def name(self) -> str:
-        """What progress and tables call it."""
+        """Its name in progress and tables."""
         return self.folder.name
 
     @property
@@ -73,7 +60,7 @@ class Run:
 
     @property
     def has_code(self) -> bool:
-        """Whether its representations can be written to a file, whose size is then measured."""
+        """Whether its representations can be written to a file, to measure the size."""
         return has_code(str(self.options.get("bottleneck", BOTTLENECK)), self.options)
 
     @property
@@ -134,7 +121,7 @@ class Run:
     def evaluate_commands(self) -> list[list[str]]:
         """Return the commands that evaluate the checkpoints: without decoding the text, and with.
 
-        Those whose results are there already are left out, though the size of a file be missing.
+        Checkpoints whose results are there already are skipped.
         """
         decoded = self.decoded()
         plain = [path for step, path in self.evaluated().items() if step not in decoded]
@@ -145,33 +132,36 @@ class Run:
 
     def _evaluate_command(self, models: list[Path], outputs: tuple[str, ...]) -> list[str]:
         """Return the command that evaluates those of ``models`` of which an output is missing."""
-        missing = [str(model) for model in models if not _exist(model, *outputs)]
+        missing = [
+            str(model)
+            for model in models
+            if not all(model.with_suffix(suffix).exists() for suffix in outputs)
+        ]
         if not missing:
             return []
-        places = [word for output in outputs for word in (OUTPUTS[output], str(self.folder))]
+        folders = [word for output in outputs for word in (OUTPUTS[output], str(self.folder))]
         coded = ["-coded"] if self.has_code else []
         texts = ["-src", str(self.test_source or self.test)]
         texts += ["-tgt", str(self.test)] if self.test_source else []
-        words = [*texts, *places, *coded, "-model", *missing]
+        words = [*texts, *folders, *coded, "-model", *missing]
         return ["onmt_lattice", "evaluate", *words]
 
     def command(self, devices: tuple[str, ...] = ()) -> list[str] | None:
-        """Return the next command that brings the run forward, or None if it is finished.
+        """Return the next command that brings the run forward, None if it is finished.
 
-        Args:
-            devices: options that say what to train on.
+        ``devices`` are the options that choose what to train on.
         """
         left = self.commands_left(devices)
         return [*PROGRAM, *left[0][1:]] if left else None
 
     def commands_left(self, devices: tuple[str, ...] = ()) -> list[list[str]]:
         """Return the commands that bring the run to its end, as typed by hand."""
-        making = [] if self.trained else self.making_commands(devices)
+        training = [] if self.trained else self.training_commands(devices)
         gpu = ["-gpu", "0"] if devices else []
-        return [*making, *([*command, *gpu] for command in self.evaluate_commands() if command)]
+        return [*training, *([*command, *gpu] for command in self.evaluate_commands() if command)]
 
-    def making_commands(self, devices: tuple[str, ...]) -> list[list[str]]:
-        """Return the commands that bring the checkpoints about, from the last whole one on."""
+    def training_commands(self, devices: tuple[str, ...]) -> list[list[str]]:
+        """Return the commands that write the checkpoints, from the last whole one on."""
         return [[*self.train_command(), *devices, *RESUME]]
 
     def commands(self, devices: tuple[str, ...] = ()) -> Iterator[list[str]]:
@@ -185,9 +175,9 @@ class Run:
             last = command
 
     def step(self) -> int:
-        """Return the last step that was reported, or that a checkpoint was written at."""
+        """Return the last step that was reported, 0 before the first."""
         lines = _tail(self.history, 4096).split("\n")[:-1]
-        return int(json.loads(lines[-1])["step"]) if lines else max(self.checkpoints(), default=0)
+        return int(json.loads(lines[-1])["step"]) if lines else 0
 
     def log_end(self, lines: int = 15) -> str:
         """Return the last lines of the log."""
@@ -206,7 +196,7 @@ class Run:
                 texts = _texts(path.with_suffix(".json"))
                 if untrained or texts != (str(self.test_source or self.test), str(self.test)):
                     path.unlink()
-        write_text(self.config, yaml.safe_dump(self._wanted(), sort_keys=True))
+        write_text(self.config, yaml.safe_dump(self._identity(), sort_keys=True))
         return new
 
     def check(self) -> None:
@@ -217,40 +207,34 @@ class Run:
         """
         if not self.config.exists():
             return
-        held, wanted = self._held(), self._wanted()
-        changed = {k for k in {*held, *wanted} - set(PLACES) if held.get(k) != wanted.get(k)}
+        try:
+            saved = yaml.safe_load(self.config.read_text(encoding="utf-8"))
+        except (yaml.YAMLError, UnicodeDecodeError):
+            saved = None
+        if not isinstance(saved, dict):
+            raise UserError(
+                f"{self.config}: damaged; remove the folder, or if the options of the run have "
+                f"not changed, this file alone"
+            )
+        own = self._identity()
+        changed = {k for k in {*saved, *own} - set(PATHS) if saved.get(k) != own.get(k)}
         if changed:
             raise UserError(
                 f"{self.folder}: holds a run of other options ({', '.join(sorted(changed))}; see "
                 f"{self.config}); remove the folder, or name another -output"
             )
 
-    def _wanted(self) -> dict[str, Any]:
-        places = {"save_model": str(self.folder / "model"), "log_json": str(self.history)}
-        return {**self.options, **places}
-
-    def _held(self) -> dict[str, Any]:
-        try:
-            held = yaml.safe_load(self.config.read_text(encoding="utf-8"))
-        except (yaml.YAMLError, UnicodeDecodeError):
-            held = None
-        if not isinstance(held, dict):
-            raise UserError(
-                f"{self.config}: damaged; remove the folder, or if the options of the run have "
-                f"not changed, this file alone"
-            )
-        return held
-
-
-def _exist(model: Path, *suffixes: str) -> bool:
-    return all(model.with_suffix(suffix).exists() for suffix in suffixes)
+    def _identity(self) -> dict[str, Any]:
+        """Return what ``config.yaml`` of the run's folder has to hold."""
+        paths = {"save_model": str(self.folder / "model"), "log_json": str(self.history)}
+        return {**self.options, **paths}
 
 
 def _texts(evaluation: Path) -> Any:
     """Return the paths of source and target that an evaluation is of, None if it does not say."""
     try:
-        held = read_json(evaluation, "the output of evaluate")
-        return (held.get("source") or held)["text"], held["text"]
+        values = read_json(evaluation, "the output of evaluate")
+        return (values.get("source") or values)["text"], values["text"]
     except (UserError, AttributeError, KeyError, TypeError):
         return None
 

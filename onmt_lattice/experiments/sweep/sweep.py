@@ -6,13 +6,22 @@ import logging
 import shlex
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 
-from onmt_lattice.experiments.environment import cores
+from onmt_lattice.evaluation.result import NO_LATTICE, Evaluation
+from onmt_lattice.evaluation.sentence_scores import read_costs
+from onmt_lattice.experiments.environment import cores, versions
 from onmt_lattice.experiments.report.page import write
-from onmt_lattice.experiments.report.results import Results
+from onmt_lattice.experiments.report.pairing import difference
+from onmt_lattice.experiments.report.results import (
+    Difference,
+    Point,
+    Quantizing,
+    Results,
+    RunResult,
+)
 from onmt_lattice.experiments.sweep.cluster import cluster_options, cluster_workers
-from onmt_lattice.experiments.sweep.collection import collect
-from onmt_lattice.experiments.sweep.manifest import Manifest
+from onmt_lattice.experiments.sweep.manifest import LIBRARIES, Manifest
 from onmt_lattice.experiments.sweep.options import NONE, SweepOptions
 from onmt_lattice.experiments.sweep.plan import Plan, read_plan
 from onmt_lattice.experiments.sweep.processes import (
@@ -22,17 +31,20 @@ from onmt_lattice.experiments.sweep.processes import (
     divide,
     gpus,
 )
-from onmt_lattice.experiments.sweep.progress import Progress
-from onmt_lattice.experiments.sweep.quantized_run import put_aside
-from onmt_lattice.experiments.sweep.scheduler import Workers, bring_to_end
+from onmt_lattice.experiments.sweep.quantized import QuantizedRun, put_aside
+from onmt_lattice.experiments.sweep.run import Run
+from onmt_lattice.experiments.sweep.scheduler import Progress, Workers, bring_to_end
 from onmt_lattice.locks import only_user
 from onmt_lattice.opennmt.commands.vocabulary import build_vocab
+from onmt_lattice.opennmt.training.history import read_history
+from onmt_lattice.text import read_lines
+
+SHOWN_SENTENCES = 6
+CURVES = ("step", "rate_weight", "nll", "rate")  # of the history, in the order of the results
 
 
 def sweep(options: SweepOptions) -> Results:
-    """Train and evaluate all runs, write what they come to, and return it.
-
-    Goes on where an earlier sweep stopped.
+    """Train and evaluate all runs, or resume an earlier sweep; write and return the results.
 
     Raises:
         UserError: if the file of the sweep, the text or the devices cannot be used, or if the
@@ -43,8 +55,8 @@ def sweep(options: SweepOptions) -> Results:
         manifest = begin(plan)
         if options.retry_failed:
             manifest.forget_failures()
-            for said in put_aside(plan.runs):
-                print(said, file=sys.stderr)
+            for message in put_aside(plan.runs):
+                print(message, file=sys.stderr)
         with Progress(plan.runs, manifest) as progress:
             bring_to_end(plan.runs, workers(plan, options, manifest), manifest, progress)
         results = collect(plan, manifest)
@@ -53,7 +65,7 @@ def sweep(options: SweepOptions) -> Results:
 
 
 def draw_now(options: SweepOptions) -> Results:
-    """Write what the runs have come to so far, whether a sweep is at work there or not.
+    """Write the results so far, whether a sweep is at work there or not.
 
     Raises:
         UserError: as :func:`sweep`.
@@ -77,7 +89,7 @@ def begin(plan: Plan) -> Manifest:
     manifest.forget_failures(new)
     if not plan.vocabulary.exists():
         build_vocab(["-config", str(plan.runs[0].config)])
-        logging.getLogger().setLevel(logging.WARNING)  # the progress says the rest
+        logging.getLogger().setLevel(logging.WARNING)  # the progress shows the rest
     return manifest
 
 
@@ -92,16 +104,16 @@ def plan_of(options: SweepOptions) -> Plan:
 
 
 def workers(plan: Plan, options: SweepOptions, manifest: Manifest) -> Workers:
-    """Return where the runs are brought to their end: this machine, or a cluster."""
+    """Return the processes of this machine, or the jobs of a cluster, that run the sweep."""
     if options.cluster is not None:
         each = 0 if options.gpus == [NONE] else plan.gpus_a_run
-        given = cluster_options(options.cluster_options or ())
+        parameters = cluster_options(options.cluster_options or ())
         jobs = options.jobs or len(plan.runs)
-        return cluster_workers(plan.folder, jobs, each, given, manifest)
-    found = gpus(options.gpus, plan.gpus_a_run)
-    each = max(plan.gpus_a_run, 1) if found else 0
-    jobs = options.jobs or (len(found) // each if found else cores())
-    return Processes(divide(jobs, found, each, options.threads))
+        return cluster_workers(plan.folder, jobs, each, parameters, manifest)
+    devices = gpus(options.gpus, plan.gpus_a_run)
+    each = max(plan.gpus_a_run, 1) if devices else 0
+    jobs = options.jobs or (len(devices) // each if devices else cores())
+    return Processes(divide(jobs, devices, each, options.threads))
 
 
 def commands(options: SweepOptions) -> Iterator[str]:
@@ -115,3 +127,72 @@ def commands(options: SweepOptions) -> Iterator[str]:
     for run in plan.runs:
         for command in run.commands_left(device_options(each, FIRST_PORT)):
             yield shlex.join(command)
+
+
+# ---- results ------------------------------------------------------------------------------------
+
+
+def collect(plan: Plan, manifest: Manifest) -> Results:
+    """Return the results of the runs of ``plan`` so far."""
+    fair = {
+        (run.source.name, run.more_steps): run
+        for run in plan.runs
+        if isinstance(run, QuantizedRun) and run.lattice == NO_LATTICE
+    }
+    return Results(
+        config=str(plan.path),
+        text=str(plan.test),
+        reference=plan.reference,
+        curves=plan.curves,
+        versions=versions(*LIBRARIES),
+        inputs=read_lines(plan.test, "-text")[:SHOWN_SENTENCES],
+        runs=[_run_result(run, manifest, fair) for run in plan.runs],
+    )
+
+
+def _run_result(
+    run: Run, manifest: Manifest, fair: dict[tuple[str, int], QuantizedRun]
+) -> RunResult:
+    points = [
+        Point(
+            step,
+            Evaluation.read(path.with_suffix(".json")),
+            _decoded(path.with_suffix(".txt")),
+            _over(run, step, fair),
+        )
+        for step, path in run.evaluated().items()
+        if path.with_suffix(".json").exists()
+    ]
+    entries = read_history(run.history) if run.history.exists() else []
+    quantizing = None
+    if isinstance(run, QuantizedRun):
+        quantizing = Quantizing(run.source.name, run.lattice, run.more_steps)
+    return RunResult(
+        name=run.name,
+        curve=run.curve,
+        schedule=run.schedule,
+        values=run.point,
+        seed=run.seed,
+        command=shlex.join(run.train_command()),
+        record=manifest[run],
+        points=points,
+        quantizing=quantizing,
+        history=[[e[key] for key in CURVES] for e in entries if e["event"] == "train"],
+    )
+
+
+def _over(run: Run, step: int, fair: dict[tuple[str, int], QuantizedRun]) -> Difference | None:
+    """Return the cost of a lattice over its fair opponent, where both have been evaluated."""
+    if not isinstance(run, QuantizedRun) or run.lattice == NO_LATTICE:
+        return None
+    opponent = fair[run.source.name, run.more_steps]
+    own, theirs = (r.checkpoint(step).with_suffix(".tsv") for r in (run, opponent))
+    if not (own.exists() and theirs.exists()):
+        return None
+    return difference(read_costs(own), read_costs(theirs))
+
+
+def _decoded(path: Path) -> list[str] | None:
+    if not path.exists():
+        return None
+    return path.read_text(encoding="utf-8").splitlines()[:SHOWN_SENTENCES]

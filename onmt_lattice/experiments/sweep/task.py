@@ -23,19 +23,15 @@ from onmt_lattice.locks import locked
 if TYPE_CHECKING:
     import submitit
 
-PORTS = 20_000  # those above are the system's to give away
+PORTS = 20_000  # the system may use those above
 LINGER_SECONDS = 2.0
 
 
 class Task:
     """The commands of a run, one after the other.
 
-    It holds the lock on the run meanwhile. When submitit sees the job's end coming, it asks for the
-    task to go on with, and puts that into the queue.
-
-    Attributes:
-        run: the run.
-        gpus: how many GPUs the job has; 0 for the CPU.
+    The task has the lock on the run meanwhile. When submitit sees the job's end coming, it asks for
+    a task that resumes, and puts that into the queue.
     """
 
     def __init__(self, run: Run, gpus: int) -> None:
@@ -43,7 +39,7 @@ class Task:
         self.process: subprocess.Popen[bytes] | None = None
 
     def __call__(self) -> int:
-        """Return the status of the command that ended the run's work."""
+        """Return the status of the command that ended the run."""
         import submitit
 
         signal.signal(signal.SIGINT, self._interrupt)
@@ -65,7 +61,7 @@ class Task:
             status = self.process.wait()
         finally:
             self.end()
-        if status < 0:  # says nothing about the run; what ended it may be about to end the job
+        if status < 0:  # is no failure of the run; the signal may be about to end the job
             time.sleep(LINGER_SECONDS)
             sys.exit(f"signal {-status} ended a command of run {self.run.name}")
         return status
@@ -76,7 +72,7 @@ class Task:
             end(self.process)
 
     def checkpoint(self) -> submitit.helpers.DelayedSubmission:
-        """End the command, and return what the job has to do when it is started again."""
+        """End the command, and return the task of the job when it is started again."""
         from submitit.helpers import DelayedSubmission
 
         self.end()
