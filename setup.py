@@ -58,6 +58,8 @@ setup(
     package_data={
         "onmt_lattice": [
             "py.typed",
+            "experiments/corpus/rules.txt",
+            "experiments/corpus/words.ini",
             "experiments/demo/*.yaml",
             "experiments/report/page.html",
             "opennmt/commands/model_card.md",

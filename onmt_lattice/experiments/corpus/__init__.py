@@ -1,8 +1,13 @@
 """The embedded corpus: sentences of a grammar of English whose entropy is known exactly."""
 
-from onmt_lattice.experiments.corpus.english import english_grammar, ideal_bits
+from onmt_lattice.experiments.corpus.english import (
+    SPLITS,
+    corpus_text,
+    english_grammar,
+    ideal_bits,
+    write_corpus,
+)
 from onmt_lattice.experiments.corpus.grammar import Grammar, Rule
-from onmt_lattice.experiments.corpus.splits import SPLITS, corpus_text, write_corpus
 
 __all__ = [
     "SPLITS",

@@ -1,209 +1,59 @@
-"""A probabilistic grammar of English whose sentences have 6 to 15 words and one derivation each.
+"""The embedded corpus: samples of a grammar of English of one derivation per sentence.
 
-In the rules a name with a capital is a nonterminal, any other a word, and five signs stand for
-features (see `read_rules`): # number, @ tense, ~ tense without an auxiliary, % the class of an
-object, $ the class of a verb. ``Np.animal.sg`` is thus a singular noun phrase and ``Act.pl.past``
-a verb phrase with its object, in the past, whose subject is plural. ``An.`` before a class of
-words is one of them after its indefinite article.
+Sentences have 6 to 15 words. In ``rules.txt`` a name with a capital is a nonterminal, any other a
+word, and five signs stand for features (see `read_rules`): # number, @ tense, ~ tense without an
+auxiliary, % the class of an object, $ the class of a verb. ``Np.animal.sg`` is thus a singular noun
+phrase and ``Act.pl.past`` a verb phrase with its object, in the past, whose subject is plural.
+``An.`` before a class of words is one of them after its indefinite article. The classes are in
+``words.ini``.
 """
 
 from __future__ import annotations
 
 import math
+import random
 from collections.abc import Iterable, Iterator
+from configparser import ConfigParser
 from functools import lru_cache
+from pathlib import Path
+from typing import NamedTuple
 
-from onmt_lattice.experiments.corpus import lexicon
-from onmt_lattice.experiments.corpus.grammar import Grammar, Rule, reachable
-from onmt_lattice.experiments.corpus.notation import read_rules
+from onmt_lattice.experiments.corpus.grammar import Grammar, Rule, reachable, read_rules
+from onmt_lattice.files import write_text
 
-FEATURES = {
-    "#": {"sg": 3, "pl": 2},
-    "@": {"pres": 2, "past": 2, "fut": 1},
-    "~": {"pres": 1, "past": 1},
-    "%": {"person": 5, "animal": 4, "food": 5, "tool": 5}
-    | {"text": 3, "music": 2, "clothes": 3, "vehicle": 2},
-    "$": {verb: 1 for verb in lexicon.VERBS},
-}
+HERE = Path(__file__).parent
 
-SENTENCES = """
-Sentence:
-    12  Np.person.# Act.#.@ End.@
-     6  Time.@ Np.person.# Act.#.@
-     4  Time.@ Np.person.# Act.#.@ Where
-     8  Np.person.# who Deed.#.~ Main.#.@
-     4  Np.person.# who Brief.live.#.~ Where Act.#.@
-     5  Np.person.# with Object.clothes Act.#.@
-     5  Person and Person Act.pl.@
-     6  Np.person.# Deed.#.~ and Deed.#.~
-     7  Np.animal.# Hunt.#.@ End.@
-     5  Np.animal.# that Catch.#.~ Verb.roam.#.@ Where
-     4  Np.animal.# Be.#.~ Comparative than Animal
-     5  there Be.#.~ Some.# Where
-     4  there Be.sg.~ An.Noun.person.sg who Deed.sg.~ Where
-    12  Clause.~ Link Clause.~
-     6  Np.person.# Verb.think.#.@ that Clause.~
-     6  Np.person.# Verb.give.#.@ Gift to Person
-     4  Np.person.# Verb.move.#.@ Path Manner
-     4  Np.person.# Verb.move.#.@ Path Time.@
-     4  Np.%.# Be.#.~ Participle.% by Person
-     4  Np.%.# that Person Past.% Be.#.~ Quality.%
-"""
 
-VERB_PHRASES = """
-Clause.~:
-     4  Np.person.# Deed.#.~
-     2  Np.person.# Brief.live.#.~ Manner
-     2  Np.animal.# Catch.#.~
-     1  Np.animal.# Brief.roam.#.~ Manner
-     2  Np.person.# Be.#.~ Feeling
-Main.#.@:
-     6  Act.#.@
-     2  Verb.live.#.@ Where
-     1  Verb.live.#.@ Manner
-Act.#.@:
-     9  Verb.%.#.@ Object.%
-     4  Verb.place.#.@ Place
-Hunt.#.@:
-     2  Verb.prey.#.@ Animal
-     2  Verb.feast.#.@ Object.food
-     1  Verb.master.#.@ Person
-Deed.#.~:
-     1  Brief.%.#.~ Object.%
-Catch.#.~:
-     2  Brief.prey.#.~ Animal
-     2  Brief.feast.#.~ Object.food
-     1  Brief.master.#.~ Person
-Verb.$.sg.pres:
-     9  Third.$
-     2  Frequency Third.$
-     1  does not Base.$
-Verb.$.pl.pres:
-     9  Base.$
-     2  Frequency Base.$
-     1  do not Base.$
-Verb.$.#.past:
-     9  Past.$
-     1  did not Base.$
-Verb.$.#.fut:
-     5  Modal Base.$
-     1  Modal not Base.$
-Brief.$.sg.pres:
-     1  Third.$
-Brief.$.pl.pres:
-     1  Base.$
-Brief.$.#.past:
-     1  Past.$
-Be.sg.pres:
-     1  is
-Be.pl.pres:
-     1  are
-Be.sg.past:
-     1  was
-Be.pl.past:
-     1  were
-"""
+class Split(NamedTuple):
+    """How many sentences are drawn, from which seed."""
 
-NOUN_PHRASES = """
-Np.%.sg:
-     4  the Noun.%.sg
-     3  An.Noun.%.sg
-     3  Modifier.sg Noun.%.sg
-     3  the Adjective.% Noun.%.sg
-     3  An.Adjective.% Noun.%.sg
-     2  Modifier.sg Adjective.% Noun.%.sg
-Np.%.pl:
-     4  the Noun.%.pl
-     3  Modifier.pl Noun.%.pl
-     4  Adjective.% Noun.%.pl
-     3  the Adjective.% Noun.%.pl
-     3  Modifier.pl Adjective.% Noun.%.pl
-Np.substance:
-     2  the Substance
-     3  Modifier.substance Substance
-     3  Adjective.food Substance
-     1  the Adjective.food Substance
-Person:
-     1  Np.person.#
-Animal:
-     1  Np.animal.#
-Object.%:
-     1  Np.%.#
-Object.food:
-     1  Np.substance
-Gift:
-     4  Object.tool
-     2  Object.text
-     2  Object.food
-     1  Object.clothes
-Some.sg:
-     2  An.Noun.%.sg
-     1  An.Adjective.% Noun.%.sg
-Some.pl:
-     2  Modifier.many Noun.%.pl
-     1  Adjective.% Noun.%.pl
-"""
+    sentences: int
+    seed: int
 
-ADVERBIALS = """
-End.@:
-     5  Manner
-     4  Where
-     4  Time.@
-     2  Where Time.@
-Time.pres:
-     4  every Period.pres
-     1  on Weekday.pl
-Time.past:
-     3  last Period.past
-     1  last Weekday.sg
-     2  yesterday
-Time.fut:
-     3  next Period.fut
-     1  next Weekday.sg
-     2  tomorrow
-     1  soon
-     1  tonight
-Where:
-     5  in Modifier.place Inside
-     2  on Modifier.place Surface
-     3  Beside Place
-Path:
-     3  to Place
-     1  toward Place
-     1  past Place
-     1  into the Inside
-     1  through the Inside
-     1  across the Surface
-Place:
-     5  the Inside
-     2  the Surface
-     3  the Landmark
-Inside:
-     3  Noun.inside
-     2  Adjective.place Noun.inside
-Surface:
-     3  Noun.surface
-     2  Adjective.place Noun.surface
-Landmark:
-     3  Noun.landmark
-     2  Adjective.place Noun.landmark
-Feeling:
-     2  Mood
-     1  Degree Mood
-Quality.%:
-     2  Adjective.%
-     1  Degree Adjective.%
-"""
+
+SPLITS = {"train": Split(40_000, 1), "valid": Split(1_000, 2), "test": Split(1_000, 3)}
 
 
 @lru_cache(maxsize=1)
 def english_grammar() -> Grammar:
     """Return the grammar of the embedded corpus."""
-    rules = read_rules(SENTENCES + VERB_PHRASES + NOUN_PHRASES + ADVERBIALS, FEATURES)
-    for head, words in _word_classes():
-        rules[head] = [Rule(weight, (word,)) for weight, word in _zipf(words)]
+    words = ConfigParser(delimiters="=", interpolation=None)
+    words.optionxform = str  # type: ignore[method-assign,assignment]
+    words.read(HERE / "words.ini", encoding="utf-8")
+    features = {
+        "#": {"sg": 3, "pl": 2},
+        "@": {"pres": 2, "past": 2, "fut": 1},
+        "~": {"pres": 1, "past": 1},
+        "%": {"person": 5, "animal": 4, "food": 5, "tool": 5}
+        | {"text": 3, "music": 2, "clothes": 3, "vehicle": 2},
+        "$": dict.fromkeys(words["verbs"], 1),
+    }
+    rules = read_rules((HERE / "rules.txt").read_text(encoding="utf-8"), features)
+    for head, forms in _word_classes(words):
+        rules[head] = [Rule(weight, (word,)) for weight, word in _zipf(forms)]
         rules[f"An.{head}"] = [
-            Rule(weight, (lexicon.article(word), word)) for weight, word in _zipf(words)
+            Rule(weight, ("an" if word[0] in "aeiou" else "a", word))
+            for weight, word in _zipf(forms)
         ]
     return Grammar("Sentence", reachable("Sentence", rules))
 
@@ -211,9 +61,8 @@ def english_grammar() -> Grammar:
 def ideal_bits(lines: Iterable[str]) -> list[float] | None:
     """Return -log2 P of each nonempty line, in bits, if the English grammar generates them all.
 
-    None if it does not generate some line, found at the first such, or if there is no line. On
-    sentences drawn from the grammar, no code is expected to take fewer bits than these do, whose
-    own expectation is the grammar's ``entropy_bits``.
+    None if it does not, or if there is no line. No code of sentences drawn from the grammar is
+    expected to take fewer bits; their expectation is the grammar's ``entropy_bits``.
     """
     grammar, bits = english_grammar(), []
     for words in filter(None, map(str.split, lines)):
@@ -223,17 +72,38 @@ def ideal_bits(lines: Iterable[str]) -> list[float] | None:
     return bits or None
 
 
-def _word_classes() -> Iterator[tuple[str, list[str]]]:
+def corpus_text(split: str) -> str:
+    """Return a split of the corpus, a line a sentence; the same on every machine.
+
+    The sentences are independent draws from the grammar, so that one may occur twice, and in two
+    splits: without them the distribution, and its entropy, would be another.
+
+    Raises:
+        KeyError: for a split not in `SPLITS`.
+    """
+    sentences, seed = SPLITS[split]
+    rng = random.Random(seed)
+    grammar = english_grammar()
+    return "".join(" ".join(grammar.sample(rng)) + "\n" for _ in range(sentences))
+
+
+def write_corpus(folder: Path) -> None:
+    """Write train.en, valid.en and test.en to ``folder``, a sentence a line, 2.2 MB in all."""
+    for split in SPLITS:
+        write_text(folder / f"{split}.en", corpus_text(split))
+
+
+def _word_classes(words: ConfigParser) -> Iterator[tuple[str, list[str]]]:
     """Yield each nonterminal that stands for one word, and its words, the most frequent first."""
-    for name, entries in lexicon.NOUNS.items():
-        singulars, plurals = zip(*map(lexicon.noun_forms, entries.split()), strict=True)
+    for name, entries in words["nouns"].items():
+        singulars, plurals = zip(*map(_noun_forms, entries.split()), strict=True)
         yield f"Noun.{name}.sg", list(singulars)
         yield f"Noun.{name}.pl", list(plurals)
-    for name, entries in lexicon.VERBS.items():
-        forms = zip(*map(lexicon.verb_forms, entries.split()), strict=True)
-        for form, words in zip(("Base", "Third", "Past", "Participle"), forms, strict=True):
-            yield f"{form}.{name}", list(words)
-    for name, entries in lexicon.CLOSED.items():
+    for name, entries in words["verbs"].items():
+        forms = zip(*map(_verb_forms, entries.split()), strict=True)
+        for form, verbs in zip(("Base", "Third", "Past", "Participle"), forms, strict=True):
+            yield f"{form}.{name}", list(verbs)
+    for name, entries in words["closed"].items():
         yield name, entries.split()
 
 
@@ -241,3 +111,28 @@ def _zipf(words: list[str]) -> Iterator[tuple[int, str]]:
     """Yield each word with its weight, near 10000 / (rank + 8): the law of Zipf and Mandelbrot."""
     for rank, word in enumerate(words, start=1):
         yield 10_000 // (rank + 8), word
+
+
+def _add_s(word: str) -> str:
+    if word.endswith("y") and word[-2] not in "aeiou":
+        return word[:-1] + "ies"
+    return word + ("es" if word.endswith(("s", "x", "sh", "ch", "go")) else "s")
+
+
+def _add_ed(verb: str) -> str:
+    if verb.endswith("y") and verb[-2] not in "aeiou":
+        return verb[:-1] + "ied"
+    return verb + ("d" if verb.endswith("e") else "ed")
+
+
+def _noun_forms(entry: str) -> tuple[str, str]:
+    """Return singular and plural of an entry such as ``"dog"`` or ``"child:children"``."""
+    singular, *irregular = entry.split(":")
+    return singular, irregular[0] if irregular else _add_s(singular)
+
+
+def _verb_forms(entry: str) -> tuple[str, str, str, str]:
+    """Return base, third person, past, participle of an entry such as ``"eat:ate:eaten"``."""
+    base, *irregular = entry.split(":")
+    past, participle = irregular or (_add_ed(base), _add_ed(base))
+    return base, _add_s(base), past, participle

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import random
 from bisect import bisect_right
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
 from functools import cached_property
@@ -15,7 +15,7 @@ from typing import TypeVar
 
 T = TypeVar("T")
 Stack = tuple[str, ...]  # the symbols that a leftmost derivation has yet to expand
-Weight = tuple[float, int]  # the probability and the number of some derivations
+Feature = Mapping[str, int]  # the weight of each value
 
 
 @dataclass(frozen=True)
@@ -87,16 +87,6 @@ class Grammar:
         return self._fold(1.0, lambda terms: math.fsum(p * sum(parts) for p, parts in terms))
 
     @cached_property
-    def shortest(self) -> int:
-        """Fewest words in a sentence."""
-        return self._fold(1, lambda terms: min(sum(parts) for _, parts in terms))
-
-    @cached_property
-    def longest(self) -> int:
-        """Most words in a sentence."""
-        return self._fold(1, lambda terms: max(sum(parts) for _, parts in terms))
-
-    @cached_property
     def derivations(self) -> int:
         """Number of derivations, an exact integer."""
         return self._fold(1, lambda terms: sum(math.prod(parts) for _, parts in terms))
@@ -158,44 +148,36 @@ class Grammar:
 
         The probability is the sum over all derivations of the sentence, exact up to rounding.
         """
-        probability, _ = self._parse(words)
+        states: dict[Stack, float] = {(self.start,): 1.0}
+        for word in words:
+            following: dict[Stack, float] = {}
+            for stack, probability in states.items():
+                _add(following, self._after(stack, word), probability)
+            states = following
+        probability = states.get((), 0.0)
         return math.log2(probability) if probability else -math.inf
 
-    def count_derivations(self, words: Sequence[str]) -> int:
-        """Return the number of derivations of the sentence, which is 0 if it is none."""
-        _, count = self._parse(words)
-        return count
-
-    def _parse(self, words: Sequence[str]) -> Weight:
-        states: dict[Stack, Weight] = {(self.start,): (1.0, 1)}
-        for word in words:
-            following: dict[Stack, Weight] = {}
-            for stack, weight in states.items():
-                _add(following, self._after(stack, word), weight)
-            states = following
-        return states.get((), (0.0, 0))
-
-    def _after(self, stack: Stack, word: str) -> dict[Stack, Weight]:
-        """Return the stacks to which reading ``word`` leads, with what leads to each."""
+    def _after(self, stack: Stack, word: str) -> dict[Stack, float]:
+        """Return the stacks to which reading ``word`` leads, with their probabilities."""
         if not stack or word not in self._first[stack[0]]:
             return {}
         opened = self._opened(stack[0], word)
         return {rest + stack[1:]: weight for rest, weight in opened.items()}
 
-    def _opened(self, symbol: str, word: str) -> dict[Stack, Weight]:
+    def _opened(self, symbol: str, word: str) -> dict[Stack, float]:
         """Return the same for the stack of ``symbol`` alone, whose first word is ``word``."""
         if symbol == word:
-            return {(): (1.0, 1)}
+            return {(): 1.0}
         known = self._known.get((symbol, word))
         if known is None:
             known = self._known[symbol, word] = {}
             for rule, chance in zip(self.rules[symbol], self.probabilities(symbol), strict=True):
-                _add(known, self._after(rule.symbols, word), (float(chance), 1))
+                _add(known, self._after(rule.symbols, word), float(chance))
         return known
 
     @cached_property
-    def _known(self) -> dict[tuple[str, str], dict[Stack, Weight]]:
-        return {}  # what `_opened` has found so far
+    def _known(self) -> dict[tuple[str, str], dict[Stack, float]]:
+        return {}  # the results of `_opened` so far
 
     @cached_property
     def _first(self) -> dict[str, frozenset[str]]:
@@ -231,20 +213,65 @@ class Grammar:
         return frozenset(rest for stack in state for rest in self._after(stack, word))
 
 
-def _add(total: dict[Stack, Weight], part: Mapping[Stack, Weight], factor: Weight) -> None:
-    """Add to ``total`` the weights of ``part``, each multiplied by ``factor``."""
-    for stack, (p, n) in part.items():
-        probability, count = total.get(stack, (0.0, 0))
-        total[stack] = probability + factor[0] * p, count + factor[1] * n
+def _add(total: dict[Stack, float], part: Mapping[Stack, float], factor: float) -> None:
+    """Add to ``total`` the probabilities of ``part``, each multiplied by ``factor``."""
+    for stack, probability in part.items():
+        total[stack] = total.get(stack, 0.0) + factor * probability
 
 
 def reachable(start: str, rules: Mapping[str, Sequence[Rule]]) -> dict[str, Sequence[Rule]]:
     """Return the rules that a derivation from ``start`` can use."""
-    found: dict[str, Sequence[Rule]] = {}
+    reached: dict[str, Sequence[Rule]] = {}
     waiting = [start]
     while waiting:
         head = waiting.pop()
-        if head in rules and head not in found:
-            found[head] = rules[head]
+        if head in rules and head not in reached:
+            reached[head] = rules[head]
             waiting += [symbol for rule in rules[head] for symbol in rule.symbols]
-    return found
+    return reached
+
+
+# ---- the notation -------------------------------------------------------------------------------
+
+
+def read_rules(text: str, features: Mapping[str, Feature]) -> dict[str, list[Rule]]:
+    """Return the rules of each head in ``text``.
+
+    A line that ends in a colon names a head; each line below it is a rule, an integer weight and
+    symbols. A key of ``features`` (one character) stands for each of its values: in a head it
+    makes a copy of the rules for each value; in a rule alone it divides the rule's weight among
+    the values in proportion to theirs. Agreement is thus one sign written twice. All weights are
+    multiplied by the same integer, so that they stay integers.
+
+    Raises:
+        ValueError: for a rule without a head, an integer weight or symbols.
+    """
+    rules: dict[str, list[Rule]] = {}
+    head = ""
+    for line in filter(None, map(str.strip, text.splitlines())):
+        if line.endswith(":"):
+            head = line[:-1]
+            continue
+        weight, _, body = line.partition(" ")
+        if not (head and weight.isdecimal() and body):
+            raise ValueError(f"cannot read {line!r}; below a head, write a weight and symbols")
+        for name, symbols, share in _instances(head, body, list(features.items())):
+            rules.setdefault(name, []).append(Rule(int(weight) * share, tuple(symbols.split())))
+    return rules
+
+
+def _instances(
+    head: str, body: str, features: list[tuple[str, Feature]]
+) -> Iterator[tuple[str, str, int]]:
+    """Yield head and body with every feature replaced, and the integer share of this choice."""
+    if not features:
+        yield head, body, 1
+        return
+    (sign, values), *others = features
+    whole = sum(values.values())
+    if sign not in head + body:
+        values = {"": whole}
+    for value, part in values.items():
+        choice = head.replace(sign, value), body.replace(sign, value)
+        for name, symbols, share in _instances(*choice, others):
+            yield name, symbols, share * (whole if sign in head else part)
