@@ -5,8 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from onmt_lattice.config import Config, Parser, from_options
-from onmt_lattice.experiments.prepare.options import NewstestOptions, Wmt16Options
-from onmt_lattice.experiments.prepare.sources import TEXTS
+from onmt_lattice.experiments.prepare.options import TEXTS, NewstestOptions, Wmt16Options
 
 if TYPE_CHECKING:
     from onmt_lattice.experiments.prepare.manifest import Manifest

@@ -9,25 +9,23 @@ from pathlib import Path
 from onmt_lattice.errors import UserError
 from onmt_lattice.experiments.prepare.download import fetch
 from onmt_lattice.experiments.prepare.manifest import Facts, Manifest, Step
-from onmt_lattice.experiments.prepare.sources import ARCHIVES, TEXTS, TRAINING
+from onmt_lattice.experiments.prepare.options import ARCHIVES, TEXTS, TRAINING, Wmt16Options
 from onmt_lattice.experiments.prepare.texts import count_lines
 from onmt_lattice.files import sha256
 from onmt_lattice.text import lines_of
 
 
 class Archives:
-    """The archives: from the folder ``given`` if they are there, else from ``downloads``.
+    """The archives in the folder of -from, or downloaded, from -mirror or their own address.
 
-    Others are downloaded, from the address ``mirror`` or from their own. The manifest holds the
-    facts of each archive; one that is deleted and downloaded again must be the same.
+    The manifest has the facts of each archive; one that is deleted and downloaded again must be the
+    same.
     """
 
-    def __init__(
-        self, manifest: Manifest, given: Path | None, mirror: str | None, tries: int
-    ) -> None:
-        self._manifest, self._mirror, self._tries = manifest, mirror, tries
+    def __init__(self, manifest: Manifest, options: Wmt16Options) -> None:
+        self._manifest, self._options = manifest, options
         self._downloads = manifest.folder / "downloads"
-        self._folders = [given, self._downloads] if given else [self._downloads]
+        self._folders = [folder for folder in (options.given, self._downloads) if folder]
 
     def survey(self, required: dict[str, str]) -> dict[str, Facts]:
         """Return each archive's "sha256", its size in "bytes" and the "lines" of its texts.
@@ -40,9 +38,9 @@ class Archives:
         """
         facts = {}
         for name in ARCHIVES:
-            path, known = self._find(name), self._manifest.facts(f"archive/{name}")
-            path = path if path or known else self.path(name)
-            digest = sha256(path) if path else known["sha256"]
+            path, facts[name] = self._find(name), self._manifest.facts(f"archive/{name}")
+            path = path if path or facts[name] else self.path(name)
+            digest = sha256(path) if path else facts[name]["sha256"]
             if digest != required.get(name, digest):
                 raise UserError(
                     f"{path or name}: SHA-256 is {digest} where -checksums has {required[name]}; "
@@ -51,8 +49,6 @@ class Archives:
             if path:
                 step = Step(f"archive/{name}", digest, partial(_survey, name, path, digest))
                 facts[name] = self._manifest.make(step)
-            else:
-                facts[name] = known
         return facts
 
     def path(self, name: str) -> Path:
@@ -64,7 +60,8 @@ class Archives:
         if path := self._find(name):
             return path
         path = self._downloads / name
-        fetch(f"{(self._mirror or ARCHIVES[name]).rstrip('/')}/{name}", path, self._tries)
+        address = (self._options.mirror or ARCHIVES[name]).rstrip("/")
+        fetch(f"{address}/{name}", path, self._options.tries)
         before = self._manifest.facts(f"archive/{name}").get("sha256")
         if before and before != (digest := sha256(path)):
             raise UserError(

@@ -1,8 +1,7 @@
 """Downloads over HTTP that resume where an earlier run stopped, however it stopped.
 
-A download grows in ``NAME.VERSION.part``, where VERSION is a digest of the address and of what the
-server says about the file: its size and ETag, or date. A file that has changed has another version,
-so a part never mixes bytes of two versions.
+A download grows in ``NAME.VERSION.part``, where VERSION is a digest of address, size and ETag, or
+date. A file that has changed has another version, so a part never mixes bytes of two versions.
 """
 
 from __future__ import annotations
@@ -79,7 +78,7 @@ def _attempt(url: str, target: Path) -> None:
 
 
 def _receive(url: str, part: Path, size: int | None) -> None:
-    """Append to ``part`` what it lacks of its ``size`` bytes, or all if the server sends all."""
+    """Append the missing bytes of ``size`` to ``part``; write all if the server sends all."""
     start = part.stat().st_size
     headers = _HEADERS | ({"Range": f"bytes={start}-"} if start else {})
     with requests.get(url, headers=headers, timeout=_TIMEOUT, stream=True) as answer:

@@ -1,4 +1,4 @@
-"""The record of a preparation: which steps were done, on what, and what came of them."""
+"""The record of a preparation: its steps, what they depended on, and their facts."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class Step(NamedTuple):
 
     name: str  # with a slash if its files are intermediate
     depends: Any  # what its files depend on, besides the steps that it needs
-    work: Callable[..., Facts]  # makes the files at the paths given; the first count is reported
+    work: Callable[..., Facts]  # writes files at these paths; the first of its counts is printed
     files: tuple[str, ...] = ()  # in the folder of the manifest
     needs: tuple[Step, ...] = ()  # the steps whose files it reads
 
@@ -44,10 +44,8 @@ class Manifest:
     """``manifest.json`` of a folder: its steps, each with the key, the files and the facts.
 
     A step is *current* if it was done under the same key and its files have not changed since.
-    The manifest is written after each step, whole, so a step is either done or not.
-
-    Raises:
-        UserError: if the file is damaged.
+    The manifest is written after each step, whole, so a step is either done or not. A damaged one
+    raises :class:`UserError`.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -60,11 +58,10 @@ class Manifest:
         self._steps: dict[str, Facts] = self._data["steps"]
 
     def begin(self, steps: Iterable[Step], options: Facts, replace: bool) -> None:
-        """Delete what was made under keys that are not those of ``steps``; record ``options``.
+        """Delete the files of keys that are not those of ``steps``; record ``options``.
 
         Raises:
-            UserError: if that would delete more than intermediate files, unless the user wants
-                to ``replace`` them.
+            UserError: without ``replace``, if that would delete more than intermediate files.
         """
         keys = {step.name: step.key for step in steps}
         stale = [
@@ -90,11 +87,11 @@ class Manifest:
         return "; ".join(changes) or "from other archives or by another recipe"
 
     def facts(self, name: str) -> Facts:
-        """Return the facts of a step that was done once, current or not; none if it was not."""
+        """Return the facts of a step that was done once, current or not; else none."""
         return self._steps[name]["facts"] if name in self._steps else {}
 
     def make(self, step: Step) -> Facts:
-        """Return the facts of a step; unless it is current, make what it needs, do it, report."""
+        """Return the facts of a step; unless it is current, do it after those it needs."""
         if not self._current(step):
             for needed in step.needs:
                 self.make(needed)

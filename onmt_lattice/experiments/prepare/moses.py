@@ -8,7 +8,7 @@ Tokenising is sacremoses' work, a port of the first script. It differs from the 
 * Chinese, Japanese and Korean letters are letters to the script in every language; to the port
   only in those languages, so that in English text it separates each of them from its neighbours;
 * the script deletes the four separators U+001C to U+001F, the port replaces them by spaces;
-* the port builds sets of ten thousand letters at each full stop; here a look-up does it.
+* the port builds sets of ten thousand letters at each full stop, here replaced by a look-up.
 """
 
 from __future__ import annotations
@@ -84,21 +84,21 @@ def _widened(rule: tuple[re.Pattern[str], str], letters: str) -> tuple[re.Patter
 
 
 class Cleaned(NamedTuple):
-    """A pair of sentences, why it is dropped (None if it is kept), and whether it was UTF-8."""
+    """A pair of sentences."""
 
     english: str
     german: str
-    fault: str | None
-    valid: bool
+    fault: str | None  # why it is dropped, None if it is not
+    valid: bool  # UTF-8
 
 
 def clean(
     pairs: Iterable[tuple[bytes, bytes]], longest: int = 80, plain: bool = False
 ) -> list[Cleaned]:
-    """Tokenise pairs of an English and a German line and find those beyond Moses' limits.
+    """Tokenise pairs of an English and a German line, and mark those beyond Moses' limits.
 
-    Sentences of more than ``longest`` tokens are such. If ``plain``, the sentences come back not
-    tokenised but as they were, with single spaces. Bytes that are not UTF-8 become U+FFFD.
+    The limit of tokens is ``longest``. If ``plain``, the sentences are returned as they were, with
+    single spaces. Bytes that are not UTF-8 become U+FFFD.
     """
     return [_clean(pair, longest, plain) for pair in pairs]
 
@@ -107,8 +107,8 @@ def _clean(pair: tuple[bytes, bytes], longest: int, plain: bool) -> Cleaned:
     english, german = (side.decode(errors="replace") for side in pair)
     valid = (english.encode(), german.encode()) == pair
     tokens = tokeniser("en")(english), tokeniser("de")(german)
-    kept = (" ".join(english.split()), " ".join(german.split())) if plain else tokens
-    return Cleaned(*kept, _fault(*(side.split() for side in tokens), longest=longest), valid)
+    texts = (" ".join(english.split()), " ".join(german.split())) if plain else tokens
+    return Cleaned(*texts, _fault(*(side.split() for side in tokens), longest=longest), valid)
 
 
 def _fault(*sides: list[str], longest: int) -> str | None:

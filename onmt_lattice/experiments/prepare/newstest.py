@@ -9,7 +9,7 @@ from pathlib import Path
 from onmt_lattice.errors import UserError
 from onmt_lattice.experiments.prepare.manifest import Facts
 from onmt_lattice.experiments.prepare.moses import tokeniser
-from onmt_lattice.experiments.prepare.sources import FULL_NEWSTEST2014
+from onmt_lattice.experiments.prepare.options import FULL_NEWSTEST2014
 from onmt_lattice.experiments.prepare.subword import is_sentencepiece, segment
 from onmt_lattice.experiments.prepare.texts import count_lines, decode_entities, read_sentences
 from onmt_lattice.files import write_lines
@@ -22,13 +22,13 @@ ARCHIVE, MEMBER, SENTENCES = FULL_NEWSTEST2014
 def prepare(output: Path, given: Path | None = None, model: Path | None = None) -> Facts:
     """Write newstest2014's English sentences to ``output``: Moses tokens, segmented by a ``model``.
 
-    They come from sacrebleu's test set ``wmt14/full``, which downloads it once to its own
-    folder, or from ``test-full.tgz`` in the folder ``given``. A sentencepiece ``model`` gets
-    plain sentences, not tokens. Return the number of "sentences" and of "units".
+    They come from sacrebleu's test set ``wmt14/full``, which it downloads once to its own folder,
+    or from ``test-full.tgz`` in the folder ``given``. A sentencepiece ``model`` gets plain
+    sentences, not tokens. Return the number of "sentences" and of "units".
 
     Raises:
-        UserError: if the test set is not available or not readable, has not the 3,003 sentences
-            that were published, or the file of the ``model`` is not a model.
+        UserError: if the test set is not available, not readable or not of 3,003 sentences, or the
+            file of the ``model`` is not a model.
     """
     source = given / ARCHIVE if given else Path(_cache())
     if given:

@@ -24,9 +24,9 @@ Result = TypeVar("Result")
 def map_batches(
     function: Callable[[list[Item]], list[Result]], items: Iterable[Item], workers: int
 ) -> Iterator[Result]:
-    """Yield what ``function`` makes of batches of ``items``, in order, on ``workers`` processes.
+    """Yield the results of ``function`` on batches of ``items``, in order, by ``workers``.
 
-    One worker is this process. Few batches are read ahead, so ``items`` may be endless.
+    A single worker is this process. Few batches are read ahead, so ``items`` may be endless.
 
     Raises:
         UserError: if a worker dies; and whatever ``function`` raises.

@@ -1,4 +1,4 @@
-"""Subword models: BPE in subword-nmt's format, and sentencepiece. One learns, one segments."""
+"""Subword models, to learn and to segment with: BPE in subword-nmt's format, sentencepiece."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ _CACHED_WORDS = 100_000  # whose segmentation a process keeps: some 40 MB
 def learn_bpe(lines: Iterable[str], merges: int, path: Path) -> dict[str, int]:
     """Write the ``merges`` best merges of tokenised ``lines`` in subword-nmt's format.
 
-    Return the number of "words" of the text, of "types" (different words) and of "merges", fewer
-    than asked for if no pair of symbols is left that occurs twice.
+    Return the number of "words" of the text, of "types" (different words) and of "merges", which
+    are fewer where no other pair of symbols occurs twice.
 
     Raises:
         UserError: if no pair of symbols occurs twice.

@@ -21,9 +21,8 @@ from tqdm import tqdm
 from onmt_lattice.experiments.prepare.archives import Archives, read_sums
 from onmt_lattice.experiments.prepare.manifest import Facts, Manifest, Step, write_changed
 from onmt_lattice.experiments.prepare.moses import clean, tokeniser
-from onmt_lattice.experiments.prepare.options import Wmt16Options
+from onmt_lattice.experiments.prepare.options import MODEL_FILES, TEXTS, TRAINING, Wmt16Options
 from onmt_lattice.experiments.prepare.parallel import map_batches
-from onmt_lattice.experiments.prepare.sources import MODEL_FILES, TEXTS, TRAINING
 from onmt_lattice.experiments.prepare.subword import learn_bpe, learn_pieces, segment
 from onmt_lattice.experiments.prepare.texts import in_order, read_lines, read_sentences, shuffled
 from onmt_lattice.files import output_stream, write_lines
@@ -31,11 +30,11 @@ from onmt_lattice.locks import only_user
 
 
 def prepare(options: Wmt16Options) -> Manifest:
-    """Prepare the data in ``options.output``, or finish what is there; return the manifest.
+    """Prepare the data in ``options.output``, or resume; return the manifest.
 
     Raises:
-        UserError: for archives that are not available, damaged or not what they should be, for
-            pairs that are not aligned, and for a folder that was prepared with other options.
+        UserError: for archives that are not available, damaged or of another checksum, for pairs
+            that are not aligned, and for a folder that was prepared with other options.
     """
     with only_user(options.output):
         recipe = _Recipe(options)
@@ -49,7 +48,7 @@ class _Recipe:
     def __init__(self, options: Wmt16Options) -> None:
         self.options, self.folder = options, options.output
         self.manifest = Manifest(self.folder)
-        self.archives = Archives(self.manifest, options.given, options.mirror, options.tries)
+        self.archives = Archives(self.manifest, options)
         facts = self.archives.survey(read_sums(options.checksums) if options.checksums else {})
         digests = {name: archive["sha256"] for name, archive in facts.items()}
         self.pairs = {n: facts[c.archive]["lines"][c.members[0]] for n, c in TRAINING.items()}
@@ -94,10 +93,11 @@ class _Recipe:
                 (self.folder / "work").rmdir()
 
     def _tokenise(self, name: str, *files: Path) -> Facts:
-        """Tokenise and clean a corpus; write English and, if there is a second file, German."""
+        """Tokenise and clean a corpus; write English, and German to a second file."""
         path = self.archives.path(TRAINING[name].archive)
         sides = (read_lines(path, member) for member in TRAINING[name].members)
-        bar = tqdm(zip(*sides, strict=True), name, self.pairs[name], unit=" pairs", disable=None)
+        total = self.pairs[name]
+        bar = tqdm(zip(*sides, strict=True), name, total, unit=" pairs", disable=None)
         work = partial(clean, longest=self.options.max_tokens, plain=self.options.plain)
         dropped, invalid = Counter[str](), list[int]()
         with ExitStack() as stack:
@@ -110,8 +110,7 @@ class _Recipe:
                     continue
                 for stream, line in zip(streams, (pair.english, pair.german), strict=False):
                     stream.write(f"{line}\n".encode())
-        kept = self.pairs[name] - dropped.total()
-        facts = {"pairs": self.pairs[name], "kept": kept, "dropped": dict(dropped)}
+        facts = {"pairs": total, "kept": total - dropped.total(), "dropped": dict(dropped)}
         return facts | ({"lines not UTF-8": invalid} if invalid else {})
 
     def _learn(self, model: Path) -> Facts:
@@ -167,7 +166,7 @@ class _Recipe:
         return {"sentences": len(lines), "units": sum(len(line.split()) for line in segmented)}
 
     def _write_yaml(self) -> None:
-        """Write what OpenNMT-py needs to know of the data, as a part of its configuration."""
+        """Write the part of OpenNMT-py's configuration that names the data."""
         folder, plain = self.folder.resolve(), self.options.plain
         content: Facts = {"data": {}}
         for name in ("train", "valid"):
