@@ -6,11 +6,13 @@ from __future__ import annotations
 import argparse
 import math
 import time
+import timeit
 from collections.abc import Callable
 from typing import Any
 
 import constriction
 import numpy as np
+import scripting
 import torch
 
 from onmt_lattice.bitstream import DitherKey, LatticeCodec
@@ -35,27 +37,10 @@ LATTICES = [
 ]
 
 
-def parse_args() -> argparse.Namespace:
-    """Return the command line's options."""
-    parser = argparse.ArgumentParser(
-        description=DESCRIPTION, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("-lattices", nargs="+", default=LATTICES)
-    parser.add_argument("-sentences", type=int, default=200)
-    parser.add_argument("-dim", type=int, default=480, help="numbers a sentence")
-    parser.add_argument("-scale", type=float, default=2.0, help="of the prior")
-    return parser.parse_args()
-
-
 def best_seconds(task: Callable[[], Any]) -> float:
-    """Return the least time of three runs, after one that compiles."""
+    """Return the least processor time of three runs, after one that compiles."""
     task()
-    times = []
-    for _ in range(3):
-        start = time.process_time()  # what else the machine does is not counted
-        task()
-        times.append(time.process_time() - start)
-    return min(times)
+    return min(timeit.repeat(task, timer=time.process_time, repeat=3, number=1))
 
 
 def line(name: str, count: int, encode: float, decode: float, ideal: float, size: int) -> str:
@@ -75,7 +60,7 @@ def coded(lattice: Lattice, code: str, args: argparse.Namespace) -> str:
     points = lattice.nearest_point(x + u)
     data = codec.encode(points, key)
     if not torch.allclose(codec.decode(data, key), points, rtol=0, atol=1e-9):
-        raise SystemExit(f"{lattice}: the points that came back are others")
+        raise SystemExit(f"{lattice}: decoded to other points")
     ideal = -codec.code.log_prob(points - u, codec.log_s, StreamNoise()).sum().item() / math.log(2)
     encode = best_seconds(lambda: codec.encode(points, key))
     decode = best_seconds(lambda: codec.decode(data, key))
@@ -110,7 +95,12 @@ def quantized_gaussian(args: argparse.Namespace) -> str:
 
 def main() -> None:
     """Print the table."""
-    args = parse_args()
+    parser = scripting.parser(DESCRIPTION)
+    parser.add_argument("-lattices", nargs="+", default=LATTICES)
+    parser.add_argument("-sentences", type=int, default=200)
+    parser.add_argument("-dim", type=int, default=480, help="numbers a sentence")
+    parser.add_argument("-scale", type=float, default=2.0, help="of the prior")
+    args = parser.parse_args()
     print(f"{'':31} {'encode':>8} {'decode':>8} {'ideal':>7} {'excess':>10}")
     for name in args.lattices:
         lattice = lattice_of_dim(name, args.dim)

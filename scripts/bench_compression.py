@@ -7,7 +7,6 @@ import os
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
-import argparse
 import bz2
 import gzip
 import lzma
@@ -20,6 +19,7 @@ from pathlib import Path
 warnings.filterwarnings("ignore", category=FutureWarning)
 
 import numpy as np
+import scripting
 
 from onmt_lattice.bitstream.file import TextFile
 from onmt_lattice.bitstream.lossless.lines import RAW
@@ -37,40 +37,19 @@ decompress to the text, and beside them:
 """
 
 
-def parse_args() -> argparse.Namespace:
-    """Return the command line's options."""
-    parser = argparse.ArgumentParser(
-        description=DESCRIPTION, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("-model", nargs="*", default=[], help="checkpoints with a code")
-    parser.add_argument("-src", required=True, help="text, UTF-8")
-    return parser.parse_args()
-
-
-def zstd(data: bytes) -> bytes | None:
-    """Return what the program zstd makes of ``data``, or None where there is none."""
-    program = shutil.which("zstd")
-    if program is None:
-        return None
-    return subprocess.run([program, "-19", "-c"], input=data, stdout=-1, check=True).stdout
-
-
 def peers(data: bytes) -> dict[str, bytes | None]:
-    """Return what general compressors make of ``data``, by their name and level."""
+    """Return the output of general compressors, by their name and level; None without zstd."""
+    zstd = shutil.which("zstd")
     return {
         "gzip -9": gzip.compress(data, 9, mtime=0),
         "bzip2 -9": bz2.compress(data, 9),
         "xz -9e": lzma.compress(data, preset=9 | lzma.PRESET_EXTREME),
-        "zstd -19": zstd(data),
+        "zstd -19": zstd and subprocess.check_output([zstd, "-19", "-c"], input=data),
     }
 
 
 class Table:
-    """Prints sizes of one text.
-
-    Args:
-        data: the text.
-    """
+    """Prints sizes of one text."""
 
     def __init__(self, data: bytes) -> None:
         self.words, self.characters = len(data.split()), len(data.decode())
@@ -89,40 +68,43 @@ def switched_off(lossless: LosslessText, data: bytes, size: int, parts: dict[str
     planned = lines.plan(data.removesuffix(b"\n").split(b"\n"))
     modelled = [line for line in planned if line.kind != RAW]
     _, values = lossless.values(modelled, range(len(modelled)), 0)
-    made = lines.encode(planned, np.broadcast_to(values.mean(0), values.shape))
-    return size + len(made.tokens) - (parts["points"] + parts["tokens"]) / 8
+    encoded = lines.encode(planned, np.broadcast_to(values.mean(0), values.shape))
+    return size + len(encoded.tokens) - (parts["points"] + parts["tokens"]) / 8
 
 
 def model_rows(table: Table, path: str, data: bytes) -> None:
     """Print the lines of one model."""
     lossless = load_lossless(path)
     begin = time.perf_counter()
-    made = lossless.compress(data)
+    file = lossless.compress(data)
     middle = time.perf_counter()
-    if lossless.decompress(made) != data:
-        raise SystemExit(f"{path}: another text came back")
+    if lossless.decompress(file) != data:
+        raise SystemExit(f"{path}: decompressed to another text")
     seconds = middle - begin, time.perf_counter() - middle
     parameters = sum(p.numel() for p in lossless.codec.loaded.model.parameters())
     print(f"\n{path}: {4 * parameters} bytes of parameters, {seconds[0]:.1f} s, {seconds[1]:.1f} s")
-    table.row("lossless", len(made))
-    parts = TextFile(made).bits()
-    rest = 8 * len(made) - sum(parts[name] for name in ("points", "tokens", "escapes"))
+    table.row("lossless", len(file))
+    parts = TextFile(file).bits()
+    rest = 8 * len(file) - sum(parts[name] for name in ("points", "tokens", "escapes"))
     for name, bits in {**parts, "header, lengths and checksums": rest}.items():
         if name in ("points", "tokens", "escapes") or " " in name[6:]:
             table.row(f"  {name}", bits / 8)
-    table.row("representation switched off", switched_off(lossless, data, len(made), parts))
+    table.row("representation switched off", switched_off(lossless, data, len(file), parts))
 
 
 def main() -> None:
     """Print the table."""
-    args = parse_args()
+    parser = scripting.parser(DESCRIPTION)
+    parser.add_argument("-model", nargs="*", default=[], help="checkpoints with a code")
+    parser.add_argument("-src", required=True, help="text, UTF-8")
+    args = parser.parse_args()
     data = Path(args.src).read_bytes()
     table = Table(data)
-    for name, made in peers(data).items():
-        if made is None:
+    for name, compressed in peers(data).items():
+        if compressed is None:
             print(f"{name:<34}skipped: there is no program zstd here")
         else:
-            table.row(name, len(made))
+            table.row(name, len(compressed))
     for path in args.model:
         model_rows(table, path, data)
 

@@ -24,6 +24,7 @@ from pathlib import Path
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
+import scripting
 from bench_training import write_text
 
 SHORTEST = ("-beam_size", "1", "-max_length", "1")
@@ -33,13 +34,9 @@ GREEDY = ("-beam_size", "1", "-max_length", "50")
 def train(folder: Path, args: argparse.Namespace) -> None:
     """Train a model, and write the same weights as a model of stock OpenNMT-py."""
     dim = str(args.dim)
+    data = f'{{"corpus": {{"path_src": "{folder}/text"}}}}'
     words = (
-        *(
-            "-data",
-            f'{{"corpus": {{"path_src": "{folder}/text"}}}}',
-            "-src_vocab",
-            folder / "vocab",
-        ),
+        *("-data", data, "-src_vocab", folder / "vocab"),
         *("-bottleneck", "none", "-bottleneck_site", "all", "-layers", "2", "-rnn_size", dim),
         *("-word_vec_size", dim, "-batch_size", "64", "-learning_rate", "0.001", "-seed", "1"),
         *("-train_steps", str(args.steps), "-save_checkpoint_steps", str(args.steps)),
@@ -77,9 +74,7 @@ def line(label: str, base: list[float], seconds: list[float]) -> str:
 
 def main() -> None:
     """Print how long each takes, and the ratios."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = scripting.parser(__doc__ or "")
     parser.add_argument("-rounds", type=int, default=3, help="of each command (default: 3)")
     parser.add_argument("-vocabulary", type=int, default=32000, help="words (default: 32000)")
     parser.add_argument("-sentences", type=int, default=2737, help="(default: 2737)")
@@ -90,11 +85,8 @@ def main() -> None:
         folder = Path(name)
         write_text(folder, args.vocabulary, args.sentences)
         train(folder, args)
-        text, stock, ours = (
-            folder / "text",
-            folder / "stock.pt",
-            folder / f"model_step_{args.steps}.safetensors",
-        )
+        text, stock = folder / "text", folder / "stock.pt"
+        ours = folder / f"model_step_{args.steps}.safetensors"
         translated = ("-model", stock, "-src", text, "-output", folder / "stock.txt")
         evaluated = ("evaluate", "-model", ours, "-src", text)
         commands: dict[str, tuple[object, ...]] = {
@@ -111,15 +103,15 @@ def main() -> None:
             ),
         }
         taken: dict[str, list[float]] = {label: [] for label in commands}
-        said = {}
+        printed = {}
         for _ in range(args.rounds):
             for label, command in commands.items():
-                seconds, said[label] = run(*map(str, command))
+                seconds, printed[label] = run(*map(str, command))
                 taken[label].append(seconds)
         names = ("stock.txt", "ours.txt", "translated.txt")
         same = len({(folder / name).read_bytes() for name in names}) == 1
         nll = float(re.findall(r"\"sentence\": ([\d.]+)", (folder / "ours.json").read_text())[0])
-    gold = re.findall(r"GOLD SCORE: (-?[\d.]+)", said["onmt_translate -tgt"])
+    gold = re.findall(r"GOLD SCORE: (-?[\d.]+)", printed["onmt_translate -tgt"])
     print(f"{args.sentences} sentences, {args.vocabulary} words, {args.rounds} rounds")
     base = "onmt_translate -tgt"
     for label, seconds in taken.items():

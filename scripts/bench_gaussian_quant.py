@@ -9,6 +9,7 @@ import math
 from pathlib import Path
 from typing import Annotated, NamedTuple
 
+import scripting
 import torch
 from torch import Tensor
 
@@ -16,7 +17,6 @@ from onmt_lattice.bottlenecks import GaussianBottleneck, GaussianChannel
 from onmt_lattice.bottlenecks.channel import Channel, Sent
 from onmt_lattice.errors import UserError
 from onmt_lattice.experiments.tables import Column, Table, columns
-from onmt_lattice.files import write_text
 from onmt_lattice.noise import Noise
 from onmt_lattice.opennmt.checkpoint import load_autoencoder
 from onmt_lattice.opennmt.data.sentences import EvaluationText, Sentence, trained_transforms
@@ -45,20 +45,16 @@ class Row(NamedTuple):
 
 
 class GaussianQuant(Channel):
-    """Sends of each group of numbers the codeword nearest to μ, at a fixed number of bits.
+    """Sends of each group of numbers the codeword nearest to μ, at a fixed number of ``bits``.
 
-    Args:
-        gaussian: the channel that it stands in for.
-        groups: how many groups.
-        bits: log2 of the size of a codebook, one for all groups.
-        seed: of the codebook.
+    All groups share a codebook, drawn from ``seed``; ``gaussian`` is the channel it replaces.
     """
 
     def __init__(self, gaussian: GaussianChannel, groups: int, bits: int, seed: int) -> None:
         super().__init__(gaussian.dim, gaussian.dim)
         self.load_state_dict(gaussian.state_dict(), strict=False)
         self.kl = (self.log_prior - self.log_sigma).detach()  # of a number, on average
-        self.groups = _dealt(self.kl, groups)
+        self.groups = _split(self.kl, groups)
         self.nats = groups * bits * math.log(2)
         generator = torch.Generator().manual_seed(seed)
         self.book = torch.randn(2**bits, max(map(len, self.groups)), generator=generator)
@@ -80,8 +76,8 @@ class GaussianQuant(Channel):
     relaxed = quantized
 
 
-def _dealt(kl: Tensor, groups: int) -> list[Tensor]:
-    """Return the numbers in groups, the largest ``kl`` left to the group that has least."""
+def _split(kl: Tensor, groups: int) -> list[Tensor]:
+    """Return the numbers in groups, the largest ``kl`` left to the group with the least."""
     members: list[list[int]] = [[] for _ in range(groups)]
     sums = [0.0] * groups
     for number in kl.argsort(descending=True).tolist():
@@ -132,9 +128,7 @@ def rows_of(args: argparse.Namespace) -> list[Row]:
 
 def main() -> None:
     """Measure, print the table and write it."""
-    parser = argparse.ArgumentParser(
-        description=DESCRIPTION, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = scripting.parser(DESCRIPTION)
     parser.add_argument("-model", required=True, help="a Gaussian model, its prior refitted")
     parser.add_argument("-lattices", nargs="*", default=[], help="models quantized from it")
     parser.add_argument("-src", required=True, help="the text to measure on")
@@ -150,9 +144,8 @@ def main() -> None:
         "fitted prior. over: less the Gaussian's of the same sentences, ± 95 % over sentences,",
         f"which leaves out other codebooks, dithers and models. Seed {args.seed}.",
     )
-    table = Table("Gaussian Quant in a trained Gaussian model", columns(Row), rows, notes).text()
-    write_text(args.output, table + "\n")
-    print(table)
+    table = Table("Gaussian Quant in a trained Gaussian model", columns(Row), rows, notes)
+    scripting.publish(table, args.output)
 
 
 if __name__ == "__main__":

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import argparse
 import time
 import weakref
 from collections.abc import Callable
 from typing import Any
 
+import scripting
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
@@ -35,21 +35,6 @@ COORDINATES = 3_000_000  # at most, of all points of a line: conv64-500 is timed
 Task = Callable[[], torch.Tensor]
 
 
-def parse_args() -> argparse.Namespace:
-    """Return the command line's options."""
-    parser = argparse.ArgumentParser(
-        description=DESCRIPTION, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("-lattices", nargs="+", default=[*lattice_names(), *LARGEST])
-    parser.add_argument("-codes", nargs="+", choices=code_names(), default=["discrete_gaussian"])
-    parser.add_argument("-points", nargs="+", type=int, default=[1_000, 100_000])
-    parser.add_argument("-dtype", choices=["float32", "float64", "bfloat16"], default="float32")
-    parser.add_argument("-device", default="cpu")
-    parser.add_argument("-threads", type=int, default=1, help="default: 1")
-    parser.add_argument("-seconds", type=float, default=1.0, help="spent on a group of lines")
-    return parser.parse_args()
-
-
 def median_seconds(tasks: dict[str, Task], device: torch.device, budget: float) -> dict[str, float]:
     """Return the median time of each task, run in turn three times or until ``budget`` is spent."""
     alone = device.type == "cpu" and torch.get_num_threads() == 1
@@ -71,10 +56,10 @@ def median_seconds(tasks: dict[str, Task], device: torch.device, budget: float) 
 class MemoryMeter(TorchDispatchMode):
     """Counts the bytes of tensors made by the calls under it, and their peak, on any device."""
 
-    def __init__(self, *held: torch.Tensor):
+    def __init__(self, *before: torch.Tensor):
         super().__init__()
         self.live = self.peak = 0
-        self._seen = {tensor.untyped_storage().data_ptr() for tensor in held}
+        self._seen = {tensor.untyped_storage().data_ptr() for tensor in before}
 
     def __torch_dispatch__(
         self, func: Any, types: Any, args: Any = (), kwargs: dict[str, Any] | None = None
@@ -98,9 +83,9 @@ class MemoryMeter(TorchDispatchMode):
         self.live -= size
 
 
-def peak_mebibytes(task: Task, *held: torch.Tensor) -> float:
-    """Return the memory of all tensors that ``task`` had at once, but for those ``held`` before."""
-    with MemoryMeter(*held) as meter:
+def peak_mebibytes(task: Task, *before: torch.Tensor) -> float:
+    """Return the memory of all tensors of ``task`` at once, but for those there ``before``."""
+    with MemoryMeter(*before) as meter:
         task()
     return meter.peak / 2**20
 
@@ -120,7 +105,15 @@ def rate(code: LatticeCode, x: torch.Tensor, log_s: torch.Tensor) -> torch.Tenso
 
 def main() -> None:
     """Print the table."""
-    args = parse_args()
+    parser = scripting.parser(DESCRIPTION)
+    parser.add_argument("-lattices", nargs="+", default=[*lattice_names(), *LARGEST])
+    parser.add_argument("-codes", nargs="+", choices=code_names(), default=["discrete_gaussian"])
+    parser.add_argument("-points", nargs="+", type=int, default=[1_000, 100_000])
+    parser.add_argument("-dtype", choices=["float32", "float64", "bfloat16"], default="float32")
+    parser.add_argument("-device", default="cpu")
+    parser.add_argument("-threads", type=int, default=1, help="default: 1")
+    parser.add_argument("-seconds", type=float, default=1.0, help="spent on a group of lines")
+    args = parser.parse_args()
     torch.set_num_threads(args.threads)
     device, dtype = torch.device(args.device), getattr(torch, args.dtype)
     print(f"{args.dtype} on {device}, {args.threads} thread(s), torch {torch.__version__}")

@@ -19,8 +19,7 @@ from sacremoses import MosesDetokenizer
 from subword_nmt.learn_bpe import learn_bpe
 
 from onmt_lattice.experiments.prepare.manifest import Manifest
-from onmt_lattice.experiments.prepare.options import Wmt16Options
-from onmt_lattice.experiments.prepare.sources import TEXTS, TRAINING
+from onmt_lattice.experiments.prepare.options import TEXTS, TRAINING, Wmt16Options
 from onmt_lattice.experiments.prepare.subword import segment
 from onmt_lattice.experiments.prepare.wmt16 import prepare
 

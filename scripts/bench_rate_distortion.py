@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Hold quantizers against the rate-distortion function of independent Gaussian numbers."""
+"""Compare quantizers with the rate-distortion function of independent Gaussian numbers."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ import os
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
-import argparse
 import math
 import time
 from collections.abc import Iterator
@@ -15,11 +14,11 @@ from pathlib import Path
 from typing import Annotated, Any, NamedTuple
 
 import numpy as np
+import scripting
 
 from onmt_lattice.bitstream import VectorCodec
 from onmt_lattice.bitstream.categorical import CategoricalCodec
 from onmt_lattice.experiments.tables import Column, Table, columns
-from onmt_lattice.files import write_text
 
 DESCRIPTION = """\
 Independent standard normal numbers at about 1, 2 and 4 bits each. All but the lattices and one row
@@ -61,10 +60,10 @@ Codes = Iterator[tuple[str, float, Any, float, float]]  # name, bits, numbers, s
 
 
 def timed(function: Any, *arguments: Any) -> tuple[Any, float]:
-    """Return what ``function`` does, and the processor's seconds for it."""
+    """Return the result of ``function``, and the processor's seconds for it."""
     begin = time.process_time()
-    made = function(*arguments)
-    return made, time.process_time() - begin
+    result = function(*arguments)
+    return result, time.process_time() - begin
 
 
 def lloyd_max(train: Any, x: Any, bits: int) -> Codes:
@@ -216,9 +215,7 @@ def rows_of(bits: int, numbers: int, seed: int) -> Iterator[Row]:
 
 def main() -> None:
     """Measure, print the table and write it."""
-    parser = argparse.ArgumentParser(
-        description=DESCRIPTION, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = scripting.parser(DESCRIPTION)
     parser.add_argument("-numbers", type=int, default=480_000, help="learned from, and measured")
     parser.add_argument("-seed", type=int, default=0)
     parser.add_argument("-output", type=Path, default=Path("runs/rate_distortion.txt"))
@@ -232,9 +229,8 @@ def main() -> None:
     except ImportError as error:
         raise SystemExit(f"{error.name} is missing: {INSTALL}") from error
     notes = (*NOTES, f"{args.numbers:,} numbers, fewer of the random codebooks; seed {args.seed}.")
-    table = Table("Rate and distortion of Gaussian numbers", columns(Row), rows, notes).text()
-    write_text(args.output, table + "\n")
-    print(f"\n{table}")
+    table = Table("Rate and distortion of Gaussian numbers", columns(Row), rows, notes)
+    scripting.publish(table, args.output)
 
 
 if __name__ == "__main__":

@@ -36,6 +36,7 @@ from typing import Any
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
+import scripting
 import torch
 
 NLL_STEP = 20
@@ -66,7 +67,7 @@ CHOICES = {
 
 
 class Worker:
-    """A process that trains, some steps whenever it is told to."""
+    """A process that trains, some steps at each turn."""
 
     def __init__(self, folder: Path, name: str, args: argparse.Namespace) -> None:
         corpus: dict[str, Any] = {"path_src": str(folder / "text")}
@@ -120,7 +121,7 @@ def work(name: str, steps: int, words: list[str]) -> None:
         from onmt_lattice.opennmt.training.trainer import RateTrainer as Trainer
 
     batches, report = Trainer._accum_batches, Trainer._maybe_report_training
-    said: dict[str, float] = {}
+    last_report: dict[str, float] = {}
 
     def paced(trainer: Any, iterator: Any) -> Iterator[Any]:
         stream = batches(trainer, iterator)
@@ -130,11 +131,11 @@ def work(name: str, steps: int, words: list[str]) -> None:
             if torch.cuda.is_initialized():
                 torch.cuda.synchronize()
             seconds = time.perf_counter() - start
-            print(json.dumps({"seconds": seconds, **said}), file=answers, flush=True)
+            print(json.dumps({"seconds": seconds, **last_report}), file=answers, flush=True)
 
     def reported(trainer: Any, step: int, last: int, rate: float, stats: Any) -> Any:
         if step % steps == 0:
-            said.update(tokens=stats.n_words, nll=stats.loss / stats.n_words)
+            last_report.update(tokens=stats.n_words, nll=stats.loss / stats.n_words)
         return report(trainer, step, last, rate, stats)
 
     Trainer._accum_batches, Trainer._maybe_report_training = paced, reported
@@ -167,12 +168,12 @@ def write_text(folder: Path, vocabulary: int, lines: int) -> None:
 
 
 def stock_of(name: str) -> str:
-    """Return what the steps of ``name`` are held against."""
+    """Return the stock model that ``name`` is compared with."""
     return STOCK_TRANSFORMER if name in (STOCK_TRANSFORMER, "4 slots") else STOCK
 
 
 def table(taken: dict[str, list[dict[str, float]]], steps: int) -> Iterator[str]:
-    """Yield the lines that are printed of the turns ``taken``, of ``steps`` each."""
+    """Yield the lines of the table of the turns ``taken``, of ``steps`` each."""
     yield (
         f"{'':<18}{'ms/step':>9}{'steps/s':>9}{'tokens/s':>10}{f'h/{PAPER}':>10}"
         f"{'x stock':>9}{'middle half':>16}{'NLL':>11}"
@@ -199,9 +200,7 @@ def main() -> None:
     if sys.argv[1:2] == ["-worker"]:
         work(sys.argv[2], int(sys.argv[3]), sys.argv[4:])
         return
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = scripting.parser(__doc__ or "")
     parser.add_argument("-rounds", type=int, default=30, help="timed turns of each (default: 30)")
     parser.add_argument("-steps", type=int, default=1, help="steps of a turn (default: 1)")
     parser.add_argument("-gpu", type=int, default=-1, help="the GPU to train on (default: the CPU)")

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Hold bits against squared error: VectorCodec beside FAISS's quantizers, in one run."""
+"""Compare bits and squared error of VectorCodec and of FAISS's quantizers, in one run."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from typing import Annotated, Any, NamedTuple
 
 import matplotlib.pyplot as plt
 import numpy as np
+import scripting
 
 from onmt_lattice.bitstream import VectorCodec
 from onmt_lattice.bitstream.vector_fitting import rate_distortion_bits
 from onmt_lattice.errors import UserError
-from onmt_lattice.experiments.report.style import COLOURS, MARKERS
+from onmt_lattice.experiments.report.plotting import COLOURS, MARKERS
 from onmt_lattice.experiments.tables import Column, Table, columns
-from onmt_lattice.files import write_text
 
 DESCRIPTION = """\
 Three sets of vectors, each split in two at random: quantizers and codecs are fitted to the first
@@ -62,31 +62,17 @@ class Row(NamedTuple):
     reference: Annotated[float | None, Column("conv256", ".1f")] = None
 
 
-def parse_args() -> argparse.Namespace:
-    """Return the command line's options."""
-    parser = argparse.ArgumentParser(
-        description=DESCRIPTION, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("-vectors", metavar="FILE", help="array (N, m) of X")
-    parser.add_argument("-rows", type=int, default=10000, help="vectors of a set, at most")
-    parser.add_argument("-seed", type=int, default=0)
-    parser.add_argument("-output", type=Path, default=Path("runs/vectors"), metavar="FOLDER")
-    return parser.parse_args()
-
-
 def sets(args: argparse.Namespace, rng: np.random.Generator) -> Iterator[tuple[str, Any, Any]]:
     """Yield the name of each set, and its two parts, float32."""
     from sklearn.datasets import load_digits
 
     root = np.linalg.cholesky(COVARIANCE)
-    made = {
-        "digits": load_digits().data,
-        GAUSSIAN: rng.standard_normal((args.rows, 64)) @ root.T,
-    }
+    arrays = {"digits": load_digits().data}
+    arrays[GAUSSIAN] = rng.standard_normal((args.rows, 64)) @ root.T
     if args.vectors:
         x = np.load(args.vectors)
-        made = {"X": x[np.isfinite(x).all(1)], **made}
-    for name, x in made.items():
+        arrays = {"X": x[np.isfinite(x).all(1)], **arrays}
+    for name, x in arrays.items():
         x = rng.permutation(x)[: args.rows].astype(np.float32)
         yield name, x[: len(x) // 2], x[len(x) // 2 :]
 
@@ -185,7 +171,12 @@ def draw(rows: list[Row], path: Path) -> None:
 
 def main() -> None:
     """Measure, print the table, and write it and the figure."""
-    args = parse_args()
+    parser = scripting.parser(DESCRIPTION)
+    parser.add_argument("-vectors", metavar="FILE", help="array (N, m) of X")
+    parser.add_argument("-rows", type=int, default=10000, help="vectors of a set, at most")
+    parser.add_argument("-seed", type=int, default=0)
+    parser.add_argument("-output", type=Path, default=Path("runs/vectors"), metavar="FOLDER")
+    args = parser.parse_args()
     rng = np.random.default_rng(args.seed)
     rows, sizes = [], []
     try:
@@ -198,10 +189,9 @@ def main() -> None:
     except UserError as error:
         raise SystemExit(str(error)) from error
     notes = (*NOTES, "", f"Seed {args.seed}; vectors: {'; '.join(sizes)}.")
-    table = Table("Bits and squared error of vectors", columns(Row), rows, notes).text()
-    write_text(args.output / "vectors.txt", table + "\n")
+    table = Table("Bits and squared error of vectors", columns(Row), rows, notes)
     draw(rows, args.output / "vectors.png")
-    print(f"\n{table}")
+    scripting.publish(table, args.output / "vectors.txt")
 
 
 if __name__ == "__main__":

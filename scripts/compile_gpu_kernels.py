@@ -3,13 +3,13 @@
 
 from __future__ import annotations
 
-import argparse
 import re
 import subprocess
 import tempfile
 from pathlib import Path
 from typing import Any
 
+import scripting
 import torch
 import triton
 from triton.backends.compiler import GPUTarget
@@ -25,10 +25,7 @@ the GPU that is named. A line a kernel: warps a program, registers a thread and 
 thread (where registers are spilled), as cuobjdump reads them off the result, bytes of shared memory
 a program, and barriers in the code.
 """
-LATTICES = [
-    *("conv4-8", "conv64-500", "conv9-20", "conv2187-500", "conv625-500"),
-    "z4conv256-500",
-]
+LATTICES = "conv4-8 conv64-500 conv9-20 conv2187-500 conv625-500 z4conv256-500".split()
 CUOBJDUMP = Path(triton.__file__).parent / "backends" / "nvidia" / "bin" / "cuobjdump"
 
 
@@ -49,16 +46,6 @@ class NoGpu:
     def get_current_stream(self, device: int) -> int:
         """Return the number of the stream."""
         return 0
-
-
-def parse_args() -> argparse.Namespace:
-    """Return the command line's options."""
-    parser = argparse.ArgumentParser(
-        description=DESCRIPTION, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("-lattices", nargs="+", default=LATTICES)
-    parser.add_argument("-capability", nargs="+", type=int, default=[80, 90])
-    return parser.parse_args()
 
 
 def compiled(name: str, dtype: torch.dtype) -> list[Any]:
@@ -86,14 +73,17 @@ def resources(cubin: bytes) -> tuple[int, int]:
         file.write(cubin)
         file.flush()
         command = [CUOBJDUMP, "-res-usage", file.name]
-        said = subprocess.run(command, check=True, capture_output=True, text=True).stdout
-    registers, stack = re.findall(r"\b(?:REG|STACK):(\d+)", said)
+        usage = subprocess.check_output(command, text=True)
+    registers, stack = re.findall(r"\b(?:REG|STACK):(\d+)", usage)
     return int(registers), int(stack)
 
 
 def main() -> None:
     """Print the table."""
-    args = parse_args()
+    parser = scripting.parser(DESCRIPTION)
+    parser.add_argument("-lattices", nargs="+", default=LATTICES)
+    parser.add_argument("-capability", nargs="+", type=int, default=[80, 90])
+    args = parser.parse_args()
     print(f"Triton {triton.__version__}, torch {torch.__version__}")
     print("lattice        dtype    GPU    kernel       warps  registers  stack  shared  barriers")
     for name in args.lattices:
@@ -102,10 +92,10 @@ def main() -> None:
                 driver.set_active(NoGpu(capability))
                 for kernel in compiled(name, dtype):
                     barriers = len(re.findall(r"\bbar(?:\.warp)?\.sync\b", kernel.asm["ptx"]))
-                    (registers, stack), found = resources(kernel.asm["cubin"]), kernel.metadata
+                    (registers, stack), facts = resources(kernel.asm["cubin"]), kernel.metadata
                     print(
-                        f"{name:14} {str(dtype)[6:]:8} sm_{capability:<3} {found.name:12} "
-                        f"{found.num_warps:5}  {registers:9}  {stack:5}  {found.shared:6}  "
+                        f"{name:14} {str(dtype)[6:]:8} sm_{capability:<3} {facts.name:12} "
+                        f"{facts.num_warps:5}  {registers:9}  {stack:5}  {facts.shared:6}  "
                         f"{barriers:8}",
                         flush=True,
                     )

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import argparse
 import time
 import zlib
 from collections.abc import Callable, Iterator
@@ -12,6 +11,7 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np
+import scripting
 import torch
 from fuzzing import DAMAGES, Case, Rng, overwrite, run, table
 
@@ -30,14 +30,8 @@ of the right shape. A stream fails by any other exception, by decoding where it 
 taking more than five seconds; the run fails by more than 512 MiB of memory on top of what it had
 after the first streams. A failure prints the stream and ends with status 1.
 """
-LATTICES = [
-    *(("Z", "discrete_gaussian"), ("Z", "convolved_gaussian")),
-    *((name, "discrete_gaussian") for name in ("A2", "A3*", "D4", "E8", "BW16", "Leech")),
-    *(
-        (name, "discrete_gaussian")
-        for name in ("conv16-24", "conv9-12", "conv25-12", "z4conv64-12")
-    ),
-]
+NAMES = "Z A2 A3* D4 E8 BW16 Leech conv16-24 conv9-12 conv25-12 z4conv64-12".split()
+LATTICES = [("Z", "convolved_gaussian"), *((name, "discrete_gaussian") for name in NAMES)]
 ENTRIES = [2, 16, 300]
 KEY = DitherKey(5, (0, 1, 7))
 GOLDEN = Path(__file__).parent.parent / "tests" / "golden"
@@ -47,28 +41,21 @@ FORGED = 0.1
 
 @dataclass(frozen=True)
 class Target:
-    """A decoder and what may be fed to it.
+    """A decoder and its input."""
 
-    Attributes:
-        name: of the codec.
-        streams: what the codec wrote, and its decoder has to take.
-        decode: returns True if what it found has the right shape.
-        forge: returns a stream whose checksums agree.
-    """
-
-    name: str
-    streams: list[bytes]
-    decode: Callable[[bytes], bool]
-    forge: Callable[[Rng], bytes]
+    name: str  # of the codec
+    streams: list[bytes]  # that the codec wrote, and its decoder has to take
+    decode: Callable[[bytes], bool]  # whether a stream decodes to the right shape
+    forge: Callable[[Rng], bytes]  # returns a stream whose checksums agree
 
 
 def scrambled(payload: bytes, rng: Rng) -> bytes:
     """Return a payload that no encoder wrote, of any size."""
-    kind = rng.integers(4)
-    if kind == 0:
-        return rng.bytes(4 * int(rng.integers(2 + len(payload) // 3)))
-    if kind == 1:
-        return bytes([int(rng.choice([0, 255]))]) * (4 * int(rng.integers(2 + len(payload) // 3)))
+    choice, size = rng.integers(4), 4 * int(rng.integers(2 + len(payload) // 3))
+    if choice == 0:
+        return rng.bytes(size)
+    if choice == 1:
+        return bytes([int(rng.choice([0, 255]))]) * size
     return DAMAGES[rng.integers(len(DAMAGES))](payload or b"\0", payload or b"\0", rng)
 
 
@@ -214,21 +201,17 @@ def cases(targets: list[Target], streams: int, seed: int) -> Iterator[Case]:
         pool = others if rng.random() < 0.5 else target.streams
         other = pool[rng.integers(len(pool))]
         stream = target.forge(rng) if forged else damage(data, other, rng)
-        kind = "forged" if forged else damage.__name__
-        end = partial(outcome, target, stream, forged)
-        yield Case(kind, end, partial(told, seed, target, stream))
-
-
-def told(seed: int, target: Target, stream: bytes) -> str:
-    """Return what it takes to decode a stream again."""
-    return f"seed {seed}, {target.name}, stream {stream.hex()}"
+        where = f"seed {seed}, {target.name}, stream {{}}".format
+        yield Case(
+            "forged" if forged else damage.__name__,
+            partial(outcome, target, stream, forged),
+            lambda where=where, stream=stream: where(stream.hex()),
+        )
 
 
 def main() -> None:
     """Fuzz, and print what came of it."""
-    parser = argparse.ArgumentParser(
-        description=DESCRIPTION, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = scripting.parser(DESCRIPTION)
     parser.add_argument("-streams", type=int, default=10_000)
     parser.add_argument("-seed", type=int, default=0)
     parser.add_argument(

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import argparse
 import copy
 import logging
 import tempfile
@@ -14,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import scripting
 from fuzzing import DAMAGES, Case, Rng, run, table
 from torch import Tensor
 
@@ -45,12 +45,12 @@ ODD: tuple[Any, ...] = (
 # ---- what is damaged, and how --------------------------------------------------------------------
 
 
-def places(value: Any) -> list[tuple[Any, Any]]:
-    """Return where values stand in another, those in dictionaries more often than they are many."""
+def slots(value: Any) -> list[tuple[Any, Any]]:
+    """Return the containers and keys of all values in ``value``, dictionaries' 20 times."""
     items = enumerate(value) if isinstance(value, list) else value.items()
-    found = [place for _, item in items if isinstance(item, dict | list) for place in places(item)]
+    inner = [slot for _, item in items if isinstance(item, dict | list) for slot in slots(item)]
     names = range(len(value)) if isinstance(value, list) else list(value) * 20
-    return [*found, *((value, name) for name in names)]
+    return [*inner, *((value, name) for name in names)]
 
 
 def odd(rng: Rng) -> Any:
@@ -60,28 +60,28 @@ def odd(rng: Rng) -> Any:
 
 def replace(_: Tensors, values: Values, rng: Rng) -> None:
     """Put something else in place of a value, or leave it out."""
-    found = places(values)
-    inside, name = found[rng.integers(len(found))]
+    every = slots(values)
+    container, name = every[rng.integers(len(every))]
     if rng.random() < 0.3:
-        del inside[name]
+        del container[name]
     else:
-        inside[name] = odd(rng)
+        container[name] = odd(rng)
 
 
 def reshape(tensors: Tensors, _: Values, rng: Rng) -> None:
     """Leave out a tensor, or change its name, its shape, its type, or its numbers."""
     name = list(tensors)[rng.integers(len(tensors))]
-    tensor, kind = tensors.pop(name), rng.integers(13)
-    if kind == 0:
+    tensor, choice = tensors.pop(name), rng.integers(13)
+    if choice == 0:
         return
-    if kind == 1:
+    if choice == 1:
         name = (name + "_", "a", "model." + name, "files.x", "random.9.torch")[rng.integers(5)]
     tensors[name] = (
         *(tensor, tensor, tensor[:-1] if tensor.dim() else tensor.view(1), tensor.flatten()),
         *(tensor.unsqueeze(0), tensor.T.contiguous() if tensor.dim() == 2 else tensor),
         *(tensor.long(), tensor.double(), tensor.half(), tensor * float("nan")),
         *(tensor.float() * 1e30, tensor.flatten().repeat(2), tensor.bool()),
-    )[kind]
+    )[choice]
 
 
 def misstate(_: Tensors, values: Values, rng: Rng) -> None:
@@ -103,12 +103,12 @@ def misstate(_: Tensors, values: Values, rng: Rng) -> None:
 def reword(_: Tensors, values: Values, rng: Rng) -> None:
     """Change the vocabulary."""
     tokens = values["vocabulary"]
-    at, kind = int(rng.integers(len(tokens))), rng.integers(4)
-    if kind == 0:
+    at, choice = int(rng.integers(len(tokens))), rng.integers(4)
+    if choice == 0:
         tokens[at] = (odd(rng), tokens[0])[rng.integers(2)]
-    elif kind == 1:
+    elif choice == 1:
         del tokens[at]
-    elif kind == 2:
+    elif choice == 2:
         tokens += [f"new{i}" for i in range(rng.integers(1, 100))]
     else:
         tokens.reverse()
@@ -172,22 +172,20 @@ def cases(models: list[Path], files: int, seed: int, folder: Path) -> Iterator[C
     for number in range(files):
         rng = np.random.default_rng((seed, number))
         model, path = models[number % len(models)], folder / "changed.safetensors"
-        kind, damaged = write(model, path, rng)
+        change, damaged = write(model, path, rng)
         copied = Path(f"fuzz_{seed}_{number}.safetensors").absolute()
-        yield Case(kind, partial(outcome, path, damaged), partial(kept, path, copied))
+        yield Case(change, partial(outcome, path, damaged), partial(save_copy, path, copied))
 
 
-def kept(path: Path, copy: Path) -> str:
-    """Keep the checkpoint at ``path``, and say where."""
+def save_copy(path: Path, copy: Path) -> str:
+    """Copy the checkpoint at ``path``, and return where it is."""
     copy.write_bytes(path.read_bytes())
     return f"see {copy}"
 
 
 def main() -> None:
     """Fuzz, and print what came of it."""
-    parser = argparse.ArgumentParser(
-        description=DESCRIPTION, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = scripting.parser(DESCRIPTION)
     parser.add_argument("-files", type=int, default=1000)
     parser.add_argument("-seed", type=int, default=0)
     parser.add_argument("-models", nargs="*", type=Path, default=MODELS, help="checkpoints")

@@ -1,4 +1,4 @@
-"""What fuzzers share: damage, cases within limits of time and memory, and how they end."""
+"""What fuzzers share: damage, cases within limits of time and memory, and their outcomes."""
 
 from __future__ import annotations
 
@@ -21,43 +21,33 @@ class TooSlowError(Exception):
 
 
 class Case(NamedTuple):
-    """Something to feed.
+    """A stream or file to read."""
 
-    Attributes:
-        kind: the row of the table that it counts in.
-        end: feeds it, and returns how it ends; raises anything if it ends as it should not.
-        tell: returns what it takes to have the case again.
-    """
-
-    kind: str
-    end: Callable[[], str]
-    tell: Callable[[], str]
+    row: str  # of the table
+    outcome: Callable[[], str]  # of reading it; raises anything if that is wrong
+    origin: Callable[[], str]  # what is needed to read it again
 
 
 def run(cases: Iterable[Case], first: int) -> dict[str, Counter[str]]:
-    """Return how many cases of each kind ended in which way.
-
-    Args:
-        cases: to run.
-        first: how many it takes until the memory that is needed anyway is there.
+    """Return the counts of outcomes by row; memory may grow in the ``first`` cases.
 
     Raises:
-        SystemExit: at the first that fails, or if memory has grown further.
+        SystemExit: at the first that fails, or if memory has grown too much.
     """
-    ends: dict[str, Counter[str]] = {}
+    counts: dict[str, Counter[str]] = {}
     at_first = memory()
     for number, case in enumerate(cases):
         try:
             with time_limit(SECONDS):
-                end = case.end()
+                outcome = case.outcome()
         except Exception as error:
-            raise SystemExit(f"case {number}, {case.kind}: {error!r}; {case.tell()}") from error
-        ends.setdefault(case.kind, Counter())[end] += 1
+            raise SystemExit(f"case {number}, {case.row}: {error!r}; {case.origin()}") from error
+        counts.setdefault(case.row, Counter())[outcome] += 1
         if number <= first:
             at_first = memory()
     if (grown := memory() - at_first) > MEMORY:
         raise SystemExit(f"{grown:.0f} MiB of memory on top, expected at most {MEMORY}")
-    return ends
+    return counts
 
 
 @contextmanager
@@ -81,13 +71,13 @@ def memory() -> float:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
-def table(ends: dict[str, Counter[str]]) -> str:
+def table(counts: dict[str, Counter[str]]) -> str:
     """Return the counts as a table."""
-    columns = sorted({end for counts in ends.values() for end in counts})
+    columns = sorted({outcome for row in counts.values() for outcome in row})
     width = 2 + max(map(len, columns), default=0)
     rows = [f"{'':<12}" + "".join(f"{column:>{width}}" for column in columns)]
-    for kind in sorted(ends):
-        rows.append(f"{kind:<12}" + "".join(f"{ends[kind][c]:>{width}}" for c in columns))
+    for name in sorted(counts):
+        rows.append(f"{name:<12}" + "".join(f"{counts[name][c]:>{width}}" for c in columns))
     return "\n".join(rows)
 
 
@@ -103,7 +93,7 @@ def flip(data: bytes, other: bytes, rng: Rng) -> bytes:
 
 
 def overwrite(data: bytes, other: bytes, rng: Rng) -> bytes:
-    """Set some bytes, in the head more often than not, to what numbers and lengths fear."""
+    """Set some bytes, mostly in the head, to limits of numbers and lengths."""
     changed = bytearray(data)
     for _ in range(rng.integers(1, 5)):
         at = rng.integers(min(24, len(data))) if rng.random() < 0.6 else rng.integers(len(data))
@@ -122,7 +112,7 @@ def extend(data: bytes, other: bytes, rng: Rng) -> bytes:
 
 
 def splice(data: bytes, other: bytes, rng: Rng) -> bytes:
-    """Go on as another stream."""
+    """Continue as another stream."""
     return data[: rng.integers(len(data) + 1)] + other[rng.integers(len(other)) :]
 
 

@@ -1,9 +1,8 @@
 #!/usr/bin/env python3
-"""Kill trainings at random moments, and hold what they end with against one that was left alone."""
+"""Kill trainings at random moments, and compare their results with those of one left alone."""
 
 from __future__ import annotations
 
-import argparse
 import importlib
 import logging
 import os
@@ -19,6 +18,7 @@ from itertools import cycle
 from pathlib import Path
 from typing import Any
 
+import scripting
 import torch
 import yaml
 
@@ -101,35 +101,33 @@ def start(config: Path, run: Path) -> int:
 
 def ended(process: int, wait: bool = False) -> int | None:
     """Return the status of a process that has ended, below 0 if by a signal; else None."""
-    found, status = os.waitpid(process, 0 if wait else os.WNOHANG)
-    return os.waitstatus_to_exitcode(status) if found else None
+    pid, status = os.waitpid(process, 0 if wait else os.WNOHANG)
+    return os.waitstatus_to_exitcode(status) if pid else None
 
 
 def moment(run: Path, rng: random.Random, usual: float) -> tuple[str, Callable[[], bool]]:
-    """Return what kind of moment to kill at, and what tells when it has come."""
+    """Return the kind of moment to kill at, and the test whether it has come."""
     kind = rng.choice(["any time", "save begun", "checkpoint there"])
     begun = time.monotonic()
     if kind == "any time":
         delay = rng.uniform(0, usual)
         return kind, lambda: time.monotonic() - begun > delay
-    of_kind = {"save begun": ".part", "checkpoint there": "_step_"}[kind]
+    hidden = kind == "save begun"
+    part = ".part" if hidden else "_step_"
 
     def files() -> set[str]:
-        return {
-            n for n in os.listdir(run) if of_kind in n and n.startswith(".") == (of_kind == ".part")
-        }
+        return {n for n in os.listdir(run) if part in n and n.startswith(".") == hidden}
 
     before, left, delay = files(), rng.randrange(1, 5), rng.uniform(0, CLOSE)
-    aim = {"left": left, "before": before, "at": None}
+    at: float | None = None
 
     def come() -> bool:
-        if aim["at"] is None:
+        nonlocal before, left, at
+        if at is None:
             now = files()
-            aim["left"] -= bool(now - aim["before"])
-            aim["before"] = now
-            if aim["left"] == 0:
-                aim["at"] = time.monotonic() + delay
-        return aim["at"] is not None and time.monotonic() >= aim["at"]
+            left, before = left - bool(now - before), now
+            at = None if left else time.monotonic() + delay
+        return at is not None and time.monotonic() >= at
 
     return kind, come
 
@@ -147,14 +145,14 @@ def killed(config: Path, run: Path, rng: random.Random, usual: float) -> str | N
     return kind if ended(process, wait=True) == -signal.SIGKILL else None
 
 
-def check(holds: bool, said: str) -> None:
-    """End the script with what it has found unless ``holds``."""
+def check(holds: bool, message: str) -> None:
+    """End the script with ``message`` unless ``holds``."""
     if not holds:
-        raise SystemExit(said)
+        raise SystemExit(message)
 
 
 def state(run: Path) -> State:
-    """Return all that a run has left, in plain values that do not depend on clock and place."""
+    """Return the files of a run as plain values that depend on neither clock nor folder."""
     from onmt_lattice.opennmt.checkpoint import load_checkpoint
     from onmt_lattice.tensor_file import read_file
 
@@ -186,16 +184,14 @@ def live(
         yield kind
     else:
         check(ended(start(config, run), wait=True) == 0, f"{run}: did not end well, see its log")
-    found = state(run)
-    differ = sorted(k for k in found.keys() | expected.keys() if found.get(k) != expected.get(k))
+    got = state(run)
+    differ = sorted(k for k in got.keys() | expected.keys() if got.get(k) != expected.get(k))
     check(not differ, f"{run}: not as without kills: {', '.join(differ)}")
 
 
 def main() -> None:
     """Kill, and print how often and where."""
-    parser = argparse.ArgumentParser(
-        description=DESCRIPTION, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = scripting.parser(DESCRIPTION)
     parser.add_argument("-kills", type=int, default=1000)
     parser.add_argument("-most", type=int, default=12, help="kills of one training")
     parser.add_argument("-seed", type=int, default=0)

@@ -6,7 +6,6 @@ import os
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
-import argparse
 import json
 import math
 from collections.abc import Iterator
@@ -14,9 +13,10 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+import scripting
 import torch
 
-from onmt_lattice.experiments.theory.estimates import Estimate
+from onmt_lattice.experiments.theory.estimates import Estimate, estimate
 from onmt_lattice.lattices.generators import GENERATORS, Generators
 from onmt_lattice.lattices.kernels import trellis as kernels
 
@@ -37,7 +37,7 @@ Taps = tuple[str, str]
 DIM = 200
 FIRST_POINTS = 24  # on which all candidates are measured
 SHORT, APART = 48, 0.003  # the n below which G is compared with the fit, and how near it has to be
-KEPT = 4  # one of so many goes on, with so many times the points
+SHARE = 4  # one of so many continues, with so many times the points
 FRESH = 4_000_000  # coordinates that the winner is measured on
 
 
@@ -76,8 +76,7 @@ def measured(code: Generators, n: int, points: int, seed: int) -> Estimate:
     """Return G of ``code`` in n dimensions from ``points`` points, drawn from ``seed``."""
     block = half_free(code, n)
     x = block.q * np.random.default_rng([seed, n]).random((points, n))
-    values = moments(block, x, decode(block, x))
-    return Estimate(float(values.mean()), float(values.std(ddof=1)) / math.sqrt(points))
+    return estimate(torch.from_numpy(moments(block, x, decode(block, x))))
 
 
 # ---- search -----------------------------------------------------------------
@@ -127,12 +126,12 @@ def search(q: int, memory: int, count: int, seed: int, file: Path | None) -> Non
     for line in file.read_text().splitlines() if file and file.exists() else []:
         *key, score = json.loads(line)
         known[tuple(key)] = score
-    found = [Generators(q, t, math.nan, math.nan) for t in candidates(q, memory, count, seed)]
-    points, tried = FIRST_POINTS, len(found)
-    while len(found) > 1:
+    codes = [Generators(q, t, math.nan, math.nan) for t in candidates(q, memory, count, seed)]
+    points, tried = FIRST_POINTS, len(codes)
+    while len(codes) > 1:
         x = q * np.random.default_rng([seed, points]).random((points, DIM))
         scores = []
-        for code in found:
+        for code in codes:
             key = (q, seed, points, *code.taps)
             if key not in known:
                 block = half_free(code, DIM)
@@ -141,12 +140,11 @@ def search(q: int, memory: int, count: int, seed: int, file: Path | None) -> Non
                     with file.open("a") as lines:
                         lines.write(json.dumps([*key, known[key]]) + "\n")
             scores.append(known[key])
-        kept = [found[i] for i in np.argsort(scores, kind="stable")[: max(1, len(found) // KEPT)]]
-        found = [code for code in kept if coprime(q, code.taps)] or kept[:1]
-        points *= KEPT
-    best = measured(found[0], DIM, FRESH // DIM, seed + 1)
-    taps = found[0].taps
-    print(f"q {q} memory {memory}: {tried} candidates, {taps}, G({DIM}) {best.text('')}")
+        best = np.argsort(scores, kind="stable")[: max(1, len(codes) // SHARE)]
+        codes = [codes[i] for i in best if coprime(q, codes[i].taps)] or [codes[best[0]]]
+        points *= SHARE
+    g, taps = measured(codes[0], DIM, FRESH // DIM, seed + 1), codes[0].taps
+    print(f"q {q} memory {memory}: {tried} candidates, {taps}, G({DIM}) {g.text('')}")
 
 
 # ---- those built in ---------------------------------------------------------
@@ -226,15 +224,13 @@ def compare_ends(name: str, coordinates: int, seed: int) -> None:
         few = x[: max(50, count // states)]
         values["tail-biting"] = moments(block, few, tail_biting(code, few))
         for kind, v in values.items():
-            g = Estimate(float(v.mean()), float(v.std(ddof=1)) / math.sqrt(len(v)))
+            g = estimate(torch.from_numpy(v))
             print(f"{name:9} n {n:4}  {kind:12} G {g.text('')}", flush=True)
 
 
-def parse_args() -> argparse.Namespace:
-    """Return the command line's options."""
-    parser = argparse.ArgumentParser(
-        description=DESCRIPTION, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+def main() -> None:
+    """Do what the command line says."""
+    parser = scripting.parser(DESCRIPTION)
     parser.add_argument("task", choices=["search", "table", "ends"])
     parser.add_argument("-q", type=int, default=2, choices=[2, 3, 4, 5])
     parser.add_argument(
@@ -247,12 +243,7 @@ def parse_args() -> argparse.Namespace:
         "-coordinates", type=int, default=1_000_000, help="a measurement's, at each n"
     )
     parser.add_argument("-seed", type=int, default=1)
-    return parser.parse_args()
-
-
-def main() -> None:
-    """Do what the command line says."""
-    args = parse_args()
+    args = parser.parse_args()
     if args.task == "search":
         search(args.q, args.memory, args.candidates, args.seed, args.scores)
     elif args.task == "table":
