@@ -19,8 +19,7 @@ from subword_nmt.apply_bpe import BPE
 from onmt_lattice.errors import UserError
 from onmt_lattice.experiments.prepare import parallel
 from onmt_lattice.experiments.prepare.moses import tokeniser
-from onmt_lattice.experiments.prepare.options import Wmt16Options
-from onmt_lattice.experiments.prepare.options import TRAINING
+from onmt_lattice.experiments.prepare.options import TRAINING, Wmt16Options
 from onmt_lattice.experiments.prepare.wmt16 import prepare
 from onmt_lattice.files import sha256
 

@@ -21,11 +21,13 @@ from onmt_lattice.experiments.report.comparison import (
     point_table,
     text,
 )
-from onmt_lattice.experiments.report.curves import Spread, by_point, by_seed
 from onmt_lattice.experiments.report.curves import (
     COLLAPSED,
     Cost,
     Curve,
+    Spread,
+    by_point,
+    by_seed,
     costs,
     front,
     levels,
@@ -40,8 +42,7 @@ POINTS = [(2.0, 5.0), (3.0, 2.0), (2.5, 3.0)]
 def test_a_spread_lies_about_its_mean() -> None:
     spread = Spread.of([(1, 2.0), (1, 4.0), (2, 7.0), (3, None), (4, 1.0)])
     assert spread is not None and spread.seeds == {1: 3.0, 2: 7.0, 4: 1.0}
-    assert spread.lowest <= spread.mean <= spread.highest
-    assert (spread.lowest, spread.mean, spread.highest) == (1.0, 11 / 3, 7.0)
+    assert (spread.mean, *spread.ends) == (11 / 3, 1.0, 7.0)
     assert spread.text("+.1f") == "+3.7 [+1.0, +7.0]"
     assert Spread({5: 2.0}).text(".2f") == "2.00"
     assert spread.json() == {
@@ -215,7 +216,7 @@ def test_mean_and_range_over_seeds_at_one_nll(results: Results) -> None:
         z = at(results, "Z", nll)
         assert z.over is not None and z.over.seeds == pytest.approx(EXTRA)
         assert z.over.mean == pytest.approx(fmean(EXTRA.values()))
-        assert (z.over.lowest, z.over.highest) == pytest.approx((0.1, 0.75))
+        assert z.over.ends == pytest.approx((0.1, 0.75))
         assert z.rate is not None
         assert z.rate.seeds == pytest.approx({seed: rate + extra for seed, extra in EXTRA.items()})
 

@@ -16,8 +16,8 @@ from onmt_lattice.errors import UserError
 from onmt_lattice.evaluation.result import Entropy, Mean
 from onmt_lattice.experiments.report import plotting
 from onmt_lattice.experiments.report.figure import draw, figure
-from onmt_lattice.experiments.report.results import ANNEALED, Results
 from onmt_lattice.experiments.report.plotting import styles
+from onmt_lattice.experiments.report.results import ANNEALED, Results
 
 GRID = [(2.0, 8.0), (2.5, 4.0), (3.5, 1.0)]
 EARLY = [(11.0, 2.0), (4.0, 9.0)]

@@ -12,6 +12,12 @@ from made_up_results import coded, sweep, whole_run
 
 from onmt_lattice.evaluation.result import Bits
 from onmt_lattice.experiments.report.curves import Mark
+from onmt_lattice.experiments.report.figure import (
+    MOST_REPORTS,
+    QUANTITIES,
+    gids,
+    trajectories,
+)
 from onmt_lattice.experiments.report.rate_distortion import (
     FROM_BOTH,
     FROM_FILE,
@@ -23,12 +29,6 @@ from onmt_lattice.experiments.report.rate_distortion import (
     rate_distortion_table,
 )
 from onmt_lattice.experiments.report.results import RunResult
-from onmt_lattice.experiments.report.figure import (
-    MOST_REPORTS,
-    QUANTITIES,
-    gids,
-    trajectories,
-)
 
 BITS = {0.1: 88_000, 0.4: 34_001}  # of a file of the 100 sentences, by λ
 

@@ -21,11 +21,10 @@ from onmt_lattice.experiments.report.results import (
     RUNNING,
     WAITING,
 )
-from onmt_lattice.experiments.sweep.sweep import collect
 from onmt_lattice.experiments.sweep.manifest import Manifest
 from onmt_lattice.experiments.sweep.plan import Plan, read_plan
 from onmt_lattice.experiments.sweep.run import Run
-from onmt_lattice.experiments.sweep.sweep import SweepOptions, begin, draw_now
+from onmt_lattice.experiments.sweep.sweep import SweepOptions, begin, collect, draw_now
 from onmt_lattice.opennmt.training.history import History
 
 

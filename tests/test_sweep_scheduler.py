@@ -11,9 +11,8 @@ from onmt_lattice.experiments.report.results import FAILED, FINISHED, FIXED, WAI
 from onmt_lattice.experiments.sweep import scheduler
 from onmt_lattice.experiments.sweep.manifest import Manifest
 from onmt_lattice.experiments.sweep.processes import Process, Processes, Slot, divide
-from onmt_lattice.experiments.sweep.scheduler import Progress
 from onmt_lattice.experiments.sweep.run import Run
-from onmt_lattice.experiments.sweep.scheduler import bring_to_end
+from onmt_lattice.experiments.sweep.scheduler import Progress, bring_to_end
 from onmt_lattice.locks import locked
 from onmt_lattice.opennmt.model.statistics import duration
 from onmt_lattice.opennmt.training.history import History

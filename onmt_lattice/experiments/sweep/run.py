@@ -175,9 +175,9 @@ class Run:
             last = command
 
     def step(self) -> int:
-        """Return the last step that was reported, 0 before the first."""
+        """Return the last step that was reported, or of a checkpoint."""
         lines = _tail(self.history, 4096).split("\n")[:-1]
-        return int(json.loads(lines[-1])["step"]) if lines else 0
+        return int(json.loads(lines[-1])["step"]) if lines else max(self.checkpoints(), default=0)
 
     def log_end(self, lines: int = 15) -> str:
         """Return the last lines of the log."""
