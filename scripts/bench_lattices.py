@@ -13,7 +13,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 from onmt_lattice.codes import LatticeCode, code_names, make_code
-from onmt_lattice.lattices import Lattice, lattice_names, make_lattice
+from onmt_lattice.lattices import lattice_names, make_lattice
 from onmt_lattice.noise import StreamNoise
 
 DESCRIPTION = """\
@@ -90,17 +90,19 @@ def peak_mebibytes(task: Task, *before: torch.Tensor) -> float:
     return meter.peak / 2**20
 
 
-def gradient(lattice: Lattice, x: torch.Tensor, log_s: torch.Tensor) -> torch.Tensor:
-    """Return the gradient of all log Θ in the points, that in the scales taken too."""
-    x, log_s = (v.detach().requires_grad_() for v in (x, log_s))
-    return torch.autograd.grad(lattice.log_theta(x, log_s).sum(), (x, log_s))[0]
+def gradient(
+    value: Callable[[torch.Tensor, torch.Tensor], torch.Tensor], x: torch.Tensor, s: torch.Tensor
+) -> torch.Tensor:
+    """Return the gradient in the points of the sum of ``value``, that in the scales taken too."""
+    x, s = (v.detach().requires_grad_() for v in (x, s))
+    return torch.autograd.grad(value(x, s).sum(), (x, s))[0]
 
 
 def rate(code: LatticeCode, x: torch.Tensor, log_s: torch.Tensor) -> torch.Tensor:
     """Return the gradient of all rates in the points, that in the scales taken too."""
-    x, log_s = (v.detach().requires_grad_() for v in (x, log_s))
-    nats = -code.log_prob(x.unsqueeze(1), log_s.unsqueeze(0), StreamNoise())
-    return torch.autograd.grad(nats.sum(), (x, log_s))[0]
+    return gradient(
+        lambda x, s: -code.log_prob(x.unsqueeze(1), s.unsqueeze(0), StreamNoise()), x, log_s
+    )
 
 
 def main() -> None:
@@ -129,9 +131,8 @@ def main() -> None:
             tasks: dict[str, Task] = {"copy": x.clone}
             tasks["nearest_point"] = lambda lattice=lattice, x=x: lattice.nearest_point(x)
             tasks["log_theta"] = lambda lattice=lattice, x=x, s=log_s: lattice.log_theta(x, s)
-            tasks["log_theta, gradient"] = lambda lattice=lattice, x=x, s=log_s: gradient(
-                lattice, x, s
-            )
+            theta = lattice.log_theta
+            tasks["log_theta, gradient"] = lambda f=theta, x=x, s=log_s: gradient(f, x, s)
             for code in (make_code(each, lattice) for each in args.codes):
                 tasks[code.name] = lambda code=code, x=x, s=log_s: rate(code, x, s)
             memory = {call: peak_mebibytes(task, x, log_s) for call, task in tasks.items()}

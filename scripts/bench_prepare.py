@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import io
 import itertools
 import json
@@ -15,6 +14,7 @@ from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
+import scripting
 from sacremoses import MosesDetokenizer
 from subword_nmt.learn_bpe import learn_bpe
 
@@ -37,25 +37,17 @@ PAIRS = 4_562_102  # in Europarl v7, Common Crawl and News Commentary v11
 SHARES = {"europarl-v7": 0.42, "commoncrawl": 0.53, "news-commentary-v11": 0.05}
 
 
-def parse_args() -> argparse.Namespace:
-    """Return the command line's options."""
-    parser = argparse.ArgumentParser(
-        description=DESCRIPTION,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        epilog="example: scripts/bench_prepare.py text.en -lines 200000 -types 900000",
-    )
+def main() -> None:
+    """Measure and print."""
+    parser = scripting.parser(DESCRIPTION)
+    parser.epilog = "example: scripts/bench_prepare.py text.en -lines 200000 -types 900000"
     parser.add_argument("text", type=Path, nargs="+", help="tokenised sentences, one a line")
     parser.add_argument("-lines", type=int, default=200_000, help="pairs (default: 200000)")
     parser.add_argument("-merges", type=int, default=32_000, help="of BPE (default: 32000)")
     parser.add_argument("-types", type=int, default=0, help="made-up words (default: none)")
     parser.add_argument("-workers", type=int, default=1, help="processes (default: 1)")
     parser.add_argument("-joint_bpe", action="store_true", help="as prepare wmt16 has it")
-    return parser.parse_args()
-
-
-def main() -> None:
-    """Measure and print."""
-    args = parse_args()
+    args = parser.parse_args()
     sentences = [line for path in args.text for line in path.read_text("utf-8").splitlines()]
     with tempfile.TemporaryDirectory() as folder:
         archives, out = Path(folder, "archives"), Path(folder, "out")
@@ -74,20 +66,21 @@ def main() -> None:
 
 
 def report_steps(manifest: Manifest, pairs: int, workers: int) -> None:
-    """Print what each kind of step took, and what it would take for all pairs of WMT16."""
+    """Print the time of each kind of step, and the time for all pairs of WMT16."""
     steps = json.loads(manifest.path.read_text("utf-8"))["steps"]
-    kinds = {"archive": "look through archives", "tokens": "tokenise and clean", "train": "segment"}
+    labels = {"archive": "look through archives", "tokens": "tokenise and clean"}
+    labels["train"] = "segment"
     seconds = Counter[str]()
     for name, entry in steps.items():
-        kind = kinds.get(name.split("/")[0])
-        if kind:
-            seconds[kind] += entry["seconds"]
+        label = labels.get(name.split("/")[0])
+        if label:
+            seconds[label] += entry["seconds"]
     print(f"\n{pairs:,} pairs, {workers} workers; WMT16 has {PAIRS:,}")
     print(f"{'':22} {'time':>8} {'pairs per second':>16} {'WMT16':>10}")
-    for kind in kinds.values():
-        minutes = seconds[kind] * PAIRS / pairs / 60
-        rate = pairs / max(seconds[kind], 1e-3)
-        print(f"{kind:22} {seconds[kind]:6.1f} s {rate:16,.0f} {minutes:6.1f} min")
+    for label in labels.values():
+        minutes = seconds[label] * PAIRS / pairs / 60
+        rate = pairs / max(seconds[label], 1e-3)
+        print(f"{label:22} {seconds[label]:6.1f} s {rate:16,.0f} {minutes:6.1f} min")
 
 
 def report_memory() -> None:

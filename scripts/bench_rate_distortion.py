@@ -230,6 +230,7 @@ def main() -> None:
         raise SystemExit(f"{error.name} is missing: {INSTALL}") from error
     notes = (*NOTES, f"{args.numbers:,} numbers, fewer of the random codebooks; seed {args.seed}.")
     table = Table("Rate and distortion of Gaussian numbers", columns(Row), rows, notes)
+    print()
     scripting.publish(table, args.output)
 
 

@@ -36,7 +36,6 @@ from typing import Any
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
-import scripting
 import torch
 
 NLL_STEP = 20
@@ -200,7 +199,9 @@ def main() -> None:
     if sys.argv[1:2] == ["-worker"]:
         work(sys.argv[2], int(sys.argv[3]), sys.argv[4:])
         return
-    parser = scripting.parser(__doc__ or "")
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("-rounds", type=int, default=30, help="timed turns of each (default: 30)")
     parser.add_argument("-steps", type=int, default=1, help="steps of a turn (default: 1)")
     parser.add_argument("-gpu", type=int, default=-1, help="the GPU to train on (default: the CPU)")

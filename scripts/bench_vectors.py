@@ -191,6 +191,7 @@ def main() -> None:
     notes = (*NOTES, "", f"Seed {args.seed}; vectors: {'; '.join(sizes)}.")
     table = Table("Bits and squared error of vectors", columns(Row), rows, notes)
     draw(rows, args.output / "vectors.png")
+    print()
     scripting.publish(table, args.output / "vectors.txt")
 
 

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Hold the bits of compressed files against the rate, model by model, as a table in Markdown."""
+"""Compare the bits of compressed files with the rate, model by model, as a table in Markdown."""
 
 from __future__ import annotations
 
@@ -22,19 +22,11 @@ HEAD = """\
 | --- | ---: | ---: | ---: | ---: | ---: |"""
 
 
-def parse_args() -> argparse.Namespace:
-    """Return the command line's options."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("-model", nargs="+", required=True, help="checkpoints with a code")
-    parser.add_argument("-src", required=True, help="text, UTF-8")
-    return parser.parse_args()
-
-
 def row(model: str, lines: list[str]) -> str:
     """Return the row of ``model``: the bits of ``lines``, by its rate and in a file."""
-    made = load_codec(model).compressed(lines, with_rate=True)
-    rate, bits = made.rate_nats / math.log(2), 8 * len(made.data)
-    points = TextFile(made.data).bits()["points"]
+    file = load_codec(model).compressed(lines, with_rate=True)
+    rate, bits = file.rate_nats / math.log(2), 8 * len(file.data)
+    points = TextFile(file.data).bits()["points"]
     numbers = (rate, points, bits, bits - rate, 0.005 * rate + 64)
     name = os.path.basename(os.path.dirname(os.path.abspath(model)))
     return " | ".join([f"| {name}", *(f"{number:.0f}" for number in numbers)]) + " |"
@@ -42,7 +34,10 @@ def row(model: str, lines: list[str]) -> str:
 
 def main() -> None:
     """Print the table."""
-    args = parse_args()
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("-model", nargs="+", required=True, help="checkpoints with a code")
+    parser.add_argument("-src", required=True, help="text, UTF-8")
+    args = parser.parse_args()
     lines = read_lines(args.src)
     print(HEAD)
     for model in args.model:

@@ -122,11 +122,7 @@ CHANGES = (replace, reshape, misstate, reword)
 
 
 def use(path: Path) -> None:
-    """Load the model.
-
-    Raises:
-        UserError: if the checkpoint is refused.
-    """
+    """Load the model."""
     from onmt_lattice.opennmt.checkpoint import load_autoencoder
 
     load_autoencoder(path)

@@ -18,4 +18,4 @@ def parser(description: str) -> argparse.ArgumentParser:
 def publish(table: Table, path: Path) -> None:
     """Print a table and write it to ``path``."""
     write_text(path, table.text() + "\n")
-    print(f"\n{table.text()}")
+    print(table.text())

@@ -8,8 +8,8 @@ import miniature
 import pytest
 
 from onmt_lattice.errors import UserError
-from onmt_lattice.experiments.prepare import download
-from onmt_lattice.experiments.prepare.download import fetch
+from onmt_lattice.experiments.prepare import archives
+from onmt_lattice.experiments.prepare.archives import fetch
 
 Get = Callable[..., bytes]
 
@@ -22,7 +22,7 @@ RESUMED = [(NAME, None), (NAME, "bytes=70000-")]
 def waits(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     """Wait for nothing, and return the seconds that were to be waited."""
     seconds: list[float] = []
-    monkeypatch.setattr(download.time, "sleep", seconds.append)
+    monkeypatch.setattr(archives.time, "sleep", seconds.append)
     return seconds
 
 

@@ -7,11 +7,11 @@ from html_page import HtmlPage
 from made_up_results import INPUTS, sweep, whole_run, whole_sweep
 
 from onmt_lattice.experiments.report.curves import by_seed
-from onmt_lattice.experiments.report.page import page
-from onmt_lattice.experiments.report.reconstructions import (
+from onmt_lattice.experiments.report.page import (
     POINTS,
     compared,
     decoded_points,
+    page,
     reconstructions,
 )
 

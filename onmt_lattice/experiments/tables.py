@@ -15,19 +15,18 @@ class Column(NamedTuple):
 
 
 def columns(row: type, *without: str) -> dict[str, Column]:
-    """Return the columns that the fields of the class ``row`` are annotated with, in their order.
+    """Return the columns of a class, its fields ``loss: Annotated[float, Column("loss", ".2f")]``.
 
-    A field ``loss: Annotated[float, Column("loss", ".2f")]`` is a column; ``without`` leaves out
-    some.
+    Fields ``without`` a column, by name, are skipped.
     """
     hints = get_type_hints(row, include_extras=True)
-    found = {name: getattr(hint, "__metadata__", ()) for name, hint in hints.items()}
-    return {name: more[0] for name, more in found.items() if more and name not in without}
+    annotations = {n: getattr(hint, "__metadata__", ()) for n, hint in hints.items()}
+    return {n: more[0] for n, more in annotations.items() if more and n not in without}
 
 
 @runtime_checkable
 class Cell(Protocol):
-    """A value of several numbers, which shows itself."""
+    """A value of several numbers."""
 
     def text(self, form: str) -> str:
         """Return it for reading, by the format ``form`` of floats where that fits."""
@@ -38,19 +37,12 @@ class Cell(Protocol):
 
 @dataclass(frozen=True)
 class Table:
-    """Rows that all are of one class.
-
-    Attributes:
-        title: what was measured.
-        columns: by field of the rows, in the order shown.
-        rows: str, int, float or :class:`Cell` in every field, or None where there is no value.
-        notes: sentences that say how to read the numbers.
-    """
+    """Rows with the same fields."""
 
     title: str
-    columns: dict[str, Column]
-    rows: Sequence[Any]
-    notes: tuple[str, ...] = ()
+    columns: dict[str, Column]  # by field of the rows, in the order shown
+    rows: Sequence[Any]  # fields of str, int, float or Cell, or None where there is no value
+    notes: tuple[str, ...] = ()  # sentences on how to read the numbers
 
     def text(self) -> str:
         """Return the table for reading: words stand left in their columns, numbers right."""

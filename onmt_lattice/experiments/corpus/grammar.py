@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import random
 from bisect import bisect_right
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
 from functools import cached_property
@@ -32,9 +32,8 @@ class Grammar:
 
     A symbol that heads rules is a nonterminal; any other is a word. As no nonterminal can reach
     itself, the language is finite and every expectation over derivations is a finite recursion
-    from the words up. If, besides, no sentence has two derivations (`distinct_sentences` equals
-    `derivations`), then `entropy_bits` is the entropy of a sentence and no code of any kind can
-    average fewer bits.
+    from the words up. If, besides, no sentence has two derivations, then `entropy_bits` is the
+    entropy of a sentence and no code of any kind can average fewer bits.
 
     Raises:
         ValueError: for an undefined start, a nonterminal without rules, an empty right-hand side,
@@ -186,31 +185,6 @@ class Grammar:
         for head in self._children_first:
             first[head] = frozenset().union(*(first[r.symbols[0]] for r in self.rules[head]))
         return first
-
-    # Ambiguity
-
-    @cached_property
-    def distinct_sentences(self) -> int:
-        """Number of different sentences, an exact integer.
-
-        It equals `derivations` if and only if no sentence has two derivations. Counted on the
-        deterministic automaton whose states are sets of stacks (the subset construction).
-        """
-        known: dict[frozenset[Stack], int] = {}
-
-        def count(state: frozenset[Stack]) -> int:
-            if state not in known:
-                steps = (self._step(state, word) for word in self._next_words(state))
-                known[state] = (() in state) + sum(map(count, steps))
-            return known[state]
-
-        return count(frozenset([(self.start,)]))
-
-    def _next_words(self, state: Collection[Stack]) -> frozenset[str]:
-        return frozenset().union(*(self._first[stack[0]] for stack in state if stack))
-
-    def _step(self, state: Collection[Stack], word: str) -> frozenset[Stack]:
-        return frozenset(rest for stack in state for rest in self._after(stack, word))
 
 
 def _add(total: dict[Stack, float], part: Mapping[Stack, float], factor: float) -> None:

@@ -22,9 +22,6 @@ def demo(config: Path, output: Path, jobs: int | None = None) -> Results:
     """Train, quantize, evaluate and draw; resume a demo that stopped or failed.
 
     The corpus is written to the folder ``text`` of the output, so that any folder will do.
-
-    Raises:
-        UserError: if the configuration is not there or cannot be used, or a run fails.
     """
     if not config.is_file():
         raise UserError(f"-config {config}: no such file; leave it out for the demo's own")

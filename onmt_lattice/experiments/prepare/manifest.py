@@ -58,11 +58,7 @@ class Manifest:
         self._steps: dict[str, Facts] = self._data["steps"]
 
     def begin(self, steps: Iterable[Step], options: Facts, replace: bool) -> None:
-        """Delete the files of keys that are not those of ``steps``; record ``options``.
-
-        Raises:
-            UserError: without ``replace``, if that would delete more than intermediate files.
-        """
+        """Delete the files of keys that are not those of ``steps``; record ``options``."""
         keys = {step.name: step.key for step in steps}
         stale = [
             name

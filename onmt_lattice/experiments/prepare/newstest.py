@@ -25,10 +25,6 @@ def prepare(output: Path, given: Path | None = None, model: Path | None = None) 
     They come from sacrebleu's test set ``wmt14/full``, which it downloads once to its own folder,
     or from ``test-full.tgz`` in the folder ``given``. A sentencepiece ``model`` gets plain
     sentences, not tokens. Return the number of "sentences" and of "units".
-
-    Raises:
-        UserError: if the test set is not available, not readable or not of 3,003 sentences, or the
-            file of the ``model`` is not a model.
     """
     source = given / ARCHIVE if given else Path(_cache())
     if given:

@@ -27,9 +27,6 @@ def map_batches(
     """Yield the results of ``function`` on batches of ``items``, in order, by ``workers``.
 
     A single worker is this process. Few batches are read ahead, so ``items`` may be endless.
-
-    Raises:
-        UserError: if a worker dies; and whatever ``function`` raises.
     """
     source = iter(items)
     batches = iter(lambda: list(islice(source, BATCH)), [])

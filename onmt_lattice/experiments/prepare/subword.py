@@ -27,9 +27,6 @@ def learn_bpe(lines: Iterable[str], merges: int, path: Path) -> dict[str, int]:
 
     Return the number of "words" of the text, of "types" (different words) and of "merges", which
     are fewer where no other pair of symbols occurs twice.
-
-    Raises:
-        UserError: if no pair of symbols occurs twice.
     """
     words = Counter(chain.from_iterable(map(str.split, lines)))
     model = io.StringIO()
@@ -45,11 +42,7 @@ def learn_bpe(lines: Iterable[str], merges: int, path: Path) -> dict[str, int]:
 
 
 def learn_pieces(lines: Iterable[str], size: int, path: Path) -> dict[str, int]:
-    """Write a sentencepiece model (BPE) of ``size`` pieces, learned from the first ``lines``.
-
-    Raises:
-        UserError: if the text does not yield so many pieces.
-    """
+    """Write a sentencepiece model (BPE) of ``size`` pieces, learned from the first ``lines``."""
     try:
         with output_stream(str(path)) as stream:
             sentencepiece.SentencePieceTrainer.train(
@@ -75,11 +68,7 @@ def is_sentencepiece(model: Path) -> bool:
 
 
 def segment(lines: Iterable[str], model: Path) -> list[str]:
-    """Return the subword units of each line, with single spaces; for BPE, lines are of tokens.
-
-    Raises:
-        UserError: if there is no such model in the file.
-    """
+    """Return the subword units of each line, with single spaces; for BPE, lines are of tokens."""
     if not model.is_file():
         raise UserError(f"there is no subword model {model}")
     try:

@@ -24,11 +24,7 @@ _ENTITY = re.compile(r"&(?:amp|lt|gt|quot|apos|#\d+|#x[0-9a-f]+);", re.IGNORECAS
 
 
 def count_lines(path: Path, wanted: Collection[str]) -> dict[str, int]:
-    """Return the number of lines of each ``wanted`` file of an archive, which is read to its end.
-
-    Raises:
-        UserError: if the archive is damaged or truncated, or such a file is missing.
-    """
+    """Return the number of lines of each ``wanted`` file of an archive, read to its end."""
     counts = dict.fromkeys(wanted, -1)
     with _archive_errors(path):
         for name, file in _files(path):
@@ -44,9 +40,6 @@ def read_lines(path: Path, member: str) -> Iterator[bytes]:
 
     Only a line feed ends a line, as for ``wc -l`` and Perl. The carriage return of a Windows line
     end stays, and is white space to everything that reads the line.
-
-    Raises:
-        UserError: if the archive is damaged.
     """
     with _archive_errors(path):
         for name, file in _files(path):
@@ -59,10 +52,6 @@ def read_sentences(path: Path, member: str) -> Iterator[str]:
     """Yield the sentences of ``member``: its lines or, if it is an SGM file, its segments.
 
     A segment may run over several lines; it comes as one line with single spaces.
-
-    Raises:
-        UserError: as :func:`read_lines`, and if a line is not UTF-8: a text to measure on must be
-            as it was published.
     """
     lines = decoded_lines(read_lines(path, member), member, option=f"{path}:", longest=None)
     if member.endswith(".sgm"):

@@ -13,6 +13,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, suppress
 from functools import partial
 from importlib.metadata import version
+from itertools import tee
 from pathlib import Path
 
 import yaml
@@ -30,12 +31,7 @@ from onmt_lattice.locks import only_user
 
 
 def prepare(options: Wmt16Options) -> Manifest:
-    """Prepare the data in ``options.output``, or resume; return the manifest.
-
-    Raises:
-        UserError: for archives that are not available, damaged or of another checksum, for pairs
-            that are not aligned, and for a folder that was prepared with other options.
-    """
+    """Prepare the data in ``options.output``, or resume; return the manifest."""
     with only_user(options.output):
         recipe = _Recipe(options)
         recipe.run()
@@ -145,9 +141,9 @@ class _Recipe:
     def _segmented(self, lines: Iterable[str]) -> Iterator[tuple[str, str]]:
         """Yield each line and its units."""
         total = sum(self.manifest.facts(step.name)["kept"] for step in self.tokens)
-        bar = tqdm(lines, "segment", total, unit=" lines", disable=None)
-        work = partial(_with_units, model=self.folder / self.model.files[0])
-        return map_batches(work, bar, self.options.workers)
+        lines, source = tee(tqdm(lines, "segment", total, unit=" lines", disable=None))
+        work = partial(segment, model=self.folder / self.model.files[0])
+        return zip(lines, map_batches(work, source, self.options.workers), strict=True)
 
     def _text(self, name: str, *files: Path) -> Facts:
         """Write a validation or test text: segmented, or if plain as it is, and segmented too."""
@@ -186,7 +182,3 @@ class _Recipe:
         """Return the files of tokens of one side, "en" or "de", in the order of the corpora."""
         files = (file for step in self.tokens for file in step.files)
         return [self.folder / file for file in files if file.endswith(f".{side}")]
-
-
-def _with_units(lines: list[str], model: Path) -> list[tuple[str, str]]:
-    return list(zip(lines, segment(lines, model), strict=True))

@@ -49,11 +49,7 @@ RATE_NLL = Coordinates(lambda mark: mark.nll, lambda mark: mark.rate)
 
 
 def draw(results: Results, path: str | os.PathLike[str]) -> None:
-    """Draw ``results`` to a PNG, SVG or PDF file, written whole or not at all.
-
-    Raises:
-        UserError: for another kind of file, or if there is nothing to draw.
-    """
+    """Draw ``results`` to a PNG, SVG or PDF file, written whole or not at all."""
     plotting.check_format(path)
     plotting.save(figure(results), path)
 
@@ -69,9 +65,6 @@ def figure(results: Results) -> Figure:
 
     The view is that of the fixed points and of annealed runs from their lowest NLL on; how many
     points lie outside is noted below, as is every run that failed.
-
-    Raises:
-        UserError: if there is nothing to draw.
     """
     marks = [Mark(run, point) for run in results.runs for point in run.points]
     if not marks:
@@ -123,9 +116,6 @@ def _draw_means(
         below = [spread.mean - spread.ends[0] for spread in spreads]
         bars.append([below, [spread.ends[1] - spread.mean for spread in spreads]])
     axes.errorbar(*means, xerr=bars[0], yerr=bars[1], elinewidth=0.9, **style.both(schedule))
-
-
-# ---- around the curves --------------------------------------------------------------------------
 
 
 def _set_view(axes: Any, results: Results) -> None:

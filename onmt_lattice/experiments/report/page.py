@@ -4,17 +4,18 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable
+from difflib import SequenceMatcher
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 from markupsafe import Markup
 from matplotlib.figure import Figure
 
-from onmt_lattice.evaluation.result import TOKEN, WORD
+from onmt_lattice.evaluation.result import TOKEN, WORD, Evaluation
 from onmt_lattice.experiments.report.comparison import tables, text
-from onmt_lattice.experiments.report.curves import Mark
+from onmt_lattice.experiments.report.curves import Mark, by_seed
 from onmt_lattice.experiments.report.figure import draw, figure, gids, of_curve, trajectories
 from onmt_lattice.experiments.report.inline_svg import inline_svg
 from onmt_lattice.experiments.report.rate_distortion import (
@@ -24,11 +25,11 @@ from onmt_lattice.experiments.report.rate_distortion import (
     rate_distortion,
     rate_distortion_table,
 )
-from onmt_lattice.experiments.report.reconstructions import reconstructions
 from onmt_lattice.experiments.report.results import (
     FAILED,
     FINISHED,
     FIXED,
+    SCHEDULES,
     Point,
     Results,
     RunResult,
@@ -45,8 +46,8 @@ BYTES = (
     "are in the table below."
 )
 TRAJECTORIES = "λ, NLL and rate at each training step, one row of panels per curve."
-BAR = Markup('<span class="bar" style="--share: {0:.1f}%">{0:.1f}\u00a0%</span>')
-CODE, SMALL = Markup("<code>{}</code>"), Markup("{} <small>{}</small>")
+POINTS = 4  # of a curve whose reconstructions are shown
+SMALL = Markup("{} <small>{}</small>")
 
 
 def page(results: Results) -> str:
@@ -54,24 +55,20 @@ def page(results: Results) -> str:
 
     Where no run has been evaluated yet it says so, and shows what is known of the runs.
     """
-    ordered = sorted(results.runs, key=lambda run: _order(results, run))
-    statuses = {run.name: run.record.status for run in results.runs}
+    order = list(results.curves)
     return _template().render(
         title=f"Rate against NLL on {Path(results.text).name}",
         facts=_facts(results),
+        results=results,
         per=results.per,
-        failed=[run for run in results.runs if statuses[run.name] == FAILED],
-        unfinished=[run for run in results.runs if statuses[run.name] not in (FAILED, FINISHED)],
+        failed=[run for run in results.runs if run.record.status == FAILED],
+        unfinished=[run for run in results.runs if run.record.status not in (FAILED, FINISHED)],
+        ordered=sorted(results.runs, key=lambda r: (order.index(r.curve), r.schedule != FIXED)),
         figure=_figure(results),
         bytes=_bytes(results),
         tables=[_table(compared) for compared in tables(results)],
-        points=[_point(run, point) for run in ordered for point in run.points],
         sentences=reconstructions(results),
-        codebooks=_codebooks(ordered),
         courses=_courses(results),
-        curves=[(name, _options(options)) for name, options in results.curves.items()],
-        runs=[_run(run) for run in results.runs],
-        versions=results.versions,
     )
 
 
@@ -79,8 +76,10 @@ def page(results: Results) -> str:
 def _template() -> Template:
     """Return the page's template, which escapes all text."""
     loader = PackageLoader("onmt_lattice.experiments.report", "")
-    environment = Environment(loader=loader, autoescape=True, undefined=StrictUndefined)
-    environment.filters["count"] = _count
+    extensions = ["jinja2.ext.do"]
+    environment = Environment(
+        loader=loader, autoescape=True, undefined=StrictUndefined, extensions=extensions
+    )
     return environment.get_template("page.html")
 
 
@@ -188,47 +187,77 @@ def _shown(cell: object, form: str) -> str:
     return SMALL.format(mean, ends) if isinstance(cell, Cell) and space else text
 
 
-def _point(run: RunResult, point: Point) -> list[str]:
-    e = point.evaluation
-    bits = [f"{cost.word:.3f}" for cost in (e.nll, e.rate, e.total)]
-    bleu = "–" if e.reconstruction is None else f"{e.reconstruction.bleu:.1f}"
-    which = [*_name(run), str(point.step), f"{e.rate_weight:.4g}"]
-    return [*which, *bits, f"{100 * e.token_accuracy:.1f}\u00a0%", bleu]
+# ---- reconstructions ----------------------------------------------------------------------------
+
+Words = list[tuple[str, bool]]  # parts of a line, and whether the sentence has them there
 
 
-def _codebooks(runs: list[RunResult]) -> list[list[object]]:
-    """Return how far each straight-through run uses its codebooks, at its last point."""
-    rows: list[list[object]] = []
-    for run in runs:
-        used = run.points[-1].evaluation.codebooks if run.points else None
-        if used is not None:
-            shares = [used.perplexity / used.entries, used.lowest_perplexity / used.entries]
-            bars = [BAR.format(100 * share) for share in shares]
-            rows.append([*_name(run), used.entries, *bars, f"{100 * used.unused:.1f}\u00a0%"])
-    return rows
+class Sentence(NamedTuple):
+    """A sentence of the text as decoded at the points of every curve, from low rate to high."""
+
+    text: str
+    rows: dict[str, list[tuple[Evaluation, Words | None]]]  # None where there is no line
+    most: int  # points of a row
 
 
-def _run(run: RunResult) -> list[object]:
-    record, dim = run.record, "–" if run.dim is None else run.dim
-    minutes = f"{record.seconds / 60:.1f}"
-    return [run.name, record.status, record.attempts, minutes, dim, CODE.format(run.command)]
+def reconstructions(results: Results) -> list[Sentence]:
+    """Return the first sentences that are not empty; none if no checkpoint decoded the text."""
+    every = {name: decoded_points(results, name) for name in results.curves}
+    points = {name: row for name, row in every.items() if row}
+    if not points:
+        return []
+    most = max(map(len, points.values()))
+    return [
+        Sentence(
+            text,
+            {
+                name: [(p.evaluation, _line(p, i, text)) for p in row]
+                for name, row in points.items()
+            },
+            most,
+        )
+        for i, text in enumerate(results.inputs)
+        if text.strip()
+    ]
 
 
-def _options(options: dict[str, Any]) -> str:
-    return ", ".join(f"{key}: {value}" for key, value in options.items())
+def decoded_points(results: Results, curve: str) -> list[Point]:
+    """Return up to ``POINTS`` decoded points of ``curve``, evenly spaced, from low rate to high.
+
+    All are of one seed, the first that has any, and of one schedule: fixed λ where it has any.
+    """
+    for schedule in SCHEDULES:
+        for _, marks in sorted(by_seed(results, curve, schedule).items()):
+            decoded = [mark.point for mark in marks if mark.point.decoded is not None]
+            if decoded:
+                decoded.sort(key=lambda point: point.evaluation.rate.word)
+                count = min(POINTS, len(decoded))
+                last = len(decoded) - 1
+                return [decoded[round(i * last / max(count - 1, 1))] for i in range(count)]
+    return []
 
 
-def _order(results: Results, run: RunResult) -> tuple[int, bool]:
-    return list(results.curves).index(run.curve), run.schedule != FIXED
+def compared(sentence: str, decoded: str) -> Words:
+    """Return the parts of ``decoded``, and of each whether ``sentence`` has it there.
+
+    >>> compared("the cat sat there", "the old cat sat here")
+    [('the', True), ('old', False), ('cat sat', True), ('here', False)]
+    """
+    here, there = decoded.split(), sentence.split()
+    matcher = SequenceMatcher(None, there, here, autojunk=False)
+    return [
+        (" ".join(here[start:end]), tag == "equal")
+        for tag, _, _, start, end in matcher.get_opcodes()
+        if start < end
+    ]
 
 
-def _name(run: RunResult) -> list[str]:
-    return [run.curve, run.schedule, run.varied or "–", str(run.seed)]
+def _line(point: Point, number: int, sentence: str) -> Words | None:
+    lines = point.decoded or []
+    return compared(sentence, lines[number]) if number < len(lines) else None
 
 
-def _count(number: int, noun: str) -> str:
-    return f"{number} {noun}" + ("" if number == 1 else "s")
-
+# ---- files --------------------------------------------------------------------------------------
 
 RESULTS, TABLE, REPORT = "results.json", "table.txt", "report.html"
 FIGURES = ("figure3.png", "figure3.svg", "figure3.pdf")
@@ -244,9 +273,6 @@ def redraw(path: Path, folder: Path, per: str = WORD) -> Results:
     """Draw the results at ``path``: table and report, and the figure once there is a point.
 
     Costs are ``per`` word or token.
-
-    Raises:
-        UserError: if there are no results at ``path``.
     """
     results = Results.read(path)
     if (folder / RESULTS).resolve() != path.resolve():

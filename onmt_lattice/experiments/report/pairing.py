@@ -34,11 +34,7 @@ NORMAL_95 = 1.959964  # standard errors on either side of a 95 % interval
 
 
 def difference(costs: Sequence[SentenceCost], fair: Sequence[SentenceCost]) -> Difference:
-    """Return what ``costs`` are over the ``fair`` ones of the same sentences, at least two.
-
-    Raises:
-        UserError: if they are of other sentences.
-    """
+    """Return what ``costs`` are over the ``fair`` ones of the same sentences, at least two."""
     if [(c.line, c.words) for c in costs] != [(c.line, c.words) for c in fair] or len(costs) < 2:
         raise UserError(
             "costs of sentences: expected the same two or more sentences of both models; remove "
@@ -62,7 +58,7 @@ def _covariance(x: Sequence[float], y: Sequence[float]) -> float:
 
 
 @dataclass(frozen=True)
-class Estimate(Spread):
+class Interval(Spread):
     """A number for each seed, with its standard error over sentences."""
 
     errors: dict[int, float] = field(default_factory=dict)
@@ -95,13 +91,13 @@ class Paired:
     kind: Annotated[str | None, Column("kind")]
     point: Annotated[str, Column("point")]
     nll: Annotated[float, Column("at NLL", ".2f")]
-    over: Annotated[Estimate | None, Column("rate over", "+.3f")]
-    over_dimension: Annotated[Estimate | None, Column("per dimension", "+.4f")]
+    over: Annotated[Interval | None, Column("rate over", "+.3f")]
+    over_dimension: Annotated[Interval | None, Column("per dimension", "+.4f")]
     theory: Annotated[float | None, Column("theory", ".4f")]
-    of_theory: Annotated[Estimate | None, Column("of theory (%)", ".1f")]
-    nll_change: Annotated[Estimate | None, Column("NLL over", "+.3f")]
-    equal: Annotated[Estimate | None, Column("at equal NLL", "+.3f")]
-    closed: Annotated[Estimate | None, Column("gap closed (%)", ".0f")]
+    of_theory: Annotated[Interval | None, Column("of theory (%)", ".1f")]
+    nll_change: Annotated[Interval | None, Column("NLL over", "+.3f")]
+    equal: Annotated[Interval | None, Column("at equal NLL", "+.3f")]
+    closed: Annotated[Interval | None, Column("gap closed (%)", ".0f")]
 
 
 class Pair(NamedTuple):
@@ -223,10 +219,10 @@ def _theory(pairs: Sequence[Pair]) -> dict[int, float]:
     return {seed: q.theory_bits for seed, q in fits.items() if q is not None and q.theory_bits > 0}
 
 
-def _estimate(values: dict[int, tuple[float, float]], times: dict[int, float]) -> Estimate | None:
+def _estimate(values: dict[int, tuple[float, float]], times: dict[int, float]) -> Interval | None:
     """Return values and their standard errors, ``times`` the factor of each seed that has one."""
     pairs = [(s, v * times[s], e * times[s]) for s, (v, e) in values.items() if s in times]
-    return Estimate({s: v for s, v, _ in pairs}, {s: e for s, _, e in pairs}) if pairs else None
+    return Interval({s: v for s, v, _ in pairs}, {s: e for s, _, e in pairs}) if pairs else None
 
 
 def _closed(results: Results, pair: Pair) -> tuple[float, float] | None:

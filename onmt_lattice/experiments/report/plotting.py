@@ -169,9 +169,6 @@ def _draw_entropy(axes: Any, entropy: float) -> None:
     )
 
 
-# ---- files --------------------------------------------------------------------------------------
-
-
 def save(figure: Figure, path: str | os.PathLike[str]) -> None:
     """Write a ``figure``, whole or not at all; the same bytes for the same figure."""
     metadata = {"Date": None} if Path(path).suffix.lower() == ".svg" else None
@@ -195,10 +192,6 @@ def plot(evaluations: Sequence[Evaluation], path: str | os.PathLike[str], per: s
     which they are given. The checkpoints of one run are joined by dashes in the order of their
     steps; a run of which there is one checkpoint is a point by itself, filled as at fixed λ.
     Costs are ``per`` word or token.
-
-    Raises:
-        UserError: for another kind of file, if there is nothing to draw, or a number that is not
-            finite.
     """
     check_format(path)
     if not evaluations:

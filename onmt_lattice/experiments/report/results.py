@@ -152,11 +152,7 @@ class Results:
 
     @classmethod
     def read(cls, path: Path) -> Results:
-        """Return the results written at ``path``.
-
-        Raises:
-            UserError: if the file is missing or does not hold results of this format.
-        """
+        """Return the results written at ``path``."""
         values = read_json(path, "the results of a sweep")
         number = values.pop("format", None) if isinstance(values, dict) else None
         if number != FORMAT:

@@ -1,4 +1,4 @@
-"""Runs as jobs of Slurm, through ``submitit``."""
+"""Runs as jobs of Slurm, through ``submitit``; a job imports this too."""
 
 from __future__ import annotations
 
@@ -7,18 +7,27 @@ import os
 import re
 import shlex
 import shutil
+import signal
 import subprocess
+import sys
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from types import FrameType
+from typing import TYPE_CHECKING, Any, NoReturn, cast
 
 from onmt_lattice.errors import UserError
 from onmt_lattice.experiments.environment import python
 from onmt_lattice.experiments.report.results import RUNNING
 from onmt_lattice.experiments.sweep.manifest import Manifest
+from onmt_lattice.experiments.sweep.processes import (
+    FIRST_PORT,
+    device_options,
+    end,
+    environment,
+    launch,
+)
 from onmt_lattice.experiments.sweep.run import Run
-from onmt_lattice.experiments.sweep.task import Task
 from onmt_lattice.locks import locked
 
 if TYPE_CHECKING:
@@ -33,7 +42,66 @@ QUEUE_SECONDS = 15.0
 SETTLE_SECONDS = 60.0  # until files that another machine wrote are visible here
 MANY_TASKS = ("nodes", "tasks_per_node", "ntasks_per_node")
 LISTS = ("setup", "teardown", "srun_args", "local_setup")
+PORTS = 20_000  # the system may use those above
+LINGER_SECONDS = 2.0
 GPU_OPTIONS = ("gpus_per_node", "gpus_per_task", "num_gpus", "gres")
+
+
+class Task:
+    """The commands of a run, one after the other.
+
+    The task has the lock on the run meanwhile. When submitit sees the job's end coming, it asks for
+    a task that resumes, and puts that into the queue.
+    """
+
+    def __init__(self, run: Run, gpus: int) -> None:
+        self.run, self.gpus = run, gpus
+        self.process: subprocess.Popen[bytes] | None = None
+
+    def __call__(self) -> int:
+        """Return the status of the command that ended the run."""
+        import submitit
+
+        signal.signal(signal.SIGINT, self._interrupt)
+        port = FIRST_PORT + int(submitit.JobEnvironment().raw_job_id) % PORTS
+        while (lock := locked(self.run.folder)) is None:  # the job before this one is about to end
+            time.sleep(1)
+        try:
+            for command in self.run.commands(device_options(self.gpus, port)):
+                if status := self._finish(command, lock):
+                    return status
+            return 0
+        finally:
+            os.close(lock)
+
+    def _finish(self, command: list[str], lock: int) -> int:
+        threads = int(os.environ.get("SLURM_CPUS_ON_NODE", 1))
+        self.process = launch(command, self.run.log, lock, environment(threads))
+        try:
+            status = self.process.wait()
+        finally:
+            self.end()
+        if status < 0:  # is no failure of the run; the signal may be about to end the job
+            time.sleep(LINGER_SECONDS)
+            sys.exit(f"signal {-status} ended a command of run {self.run.name}")
+        return status
+
+    def end(self) -> None:
+        """End the command under way with all its processes; may be called by a signal's handler."""
+        if self.process is not None:
+            end(self.process)
+
+    def checkpoint(self) -> submitit.helpers.DelayedSubmission:
+        """End the command, and return the task of the job when it is started again."""
+        from submitit.helpers import DelayedSubmission
+
+        self.end()
+        return DelayedSubmission(Task(self.run, self.gpus))
+
+    def _interrupt(self, number: int, frame: FrameType | None) -> NoReturn:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # a terminal and submitit each send one
+        self.end()
+        sys.exit(f"signal {number} ended the job")
 
 
 class SlurmJob:
@@ -82,8 +150,8 @@ def _status(run: Run, job: submitit.Job[int]) -> int:
     else:
         info = job.get_info(mode="force")
         state = info.get("State") or info.get("jobState") or "unknown to Slurm"
-        end = "\n".join((job.stderr() or "").splitlines()[-5:])
-        why = f"gone without a result (state: {state}); the end of {job.paths.stderr}:\n{end}"
+        last = "\n".join((job.stderr() or "").splitlines()[-5:])
+        why = f"gone without a result (state: {state}); the end of {job.paths.stderr}:\n{last}"
     with open(run.log, "a", encoding="utf-8") as log:
         log.write(f"\njob {job.job_id}: {why}\n")
     return 1
@@ -141,9 +209,6 @@ class ClusterWorkers:
 
         None if as many as there may be are queued or under way, or if a process of an earlier sweep
         works on the run.
-
-        Raises:
-            UserError: if the cluster refuses the job.
         """
         if run in self.submitted:
             return self.submitted.pop(run)
@@ -179,9 +244,6 @@ def cluster_workers(
 
     Scripts and logs of the jobs go to ``cluster`` in the sweep's ``folder``, which the jobs must
     see under the same path. ``options`` are parameters of submitit, such as ``slurm_partition``.
-
-    Raises:
-        UserError: if submitit or Slurm is missing, or an option is not one of submitit's.
     """
     try:
         import submitit
@@ -207,32 +269,23 @@ def cluster_workers(
             raise UserError(f"-cluster_options {key}: a run is one task on one node; leave it out")
         if name == "time" and not isinstance(value, int):
             raise UserError(f"-cluster_options {key}={value}: expected a number of minutes")
+    parameters: dict[str, Any] = {
+        "timeout_min": MINUTES,
+        "slurm_additional_parameters": {"requeue": True},
+    }
+    if gpus_a_run and not {key.removeprefix("slurm_") for key in options} & set(GPU_OPTIONS):
+        parameters["gpus_per_node"] = gpus_a_run
+    if "cpus_per_task" in options:  # from Slurm 22.05 on, srun does not take it from sbatch
+        parameters["slurm_srun_args"] = [f"--cpus-per-task={options['cpus_per_task']}"]
     try:
-        executor.update_parameters(**_parameters(gpus_a_run, options))
+        executor.update_parameters(**{**parameters, **options})
     except (NameError, AssertionError, TypeError, ValueError) as error:
         raise UserError(f"-cluster_options: {error}") from error
     return ClusterWorkers(executor, jobs, gpus_a_run, manifest)
 
 
-def _parameters(gpus: int, options: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the ``options`` with the defaults of those that are missing."""
-    parameters: dict[str, Any] = {
-        "timeout_min": MINUTES,
-        "slurm_additional_parameters": {"requeue": True},
-    }
-    if gpus and not {key.removeprefix("slurm_") for key in options} & set(GPU_OPTIONS):
-        parameters["gpus_per_node"] = gpus
-    if "cpus_per_task" in options:  # from Slurm 22.05 on, srun does not take it from sbatch
-        parameters["slurm_srun_args"] = [f"--cpus-per-task={options['cpus_per_task']}"]
-    return {**parameters, **options}
-
-
 def cluster_options(words: Sequence[str]) -> dict[str, Any]:
-    """Return the options in ``words`` such as ``mem_gb=16``: numbers, true and false, and text.
-
-    Raises:
-        UserError: for a word without an equals sign.
-    """
+    """Return the options in ``words`` such as ``mem_gb=16``: numbers, true and false, and text."""
     options: dict[str, Any] = {}
     for word in words:
         key, equals, text = word.partition("=")

@@ -7,7 +7,6 @@ import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -81,9 +80,6 @@ def read_plan(path: Path, folder: Path, text: Path | None, seeds: list[int] | No
 
     ``text``, a folder of train.en, valid.en and test.en, or of train.src, train.tgt and so on, and
     ``seeds`` replace the file's own.
-
-    Raises:
-        UserError: naming the first thing in the file that is wrong.
     """
     sweep = from_mapping(SweepFile, read_config(path), str(path))
     texts = {} if text is None else _texts(text)
@@ -228,10 +224,10 @@ def _checked_points(
     shared: Mapping[str, Any],
 ) -> list[tuple[str, dict[str, Any], str, dict[str, Any]]]:
     """Return curve, options, schedule and varied options of every run that is trained."""
-    points = []
+    points, known = [], train_parser().names()
     for name, curve in trained.items():
         for options, schedule, point in _points(path, name, curve, sweep):
-            check_keys(path, options, _train_options())
+            check_keys(path, options, known)
             for key in OWN:
                 if key in options:
                     raise UserError(
@@ -297,11 +293,6 @@ def _check_checkpoints(path: Path, schedule: str, options: Mapping[str, Any]) ->
             f"{path}: keep_checkpoint {keep!r}: a run of the schedule {schedule} needs {needed}; "
             f"leave it out, or set it to -1 there"
         )
-
-
-@lru_cache(maxsize=1)
-def _train_options() -> set[str]:
-    return train_parser().names()
 
 
 def _mapping(what: str, value: Any) -> Mapping[str, Any]:

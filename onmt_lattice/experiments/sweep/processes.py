@@ -85,7 +85,7 @@ class Process:
     Each command inherits the lock on the run, and so keeps it even if the sweep is killed.
     """
 
-    id = None
+    id = None  # it ends with the sweep, unlike a job
 
     def __init__(self, run: Run, slot: Slot, lock: int) -> None:
         self.run, self.slot, self.lock = run, slot, lock
@@ -160,9 +160,6 @@ def gpus(asked: list[str] | None, gpus_a_run: int) -> tuple[str, ...]:
         asked: their numbers, ``["none"]``, or None for all that are visible if the configuration
             has ``gpu_ranks``, else the CPU.
         gpus_a_run: how many the configuration wants for a run; 0 for the CPU.
-
-    Raises:
-        UserError: if there are none or too few.
     """
     if asked == [NONE] or (asked is None and gpus_a_run == 0):
         return ()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -115,22 +115,11 @@ class QuantizedCurve:
 
     def run(self, source: Run, folder: Path) -> QuantizedRun:
         """Return its run for a run of the source."""
-        return QuantizedRun(
-            curve=self.name,
-            schedule=source.schedule,
-            point=source.point,
-            seed=source.seed,
-            folder=folder,
-            options={**source.options, "train_steps": source.steps + self.more_steps},
-            test=source.test,
-            test_source=source.test_source,
-            evaluate_every=source.evaluate_every,
-            reconstruct=source.reconstruct,
-            source=source,
-            lattice=self.lattice,
-            code=self.code,
-            more_steps=self.more_steps,
-        )
+        inherited = {field.name: getattr(source, field.name) for field in fields(Run)}
+        options = {**source.options, "train_steps": source.steps + self.more_steps}
+        own = {"curve": self.name, "folder": folder, "options": options, "source": source}
+        quantizing = {"lattice": self.lattice, "code": self.code, "more_steps": self.more_steps}
+        return QuantizedRun(**inherited | own | quantizing)
 
 
 def quantized_curves(
@@ -139,9 +128,6 @@ def quantized_curves(
     """Return the curves of ``file``, which is at ``path``, that quantize one of ``trained``.
 
     The fair opponent of each is among them, whether the file names it or not.
-
-    Raises:
-        UserError: naming the first thing in the file that is wrong.
     """
     known = list(trained)
     curves = [_curve(path, name, curve, known) for name, curve in file.items()]
@@ -200,11 +186,7 @@ def _curve(path: Path, name: str, curve: Mapping[str, Any], trained: list[str]) 
 
 
 def check_source(path: Path, curve: QuantizedCurve, source: Run) -> None:
-    """Check that ``curve`` can quantize the run ``source``.
-
-    Raises:
-        UserError: if it has other noise than the Gaussian's, or is annealed and to be trained on.
-    """
+    """Check that ``curve`` can quantize the run ``source``."""
     where = f"{path}: curve {curve.name}"
     bottleneck = source.options.get("bottleneck")
     if bottleneck != GAUSSIAN:

@@ -200,11 +200,7 @@ class Run:
         return new
 
     def check(self) -> None:
-        """Check that what is in the folder, if anything, was trained with the same options.
-
-        Raises:
-            UserError: if it holds a run of other options, or what they are cannot be read.
-        """
+        """Check that what is in the folder, if anything, was trained with the same options."""
         if not self.config.exists():
             return
         try:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Sequence
-from typing import Protocol
 
 from rich.console import Console, Group
 from rich.live import Live
@@ -13,7 +12,9 @@ from rich.table import Table
 from rich.text import Text
 
 from onmt_lattice.experiments.report.results import FAILED, FINISHED, RUNNING, WAITING
+from onmt_lattice.experiments.sweep.cluster import ClusterWorkers, SlurmJob
 from onmt_lattice.experiments.sweep.manifest import Manifest
+from onmt_lattice.experiments.sweep.processes import Process, Processes
 from onmt_lattice.experiments.sweep.run import Run
 from onmt_lattice.opennmt.model.statistics import duration
 
@@ -94,31 +95,8 @@ class Progress:
         return run.steps if run.trained else run.step()
 
 
-class Job(Protocol):
-    """A run under way."""
-
-    @property
-    def id(self) -> str | None:
-        """Its number, by which a later sweep finds it; None if it ends with this one."""
-
-    def poll(self) -> int | None:
-        """Return its exit status, None while it continues."""
-
-    def stop(self) -> None:
-        """End it, or leave it where it continues by itself."""
-
-
-class Workers(Protocol):
-    """Processes or jobs that bring runs to their end."""
-
-    locked: set[Run]  # that could not be started, as another process works on them
-
-    def start(self, run: Run) -> Job | None:
-        """Return the run under way, or None where it has to wait."""
-
-
 def bring_to_end(
-    runs: Sequence[Run], workers: Workers, manifest: Manifest, progress: Progress
+    runs: Sequence[Run], workers: Processes | ClusterWorkers, manifest: Manifest, progress: Progress
 ) -> None:
     """Train and evaluate every run that is neither finished nor has failed before.
 
@@ -134,7 +112,7 @@ def bring_to_end(
             waiting.append(run)
             if manifest[run].job is None:
                 manifest.record(run, WAITING)
-    running: dict[Run, Job] = {}
+    running: dict[Run, Process | SlurmJob] = {}
     reported: set[Run] = set()
     try:
         while waiting or running:

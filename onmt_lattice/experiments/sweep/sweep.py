@@ -20,7 +20,7 @@ from onmt_lattice.experiments.report.results import (
     Results,
     RunResult,
 )
-from onmt_lattice.experiments.sweep.cluster import cluster_options, cluster_workers
+from onmt_lattice.experiments.sweep.cluster import ClusterWorkers, cluster_options, cluster_workers
 from onmt_lattice.experiments.sweep.manifest import LIBRARIES, Manifest
 from onmt_lattice.experiments.sweep.options import NONE, SweepOptions
 from onmt_lattice.experiments.sweep.plan import Plan, read_plan
@@ -33,7 +33,7 @@ from onmt_lattice.experiments.sweep.processes import (
 )
 from onmt_lattice.experiments.sweep.quantized import QuantizedRun, put_aside
 from onmt_lattice.experiments.sweep.run import Run
-from onmt_lattice.experiments.sweep.scheduler import Progress, Workers, bring_to_end
+from onmt_lattice.experiments.sweep.scheduler import Progress, bring_to_end
 from onmt_lattice.locks import only_user
 from onmt_lattice.opennmt.commands.vocabulary import build_vocab
 from onmt_lattice.opennmt.training.history import read_history
@@ -44,12 +44,7 @@ CURVES = ("step", "rate_weight", "nll", "rate")  # of the history, in the order 
 
 
 def sweep(options: SweepOptions) -> Results:
-    """Train and evaluate all runs, or resume an earlier sweep; write and return the results.
-
-    Raises:
-        UserError: if the file of the sweep, the text or the devices cannot be used, or if the
-            output holds other runs.
-    """
+    """Train and evaluate all runs, or resume an earlier sweep; write and return the results."""
     plan = plan_of(options)
     with only_user(plan.folder):
         manifest = begin(plan)
@@ -65,11 +60,7 @@ def sweep(options: SweepOptions) -> Results:
 
 
 def draw_now(options: SweepOptions) -> Results:
-    """Write the results so far, whether a sweep is at work there or not.
-
-    Raises:
-        UserError: as :func:`sweep`.
-    """
+    """Write the results so far, whether a sweep is at work there or not."""
     plan = plan_of(options)
     for run in plan.runs:
         run.check()
@@ -103,7 +94,7 @@ def plan_of(options: SweepOptions) -> Plan:
     return read_plan(options.config, options.output, options.text, options.seeds)
 
 
-def workers(plan: Plan, options: SweepOptions, manifest: Manifest) -> Workers:
+def workers(plan: Plan, options: SweepOptions, manifest: Manifest) -> Processes | ClusterWorkers:
     """Return the processes of this machine, or the jobs of a cluster, that run the sweep."""
     if options.cluster is not None:
         each = 0 if options.gpus == [NONE] else plan.gpus_a_run

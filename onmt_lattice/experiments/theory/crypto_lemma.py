@@ -41,12 +41,7 @@ class Row(NamedTuple):
 
 
 def kolmogorov_smirnov(a: Tensor, b: Tensor) -> Tensor:
-    """Return ``(k,)``, the largest distance of the empirical CDFs of each column.
-
-    Args:
-        a: ``(N, k)`` samples.
-        b: ``(M, k)`` samples.
-    """
+    """Return ``(k,)``, the largest distance of the CDFs of samples ``(N, k)`` and ``(M, k)``."""
     a, b = a.T.contiguous().sort().values, b.T.contiguous().sort().values
     both = torch.cat([a, b], 1)
     cdf_a = torch.searchsorted(a, both, right=True) / a.shape[1]

@@ -48,11 +48,9 @@ class Estimate(NamedTuple):
 def estimate(values: Tensor, controls: Tensor | None = None) -> Estimate:
     """Return the mean of independent ``values`` ``(N,)``, N at least 2.
 
-    Args:
-        values: the samples.
-        controls: ``(N, k)`` control variates, of expectation 0. What of the values is linear in
-            them is taken out, by least squares: the expectation stays (up to O(1/N), as the
-            coefficients are fitted to the same samples) and the standard error falls.
+    ``controls`` ``(N, k)`` are control variates, of expectation 0. The part of the values that is
+    linear in them is subtracted, by least squares: the expectation stays (up to O(1/N), as the
+    coefficients are fitted to the same samples) and the standard error falls.
     """
     values = values.double()
     if controls is not None:
@@ -83,12 +81,8 @@ def codeword_bits(
 ) -> Tensor:
     """Return ``(N,)`` −log2 P(Ẑ = z | U = u) / n at y = z − u, in bits per dimension.
 
-    Args:
-        code: its name.
-        lattice: Λ.
-        log_s: log of the prior scales, ``(n,)`` or one for all.
-        y: ``(N, n)``; any real points, as for the relaxed rate.
-        generator: of the random numbers that the code needs, if any.
+    ``log_s`` is the log of the prior scales, ``(n,)`` or one for all; ``y`` ``(N, n)`` may be any
+    real points, as for the relaxed rate.
     """
     coder = make_code(code, lattice)
     scales = torch.as_tensor(log_s, dtype=torch.float64).expand(1, lattice.dim)

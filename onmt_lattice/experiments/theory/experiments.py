@@ -42,17 +42,11 @@ SHORT_AND_LONG = (
 
 @dataclass(frozen=True)
 class Settings:
-    """What the experiments share.
+    """What the experiments share."""
 
-    Attributes:
-        lattices: each scaled so that its dither has second moment 1 per dimension.
-        samples: how many samples to draw for each lattice.
-        seed: of every random number.
-    """
-
-    lattices: tuple[Lattice, ...]
-    samples: int
-    seed: int
+    lattices: tuple[Lattice, ...]  # each of a dither of second moment 1 per dimension
+    samples: int  # for each lattice
+    seed: int  # of every random number
 
     def generator(self, *labels: str) -> torch.Generator:
         """Return a generator of its own for each ``labels``: no experiment disturbs another."""
@@ -64,24 +58,14 @@ class Settings:
 
 @dataclass(frozen=True)
 class Experiment:
-    """An experiment.
+    """An experiment."""
 
-    Attributes:
-        name: on the command line, and of the files it writes.
-        summary: what it shows, in a few words.
-        samples: how many it draws for each lattice by default; 0 if it draws none.
-        unit: what a sample is.
-        module: of this package, with ``rows(settings)``, their class ``Row``, ``TITLE`` and
-            ``NOTES`` of the table, and perhaps ``draw(rows)``, a figure.
-        lattices: names of those it is made on by default; if none, the paper's six.
-    """
-
-    name: str
+    name: str  # on the command line, and of the files it writes
     summary: str
-    samples: int
-    unit: str
-    module: str
-    lattices: tuple[str, ...] = ()
+    samples: int  # for each lattice by default; 0 if it draws none
+    unit: str  # what a sample is
+    module: str  # of this package, with rows(settings), Row, TITLE, NOTES and perhaps draw(rows)
+    lattices: tuple[str, ...] = ()  # that it is made on by default; if none, the paper's six
 
     def run(
         self, lattices: tuple[Lattice, ...], seed: int = 0, samples: int | None = None
