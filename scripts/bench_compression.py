@@ -33,7 +33,7 @@ decompress to the text, and beside them:
                 not its own: no points to pay for. It was trained with a representation, and never
                 to do without.
   seconds       to compress and to decompress, the model loaded
-  model         bytes of its parameters in single precision, which the file needs and does not hold
+  model         bytes of its parameters in single precision, which are not in the file
 """
 
 

@@ -55,7 +55,7 @@ def main() -> None:
         options = Wmt16Options(
             output=out,
             merges=args.merges,
-            given=archives,
+            archives=archives,
             workers=args.workers,
             joint_bpe=args.joint_bpe,
         )

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Time training steps of stock onmt_train and of every bottleneck, side by side.
 
-The model is the paper's (2 layers, 250 units a direction, m = 500) or, held against stock's, a
+The model is the paper's (2 layers, 250 units a direction, m = 500) or, compared with stock's, a
 transformer of as many layers and units, whose 4 slots become 500 numbers; the text is random with
 Zipf's frequencies. Each trains in a process of its own by its own command, stock OpenNMT-py without
 this package; each in turn takes a step, or as many as -steps says, so that whatever else the
@@ -108,7 +108,7 @@ class Worker:
 
 
 def work(name: str, steps: int, words: list[str]) -> None:
-    """Train with the options ``words``, ``steps`` for each line that comes in; tell how it went."""
+    """Train with the options ``words``, ``steps`` for each line that comes in; print each turn."""
     answers = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)  # whatever else is printed
     if name.startswith("stock"):

@@ -7,6 +7,7 @@ import re
 import subprocess
 import tempfile
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import scripting
@@ -20,7 +21,7 @@ from onmt_lattice.lattices import make_lattice
 from onmt_lattice.lattices.kernels import trellis_gpu as gpu_kernels
 
 DESCRIPTION = """\
-No GPU is needed: the lattices' own calls are made, with a launch replaced by the compilation for
+No GPU is needed: the lattices' own calls run, with a launch replaced by the compilation for
 the GPU that is named. A line a kernel: warps a program, registers a thread and bytes of stack a
 thread (where registers are spilled), as cuobjdump reads them off the result, bytes of shared memory
 a program, and barriers in the code.
@@ -29,23 +30,13 @@ LATTICES = "conv4-8 conv64-500 conv9-20 conv2187-500 conv625-500 z4conv256-500".
 CUOBJDUMP = Path(triton.__file__).parent / "backends" / "nvidia" / "bin" / "cuobjdump"
 
 
-class NoGpu:
-    """Stands where Triton has the driver of a GPU of compute ``capability``, such as 90."""
-
-    def __init__(self, capability: int):
-        self.capability = capability
-
-    def get_current_target(self) -> GPUTarget:
-        """Return what to compile for."""
-        return GPUTarget("cuda", self.capability, 32)
-
-    def get_current_device(self) -> int:
-        """Return a number of its own for each capability: what is compiled is kept by it."""
-        return self.capability
-
-    def get_current_stream(self, device: int) -> int:
-        """Return the number of the stream."""
-        return 0
+def no_gpu(capability: int) -> Any:
+    """Return a replacement of Triton's driver, for a GPU of ``capability``, such as 90."""
+    return SimpleNamespace(
+        get_current_target=lambda: GPUTarget("cuda", capability, 32),
+        get_current_device=lambda: capability,  # compiled kernels are cached by it
+        get_current_stream=lambda device: 0,
+    )
 
 
 def compiled(name: str, dtype: torch.dtype) -> list[Any]:
@@ -89,7 +80,7 @@ def main() -> None:
     for name in args.lattices:
         for dtype in (torch.float32, torch.float64):
             for capability in args.capability:
-                driver.set_active(NoGpu(capability))
+                driver.set_active(no_gpu(capability))
                 for kernel in compiled(name, dtype):
                     barriers = len(re.findall(r"\bbar(?:\.warp)?\.sync\b", kernel.asm["ptx"]))
                     (registers, stack), facts = resources(kernel.asm["cubin"]), kernel.metadata

@@ -25,7 +25,7 @@ DESCRIPTION = """\
 Nine streams in ten are damaged: bits and bytes changed, cut, extended, spliced with streams of the
 same or another codec, parts left out, repeated or moved, or the whole exchanged for another. Such a
 stream has to raise a BitstreamError, unless it came out as one that was written for this decoder.
-One in ten is forged: its checksum agrees, and what it holds is made up. It may decode, to something
+One in ten is forged: its checksum agrees, and its contents are made up. It may decode, to something
 of the right shape. A stream fails by any other exception, by decoding where it should not, and by
 taking more than five seconds; the run fails by more than 512 MiB of memory on top of what it had
 after the first streams. A failure prints the stream and ends with status 1.
@@ -129,8 +129,8 @@ def forged_file(streams: list[bytes], rng: Rng) -> bytes:
     writer = FileWriter(header)
     for number in range(min(header.blocks, file.header.blocks)):
         sections = {
-            kind: scrambled(payload, rng) if rng.random() < 0.4 else payload
-            for kind, payload in file.block(number).items()
+            section: scrambled(payload, rng) if rng.random() < 0.4 else payload
+            for section, payload in file.block(number).items()
             if rng.random() < 0.95
         }
         if rng.random() < 0.1:

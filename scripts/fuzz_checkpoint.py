@@ -22,7 +22,7 @@ from onmt_lattice.errors import UserError
 
 DESCRIPTION = """\
 A checkpoint is damaged as a file: bits and bytes changed, cut, parts moved. Each such file has to
-be refused in a line that names it. Or what it holds is changed, with a digest that agrees: a value
+be refused in a line that names it. Or its contents are changed, with a digest that agrees: a value
 of its text is replaced by one of another type or size or left out, a tensor is changed, or an
 option, or the vocabulary. Each of these has to be refused in such a line too, or to load. A
 checkpoint fails by any other exception, and by taking more than five seconds; the run fails by more
@@ -42,9 +42,6 @@ ODD: tuple[Any, ...] = (
 )
 
 
-# ---- what is damaged, and how --------------------------------------------------------------------
-
-
 def slots(value: Any) -> list[tuple[Any, Any]]:
     """Return the containers and keys of all values in ``value``, dictionaries' 20 times."""
     items = enumerate(value) if isinstance(value, list) else value.items()
@@ -59,7 +56,7 @@ def odd(rng: Rng) -> Any:
 
 
 def replace(_: Tensors, values: Values, rng: Rng) -> None:
-    """Put something else in place of a value, or leave it out."""
+    """Replace or remove a value."""
     every = slots(values)
     container, name = every[rng.integers(len(every))]
     if rng.random() < 0.3:
@@ -116,9 +113,6 @@ def reword(_: Tensors, values: Values, rng: Rng) -> None:
 
 CHANGES: tuple[Callable[[Tensors, Values, Rng], None], ...]
 CHANGES = (replace, reshape, misstate, reword)
-
-
-# ---- what comes of it ----------------------------------------------------------------------------
 
 
 def use(path: Path) -> None:

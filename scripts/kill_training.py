@@ -106,13 +106,13 @@ def ended(process: int, wait: bool = False) -> int | None:
 
 
 def moment(run: Path, rng: random.Random, usual: float) -> tuple[str, Callable[[], bool]]:
-    """Return the kind of moment to kill at, and the test whether it has come."""
-    kind = rng.choice(["any time", "save begun", "checkpoint there"])
+    """Return the moment to kill at, and the test whether it has come."""
+    name = rng.choice(["any time", "save begun", "checkpoint there"])
     begun = time.monotonic()
-    if kind == "any time":
+    if name == "any time":
         delay = rng.uniform(0, usual)
-        return kind, lambda: time.monotonic() - begun > delay
-    hidden = kind == "save begun"
+        return name, lambda: time.monotonic() - begun > delay
+    hidden = name == "save begun"
     part = ".part" if hidden else "_step_"
 
     def files() -> set[str]:
@@ -129,12 +129,12 @@ def moment(run: Path, rng: random.Random, usual: float) -> tuple[str, Callable[[
             at = None if left else time.monotonic() + delay
         return at is not None and time.monotonic() >= at
 
-    return kind, come
+    return name, come
 
 
 def killed(config: Path, run: Path, rng: random.Random, usual: float) -> str | None:
-    """Train until it is killed; return at which kind of moment, or None if it came to its end."""
-    kind, come = moment(run, rng, usual)
+    """Train until it is killed; return at which moment, or None if it came to its end."""
+    name, come = moment(run, rng, usual)
     process = start(config, run)
     while not come():
         if (status := ended(process)) is not None:
@@ -142,7 +142,7 @@ def killed(config: Path, run: Path, rng: random.Random, usual: float) -> str | N
             return None
         time.sleep(0.0002)
     os.kill(process, signal.SIGKILL)
-    return kind if ended(process, wait=True) == -signal.SIGKILL else None
+    return name if ended(process, wait=True) == -signal.SIGKILL else None
 
 
 def check(holds: bool, message: str) -> None:
@@ -175,13 +175,13 @@ def state(run: Path) -> State:
 def live(
     config: Path, run: Path, rng: random.Random, usual: float, expected: State, most: int
 ) -> Iterator[str]:
-    """Yield the kinds of at most ``most`` kills of one training, which then comes to its end."""
+    """Yield the moments of at most ``most`` kills of one training, which then comes to its end."""
     for _ in range(most):
-        kind = killed(config, run, rng, usual)
-        if kind is None:
+        name = killed(config, run, rng, usual)
+        if name is None:
             break
         state(run)
-        yield kind
+        yield name
     else:
         check(ended(start(config, run), wait=True) == 0, f"{run}: did not end well, see its log")
     got = state(run)
@@ -200,10 +200,10 @@ def main() -> None:
     torch.set_num_threads(1)
     rng = random.Random(args.seed)
     begun = time.monotonic()
-    kinds: Counter[str] = Counter()
+    kills: Counter[str] = Counter()
     lives = 0
-    with tempfile.TemporaryDirectory(prefix="kill_training_") as name:
-        folder = Path(name)
+    with tempfile.TemporaryDirectory(prefix="kill_training_") as path:
+        folder = Path(path)
         make_text(folder, rng)
         alone = []
         for number, options in enumerate(SETS):
@@ -213,17 +213,17 @@ def main() -> None:
             check(ended(start(config, run), wait=True) == 0, (run / "log").read_text())
             alone.append((config, time.monotonic() - started, state(run)))
         for config, usual, expected in cycle(alone):
-            if kinds.total() >= args.kills:
+            if kills.total() >= args.kills:
                 break
             run = folder / f"run{lives}"
             run.mkdir()
-            most = min(args.most, args.kills - kinds.total())
-            kinds.update(live(config, run, rng, usual, expected, most))
+            most = min(args.most, args.kills - kills.total())
+            kills.update(live(config, run, rng, usual, expected, most))
             lives += 1
-    for kind, count in sorted(kinds.items()):
-        print(f"{kind:<20}{count:>6}")
+    for name, count in sorted(kills.items()):
+        print(f"{name:<20}{count:>6}")
     print(
-        f"{kinds.total()} kills of {lives} trainings in {time.monotonic() - begun:.0f} s: "
+        f"{kills.total()} kills of {lives} trainings in {time.monotonic() - begun:.0f} s: "
         f"all ended as without them"
     )
 

@@ -14,7 +14,7 @@ from onmt_lattice.experiments.report.results import Results
 def merged(paths: list[Path]) -> Results:
     """Return the runs of all ``paths``: of two of one name the later, if it has been evaluated.
 
-    Sentences of the text are not kept.
+    Sentences of the text are dropped.
     """
     every = [Results.read(path) for path in paths]
     if len({results.reference for results in every}) > 1:
@@ -25,13 +25,11 @@ def merged(paths: list[Path]) -> Results:
     for results in every:
         curves |= results.curves
         runs |= {run.name: run for run in results.runs if run.points or run.name not in runs}
-    points = {
-        name: [dataclasses.replace(p, decoded=None) for p in r.points] for name, r in runs.items()
-    }
-    order = list(curves)
-    kept = [dataclasses.replace(run, points=points[name]) for name, run in runs.items()]
-    kept.sort(key=lambda run: (run.seed, order.index(run.curve)))
-    return dataclasses.replace(every[0], curves=curves, inputs=[], runs=kept)
+    order, merged_runs = list(curves), []
+    for run in sorted(runs.values(), key=lambda run: (run.seed, order.index(run.curve))):
+        points = [dataclasses.replace(point, decoded=None) for point in run.points]
+        merged_runs.append(dataclasses.replace(run, points=points))
+    return dataclasses.replace(every[0], curves=curves, inputs=[], runs=merged_runs)
 
 
 if __name__ == "__main__":

@@ -22,9 +22,9 @@ from onmt_lattice.lattices.kernels import trellis as kernels
 
 DESCRIPTION = """\
 search: draw pairs of taps (or go through all, if there are fewer), measure G at n = 200 on the same
-random points for all, and go on with the best quarter on four times as many, until one is left. Its
+random points for all, and repeat with the best quarter on four times as many until one is left. Its
 G is then measured on fresh points: that of the winner's own sample is too good. With -scores FILE
-what is measured is kept there, and a search that was stopped resumes.
+measurements are saved there, and a search that was stopped resumes.
 
 table: measure G of those built in at several n, fit G = middle + edges/n, and list those of small n
 that are more than 0.3 % off: the numbers of onmt_lattice/lattices/generators.py.
@@ -153,11 +153,11 @@ def search(q: int, memory: int, count: int, seed: int, file: Path | None) -> Non
 def fit(code: Generators, coordinates: int, seed: int) -> tuple[Estimate, Estimate, float]:
     """Fit G = middle + edges/n; return both, and the largest relative deviation."""
     dims = [max(32, code.least), 48, 96, 200, 400]
-    found = [measured(code, n, coordinates // n, seed) for n in dims]
-    weights = np.array([1 / g.standard_error for g in found])
+    estimates = [measured(code, n, coordinates // n, seed) for n in dims]
+    weights = np.array([1 / g.standard_error for g in estimates])
     design = np.array([[1, 1 / n] for n in dims])
     covariance = np.linalg.inv((design * weights[:, None] ** 2).T @ design)
-    means = np.array([g.mean for g in found])
+    means = np.array([g.mean for g in estimates])
     middle, edges = covariance @ (design.T @ (weights**2 * means))
     errors = np.sqrt(np.diag(covariance))
     apart = float(np.abs((middle + edges / np.array(dims)) / means - 1).max())
@@ -170,12 +170,12 @@ def fit(code: Generators, coordinates: int, seed: int) -> tuple[Estimate, Estima
 
 def short(code: Generators, coordinates: int, seed: int) -> dict[int, float]:
     """Return G by n where the built-in fit is too far from it."""
-    found = {}
+    exceptions = {}
     for n in range(code.least, SHORT, 2):
         nsm = measured(code, n, 4 * coordinates // n, seed).mean
         if abs(nsm / (code.middle + code.edges / n) - 1) > APART:
-            found[n] = round(nsm, 5)
-    return found
+            exceptions[n] = round(nsm, 5)
+    return exceptions
 
 
 def table(only: list[str], coordinates: int, seed: int) -> None:
@@ -197,22 +197,22 @@ def tail_biting(code: Generators, x: np.ndarray) -> np.ndarray:
     points, best = np.zeros_like(x), np.full(len(x), np.inf)
     for state in range(len(block.labels)):
         only = (np.arange(len(block.labels)) == state).astype(np.uint8)
-        found = decode(block._replace(starts=only, ends=only), x)
-        costs = np.square(x - found).sum(1)
-        points[costs < best] = found[costs < best]
+        nearest = decode(block._replace(starts=only, ends=only), x)
+        costs = np.square(x - nearest).sum(1)
+        points[costs < best] = nearest[costs < best]
         best = np.minimum(best, costs)
     return points
 
 
 def compare_ends(name: str, coordinates: int, seed: int) -> None:
-    """Print G by kind of ends and n, on the same random points for all."""
+    """Print G by ends and n, on the same random points for all."""
     code = GENERATORS[name]
     for n in (96, 250, 500):
         block = half_free(code, n)
         states = len(block.labels)
         digits = math.log(states, code.q)
         every, zero = np.ones(states, np.uint8), (np.arange(states) == 0).astype(np.uint8)
-        kinds = {
+        blocks = {
             "zero, free": block._replace(starts=zero, ends=every),
             "zero, zero": block._replace(starts=zero, ends=zero, dim=n / 2 - digits),
             "free, free": block._replace(starts=every, ends=every, dim=n / 2 + digits),
@@ -220,12 +220,12 @@ def compare_ends(name: str, coordinates: int, seed: int) -> None:
         }
         count = coordinates // n
         x = code.q * np.random.default_rng([seed, n]).random((count, n))
-        values = {kind: moments(b, x, decode(b, x)) for kind, b in kinds.items()}
+        values = {ends: moments(b, x, decode(b, x)) for ends, b in blocks.items()}
         few = x[: max(50, count // states)]
         values["tail-biting"] = moments(block, few, tail_biting(code, few))
-        for kind, v in values.items():
+        for ends, v in values.items():
             g = estimate(torch.from_numpy(v))
-            print(f"{name:9} n {n:4}  {kind:12} G {g.text('')}", flush=True)
+            print(f"{name:9} n {n:4}  {ends:12} G {g.text('')}", flush=True)
 
 
 def main() -> None:
@@ -237,7 +237,7 @@ def main() -> None:
         "-memory", type=int, default=4, choices=range(2, 13), help="ν, of q^ν states"
     )
     parser.add_argument("-candidates", type=int, default=2_000)
-    parser.add_argument("-scores", type=Path, help="file of a search's measurements, kept there")
+    parser.add_argument("-scores", type=Path, help="file of a search's measurements, saved there")
     parser.add_argument("-codes", nargs="+", default=[], help="of table, ends: such as conv64")
     parser.add_argument(
         "-coordinates", type=int, default=1_000_000, help="a measurement's, at each n"

@@ -41,7 +41,7 @@ def prepared(tmp_path_factory: pytest.TempPathFactory) -> Wmt16Options:
     """Wmt16Options by which data has been prepared, to read."""
     folder = tmp_path_factory.mktemp("wmt16")
     given = miniature.write(folder / "archives", miniature.archives(MEMBERS))
-    options = Wmt16Options(output=folder / "out", merges=40, given=given)
+    options = Wmt16Options(output=folder / "out", merges=40, archives=given)
     prepare(options)
     return options
 
@@ -122,7 +122,7 @@ def test_pairs_are_dropped_and_invalid_bytes_noted(new: Wmt16Options, tmp_path: 
     english = miniature.text(["only one side", "", "a " * 81]) + b"caf\xe9\n"
     german = miniature.text(["", "", "b " * 81, "gut"])
     given = changed(tmp_path, "de-en.tgz", en=english, de=german)
-    manifest = prepare(replace(new, given=given))
+    manifest = prepare(replace(new, archives=given))
     assert manifest.facts("tokens/europarl-v7") == {
         "pairs": 44,
         "kept": 41,
@@ -158,7 +158,7 @@ def test_lines_of_which_the_model_leaves_nothing_are_dropped(
     new: Wmt16Options, tmp_path: Path
 ) -> None:
     given = changed(tmp_path, "de-en.tgz", en="\u200b\n\ufeff\n▁\n".encode(), de=b"x\n" * 3)
-    manifest = prepare(replace(new, given=given, subword="sentencepiece", merges=70))
+    manifest = prepare(replace(new, archives=given, subword="sentencepiece", merges=70))
     assert manifest.facts("tokens/europarl-v7")["kept"] == 43
     assert manifest.facts("train")["sentences"] == 120
     assert sorted(lines(new.output / "train.en")) == sorted(side(0))
@@ -201,16 +201,16 @@ def test_downloads_make_the_same_and_broken_ones_resume(
     prepared: Wmt16Options, new: Wmt16Options
 ) -> None:
     given = miniature.write(new.output.parent / "given", {})
-    shutil.copy(prepared.given / "test.tgz", given)  # which is not downloaded then
+    shutil.copy(prepared.archives / "test.tgz", given)  # which is not downloaded then
     with miniature.serving(miniature.archives(), break_after={"de-en.tgz": 300}) as server:
-        prepare(replace(new, given=given, mirror=server.url))
+        prepare(replace(new, archives=given, mirror=server.url))
         assert sorted({name for name, _ in server.asked} | {"test.tgz"}) == sorted(MEMBERS)
         assert ("de-en.tgz", "bytes=300-") in server.asked
         assert contents(new.output) == contents(prepared.output)
         shutil.rmtree(new.output / "downloads")
         (given / "test.tgz").unlink()
         asked = len(server.asked)
-        assert prepare(replace(new, given=None, mirror=server.url)).done == []
+        assert prepare(replace(new, archives=None, mirror=server.url)).done == []
         assert len(server.asked) == asked  # nobody needs an archive when everything is done
 
 
@@ -283,7 +283,7 @@ def test_other_options_are_refused_or_redo_what_depends_on_them(copy: Wmt16Optio
 def test_a_misaligned_pair_is_refused_with_both_counts(new: Wmt16Options, tmp_path: Path) -> None:
     given = changed(tmp_path, "de-en.tgz", de=b"noch eine Zeile\n")
     with pytest.raises(UserError, match=r"\.en has 40 lines and .*\.de has 41"):
-        prepare(replace(new, given=given))
+        prepare(replace(new, archives=given))
 
 
 def test_required_checksums_are_enforced_even_later(copy: Wmt16Options, tmp_path: Path) -> None:
@@ -291,7 +291,7 @@ def test_required_checksums_are_enforced_even_later(copy: Wmt16Options, tmp_path
     required = tmp_path / "sums"
     digests = {path.name: sha256(path) for path in given.iterdir()}
     required.write_text("".join(f"{digest}  {name}\n" for name, digest in digests.items()))
-    options = replace(copy, given=given, checksums=required, redo=True)
+    options = replace(copy, archives=given, checksums=required, redo=True)
     prepare(options)
     required.write_text(f"# of another\n{'0' * 64} *dev.tgz\n")
     for path in (given / "dev.tgz", None):  # there, and deleted after it was read
@@ -317,7 +317,7 @@ def test_an_archive_that_has_changed_at_its_source_is_reported_and_then_prepared
     new: Wmt16Options,
 ) -> None:
     with miniature.serving(miniature.archives()) as server:
-        fetching = replace(new, given=None, mirror=server.url)
+        fetching = replace(new, archives=None, mirror=server.url)
         prepare(fetching)
         archive = new.output / "downloads" / "dev.tgz"
         record = json.loads((new.output / "manifest.json").read_text())["steps"]

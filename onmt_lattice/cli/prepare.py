@@ -39,7 +39,7 @@ def run(argv: list[str]) -> None:
         from onmt_lattice.experiments.prepare import newstest
 
         output = newstest_options.output
-        facts = newstest.prepare(output, newstest_options.given, newstest_options.subword_model)
+        facts = newstest.prepare(output, newstest_options.archives, newstest_options.subword_model)
         print(f"{output}: {facts['sentences']:,} sentences, {facts['units']:,} tokens")
 
 

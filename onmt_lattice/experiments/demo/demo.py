@@ -42,7 +42,7 @@ def demo(config: Path, output: Path, jobs: int | None = None) -> Results:
 
 
 def summary(results: Results, folder: Path) -> str:
-    """Return one line for the last checkpoint of each run, and what to hold it against."""
+    """Return one line for the last checkpoint of each run, and what to compare it with."""
     last = [(run.curve, run.points[-1].evaluation) for run in results.runs]
     by_weight: dict[float, list[str]] = {}
     for name, e in last:

@@ -41,7 +41,7 @@ class Archives:
     def __init__(self, manifest: Manifest, options: Wmt16Options) -> None:
         self._manifest, self._options = manifest, options
         self._downloads = manifest.folder / "downloads"
-        self._folders = [folder for folder in (options.given, self._downloads) if folder]
+        self._folders = [folder for folder in (options.archives, self._downloads) if folder]
 
     def survey(self, required: dict[str, str]) -> dict[str, Facts]:
         """Return each archive's "sha256", its size in "bytes" and the "lines" of its texts.

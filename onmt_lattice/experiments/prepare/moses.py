@@ -100,15 +100,14 @@ def clean(
     The limit of tokens is ``longest``. If ``plain``, the sentences are returned as they were, with
     single spaces. Bytes that are not UTF-8 become U+FFFD.
     """
-    return [_clean(pair, longest, plain) for pair in pairs]
-
-
-def _clean(pair: tuple[bytes, bytes], longest: int, plain: bool) -> Cleaned:
-    english, german = (side.decode(errors="replace") for side in pair)
-    valid = (english.encode(), german.encode()) == pair
-    tokens = tokeniser("en")(english), tokeniser("de")(german)
-    texts = (" ".join(english.split()), " ".join(german.split())) if plain else tokens
-    return Cleaned(*texts, _fault(*(side.split() for side in tokens), longest=longest), valid)
+    cleaned = []
+    for pair in pairs:
+        english, german = texts = [side.decode(errors="replace") for side in pair]
+        tokens = tokeniser("en")(english), tokeniser("de")(german)
+        fault = _fault(*(side.split() for side in tokens), longest=longest)
+        english, german = (" ".join(text.split()) for text in texts) if plain else tokens
+        cleaned.append(Cleaned(english, german, fault, [t.encode() for t in texts] == [*pair]))
+    return cleaned
 
 
 def _fault(*sides: list[str], longest: int) -> str | None:

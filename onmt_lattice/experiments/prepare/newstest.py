@@ -19,17 +19,17 @@ TEST_SET, PAIR = "wmt14/full", "de-en"
 ARCHIVE, MEMBER, SENTENCES = FULL_NEWSTEST2014
 
 
-def prepare(output: Path, given: Path | None = None, model: Path | None = None) -> Facts:
+def prepare(output: Path, archives: Path | None = None, model: Path | None = None) -> Facts:
     """Write newstest2014's English sentences to ``output``: Moses tokens, segmented by a ``model``.
 
     They come from sacrebleu's test set ``wmt14/full``, which it downloads once to its own folder,
-    or from ``test-full.tgz`` in the folder ``given``. A sentencepiece ``model`` gets plain
+    or from ``test-full.tgz`` in the folder ``archives``. A sentencepiece ``model`` gets plain
     sentences, not tokens. Return the number of "sentences" and of "units".
     """
-    source = given / ARCHIVE if given else Path(_cache())
-    if given:
+    source = archives / ARCHIVE if archives else Path(_cache())
+    if archives:
         count_lines(source, [MEMBER])  # is the archive whole?
-    sentences = list(read_sentences(source, MEMBER) if given else _from_sacrebleu())
+    sentences = list(read_sentences(source, MEMBER) if archives else _from_sacrebleu())
     if len(sentences) != SENTENCES:
         raise UserError(
             f"newstest2014 from {source} has {len(sentences):,} sentences and not {SENTENCES:,}; "

@@ -67,12 +67,14 @@ MODEL_FILES = {"bpe": "bpe.codes", "sentencepiece": "sentencepiece.model"}
 
 @dataclass(frozen=True, kw_only=True)
 class _Options(Config):
-    given: Path | None = option(None, "use the archives in this folder", name="from", metavar="DIR")
+    archives: Path | None = option(
+        None, "use the archives in this folder", name="from", metavar="DIR"
+    )
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.given is not None and not self.given.is_dir():
-            raise UserError(f"-from {self.given}: there is no such folder")
+        if self.archives is not None and not self.archives.is_dir():
+            raise UserError(f"-from {self.archives}: there is no such folder")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -163,7 +165,7 @@ class NewstestOptions(_Options):
         "segment with these BPE merges (bpe.codes), or this sentencepiece model (*.model)",
         metavar="FILE",
     )
-    given: Path | None = option(
+    archives: Path | None = option(
         None, f"use DIR/{FULL_NEWSTEST2014.archive}", name="from", metavar="DIR"
     )
 

@@ -174,18 +174,13 @@ def _uncompared(results: Results) -> list[str]:
 
 
 def _collapsed_note(results: Results) -> list[str]:
-    count = sum(
-        collapsed(mark)
-        for schedule in SCHEDULES
-        for marks in by_seed(results, results.reference, schedule).values()
-        for mark in marks
-    )
-    if not count:
-        return []
-    return [
+    seeds = (by_seed(results, results.reference, schedule).values() for schedule in SCHEDULES)
+    count = sum(collapsed(mark) for group in seeds for marks in group for mark in marks)
+    note = (
         f"Points of {results.reference} skipped in this table, with a rate below {COLLAPSED} bits "
         f"per {results.per} or an NLL that is not finite: {count}."
-    ]
+    )
+    return [note] if count else []
 
 
 # ---- points -------------------------------------------------------------------------------------

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable
 from difflib import SequenceMatcher
 from functools import cache
@@ -58,7 +57,6 @@ def page(results: Results) -> str:
     order = list(results.curves)
     return _template().render(
         title=f"Rate against NLL on {Path(results.text).name}",
-        facts=_facts(results),
         results=results,
         per=results.per,
         failed=[run for run in results.runs if run.record.status == FAILED],
@@ -81,22 +79,6 @@ def _template() -> Template:
         loader=loader, autoescape=True, undefined=StrictUndefined, extensions=extensions
     )
     return environment.get_template("page.html")
-
-
-def _facts(results: Results) -> dict[str, str]:
-    counts = Counter(run.record.status for run in results.runs)
-    states = ", ".join(f"{count} {status}" for status, count in sorted(counts.items()))
-    minutes = sum(run.record.seconds for run in results.runs) / 60
-    sources = (point.evaluation.source for run in results.runs for point in run.points)
-    texts = sorted({source.text for source in sources if source is not None})
-    return {
-        "Sweep": results.config,
-        "Evaluated on": results.text,
-        **({"Sources": ", ".join(texts)} if texts else {}),
-        "Curves": ", ".join(results.curves),
-        "Seeds": ", ".join(map(str, sorted({run.seed for run in results.runs}))),
-        "Runs": f"{len(results.runs)}: {states}; {minutes:.0f} minutes in total",
-    }
 
 
 def _figure(results: Results) -> Markup | None:

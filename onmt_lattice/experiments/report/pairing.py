@@ -192,7 +192,12 @@ def _row(results: Results, pairs: Sequence[Pair]) -> Paired:
     first = pairs[0].mark
     assert first.run.quantizing is not None
     dims = {p.seed: p.mark.point.evaluation.dim or 1 for p in pairs}
-    theory = {} if first.run.quantizing.more_steps else _theory(pairs)
+    fits = (
+        {}
+        if first.run.quantizing.more_steps
+        else {p.seed: p.mark.point.evaluation.quantized for p in pairs}
+    )
+    theory = {s: q.theory_bits for s, q in fits.items() if q is not None and q.theory_bits > 0}
     rates = {p.seed: (p.over.rate, math.sqrt(p.over.rate_variance)) for p in pairs}
     words = {p.seed: p.per_word for p in pairs}
     nlls = {p.seed: (p.over.nll, math.sqrt(p.over.nll_variance)) for p in pairs}
@@ -211,12 +216,6 @@ def _row(results: Results, pairs: Sequence[Pair]) -> Paired:
         equal=_estimate(equal, dict.fromkeys(equal, 1.0)),
         closed=_estimate(closed, dict.fromkeys(closed, 100.0)),
     )
-
-
-def _theory(pairs: Sequence[Pair]) -> dict[int, float]:
-    """Return what the lattice costs on a Gaussian source, bits per sentence, by seed."""
-    fits = {pair.seed: pair.mark.point.evaluation.quantized for pair in pairs}
-    return {seed: q.theory_bits for seed, q in fits.items() if q is not None and q.theory_bits > 0}
 
 
 def _estimate(values: dict[int, tuple[float, float]], times: dict[int, float]) -> Interval | None:

@@ -127,9 +127,6 @@ def _looks(colours: Sequence[str], markers: Sequence[str]) -> Iterator[Style]:
             yield Style(colour, markers[(number + turn) % len(markers)])
 
 
-# ---- what all figures have ----------------------------------------------------------------------
-
-
 def new_figure() -> tuple[Figure, Any]:
     """Return an empty figure and its axes."""
     figure = Figure(figsize=SIZE, dpi=150, layout="constrained")
@@ -180,9 +177,6 @@ def check_format(path: str | os.PathLike[str]) -> None:
     """Raise :class:`UserError` unless ``path`` ends in one of ``FORMATS``."""
     if Path(path).suffix.lower() not in FORMATS:
         raise UserError(f"-output {path}: expected a name ending in {', '.join(FORMATS)}")
-
-
-# ---- evaluations ---------------------------------------------------------------------------------
 
 
 def plot(evaluations: Sequence[Evaluation], path: str | os.PathLike[str], per: str = WORD) -> None:

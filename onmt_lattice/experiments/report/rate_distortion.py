@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from dataclasses import replace
 from pathlib import Path
-from typing import NamedTuple
 
 from matplotlib.figure import Figure
 
@@ -50,22 +49,7 @@ def decoded(results: Results) -> Results:
     return replace(results, runs=runs)
 
 
-# ---- the figure ---------------------------------------------------------------------------------
-
-
-class Panel(NamedTuple):
-    """A panel of the figure, for a measure of the sentences that come back."""
-
-    name: str
-    field: str
-
-    @property
-    def at(self) -> Coordinates:
-        """The coordinates of points in it."""
-        return Coordinates(_bytes, lambda mark: _score(mark, self.field), f"{self.field}-")
-
-
-PANELS = (Panel("BLEU", "bleu"), Panel("chrF", "chrf"))
+PANELS = {"bleu": "BLEU", "chrf": "chrF"}
 
 
 def _bytes(mark: Mark) -> float:
@@ -77,6 +61,10 @@ def _score(mark: Mark, field: str) -> float:
     return float(getattr(mark.point.evaluation.reconstruction, field))
 
 
+def _at(field: str) -> Coordinates:
+    return Coordinates(_bytes, lambda mark: _score(mark, field), f"{field}-")
+
+
 def rate_distortion(results: Results) -> Figure:
     """Return a figure of bytes per sentence across and up, in a panel each, BLEU and chrF.
 
@@ -85,13 +73,13 @@ def rate_distortion(results: Results) -> Figure:
     """
     shown, looks = decoded(results), curve_styles(results)
     figure = Figure(figsize=SIZE, layout="constrained")
-    for axes, panel in zip(figure.subplots(1, len(PANELS)), PANELS, strict=True):
+    for axes, (field, score) in zip(figure.subplots(1, 2), PANELS.items(), strict=True):
         for name, style in looks.items():
             for schedule in SCHEDULES:
-                draw_curve(axes, shown, name, schedule, style, panel.at)
-        axes.set_title(f"{panel.name} of what comes back", fontsize=10)
+                draw_curve(axes, shown, name, schedule, style, _at(field))
+        axes.set_title(f"{score} of what comes back", fontsize=10)
         axes.set_xlabel("bytes per sentence")
-        axes.set_ylabel(panel.name)
+        axes.set_ylabel(score)
         axes.set_xlim(left=0)
         axes.grid(color="0.9", linewidth=0.6)
     handles = legend(shown, looks)
@@ -101,10 +89,7 @@ def rate_distortion(results: Results) -> Figure:
 
 def point_gids(mark: Mark) -> list[str]:
     """Return the gids of a point, one for each panel."""
-    return [f"{panel.at.prefix}{mark.gid}" for panel in PANELS]
-
-
-# ---- the table ----------------------------------------------------------------------------------
+    return [f"{_at(field).prefix}{mark.gid}" for field in PANELS]
 
 
 MEASURES: Measures = {

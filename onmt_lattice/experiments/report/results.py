@@ -39,7 +39,7 @@ class Record:
 
 @dataclass(frozen=True)
 class Quantizing:
-    """What a run that quantizes another one's checkpoints was made of."""
+    """The source of a run that quantizes another one's checkpoints."""
 
     source: str  # name of that run
     lattice: str  # its name, or ``none`` where only the Gaussian's prior was refitted

@@ -14,7 +14,7 @@ import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import FrameType
-from typing import TYPE_CHECKING, Any, NoReturn, cast
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from onmt_lattice.errors import UserError
 from onmt_lattice.experiments.environment import python
@@ -291,11 +291,10 @@ def cluster_options(words: Sequence[str]) -> dict[str, Any]:
         key, equals, text = word.partition("=")
         if not (key and equals):
             raise UserError(f"-cluster_options {word}: expected key=value, as timeout_min=4320")
-        options[key] = [text] if key.removeprefix("slurm_") in LISTS else _value(text)
+        value: Any = text
+        if key.removeprefix("slurm_") in LISTS:
+            value = [text]
+        elif re.fullmatch(r"0|[1-9]\d*|\d+\.\d+|true|false", text):  # 007 may be an account
+            value = json.loads(text)
+        options[key] = value
     return options
-
-
-def _value(text: str) -> int | float | bool | str:
-    if re.fullmatch(r"0|[1-9]\d*|\d+\.\d+|true|false", text):  # 007 may be an account
-        return cast(int | float | bool, json.loads(text))
-    return text

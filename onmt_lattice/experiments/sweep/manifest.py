@@ -22,7 +22,7 @@ LIBRARIES = ("OpenNMT-py", "torch", "numpy", "sacrebleu", "matplotlib")
 
 
 class Manifest:
-    """The records of all runs, kept in ``<folder>/manifest.json``.
+    """The records of all runs, saved in ``<folder>/manifest.json``.
 
     Those of runs that only an earlier sweep had stay there too.
     """

@@ -6,6 +6,7 @@ import logging
 import shlex
 import sys
 from collections.abc import Iterator
+from itertools import islice
 from pathlib import Path
 
 from onmt_lattice.evaluation.result import NO_LATTICE, Evaluation
@@ -37,7 +38,7 @@ from onmt_lattice.experiments.sweep.scheduler import Progress, bring_to_end
 from onmt_lattice.locks import only_user
 from onmt_lattice.opennmt.commands.vocabulary import build_vocab
 from onmt_lattice.opennmt.training.history import read_history
-from onmt_lattice.text import read_lines
+from onmt_lattice.text import lines_of, read_lines
 
 SHOWN_SENTENCES = 6
 CURVES = ("step", "rate_weight", "nll", "rate")  # of the history, in the order of the results
@@ -184,6 +185,4 @@ def _over(run: Run, step: int, fair: dict[tuple[str, int], QuantizedRun]) -> Dif
 
 
 def _decoded(path: Path) -> list[str] | None:
-    if not path.exists():
-        return None
-    return path.read_text(encoding="utf-8").splitlines()[:SHOWN_SENTENCES]
+    return list(islice(lines_of(path, longest=None), SHOWN_SENTENCES)) if path.exists() else None

@@ -149,10 +149,9 @@ def draw(rows: list[Row]) -> Figure:
     figure = Figure(figsize=(9.4, 4.6), dpi=150, layout="constrained")
     rate, excess = figure.subplots(1, 2)
     snrs_db = np.linspace(min(SNRS_DB), max(SNRS_DB), 200)
-    rate.plot(
-        snrs_db, 0.5 * np.log2(1 + 10 ** (snrs_db / 10)), "k", label="Shannon, ½ log₂(1 + SNR)"
-    )
-    rate.fill_between(snrs_db, 0.5 * np.log2(1 + 10 ** (snrs_db / 10)), color="0.93", zorder=0)
+    shannon = 0.5 * np.log2(1 + 10 ** (snrs_db / 10))
+    rate.plot(snrs_db, shannon, "k", label="Shannon, ½ log₂(1 + SNR)")
+    rate.fill_between(snrs_db, shannon, color="0.93", zorder=0)
     excess.axhline(0, color="black")
     series = dict.fromkeys((p.lattice, p.code) for p in rows)
     lattices = list(dict.fromkeys(p.lattice for p in rows))
@@ -190,9 +189,8 @@ def _label(rate: Any, excess: Any) -> None:
     rate.set(xlabel=SNR_LABEL, ylabel="rate (bits per dimension)")
     rate.set(ylim=(0, None), xlim=(min(SNRS_DB) - 1, max(SNRS_DB) + 1))
     top = rate.secondary_xaxis("top")
-    top.set_xticks(
-        [-10, 0, 10, 20], [f"{1 / (1 + 10 ** (db / 10)):.3g}" for db in (-10, 0, 10, 20)]
-    )
+    ticks = [-10, 0, 10, 20]
+    top.set_xticks(ticks, [f"{1 / (1 + 10 ** (db / 10)):.3g}" for db in ticks])
     top.set_xlabel("distortion D/σ² = 1/(1 + SNR)")
     excess.set(xlabel=SNR_LABEL)
     excess.set(ylabel="rate over Shannon (bits per dimension)", ylim=(0, None))

@@ -44,21 +44,15 @@ class Row(NamedTuple):
     share_of_loss: Annotated[Estimate, Column("share of Z's loss saved (%)")]
 
 
-def normalized_second_moment(
-    lattice: Lattice, samples: int, generator: torch.Generator
-) -> Estimate:
-    """Return G(Λ) = E‖U‖² / (n V^(2/n)) from ``samples`` points U uniform on the Voronoi cell."""
-    sizes = batches(samples, LARGEST_BATCH)
-    squares = [lattice.sample_dither((n,), generator).square().mean(-1) for n in sizes]
-    return estimate(torch.cat(squares)).affine(lattice.nsm / lattice.second_moment)
-
-
 def _row(lattice: Lattice, settings: Settings) -> Row:
     generator = settings.generator("moments", lattice.name)
     samples = settings.samples
-    if lattice.dim > LARGEST:  # a point of more numbers tells more
+    if lattice.dim > LARGEST:  # a point of more numbers is a better estimate
         samples = max(LEAST_POINTS, samples * LARGEST // (5 * lattice.dim))
-    nsm = normalized_second_moment(lattice, samples, generator)
+    sizes = batches(samples, LARGEST_BATCH)
+    squares = [lattice.sample_dither((n,), generator).square().mean(-1) for n in sizes]
+    # G = E‖U‖² / (n V^(2/n)), from points U uniform on the Voronoi cell
+    nsm = estimate(torch.cat(squares)).affine(lattice.nsm / lattice.second_moment)
     loss = Estimate(space_filling_loss(nsm.mean), nsm.standard_error / (2 * math.log(2) * nsm.mean))
     return Row(
         lattice=lattice.name,
