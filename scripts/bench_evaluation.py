@@ -5,7 +5,7 @@ The model is the paper's (2 layers, 250 units a direction, m = 500), trained for
 random text by this package, with "none" for a bottleneck: the same weights are then those of a
 stock model of OpenNMT-py, which is written beside it. Stock's NLL is that of "onmt_translate -tgt",
 once with the shortest search that it allows; ours comes with the rates of both channels. Both are
-shown in nats a sentence, to be the same, and so are the lines that a greedy search decodes.
+shown in nats per sentence, to be the same, and so are the lines that a greedy search decodes.
 
 example: python scripts/bench_evaluation.py -vocabulary 32000 -rounds 3
 """
@@ -54,7 +54,7 @@ def train(folder: Path, args: argparse.Namespace) -> None:
 
 
 def run(program: str, *words: object) -> tuple[float, str]:
-    """Return how long a command takes, and what it prints."""
+    """Return the seconds of a command, and its output."""
     command = [str(Path(sys.executable).parent / program), *map(str, words)]
     # OpenNMT-py 2.3 cannot load its own checkpoints under torch 2.6 or later without this.
     env = {**os.environ, "TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD": "1"}
@@ -67,7 +67,7 @@ def run(program: str, *words: object) -> tuple[float, str]:
 
 
 def line(label: str, base: list[float], seconds: list[float]) -> str:
-    """Return what is printed of one command: its median time, and how many times as fast it is."""
+    """Return the line of a command: its median time, and how many times as fast it is."""
     ratio = statistics.median(a / b for a, b in zip(base, seconds, strict=True))
     return f"{label:<28}{statistics.median(seconds):>8.1f} s{ratio:>8.2f} x"
 

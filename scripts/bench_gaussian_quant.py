@@ -32,7 +32,7 @@ ROWS_AT_ONCE = 128
 
 
 class Row(NamedTuple):
-    """What a method sends and what its decoder misses, in bits per word; see the notes."""
+    """Rate and NLL of a method, in bits per word; see the notes."""
 
     method: Annotated[str, Column("method")]
     kl: Annotated[float | None, Column("KL of a group", ".1f")]

@@ -21,8 +21,8 @@ For each lattice and number of points, one line each for a plain copy of the poi
 log_theta, one scale a coordinate, without and with its gradients in both, and the rate of each
 code in nats with its gradients, as training takes it:
 
-  ns/point   nanoseconds a point
-  ns/dim     nanoseconds a dimension (one coordinate of one point)
+  ns/point   nanoseconds per point
+  ns/dim     nanoseconds per dimension (one coordinate of one point)
   copies     the time as a multiple of the copy's
   MiB        peak extra memory in the call, its result included
 

@@ -26,7 +26,7 @@ from onmt_lattice.experiments.prepare.wmt16 import prepare
 DESCRIPTION = """\
 Prepare archives of the layout of WMT16 whose sentences, on both sides, are TEXT's (Moses tokens, a
 sentence a line; they are put together again first), repeated. Print the time of each step, its
-pairs per second, the peak memory, and what the whole of WMT16 would take at that rate.
+pairs per second, the peak memory, and the time of the whole of WMT16 at that rate.
 
 A repeated text has fewer different words than WMT16, on which the time and the memory of learning
 merges depend and, by its cache of words, that of segmenting. So both are also measured on

@@ -110,7 +110,7 @@ class Worker:
 def work(name: str, steps: int, words: list[str]) -> None:
     """Train with the options ``words``, ``steps`` for each line that comes in; print each turn."""
     answers = os.fdopen(os.dup(1), "w")
-    os.dup2(2, 1)  # whatever else is printed
+    os.dup2(2, 1)  # other output
     if name.startswith("stock"):
         from onmt.trainer import Trainer
     else:
@@ -150,7 +150,7 @@ def work(name: str, steps: int, words: list[str]) -> None:
 
 
 def device(gpu: int) -> str:
-    """Return the name of what is trained on."""
+    """Return the name of the device."""
     return "the CPU" if gpu < 0 else torch.cuda.get_device_name(gpu)
 
 

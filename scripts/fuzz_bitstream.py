@@ -23,7 +23,7 @@ from onmt_lattice.lattices import make_lattice
 
 DESCRIPTION = """\
 Nine streams in ten are damaged: bits and bytes changed, cut, extended, spliced with streams of the
-same or another codec, parts left out, repeated or moved, or the whole exchanged for another. Such a
+same or another codec, parts removed, repeated or moved, or the whole exchanged for another. Such a
 stream has to raise a BitstreamError, unless it came out as one that was written for this decoder.
 One in ten is forged: its checksum agrees, and its contents are made up. It may decode, to something
 of the right shape. A stream fails by any other exception, by decoding where it should not, and by
@@ -210,7 +210,7 @@ def cases(targets: list[Target], streams: int, seed: int) -> Iterator[Case]:
 
 
 def main() -> None:
-    """Fuzz, and print what came of it."""
+    """Fuzz, and print the outcomes."""
     parser = scripting.parser(DESCRIPTION)
     parser.add_argument("-streams", type=int, default=10_000)
     parser.add_argument("-seed", type=int, default=0)

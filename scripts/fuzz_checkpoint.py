@@ -82,7 +82,7 @@ def reshape(tensors: Tensors, _: Values, rng: Rng) -> None:
 
 
 def misstate(_: Tensors, values: Values, rng: Rng) -> None:
-    """Let an option say something else."""
+    """Change an option."""
     options = values["options"]
     sizes = [
         n for n in options if n.endswith(("size", "layers", "dim", "levels", "slots", "heads"))
@@ -123,7 +123,7 @@ def use(path: Path) -> None:
 
 
 def write(source: Path, target: Path, rng: Rng) -> tuple[str, bool]:
-    """Write a changed checkpoint; return what was done, and whether it is damage to the file."""
+    """Write a changed checkpoint; return its name, and whether it damages the file."""
     from onmt_lattice.tensor_file import read_file, write_file
 
     if rng.random() < 0.5:
@@ -174,7 +174,7 @@ def save_copy(path: Path, copy: Path) -> str:
 
 
 def main() -> None:
-    """Fuzz, and print what came of it."""
+    """Fuzz, and print the outcomes."""
     parser = scripting.parser(DESCRIPTION)
     parser.add_argument("-files", type=int, default=1000)
     parser.add_argument("-seed", type=int, default=0)

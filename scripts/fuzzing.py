@@ -117,7 +117,7 @@ def splice(data: bytes, other: bytes, rng: Rng) -> bytes:
 
 
 def transplant(data: bytes, other: bytes, rng: Rng) -> bytes:
-    """Replace a part by what another stream has there."""
+    """Replace a part by that of another stream."""
     begin, end = sorted(rng.integers(len(data) + 1, size=2))
     return data[:begin] + other[begin:end] + data[end:]
 

@@ -52,7 +52,7 @@ State = dict[str, Any]
 
 
 def import_all() -> None:
-    """Import what a training does, so that no fork has to."""
+    """Import the modules of a training, so that no fork has to."""
     quiet_opennmt()
     importlib.import_module("onmt_lattice.opennmt.training.launch")
     importlib.import_module("torch._dynamo")  # by the optimizer

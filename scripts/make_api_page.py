@@ -41,7 +41,7 @@ def _entry(title: str, value: object) -> str:
 
 
 def _members(cls: type) -> Iterator[tuple[str, object]]:
-    """Yield the public methods and properties that ``cls`` defines and says something of."""
+    """Yield the public methods and properties that ``cls`` defines and describes."""
     for name, member in vars(cls).items():
         function = getattr(member, "__func__", member)
         described = inspect.isfunction(function) or isinstance(function, property)

@@ -24,7 +24,7 @@ def pictures(count: int) -> torch.Tensor:
 
 
 def nll_bits(decoder: nn.Module, value: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
-    """Return ``(batch,)``, bits of each picture given what the decoder gets."""
+    """Return ``(batch,)``, bits of each picture given ``value``."""
     loss = nn.functional.binary_cross_entropy_with_logits(decoder(value), x, reduction="none")
     return loss.sum(1) / math.log(2)
 

@@ -67,7 +67,7 @@ def decode(block: Block, x: np.ndarray) -> np.ndarray:
 
 
 def moments(block: Block, x: np.ndarray, points: np.ndarray) -> np.ndarray:
-    """Return ``(N,)`` squared errors a dimension, in units of V^(2/n): their mean is G."""
+    """Return ``(N,)`` squared errors per dimension, in units of V^(2/n): their mean is G."""
     n = x.shape[1]
     return np.square(x - points).mean(1) * block.q ** (-2 * (n - block.dim) / n)
 
@@ -229,7 +229,7 @@ def compare_ends(name: str, coordinates: int, seed: int) -> None:
 
 
 def main() -> None:
-    """Do what the command line says."""
+    """Run the task of the command line."""
     parser = scripting.parser(DESCRIPTION)
     parser.add_argument("task", choices=["search", "table", "ends"])
     parser.add_argument("-q", type=int, default=2, choices=[2, 3, 4, 5])

@@ -43,7 +43,7 @@ class ShellRun(Run):
 class Quiet:
     """Progress that nobody watches."""
 
-    def say(self, message: str) -> None:
+    def report(self, message: str) -> None:
         pass
 
     def show(self, running: Sequence[Run]) -> None:

@@ -267,7 +267,7 @@ def test_mixing_strong_and_weak_costs_blocks_but_not_z() -> None:
     assert abs(cube.price.mean) < FAR * cube.price.standard_error
     assert octuple.price.mean > 2 * octuple.price.standard_error
     for row in (cube, octuple):
-        assert row.loss * 0.9 < row.pointd.mean < row.loss + 0.003
+        assert row.loss * 0.9 < row.placed.mean < row.loss + 0.003
 
 
 # ---- the command --------------------------------------------------------------------------------

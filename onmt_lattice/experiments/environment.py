@@ -18,7 +18,7 @@ def cores() -> int:
 
 
 def python() -> list[str]:
-    """Return the words that start a Python which imports what this one does; ``-m MODULE`` follows.
+    """Return the command of a Python with this one's import path; ``-m MODULE`` follows.
 
     By itself ``python -m`` looks into the working folder first, where a ``random.py`` may lie.
     """

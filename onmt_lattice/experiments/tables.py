@@ -45,7 +45,7 @@ class Table:
     notes: tuple[str, ...] = ()  # sentences on how to read the numbers
 
     def text(self) -> str:
-        """Return the table for reading: words stand left in their columns, numbers right."""
+        """Return the table for reading: words are aligned left, numbers right."""
         columns = [
             self._column(field, column.heading, column.form)
             for field, column in self.columns.items()

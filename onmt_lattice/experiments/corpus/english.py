@@ -73,7 +73,7 @@ def ideal_bits(lines: Iterable[str]) -> list[float] | None:
 
 
 def corpus_text(split: str) -> str:
-    """Return a split of the corpus, a line a sentence; the same on every machine.
+    """Return a split of the corpus, one sentence per line; the same on every machine.
 
     The sentences are independent draws from the grammar, so that one may occur twice, and in two
     splits: without them the distribution, and its entropy, would be another.
@@ -88,7 +88,7 @@ def corpus_text(split: str) -> str:
 
 
 def write_corpus(folder: Path) -> None:
-    """Write train.en, valid.en and test.en to ``folder``, a sentence a line, 2.2 MB in all."""
+    """Write train.en, valid.en and test.en to ``folder``, one sentence per line, 2.2 MB in all."""
     for split in SPLITS:
         write_text(folder / f"{split}.en", corpus_text(split))
 

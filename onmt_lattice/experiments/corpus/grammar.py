@@ -52,7 +52,7 @@ class Grammar:
             for rule in rules:
                 if rule.weight < 1 or not rule.symbols:
                     raise ValueError(f"{head!r} has {rule}; give it a weight >= 1 and symbols")
-        _ = self._children_first  # refuses recursion
+        _ = self._children_first  # raises for recursion
 
     def probabilities(self, head: str) -> list[Fraction]:
         """Return the exact probability of each rule of the nonterminal ``head``, in order."""

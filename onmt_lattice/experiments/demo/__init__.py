@@ -1,1 +1,1 @@
-"""The demo: its configuration, and what there is to see when it has run."""
+"""The demo: its configuration, and the summary of its results."""

@@ -1,4 +1,4 @@
-"""The demo: a sweep over the embedded corpus, and what to see in it."""
+"""The demo: a sweep over the embedded corpus, and a summary of its results."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def summary(results: Results, folder: Path) -> str:
 
 
 def prices(results: Results) -> str:
-    """Return what each lattice costs over the Gaussian it was put in, beside theory's price."""
+    """Return the cost of each lattice over the Gaussian it was put in, beside theory's."""
     rows = paired(results)
     points = {row.point: row.point.replace("rate_weight", "lambda") for row in rows}
     head = f"{'bits per dimension over the Gaussian':<36}"
@@ -93,7 +93,7 @@ def _row(name: str, e: Evaluation) -> str:
 
 
 def shifted_bleu(results: Results, folder: Path) -> float:
-    """Return the best BLEU of decoded lines against the sentence after the one they stand for.
+    """Return the best BLEU of decoded lines against the sentence after their own.
 
     This is what a decoder without the sentence's representation would reach: it writes sentences
     of the corpus, but the wrong ones.

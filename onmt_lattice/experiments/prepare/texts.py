@@ -90,7 +90,7 @@ def _files(path: Path) -> Iterator[tuple[str, IO[bytes]]]:
                 file = archive.extractfile(member) if member.isreg() else None
                 if file is not None:
                     yield posixpath.normpath(member.name), file
-        while stream.read(_BLOCK):  # what follows the last file, and gzip's checksum
+        while stream.read(_BLOCK):  # the end of the archive, and gzip's checksum
             pass
 
 

@@ -1,1 +1,1 @@
-"""What training runs have come to: results, and the figures, tables and pages drawn from them."""
+"""The results of training runs, and the figures, tables and pages drawn from them."""

@@ -75,7 +75,7 @@ class Comparison:
 def compare(results: Results) -> list[Comparison]:
     """Return all curves but the reference at each NLL, in each schedule that has runs.
 
-    A curve that is nowhere to be compared keeps a line without numbers. Curves that quantize
+    A curve that cannot be compared anywhere has a line without numbers. Curves that quantize
     another are left to :func:`paired_table`, unless there are other kinds to compare them with.
     """
     several = bool(kinds(results))
@@ -236,7 +236,7 @@ def _key(mark: Mark) -> tuple[str, int]:
 
 
 def _over(results: Results, curve: str, schedule: str) -> dict[tuple[str, int], float | None]:
-    """Return what each point costs over the reference, by the name of its run and its step."""
+    """Return the cost of each point over the reference, by the name of its run and its step."""
     references = fronts(results, results.reference, schedule)
     over = {}
     for seed, marks in by_seed(results, curve, schedule).items():

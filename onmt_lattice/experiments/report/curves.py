@@ -191,8 +191,8 @@ def rate_at(nll: float, curve: Sequence[tuple[float, float]]) -> float | None:
 def front(marks: Iterable[Mark]) -> Curve:
     """Return one seed's curve: its points but for those that another beats in NLL and rate.
 
-    Of an annealed run this is where λ trades the one for the other: what it was before training
-    had brought the NLL down is beaten by what came after. Points that are :func:`collapsed` are
+    Of an annealed run this is where λ trades the one for the other: earlier points, before training
+    had brought the NLL down, are beaten by later ones. Points that are :func:`collapsed` are
     no part of it.
     """
     curve: Curve = []
@@ -226,7 +226,7 @@ class Cost(NamedTuple):
 
 
 def costs(results: Results, curve: str, schedule: str) -> list[list[Cost]]:
-    """Return what a curve costs at each level of NLL that it and the reference reach, by seed.
+    """Return the cost of a curve at each level of NLL that it and the reference reach, by seed.
 
     Both are interpolated between their points, and never beyond. The levels are round numbers, the
     same for all curves and seeds, so that curves can be compared with each other too. A curve of

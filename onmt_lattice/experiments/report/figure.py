@@ -119,7 +119,7 @@ def _draw_means(
 
 
 def _set_view(axes: Any, results: Results) -> None:
-    """Leave out of view what an annealed run does before its lowest NLL."""
+    """Hide the points of annealed runs before their lowest NLL."""
     shown = [
         mark
         for name in results.curves

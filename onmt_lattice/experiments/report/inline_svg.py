@@ -13,7 +13,7 @@ import matplotlib
 from matplotlib.figure import Figure
 
 SHAPE = ("d", "clip-path")
-HIT_RADIUS = 5  # of the circle around a point that answers to the mouse, in points
+HIT_RADIUS = 5  # of the circle around a point in which the mouse hits it, in points
 DROPPED = ("metadata", "style")  # a style inside an inline SVG would rule the whole page
 COLOUR = re.compile(r"#([0-9a-f]{2})([0-9a-f]{2})([0-9a-f]{2})\b")
 REFERENCE = re.compile(r"url\(#([^)]+)\)")
@@ -69,7 +69,7 @@ def _local(name: str) -> str:
 def _on_hover(group: Element, title: str) -> None:
     """Show ``title`` near the markers of ``group``, or along its line where it has none.
 
-    What answers to the mouse is clipped as what is drawn.
+    It is clipped as the artist is.
     """
     group.set("class", "hover")
     markers = [(holder, use) for holder in group.findall("g") for use in holder.findall("use")]

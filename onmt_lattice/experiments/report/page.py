@@ -52,7 +52,7 @@ SMALL = Markup("{} <small>{}</small>")
 def page(results: Results) -> str:
     """Return ``results`` as an HTML page, which loads nothing and runs nothing.
 
-    Where no run has been evaluated yet it says so, and shows what is known of the runs.
+    Where no run has been evaluated yet it shows the runs alone.
     """
     order = list(results.curves)
     return _template().render(
@@ -88,7 +88,7 @@ def _figure(results: Results) -> Markup | None:
 
 
 def _bytes(results: Results) -> dict[str, Any] | None:
-    """Return figure and table of bytes against what comes back; None where nothing does."""
+    """Return figure and table of bytes and reconstructions; None where there are none."""
     marks = [Mark(run, point) for run in decoded(results).runs for point in run.points]
     titles = {gid: hover_bytes(*mark) for mark in marks for gid in point_gids(mark)}
     svg = _svg(rate_distortion, results, "rate-distortion", BYTES, titles)
@@ -108,7 +108,7 @@ def _svg(
     label: str,
     titles: dict[str, str],
 ) -> Markup | None:
-    """Return what ``draw`` draws of ``results``, with ``titles`` by gid; None without any."""
+    """Return the figure of ``results`` with ``titles`` by gid; None without any."""
     return Markup(inline_svg(draw(results), prefix, label, titles)) if titles else None
 
 
@@ -147,7 +147,7 @@ def _title(run: RunResult) -> str:
 
 
 def _table(compared: Table) -> dict[str, Any]:
-    """Return a table for the template: columns of words stand left, the others right."""
+    """Return a table for the template: columns of words are aligned left, others right."""
     rows = [[getattr(row, field) for field in compared.columns] for row in compared.rows]
     columns = [
         (column.heading, "l" if any(isinstance(row[i], str) for row in rows) else "r")

@@ -1,7 +1,7 @@
 """Quantized models against the Gaussian models that they are made of: model by model.
 
 Both are of the same training and seed and see the same sentences, so that neither the noise
-between trainings nor that between sentences is in what the lattice costs. Where the NLL is not the
+between trainings nor that between sentences is in the cost of a lattice. Where the NLL is not the
 same, the rate is corrected along the Gaussian's own curve.
 """
 
@@ -34,7 +34,7 @@ NORMAL_95 = 1.959964  # standard errors on either side of a 95 % interval
 
 
 def difference(costs: Sequence[SentenceCost], fair: Sequence[SentenceCost]) -> Difference:
-    """Return what ``costs`` are over the ``fair`` ones of the same sentences, at least two."""
+    """Return ``costs`` less ``fair`` ones of the same sentences, at least two."""
     if [(c.line, c.words) for c in costs] != [(c.line, c.words) for c in fair] or len(costs) < 2:
         raise UserError(
             "costs of sentences: expected the same two or more sentences of both models; remove "
@@ -74,7 +74,7 @@ class Interval(Spread):
         return f"{mean} ±{self.half_width:{form.lstrip('+')}} {ends}".rstrip()
 
     def json(self) -> dict[str, Any]:
-        """Return what a spread does, with the half-width."""
+        """Return the spread with its half-width."""
         return {**super().json(), "half_width": self.half_width}
 
 

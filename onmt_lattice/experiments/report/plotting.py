@@ -34,7 +34,7 @@ SIZE = (8.0, 5.4)  # inches
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*", "<", ">")
 # Colours and markers of those that belong together: the Gaussian is grey, lattices are cold and
-# angular, straight-through quantizers warm triangles. Markers tell apart what some eyes do not.
+# angular, straight-through quantizers warm triangles. Markers help where colours cannot be seen.
 GREY = (("#000000", "#7F7F7F", "#4D4D4D"), ("o", "8"))
 COLD = (("#0072B2", "#009E73", "#56B4E9", "#332288", "#44AA99", "#117733"), ("s", "D", "P", "X"))
 WARM = (("#D55E00", "#E69F00", "#CC79A7", "#882255", "#A6761D"), ("^", "v", "<", ">"))
@@ -150,7 +150,7 @@ def label_axes(axes: Any, evaluations: Sequence[Evaluation], per: str) -> None:
 
 
 def _draw_entropy(axes: Any, entropy: float) -> None:
-    """Draw rate + NLL = H and shade what lies below, which no code can reach."""
+    """Draw rate + NLL = H and shade the region below, which no code can reach."""
     axes.set_xlim(left=0)
     axes.set_ylim(bottom=0)
     axes.plot([0, entropy], [entropy, 0], color="0.3", linestyle="--", linewidth=1)

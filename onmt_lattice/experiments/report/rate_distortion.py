@@ -34,7 +34,7 @@ BRACKETS = "Numbers are means over seeds, with the lowest and the highest in bra
 
 
 def bytes_a_sentence(e: Evaluation) -> float:
-    """Return the bytes per sentence of the text's file, or where there is none of the rate."""
+    """Return the bytes per sentence of the text's file, or of its rate without one."""
     return e.rate.sentence / 8 if e.coded is None else e.coded.bits / 8 / e.sentences
 
 
@@ -110,8 +110,11 @@ def rate_distortion_table(results: Results) -> Table:
                 origins = {FILE if mark.point.evaluation.coded else RATE for mark in marks}
                 row = point_row(marks, MEASURES, origin=" or ".join(sorted(origins)))
                 rows.append(row)
-    whence = {(FILE,): FROM_FILE, (RATE,): FROM_RATE}
-    notes = [whence.get(tuple({row.origin for row in rows}), FROM_BOTH), *_skipped(results, shown)]
+    origin_notes = {(FILE,): FROM_FILE, (RATE,): FROM_RATE}
+    notes = [
+        origin_notes.get(tuple({row.origin for row in rows}), FROM_BOTH),
+        *_skipped(results, shown),
+    ]
     if any(row.seeds > 1 for row in rows):
         notes.append(BRACKETS)
     size, *scores = [(field, column) for field, (column, _) in MEASURES.items()]
@@ -122,7 +125,7 @@ def rate_distortion_table(results: Results) -> Table:
 
 
 def _skipped(results: Results, shown: Results) -> list[str]:
-    """Return a note on the curves that decoded the text from what has no code."""
+    """Return a note on the curves that decoded the text, but have no code."""
     drawn = {run.curve for run in shown.runs if run.points}
     other = {
         run.curve

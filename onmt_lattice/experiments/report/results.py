@@ -92,7 +92,7 @@ class RunResult:
 
     @property
     def dim(self) -> int | None:
-        """D of its bottleneck, None where no evaluation says."""
+        """D of its bottleneck, None before an evaluation."""
         return next((p.evaluation.dim for p in self.points if p.evaluation.dim), None)
 
 
@@ -110,7 +110,7 @@ class Results:
     per: str = WORD  # what costs are drawn per, or TOKEN; of results on disk always WORD
 
     def per_token(self) -> Results:
-        """Return these results with each token taken for a word, to draw costs per token."""
+        """Return these results with each token as a word, to draw costs per token."""
 
         def points(run: RunResult) -> list[Point]:
             return [replace(p, evaluation=p.evaluation.per_token()) for p in run.points]
@@ -119,7 +119,7 @@ class Results:
         return replace(self, runs=runs, per=TOKEN)
 
     def bottlenecks(self) -> dict[str, str]:
-        """Return the name of each curve's bottleneck; empty where nothing says."""
+        """Return the name of each curve's bottleneck; empty if unknown."""
         evaluated = {run.curve: p.evaluation.bottleneck for run in self.runs for p in run.points}
         return {
             name: str(options.get("bottleneck", evaluated.get(name, _quantized(options))))
@@ -136,14 +136,14 @@ class Results:
         return TUNED if options.get("more_steps") else QUANTIZED
 
     def lattice(self, curve: str) -> str | None:
-        """Return the name of the lattice of a curve, None where it has none or nothing says."""
+        """Return the name of the lattice of a curve, None without one, or if unknown."""
         points = (point for run in self.runs if run.curve == curve for point in run.points)
         evaluated = (point.evaluation.settings.get("lattice") for point in points)
         name = self.curves[curve].get("lattice", next(evaluated, None))
         return None if self.bottlenecks()[curve] != "lattice" or name is None else str(name)
 
     def write(self, path: Path) -> None:
-        """Write as JSON, whole or not at all: a line a run, numbers of ``DIGITS`` digits."""
+        """Write as JSON, whole or not at all: one line per run, numbers of ``DIGITS`` digits."""
         values = _rounded(dataclasses.asdict(self, dict_factory=_not_none))
         del values["per"]
         runs = ",\n".join(map(_line, values.pop("runs")))

@@ -81,7 +81,7 @@ class Task:
             status = self.process.wait()
         finally:
             self.end()
-        if status < 0:  # is no failure of the run; the signal may be about to end the job
+        if status < 0:  # not a failure of the run; the signal may be about to end the job
             time.sleep(LINGER_SECONDS)
             sys.exit(f"signal {-status} ended a command of run {self.run.name}")
         return status
@@ -137,7 +137,7 @@ class SlurmJob:
 
 
 def _status(run: Run, job: submitit.Job[int]) -> int:
-    """Return the status of an ended ``job``; add what Slurm reports of it to the run's log."""
+    """Return the status of an ended ``job``; add the report of Slurm to the run's log."""
     from submitit.core.utils import UncompletedJobError
 
     if run.finished:
@@ -207,7 +207,7 @@ class ClusterWorkers:
     def start(self, run: Run) -> SlurmJob | None:
         """Return the run's job of an earlier sweep, or submit one.
 
-        None if as many as there may be are queued or under way, or if a process of an earlier sweep
+        None if the most jobs allowed are queued or under way, or if a process of an earlier sweep
         works on the run.
         """
         if run in self.submitted:

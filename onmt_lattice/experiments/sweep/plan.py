@@ -295,9 +295,9 @@ def _check_checkpoints(path: Path, schedule: str, options: Mapping[str, Any]) ->
         )
 
 
-def _mapping(what: str, value: Any) -> Mapping[str, Any]:
+def _mapping(name: str, value: Any) -> Mapping[str, Any]:
     if not isinstance(value, Mapping) or not value:
-        raise UserError(f"{what}: expected 'option: value' lines, got {value!r}")
+        raise UserError(f"{name}: expected 'option: value' lines, got {value!r}")
     return value
 
 

@@ -200,7 +200,7 @@ class Run:
         return new
 
     def check(self) -> None:
-        """Check that what is in the folder, if anything, was trained with the same options."""
+        """Check that a run in the folder, if any, has the same options."""
         if not self.config.exists():
             return
         try:
@@ -221,13 +221,13 @@ class Run:
             )
 
     def _identity(self) -> dict[str, Any]:
-        """Return what ``config.yaml`` of the run's folder has to hold."""
+        """Return the contents of ``config.yaml``."""
         paths = {"save_model": str(self.folder / "model"), "log_json": str(self.history)}
         return {**self.options, **paths}
 
 
 def _texts(evaluation: Path) -> Any:
-    """Return the paths of source and target that an evaluation is of, None if it does not say."""
+    """Return the paths of source and target that an evaluation is of, None if unknown."""
     try:
         values = read_json(evaluation, "the output of evaluate")
         return (values.get("source") or values)["text"], values["text"]

@@ -44,7 +44,7 @@ class Progress:
         if self.console.is_terminal:
             self.live.stop()
 
-    def say(self, message: str) -> None:
+    def report(self, message: str) -> None:
         """Print ``message`` above the table."""
         self.console.print(Text(message))
 
@@ -121,7 +121,7 @@ def bring_to_end(
                 ready = source is None or source.trained
                 if source is not None and not ready and manifest[source].status == FAILED:
                     waiting.remove(run)
-                    progress.say(f"run {run.name}: waits for {source.name}, which has failed")
+                    progress.report(f"run {run.name}: waits for {source.name}, which has failed")
                 job = workers.start(run) if ready else None
                 if job is not None:
                     waiting.remove(run)
@@ -129,7 +129,7 @@ def bring_to_end(
                     manifest.record(run, RUNNING, job=job.id)
             for run in workers.locked - reported:
                 reported.add(run)
-                progress.say(f"run {run.name}: waits for another process that works on it")
+                progress.report(f"run {run.name}: waits for another process that works on it")
             time.sleep(POLL_SECONDS)
             for run, status in [(run, job.poll()) for run, job in running.items()]:
                 if status is not None:
@@ -149,4 +149,4 @@ def _record_end(run: Run, status: int, manifest: Manifest, progress: Progress) -
         return
     why = f"exit status {status}" if status else f"ended before step {run.steps}"
     manifest.record(run, FAILED, f"{why}; the end of {run.log}:\n{run.log_end()}")
-    progress.say(f"run {run.name} failed ({why}); see {run.log}; the others continue")
+    progress.report(f"run {run.name} failed ({why}); see {run.log}; the others continue")

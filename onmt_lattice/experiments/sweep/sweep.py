@@ -73,7 +73,7 @@ def draw_now(options: SweepOptions) -> Results:
 def begin(plan: Plan) -> Manifest:
     """Claim the folders of all runs, count the vocabulary, and return the manifest.
 
-    A failure that was recorded of a folder which is no longer there is forgotten.
+    Failures of runs whose folders were removed are forgotten.
     """
     new = [run for run in plan.runs if run.claim()]
     manifest = Manifest(plan.folder, plan.runs, _settings(plan))

@@ -1,4 +1,4 @@
-"""The Crypto-Lemma: given X, what the decoder sees with and without a quantizer has one law.
+"""The Crypto-Lemma: given X, the decoder's input has one law with and without a quantizer.
 
 With U uniform on the Voronoi cell and Z = K(X + U), both Z − U and X − U are X plus an error
 uniform on the cell, whatever X is (Zamir & Feder, 1996).
@@ -50,7 +50,7 @@ def kolmogorov_smirnov(a: Tensor, b: Tensor) -> Tensor:
 
 
 def critical_value(samples: int, statistics: int) -> float:
-    """Return what any of ``statistics`` KS distances passes with probability 1 % at most.
+    """Return the value that ``statistics`` KS distances exceed with probability 1 % at most.
 
     Asymptotic, for two samples of ``samples`` points each, with Bonferroni's correction.
     """

@@ -62,7 +62,7 @@ def smooth_functions(n: int) -> dict[str, Smooth]:
 def ratio(eta: Smooth, x: Tensor, u: Tensor, sigma: float, trace: float) -> Estimate:
     """Return (E η(x + σU) − η(x)) / (σ²/2 tr H) from dithers ``u`` ``(N, n)``.
 
-    As the cell is symmetric, ±U are drawn in pairs: what is odd in U cancels exactly.
+    As the cell is symmetric, ±U are drawn in pairs: odd functions of U cancel exactly.
     """
     rise = (eta(x + sigma * u) + eta(x - sigma * u)) / 2 - eta(x)
     return estimate(rise / (sigma**2 / 2 * trace))

@@ -1,4 +1,4 @@
-"""The experiments: their list, what they share, and the files they write.
+"""The experiments: their list, their settings, and the files they write.
 
 Each is measured in a module of its own, imported when it runs, so that the list needs no torch.
 """

@@ -2,8 +2,8 @@
 
 By how much, as dimension and number of states grow: the law of the dither U against the normal one,
 and the rate on a Gaussian source against that of the channel with Gaussian noise, ½ log2(1 + SNR).
-The divergence of U from the normal law is ½ log2(2πe G) a dimension, exactly; the rest of the table
-says where it shows.
+The divergence of U from the normal law is ½ log2(2πe G) per dimension, exactly; the rest of the
+table shows its effects.
 """
 
 from __future__ import annotations

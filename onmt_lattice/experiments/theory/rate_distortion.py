@@ -1,7 +1,7 @@
 """Rate against distortion on a Gaussian source: every lattice, theory, and Shannon's limit.
 
 Entropy-coded dithered quantization (Zamir & Feder, 1996) sends Z = K(X + U) and reconstructs
-α(Z − U) with Wiener's α. For X ~ N(0, σ²) a dimension, a dither of second moment 1 and SNR = σ²
+α(Z − U) with Wiener's α. For X ~ N(0, σ²) per dimension, a dither of second moment 1 and SNR = σ²
 the distortion is D = σ²/(1 + SNR), at which Shannon's limit is ½ log2(σ²/D) = ½ log2(1 + SNR);
 the ideal code's rate I(X; X + U) lies above it by at most the loss ½ log2(2πe G).
 """

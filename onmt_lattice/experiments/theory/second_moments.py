@@ -31,7 +31,7 @@ NOTES = (
 
 
 class Row(NamedTuple):
-    """G of one lattice, and what follows from it."""
+    """G of one lattice, and numbers that follow from it."""
 
     lattice: Annotated[str, Column("lattice")]
     dim: Annotated[int, Column("n")]

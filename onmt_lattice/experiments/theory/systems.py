@@ -32,7 +32,7 @@ class Row(NamedTuple):
 
 
 def rows(settings: Settings) -> list[Row]:
-    """Return what the decoder sees of X ~ N(0, 1) in both systems, through a unit dither."""
+    """Return moments of the decoder's input in both systems, for X ~ N(0, 1) and a unit dither."""
     lattice = make_lattice(LATTICE).with_second_moment(1.0)
     generator = settings.generator("figure2")
 

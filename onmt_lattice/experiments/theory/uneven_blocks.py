@@ -70,7 +70,7 @@ def excess(lattice: Lattice, snrs: Tensor, count: int, settings: Settings) -> Te
         with torch.no_grad():
             log_s = 0.5 * (snrs + shift).log().view(-1, lattice.dim)
             nats = -code.log_prob(y, log_s, StreamNoise(generator)).sum(-1)
-        # Its mean is n; what of the cost varies with it says nothing of the lattice.
+        # A control variate: its mean is n, and it depends on the source alone.
         energy = (y.flatten(1).square() / (1 + snrs)).sum(-1)
         shannon = 0.5 * (1 + snrs).log().sum()
         return (nats - 0.5 * (energy - DIM) - shannon) / (DIM * math.log(2))
