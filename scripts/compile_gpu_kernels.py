@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import argparse
 import re
 import subprocess
 import tempfile
@@ -10,7 +11,6 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-import scripting
 import torch
 import triton
 from triton.backends.compiler import GPUTarget
@@ -71,7 +71,9 @@ def resources(cubin: bytes) -> tuple[int, int]:
 
 def main() -> None:
     """Print the table."""
-    parser = scripting.parser(DESCRIPTION)
+    parser = argparse.ArgumentParser(
+        description=DESCRIPTION, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("-lattices", nargs="+", default=LATTICES)
     parser.add_argument("-capability", nargs="+", type=int, default=[80, 90])
     args = parser.parse_args()
