@@ -15,7 +15,7 @@ from onmt_lattice.cli import main
 from onmt_lattice.errors import UserError
 from onmt_lattice.evaluation.result import Entropy, Mean
 from onmt_lattice.experiments.report import plotting
-from onmt_lattice.experiments.report.figure import draw, figure
+from onmt_lattice.experiments.report.figure import figure
 from onmt_lattice.experiments.report.plotting import styles
 from onmt_lattice.experiments.report.results import ANNEALED, Results
 
@@ -154,13 +154,9 @@ def test_evaluations_of_a_run_are_joined_in_the_order_of_its_steps(
         assert name in label and "bits per word" in label
 
 
-def test_what_cannot_be_drawn_is_refused_and_leaves_no_file(
-    results: Results, tmp_path: Path
-) -> None:
+def test_what_cannot_be_drawn_is_refused_and_leaves_no_file(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"\.png, \.svg, \.pdf"):
-        draw(results, tmp_path / "figure.gif")
-    with pytest.raises(UserError, match="no run of the sweep has an evaluated checkpoint"):
-        draw(sweep([unfinished("Z", "a", "failed")]), tmp_path / "figure.png")
+        plotting.plot([made_up_evaluation("lattice Z", 5, 1.0, 1.0)], tmp_path / "figure.gif")
     with pytest.raises(UserError, match="at least one evaluation"):
         plotting.plot([], tmp_path / "p.png")
     for nll, rate in ((math.nan, 1.0), (1.0, math.inf)):

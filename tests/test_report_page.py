@@ -166,7 +166,7 @@ def test_a_figure_in_the_page_says_what_the_mouse_is_on_in_colours_of_its_scheme
     for paint in ("var(--paper) 0%", "var(--paper) 100%", "#0072b2 var(--vivid)"):
         assert f"color-mix(in srgb, {paint}, var(--ink))" in svg
     assert not re.search(r"(fill|stroke): #", svg)
-    with pytest.raises(ValueError, match="'point-c'"):
+    with pytest.raises(KeyError, match="'point-c'"):
         inline_svg(figure, "one", "", {"point-c": "absent"})
 
 

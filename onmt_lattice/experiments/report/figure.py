@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import os
 from collections.abc import Callable, Sequence
 from textwrap import fill
 from typing import Any, NamedTuple
@@ -12,7 +11,6 @@ import matplotlib
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from onmt_lattice.errors import UserError
 from onmt_lattice.experiments.report import plotting
 from onmt_lattice.experiments.report.curves import (
     Mark,
@@ -48,12 +46,6 @@ class Coordinates(NamedTuple):
 RATE_NLL = Coordinates(lambda mark: mark.nll, lambda mark: mark.rate)
 
 
-def draw(results: Results, path: str | os.PathLike[str]) -> None:
-    """Draw ``results`` to a PNG, SVG or PDF file, written whole or not at all."""
-    plotting.check_format(path)
-    plotting.save(figure(results), path)
-
-
 def figure(results: Results) -> Figure:
     """Return the figure: NLL across and rate up, both in bits per ``results.per``.
 
@@ -67,8 +59,6 @@ def figure(results: Results) -> Figure:
     points lie outside is noted below, as is every run that failed.
     """
     marks = [Mark(run, point) for run in results.runs for point in run.points]
-    if not marks:
-        raise UserError("nothing to draw: no run of the sweep has an evaluated checkpoint")
     drawn, axes = plotting.new_figure()
     _set_view(axes, results)
     looks = curve_styles(results)

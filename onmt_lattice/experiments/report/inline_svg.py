@@ -28,15 +28,10 @@ def inline_svg(figure: Figure, prefix: str, label: str, titles: Mapping[str, str
     Text stays text, in the font of the page. Greys become mixtures of the page's ``--paper`` and
     ``--ink``, so that they turn round with a dark colour scheme; other colours are themselves by
     its share ``--vivid``, the rest ``--ink``.
-
-    Raises:
-        ValueError: if no artist of the figure has one of the gids.
     """
     svg = _svg(figure, prefix)
     elements = {e.get("id", ""): e for e in svg.iter()}
     for gid, title in titles.items():
-        if gid not in elements:
-            raise ValueError(f"no artist of the figure has the gid {gid!r}, for {title!r}")
         _on_hover(elements[gid], title)
     for element in svg.iter():
         _prefix_ids(element, prefix)

@@ -15,8 +15,9 @@ from matplotlib.figure import Figure
 from onmt_lattice.evaluation.result import TOKEN, WORD, Evaluation
 from onmt_lattice.experiments.report.comparison import tables, text
 from onmt_lattice.experiments.report.curves import Mark, by_seed
-from onmt_lattice.experiments.report.figure import draw, figure, gids, of_curve, trajectories
+from onmt_lattice.experiments.report.figure import figure, gids, of_curve, trajectories
 from onmt_lattice.experiments.report.inline_svg import inline_svg
+from onmt_lattice.experiments.report.plotting import save
 from onmt_lattice.experiments.report.rate_distortion import (
     bytes_a_sentence,
     decoded,
@@ -263,7 +264,7 @@ def redraw(path: Path, folder: Path, per: str = WORD) -> Results:
         results = results.per_token()
     if any(run.points for run in results.runs):
         for name in FIGURES:
-            draw(results, folder / name)
+            save(figure(results), folder / name)
     write_text(folder / TABLE, text(results) + "\n")
     write_text(folder / REPORT, page(results))
     return results
