@@ -18,8 +18,8 @@ import scripting
 from sacremoses import MosesDetokenizer
 from subword_nmt.learn_bpe import learn_bpe
 
-from onmt_lattice.experiments.prepare.manifest import Manifest
 from onmt_lattice.experiments.prepare.options import TEXTS, TRAINING, Wmt16Options
+from onmt_lattice.experiments.prepare.steps import Steps
 from onmt_lattice.experiments.prepare.subword import segment
 from onmt_lattice.experiments.prepare.wmt16 import prepare
 
@@ -65,7 +65,7 @@ def main() -> None:
             bench_words(sentences, args.types, args.merges, Path(folder))
 
 
-def report_steps(manifest: Manifest, pairs: int, workers: int) -> None:
+def report_steps(manifest: Steps, pairs: int, workers: int) -> None:
     """Print the time of each kind of step, and the time for all pairs of WMT16."""
     steps = json.loads(manifest.path.read_text("utf-8"))["steps"]
     labels = {"archive": "look through archives", "tokens": "tokenise and clean"}

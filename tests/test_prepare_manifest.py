@@ -13,8 +13,8 @@ from typing import NoReturn
 import pytest
 
 from onmt_lattice.errors import UserError
-from onmt_lattice.experiments.prepare.manifest import Manifest, Step
 from onmt_lattice.experiments.prepare.parallel import map_batches
+from onmt_lattice.experiments.prepare.steps import Step, Steps
 
 
 def test_a_damaged_file_is_made_anew_and_only_what_it_needs(tmp_path: Path) -> None:
@@ -39,10 +39,10 @@ def test_a_damaged_file_is_made_anew_and_only_what_it_needs(tmp_path: Path) -> N
         made.clear()
         if path is not None:
             (tmp_path / path).write_text("CONTENT")
-        assert Manifest(tmp_path).make(model) == {"lines": 7} and made == redone
+        assert Steps(tmp_path).make(model) == {"lines": 7} and made == redone
     (tmp_path / "manifest.json").write_text("{")
     with pytest.raises(UserError, match=r"manifest\.json: not JSON; .* delete it"):
-        Manifest(tmp_path)
+        Steps(tmp_path)
 
 
 def die(_: list[int]) -> NoReturn:

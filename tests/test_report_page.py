@@ -16,8 +16,8 @@ from matplotlib.figure import Figure
 from onmt_lattice.evaluation.result import Bits
 from onmt_lattice.experiments.report.comparison import tables
 from onmt_lattice.experiments.report.inline_svg import HIT_RADIUS, inline_svg
+from onmt_lattice.experiments.report.lossy import rate_distortion_table
 from onmt_lattice.experiments.report.page import hover_bytes, page
-from onmt_lattice.experiments.report.rate_distortion import rate_distortion_table
 from onmt_lattice.experiments.report.results import FAILED, Record, RunResult
 from onmt_lattice.experiments.tables import show
 

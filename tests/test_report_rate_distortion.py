@@ -18,7 +18,7 @@ from onmt_lattice.experiments.report.figure import (
     gids,
     trajectories,
 )
-from onmt_lattice.experiments.report.rate_distortion import (
+from onmt_lattice.experiments.report.lossy import (
     FROM_BOTH,
     FROM_FILE,
     FROM_RATE,

@@ -8,7 +8,7 @@ from onmt_lattice.config import Config, Parser, from_options
 from onmt_lattice.experiments.prepare.options import TEXTS, NewstestOptions, Wmt16Options
 
 if TYPE_CHECKING:
-    from onmt_lattice.experiments.prepare.manifest import Manifest
+    from onmt_lattice.experiments.prepare.steps import Steps
 
 
 class Prepare(Config):
@@ -43,7 +43,7 @@ def run(argv: list[str]) -> None:
         print(f"{output}: {facts['sentences']:,} sentences, {facts['units']:,} tokens")
 
 
-def _summary(manifest: Manifest) -> str:
+def _summary(manifest: Steps) -> str:
     """Return the files with their sizes, and the steps that this run has done."""
     lines = []
     for name in ("train", *TEXTS):

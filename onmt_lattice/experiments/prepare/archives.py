@@ -19,8 +19,8 @@ import urllib3
 from tqdm import tqdm
 
 from onmt_lattice.errors import UserError
-from onmt_lattice.experiments.prepare.manifest import Facts, Manifest, Step, key
 from onmt_lattice.experiments.prepare.options import ARCHIVES, TEXTS, TRAINING, Wmt16Options
+from onmt_lattice.experiments.prepare.steps import Facts, Step, Steps, key
 from onmt_lattice.experiments.prepare.texts import count_lines
 from onmt_lattice.files import named_errors, sha256
 from onmt_lattice.text import lines_of
@@ -38,7 +38,7 @@ class Archives:
     same.
     """
 
-    def __init__(self, manifest: Manifest, options: Wmt16Options) -> None:
+    def __init__(self, manifest: Steps, options: Wmt16Options) -> None:
         self._manifest, self._options = manifest, options
         self._downloads = manifest.folder / "downloads"
         self._folders = [folder for folder in (options.archives, self._downloads) if folder]

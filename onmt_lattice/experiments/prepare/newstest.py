@@ -7,9 +7,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from onmt_lattice.errors import UserError
-from onmt_lattice.experiments.prepare.manifest import Facts
 from onmt_lattice.experiments.prepare.moses import tokeniser
 from onmt_lattice.experiments.prepare.options import FULL_NEWSTEST2014
+from onmt_lattice.experiments.prepare.steps import Facts
 from onmt_lattice.experiments.prepare.subword import is_sentencepiece, segment
 from onmt_lattice.experiments.prepare.texts import count_lines, decode_entities, read_sentences
 from onmt_lattice.files import write_lines

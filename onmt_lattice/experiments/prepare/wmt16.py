@@ -20,17 +20,17 @@ import yaml
 from tqdm import tqdm
 
 from onmt_lattice.experiments.prepare.archives import Archives, read_sums
-from onmt_lattice.experiments.prepare.manifest import Facts, Manifest, Step, write_changed
 from onmt_lattice.experiments.prepare.moses import clean, tokeniser
 from onmt_lattice.experiments.prepare.options import MODEL_FILES, TEXTS, TRAINING, Wmt16Options
 from onmt_lattice.experiments.prepare.parallel import map_batches
+from onmt_lattice.experiments.prepare.steps import Facts, Step, Steps, write_changed
 from onmt_lattice.experiments.prepare.subword import learn_bpe, learn_pieces, segment
 from onmt_lattice.experiments.prepare.texts import in_order, read_lines, read_sentences, shuffled
 from onmt_lattice.files import output_stream, write_lines
 from onmt_lattice.locks import only_user
 
 
-def prepare(options: Wmt16Options) -> Manifest:
+def prepare(options: Wmt16Options) -> Steps:
     """Prepare the data in ``options.output``, or resume; return the manifest."""
     with only_user(options.output):
         recipe = _Recipe(options)
@@ -43,7 +43,7 @@ class _Recipe:
 
     def __init__(self, options: Wmt16Options) -> None:
         self.options, self.folder = options, options.output
-        self.manifest = Manifest(self.folder)
+        self.manifest = Steps(self.folder)
         self.archives = Archives(self.manifest, options)
         facts = self.archives.survey(read_sums(options.checksums) if options.checksums else {})
         digests = {name: archive["sha256"] for name, archive in facts.items()}

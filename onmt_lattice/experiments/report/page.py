@@ -17,14 +17,14 @@ from onmt_lattice.experiments.report.comparison import tables, text
 from onmt_lattice.experiments.report.curves import Mark, by_seed
 from onmt_lattice.experiments.report.figure import figure, gids, of_curve, trajectories
 from onmt_lattice.experiments.report.inline_svg import inline_svg
-from onmt_lattice.experiments.report.plotting import save
-from onmt_lattice.experiments.report.rate_distortion import (
+from onmt_lattice.experiments.report.lossy import (
     bytes_a_sentence,
     decoded,
     point_gids,
     rate_distortion,
     rate_distortion_table,
 )
+from onmt_lattice.experiments.report.plotting import save
 from onmt_lattice.experiments.report.results import (
     FAILED,
     FINISHED,

@@ -40,7 +40,7 @@ class Step(NamedTuple):
         return key(self.depends, *(step.key for step in self.needs))
 
 
-class Manifest:
+class Steps:
     """``manifest.json`` of a folder: its steps, each with the key, the files and the facts.
 
     A step is *current* if it was done under the same key and its files have not changed since.
