@@ -101,6 +101,6 @@ def _warn(problem: str) -> None:
 
 
 @helper
-def place(index: Any) -> Any:
+def unsigned(index: Any) -> Any:
     """Return ``index`` as unsigned, so that no time is spent on checking for negative ones."""
     return np.uint64(index)

@@ -206,8 +206,8 @@ def _download(name: str) -> str:
         return hf_hub_download(repository, EXPORTED, revision=revision or None)
     except (OSError, ValueError) as error:
         raise UserError(
-            f"{name}: found no {EXPORTED} on the hub or in the cache ({error}); expected "
-            f"{HUB}user/name of a folder that 'onmt_lattice export' has written"
+            f"{name}: no {EXPORTED} of it on the hub or in the cache ({error}); expected "
+            f"{HUB}user/name, of a folder that 'onmt_lattice export' has written"
         ) from error
 
 

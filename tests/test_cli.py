@@ -64,7 +64,7 @@ def test_help_shows_units_and_an_example(
     assert help_of(command, capsys, "-h") == help_of(command, capsys, "-help") == shown
     assert f"onmt_lattice {command}" in shown
     units = {
-        "build_vocab": "'<token>\\t<count>' a line",
+        "build_vocab": "'<token>\\t<count>' per line",
         "train": "in bits per target token",
         "translate": "Lengths are in tokens, scores in nats",
         "evaluate": "in bits: per target token",

@@ -13,7 +13,7 @@ from onmt.constants import DefaultTokens
 
 from onmt_lattice.cli import main
 from onmt_lattice.files import write_lines
-from onmt_lattice.opennmt.data.corpora import Sentences
+from onmt_lattice.opennmt.data.corpora import SentenceTransform
 from onmt_lattice.opennmt.data.sentences import TokenIndex
 from onmt_lattice.opennmt.model.autoencoder import SPECIAL
 
@@ -148,7 +148,7 @@ def test_an_empty_line_ends_training_where_it_is_to(pieces: Made, mistake: Mista
 
 @pytest.mark.parametrize("target_is_source", [True, False])
 def test_the_last_transform_leaves_words_or_nothing(target_is_source: bool) -> None:
-    last = Sentences("c", "silent", target_is_source)
+    last = SentenceTransform("c", "silent", target_is_source)
     sides = {"src": ["a", "<s>", ""], "tgt": ["</s>", "<blank>", "b"], "indices": 3}
     source, target = ["a", DefaultTokens.UNK], [*[DefaultTokens.UNK] * 2, "b"]
     example = last.apply(dict(sides))

@@ -230,7 +230,7 @@ def test_the_comparison_with_the_gru_is_of_models_that_build(corpus: Corpus, bui
         ({**SLOTS, "position_encoding": False}, "-position_encoding false: a transformer needs it"),
         (
             {**SIZES, "rnn_size": None, "decay_method": "noam"},
-            "-decay_method noam: depends on -rnn_size; expected that",
+            "-decay_method noam: depends on -rnn_size; set that",
         ),
         ({**SLOTS, "copy_attn": True}, "-copy_attn True: must be False here, as copying reads"),
         ({**SLOTS, "decoder_type": "cnn"}, "-decoder_type cnn: must be rnn or transformer here"),

@@ -141,7 +141,7 @@ def test_a_step_needs_no_value(build: Build, kind: str, monkeypatch: pytest.Monk
 def as_on_a_device(monkeypatch: pytest.MonkeyPatch) -> None:
     """No value is looked at in a step on the CPU either."""
     for module in (cross_entropy, reporting):
-        monkeypatch.setattr(module, "can_look", lambda x: False)
+        monkeypatch.setattr(module, "is_on_host", lambda x: False)
 
 
 def state(trainer: Any) -> list[Any]:

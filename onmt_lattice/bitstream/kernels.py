@@ -17,7 +17,7 @@ from onmt_lattice.bitstream.logarithms import (
     STEP,
     UNIT,
 )
-from onmt_lattice.compilation import compiled, helper, place
+from onmt_lattice.compilation import compiled, helper, unsigned
 
 MOST = 2.0**46  # units that one coordinate may add to a log weight, 7·10⁷ nats
 AROUND = 7  # integers on either side of the nearest one that have a symbol of their own
@@ -32,7 +32,7 @@ def log_add(a: Any, b: Any, log1p: Any) -> Any:
     entry = apart >> STEP
     if entry >= len(log1p) - 1:
         return top
-    part, here, next_one = apart & ((1 << STEP) - 1), place(entry), place(entry + 1)
+    part, here, next_one = apart & ((1 << STEP) - 1), unsigned(entry), unsigned(entry + 1)
     return top + log1p[here] + (((log1p[next_one] - log1p[here]) * part) >> STEP)
 
 
@@ -138,14 +138,14 @@ def fold(
                 for e in range(at + 1, at + edges):
                     more = pair_weight(own, at_left, at_right, left, right, e)
                     total = log_add(total, more, log1p)
-                own[place(out + label)] = total
+                own[unsigned(out + label)] = total
 
 
 @helper
 def pair_weight(own: Any, at_left: Any, at_right: Any, left: Any, right: Any, edge: Any) -> Any:
     """Return the log weight of both children at an edge, their own starting at two places."""
-    e = place(edge)
-    return own[place(at_left + left[e])] + own[place(at_right + right[e])]
+    e = unsigned(edge)
+    return own[unsigned(at_left + left[e])] + own[unsigned(at_right + right[e])]
 
 
 @helper

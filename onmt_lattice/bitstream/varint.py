@@ -20,7 +20,7 @@ def pack_number(value: int) -> bytes:
 
 
 def read_number(data: bytes, at: int) -> tuple[int, int]:
-    """Return the number at a place of ``data``, and the place after it.
+    """Return the number at a offset of ``data``, and the offset after it.
 
     Raises:
         DamagedBitstream: if ``data`` ends within it, or it does not end.
@@ -36,23 +36,23 @@ def read_number(data: bytes, at: int) -> tuple[int, int]:
     raise DamagedBitstream("a number that does not end: expected it as written")
 
 
-def pack_places(places: list[int]) -> bytes:
+def pack_offsets(offsets: list[int]) -> bytes:
     """Return the bytes of rising non-negative integers."""
-    before = [-1, *places]
-    return b"".join(pack_number(b - a - 1) for a, b in zip(before, places, strict=False))
+    before = [-1, *offsets]
+    return b"".join(pack_number(b - a - 1) for a, b in zip(before, offsets, strict=False))
 
 
-def read_places(data: bytes, count: int) -> list[int]:
+def read_offsets(data: bytes, count: int) -> list[int]:
     """Return the integers that ``data`` holds, all of them below ``count``.
 
     Raises:
         BitstreamError: if they are not, or ``data`` does not end with one.
     """
-    places, at, place = [], 0, -1
+    offsets, at, offset = [], 0, -1
     while at < len(data):
         gap, at = read_number(data, at)
-        place += gap + 1
-        if place >= count:
-            raise DamagedBitstream(f"an empty line {place + 1} of {count}: expected it as written")
-        places.append(place)
-    return places
+        offset += gap + 1
+        if offset >= count:
+            raise DamagedBitstream(f"an empty line {offset + 1} of {count}: expected it as written")
+        offsets.append(offset)
+    return offsets

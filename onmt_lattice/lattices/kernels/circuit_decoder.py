@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from onmt_lattice.compilation import compiled, helper, place
+from onmt_lattice.compilation import compiled, helper, unsigned
 from onmt_lattice.lattices.kernels.decoders import fetch, put
 from onmt_lattice.lattices.kernels.simd import BYTES, if_less, load, rint, spread, store
 
@@ -56,7 +56,7 @@ def _fold(costs: Any, row: Any, circuit: Any) -> None:
         for c in range(0, order, 2):
             least, other = spread(costs, math.inf), spread(costs, math.inf)
             for a in range(0, order, 2):
-                here, there = place(row + a), place(row + (a ^ c))
+                here, there = unsigned(row + a), unsigned(row + (a ^ c))
                 f, f1 = load(costs, left[here]), load(costs, left[here + ONE])
                 g, g1 = load(costs, right[there]), load(costs, right[there + ONE])
                 least = _lesser(least, _lesser(f + g, f1 + g1))
@@ -84,9 +84,9 @@ def _choose(costs: Any, circuit: Any, residues: Any) -> None:
     store(chosen, 0, choice)
     queue = np.empty(4 * len(residues), np.int64)
     for lane in range(costs.shape[1]):
-        k = place(int(chosen[0, lane]))
+        k = unsigned(int(chosen[0, lane]))
         queue[0], queue[1] = ends[k, 0], ends[k, 1]
-        _trace(costs, place(lane), circuit, queue, residues)
+        _trace(costs, unsigned(lane), circuit, queue, residues)
 
 
 @helper
@@ -94,7 +94,7 @@ def _trace(costs: Any, lane: Any, circuit: Any, queue: Any, residues: Any) -> No
     """Set column ``lane`` of ``residues`` to those whose costs two rows add up, first in queue."""
     head, tail = 0, 2
     while head < tail:
-        row = place(queue[head])
+        row = unsigned(queue[head])
         head += 1
         order, first = circuit.orders[row], circuit.firsts[row]
         left, right = circuit.left[row], circuit.right[row]

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from onmt_lattice.compilation import compiled, helper, place
+from onmt_lattice.compilation import compiled, helper, unsigned
 from onmt_lattice.lattices.kernels.simd import if_less, load, rint, spread, store
 from onmt_lattice.lattices.kernels.theta import LANES, class_sums, exp
 
@@ -94,10 +94,10 @@ def _fold(numbers: Any, powers: Any, row: Any, circuit: Any) -> None:
         for c in range(order):
             top, number = spread(numbers, -math.inf), spread(numbers, 0.0)
             for a in range(order):
-                i, k = left[place(row + a)], right[place(row + (a ^ c))]
+                i, k = left[unsigned(row + a)], right[unsigned(row + (a ^ c))]
                 top = _greater(top, load(powers, i) + load(powers, k))
             for a in range(order):
-                i, k = left[place(row + a)], right[place(row + (a ^ c))]
+                i, k = left[unsigned(row + a)], right[unsigned(row + (a ^ c))]
                 number = number + _product(numbers, powers, i, k, top)
             _keep(numbers, powers, row + c, number, top)
         row += order
@@ -153,12 +153,12 @@ def _share(numbers: Any, powers: Any, total: Any, leaves: Any, circuit: Any, sha
         _add(shares, ends[k, 1], share)
     row = len(shares)
     while row > leaves:
-        order = circuit.orders[place(row - 1)]
+        order = circuit.orders[unsigned(row - 1)]
         row -= order
         for c in range(order):
             power, factor = load(powers, row + c), load(shares, row + c) / load(numbers, row + c)
             for a in range(order):
-                i, k = left[place(row + a)], right[place(row + (a ^ c))]
+                i, k = left[unsigned(row + a)], right[unsigned(row + (a ^ c))]
                 share = _product(numbers, powers, i, k, power) * factor
                 _add(shares, i, share)
                 _add(shares, k, share)

@@ -1,7 +1,7 @@
 """The corpora of ``-data``, checked and read.
 
 A corpus without a target is its own target: the model is an autoencoder. Training, validation and
-build_vocab read a line in the same way: its transforms, then :class:`Sentences`.
+build_vocab read a line in the same way: its transforms, then :class:`SentenceTransform`.
 """
 
 from __future__ import annotations
@@ -207,7 +207,7 @@ def skip_empty(level: str, corpus: str, number: int) -> None:
         logger.warning("Empty line skipped: line %d of %s", number + 1, corpus)
 
 
-class Sentences(Transform):
+class SentenceTransform(Transform):
     """The last transform of every corpus: it skips empty lines, and replaces special tokens.
 
     A line is empty if the transforms before leave nothing of it. A word that is written like a
@@ -234,11 +234,11 @@ class Sentences(Transform):
 
 
 class CorpusIterator(ParallelCorpusIterator):
-    """OpenNMT-py's iterator over the examples of a corpus, with Sentences as the last transform."""
+    """OpenNMT-py's iterator over the examples of a corpus, with our last transform."""
 
     def __init__(self, corpus: ParallelCorpus, transform: TransformPipe, *args: Any, **kw: Any):
         super().__init__(corpus, transform, *args, **kw)
-        last = Sentences(self.cid, self.skip_empty_level, corpus.src == corpus.tgt)
+        last = SentenceTransform(self.cid, self.skip_empty_level, corpus.src == corpus.tgt)
         self.transform = TransformPipe.build_from([*transform.transforms, last])
 
     def _add_index(self, stream: Iterable[Any]) -> Iterator[Any]:

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from onmt_lattice.opennmt.model.devices import aligned, can_look
+from onmt_lattice.opennmt.model.devices import aligned, is_on_host
 from onmt_lattice.opennmt.model.logits import slices
 
 
@@ -95,7 +95,7 @@ class _CrossEntropy(torch.autograd.Function):
     @torch.autograd.function.once_differentiable
     def backward(ctx: Any, d_loss: Tensor, *_: Any) -> tuple[Tensor | None, ...]:
         gradients, ctx.gradients = ctx.gradients, None
-        if not can_look(d_loss) or d_loss != 1:  # it is 1 in training
+        if not is_on_host(d_loss) or d_loss != 1:  # it is 1 in training
             gradients = tuple(None if g is None else g.mul_(d_loss) for g in gradients)
         return (*gradients, None, None)
 

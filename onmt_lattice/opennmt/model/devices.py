@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, distributed
 
 
-def can_look(x: Tensor) -> bool:
+def is_on_host(x: Tensor) -> bool:
     """Return whether a value of ``x`` can be read without waiting for a device."""
     return x.device.type == "cpu"
 
@@ -27,8 +27,8 @@ def matmul_precision(precision: str) -> Iterator[None]:
     """Multiply matrices as :func:`torch.set_float32_matmul_precision` says, in cuDNN's RNNs too."""
     with _lock:
         if not _active:
-            before = torch.get_float32_matmul_precision(), torch.backends.cudnn.allow_tf32
-            _active.append(before)
+            original = torch.get_float32_matmul_precision(), torch.backends.cudnn.allow_tf32
+            _active.append(original)
         _active.append((precision, precision != "highest"))
         _set_precision(*_active[-1])
     try:
@@ -54,12 +54,12 @@ T = TypeVar("T")
 
 def rank() -> int:
     """Return the rank of this process, 0 if it trains alone."""
-    return distributed.get_rank() if _several() else 0
+    return distributed.get_rank() if _is_distributed() else 0
 
 
 def gathered(value: T) -> list[T]:
     """Return the values of all processes, in their order; each of them must call this."""
-    if not _several():
+    if not _is_distributed():
         return [value]
     values: list[T | None] = [None] * distributed.get_world_size()
     distributed.all_gather_object(values, value)
@@ -68,14 +68,14 @@ def gathered(value: T) -> list[T]:
 
 def greatest(value: int, device: torch.device) -> int:
     """Return the greatest value of all processes, sent through ``device``."""
-    if not _several():
+    if not _is_distributed():
         return value
     tensor = torch.tensor(value, device=device)
     distributed.all_reduce(tensor, distributed.ReduceOp.MAX)
     return int(tensor)
 
 
-def _several() -> bool:
+def _is_distributed() -> bool:
     return distributed.is_available() and distributed.is_initialized()
 
 

@@ -42,15 +42,15 @@ class RateStatistics(Statistics):
 
     @classmethod
     def of_batch(cls, values: Tensor, rate_weight: float) -> RateStatistics:
-        """Return the statistics of a batch; of one that is skipped, not being finite, zeros."""
+        """Return the statistics of one batch, or zeros if a value is not finite."""
         stats = cls()
         stats.values = values.masked_fill(~values.isfinite().all(), 0.0)
         stats.rate_weight = rate_weight
         return stats
 
     loss = property(lambda self: self._sum("loss"), doc="NLL in nats, summed over tokens")
-    n_words = property(lambda self: int(self._sum("n_words")), doc="how many target tokens")
-    n_correct = property(lambda self: int(self._sum("n_correct")), doc="how many were guessed")
+    n_words = property(lambda self: int(self._sum("n_words")), doc="number of target tokens")
+    n_correct = property(lambda self: int(self._sum("n_correct")), doc="number of correct guesses")
     rate_nats = property(lambda self: self._sum("rate_nats"), doc="rate, summed over sentences")
 
     def _sum(self, name: str) -> float:

@@ -173,7 +173,7 @@ def build_vocab_parser() -> StrictParser:
     """Return the parser of ``onmt_lattice build_vocab``."""
     parser = StrictParser(
         prog="onmt_lattice build_vocab",
-        description="Count the tokens of the training corpora; write '<token>\\t<count>' lines. "
+        description="Count the tokens of the training corpora, one '<token>\\t<count>' per line. "
         "Reads the same YAML as train.",
         epilog="example: onmt_lattice build_vocab -config my.yaml -src_vocab vocab.txt",
     )

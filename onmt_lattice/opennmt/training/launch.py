@@ -111,25 +111,16 @@ def check_options(opt: Namespace) -> None:
 def check_optimizer(opt: Namespace) -> None:
     """Refuse optimizers that cannot be used, and half precision without a GPU."""
     if opt.optim == "sparseadam":
-        raise UserError(
-            "-optim sparseadam: needs sparse gradients, whose norm torch cannot compute; choose "
-            "adam"
-        )
+        raise UserError("-optim sparseadam: torch has no norm of sparse gradients; choose adam")
     if opt.decay_method in ("noam", "noamwd") and opt.rnn_size < 1:
-        raise UserError(
-            f"-decay_method {opt.decay_method}: depends on -rnn_size; expected that, not "
-            f"-enc_rnn_size and -dec_rnn_size"
-        )
+        raise UserError(f"-decay_method {opt.decay_method}: depends on -rnn_size; set that option")
     if opt.optim == "fusedadam" and importlib.util.find_spec("fused_adam_cuda") is None:
         raise UserError(
             "-optim fusedadam: needs NVIDIA's apex, built with its fused_adam_cuda; choose adam, "
-            "which takes its step in one pass too"
+            "which is fused as well"
         )
     if opt.optim == "fusedadam" and opt.model_dtype == "fp16":
-        raise UserError(
-            "-optim fusedadam: in half precision apex has a state that checkpoints lack; choose "
-            "adam"
-        )
+        raise UserError("-optim fusedadam: cannot be resumed in half precision; choose adam")
     if opt.model_dtype == "fp16" and not (opt.gpu_ranks and torch.cuda.is_available()):
         raise UserError("-model_dtype fp16: half precision needs a GPU; choose bf16 or fp32")
 

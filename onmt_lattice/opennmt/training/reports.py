@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from onmt_lattice.errors import UserError
 from onmt_lattice.opennmt.model.autoencoder import renamed, trainable
-from onmt_lattice.opennmt.model.devices import can_look
+from onmt_lattice.opennmt.model.devices import is_on_host
 from onmt_lattice.opennmt.model.statistics import RateStatistics
 from onmt_lattice.opennmt.training.history import History
 
@@ -94,7 +94,7 @@ class NormOptimizer(Optimizer):
         norm = self._norm()
         self._unchecked.append((self.training_step, norm))
         fused = all(group.get("fused") for group in self._optimizer.param_groups)
-        checks_now = can_look(norm) or self.amp or not fused
+        checks_now = is_on_host(norm) or self.amp or not fused
         if checks_now or len(self._unchecked) == MAX_UNCHECKED:
             self.check_norms()
         if checks_now and self._in_row:

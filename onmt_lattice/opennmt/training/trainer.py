@@ -123,18 +123,15 @@ class RateTrainer(Trainer):
         stats.steps += 1
         if step % self.report_manager.report_every == 0:
             self.optim.check_norms()
-            self._warn_if_diverging(step, stats)
+            uniform = math.log2(self.model.generator[0].out_features)
+            if stats.nll_bits() > 2 * uniform:
+                logger.warning(
+                    "Step %d: an NLL of %.3g bits per token, where guessing takes %.1f: training "
+                    "diverges; a smaller -learning_rate may help",
+                    *(step, stats.nll_bits(), uniform),
+                )
         self.unreported = super()._maybe_report_training(*args)
         return self.unreported
-
-    def _warn_if_diverging(self, step: int, stats: RateStatistics) -> None:
-        uniform = math.log2(self.model.generator[0].out_features)
-        if stats.nll_bits() > 2 * uniform:
-            logger.warning(
-                "Step %d: an NLL of %.3g bits per token, where guessing takes %.1f: training "
-                "diverges; a smaller -learning_rate may help",
-                *(step, stats.nll_bits(), uniform),
-            )
 
     def _accum_batches(self, iterator: Iterable[Any]) -> Iterator[tuple[list[Any], int]]:
         """Yield the batches of each step, and the divisor of its loss.
