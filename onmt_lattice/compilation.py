@@ -102,5 +102,5 @@ def _warn(problem: str) -> None:
 
 @helper
 def unsigned(index: Any) -> Any:
-    """Return ``index`` as unsigned, so that no time is spent on checking for negative ones."""
+    """Return ``index`` as an unsigned integer, which saves a check for negative indices."""
     return np.uint64(index)

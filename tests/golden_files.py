@@ -18,7 +18,7 @@ from torch import Tensor
 from onmt_lattice.bitstream import DitherKey
 from onmt_lattice.bitstream.file import Section
 from onmt_lattice.bitstream.representation import LatticePoints
-from onmt_lattice.bitstream.varint import read_offsets
+from onmt_lattice.bitstream.varint import read_empty_lines
 from onmt_lattice.cli.main import quiet_opennmt
 
 GOLDEN = Path(__file__).parent / "golden"
@@ -37,7 +37,7 @@ def points(model: str) -> str:
     file, found = codec.opened((GOLDEN / f"{model}.olz").read_bytes()), hashlib.sha256()
     for number in range(file.header.blocks):
         sections, span = file.block(number), file.header.span(number)
-        empty = read_offsets(sections.get(Section.EMPTY, b""), len(span))
+        empty = read_empty_lines(sections.get(Section.EMPTY, b""), len(span))
         lines = tuple(line for place, line in enumerate(span) if place not in empty)
         sent = codec.codec.read(sections[Section.POINTS], DitherKey(file.header.seed, lines))
         for array in (torch.tensor(lines), _integers(codec.codec, sent)):

@@ -12,7 +12,7 @@ import pytest
 
 from onmt_lattice.bitstream import BitstreamError, DamagedBitstream, NotABitstream
 from onmt_lattice.bitstream.file import FileWriter, Header, Mode, Section, TextFile, section_name
-from onmt_lattice.bitstream.varint import pack_number, pack_offsets, read_offsets
+from onmt_lattice.bitstream.varint import pack_empty_lines, pack_number, read_empty_lines
 
 HEADER = Header(b"\xde\xad\xbe\xef", Mode.LOSSY, 2, 7, 10, 100, 600)
 BLOCKS: list[dict[Section, bytes]] = [
@@ -146,16 +146,16 @@ def test_what_a_file_declares_sets_nothing_aside(lines: int, block_bits: int) ->
 
 @pytest.mark.parametrize("places", [[], [0], [5], [0, 1, 2], [3, 200, 201, 4000]])
 def test_empty_lines_come_back(places: list[int]) -> None:
-    assert read_offsets(pack_offsets(places), 4096) == places
+    assert read_empty_lines(pack_empty_lines(places), 4096) == places
 
 
 def test_an_empty_line_beyond_the_block_is_refused() -> None:
-    data = pack_offsets([3, 7])
-    assert read_offsets(data, 8) == [3, 7]
+    data = pack_empty_lines([3, 7])
+    assert read_empty_lines(data, 8) == [3, 7]
     with pytest.raises(DamagedBitstream, match="an empty line 8 of 7"):
-        read_offsets(data, 7)
+        read_empty_lines(data, 7)
     with pytest.raises(DamagedBitstream):
-        read_offsets(data + b"\xff", 8)
+        read_empty_lines(data + b"\xff", 8)
 
 
 FUZZ = runpy.run_path(str(Path(__file__).parent.parent / "scripts" / "fuzz_bitstream.py"))

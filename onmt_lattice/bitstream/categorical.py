@@ -14,21 +14,21 @@ from onmt_lattice.bitstream.file import points_file, points_of
 from onmt_lattice.bitstream.logarithms import UNIT, Integers, tables
 from onmt_lattice.errors import UserError
 
-LEAST = -64.0  # nats below the best entry, at which no entry has any frequency of its own
+MIN_LOGIT = -64.0  # nats relative to the best entry: an entry there has frequency 0
 ROWS_AT_ONCE = 2**16
 
 
 class CategoricalCodec:
-    """Codes the entries that N quantizers of M entries chose, as straight-through bottlenecks do.
+    """Codes the symbols of N quantizers of M entries, as straight-through bottlenecks have.
 
-    As exact on any machine as :class:`~onmt_lattice.bitstream.LatticeCodec`, and by the same means:
-    the frequencies are computed in integers, from logits as they are in the checkpoint.
+    As exact on any machine as :class:`~onmt_lattice.bitstream.LatticeCodec`: frequencies are
+    computed in integers, from the logits as stored in the checkpoint.
 
     Args:
         logits: ``(N, M)`` log probabilities in nats, each row up to a constant.
 
     Raises:
-        UserError: if these are no finite numbers, or M is not from 2 to 2¹⁶.
+        UserError: if a logit is not finite, or M is not from 2 to 2¹⁶.
     """
 
     def __init__(self, logits: Tensor) -> None:
@@ -38,16 +38,16 @@ class CategoricalCodec:
                 "(quantizers, entries), with 2 to 65536 entries"
             )
         exact = logits.detach().double().cpu().numpy()
-        below = np.maximum(exact - exact.max(1, keepdims=True), LEAST)
+        below = np.maximum(exact - exact.max(1, keepdims=True), MIN_LOGIT)
         self._frequencies = np.empty(below.shape)
         whole = np.trunc(-below * 2.0**UNIT).astype(np.int64)
         kernels.row_frequencies(whole, tables().exp, self._frequencies)
 
     def encode(self, symbols: Tensor) -> bytes:
-        """Return a file of ``symbols`` ``(sentences, N)``, which :meth:`decode` gives back.
+        """Return a file of ``symbols`` ``(sentences, N)``, for :meth:`decode` to read.
 
         Raises:
-            UserError: if their shape is not that, or any is not from 0 to M − 1.
+            UserError: if ``symbols`` have another shape, or one is not from 0 to M − 1.
         """
         payload = self.write(symbols)
         return points_file(self.fingerprint, len(symbols), symbols.numel(), payload)
@@ -63,7 +63,7 @@ class CategoricalCodec:
         return writer.payload()
 
     def bits(self, symbols: Tensor) -> float:
-        """Return the bits that ``symbols`` take in a stream, but for its last bytes and the file.
+        """Return the bits of ``symbols`` in a stream, without its last bytes and the file.
 
         Raises:
             UserError: as :meth:`encode`.
@@ -76,8 +76,8 @@ class CategoricalCodec:
         """Return the symbols ``(sentences, N)`` int64 of a file.
 
         Raises:
-            BitstreamError: if ``data`` is not, in whole and unaltered, a file that this code wrote
-                for so many sentences.
+            BitstreamError: if ``data`` is not a complete and unaltered file that this code wrote
+                for this number of sentences.
         """
         return self.read(points_of(data, self.fingerprint, sentences), sentences)
 
@@ -85,24 +85,24 @@ class CategoricalCodec:
         """Return the symbols ``(sentences, N)`` int64 that :meth:`write` wrote.
 
         Raises:
-            BitstreamError: if ``payload`` ends elsewhere than they do, or no encoder wrote it.
+            BitstreamError: if ``payload`` is too short or too long, or no encoder wrote it.
         """
         reader = Reader(payload)
-        found = self._code(reader, sentences, None)
+        symbols = self._code(reader, sentences, None)
         reader.check_end()
-        return torch.from_numpy(found)
+        return torch.from_numpy(symbols)
 
     def _code(self, coder: Coder, sentences: int, symbols: Integers | None) -> Integers:
-        """Code ``symbols``, if there are any, some sentences at a time, and return them."""
+        """Code ``symbols``, None to read them, some sentences at a time, and return them."""
         quantizers, entries = self._frequencies.shape
         size = max(1, ROWS_AT_ONCE * kernels.SYMBOLS // (quantizers * entries))
-        found = np.empty((sentences, quantizers), dtype=np.int64)
+        coded = np.empty((sentences, quantizers), dtype=np.int64)
         for begin in range(0, sentences, size):
-            part = found[begin : begin + size]
-            given = None if symbols is None else symbols[begin : begin + size].ravel()
+            part = coded[begin : begin + size]
+            values = None if symbols is None else symbols[begin : begin + size].ravel()
             table = np.tile(self._frequencies, (len(part), 1))
-            part[:] = coder.symbols(table, given).reshape(part.shape)
-        return found
+            part[:] = coder.symbols(table, values).reshape(part.shape)
+        return coded
 
     def _checked(self, symbols: Tensor) -> Integers:
         quantizers, entries = self._frequencies.shape
@@ -110,12 +110,12 @@ class CategoricalCodec:
             raise UserError(
                 f"symbols of shape {tuple(symbols.shape)}: expected (sentences, {quantizers})"
             )
-        found: Integers = symbols.detach().cpu().numpy().astype(np.int64)
-        if ((found < 0) | (found >= entries)).any():
+        checked: Integers = symbols.detach().cpu().numpy().astype(np.int64)
+        if ((checked < 0) | (checked >= entries)).any():
             raise UserError(f"symbols outside 0 … {entries - 1}: expected the indices of entries")
-        return found
+        return checked
 
     @property
     def fingerprint(self) -> int:
-        """A CRC-32 of what decoding depends on."""
+        """A CRC-32 of everything that decoding depends on."""
         return zlib.crc32(self._frequencies.astype("<f8").tobytes())

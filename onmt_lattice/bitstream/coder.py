@@ -1,11 +1,12 @@
-"""Symbols to words and back, by the range coder of ``constriction``; and their length alone.
+"""A range coder, that of ``constriction``: symbols to bytes, bytes to symbols, or lengths alone.
 
-Writer, reader and meter have one outline: what codes a thing calls ``symbols`` and ``bits`` with
-distributions, and values if it has any, and gets the values. Distributions are frequencies that
-sum to 2²⁴ once each is raised by 1: whole numbers, which constriction takes as they are.
+Writer, reader and meter share one interface. A codec calls ``symbols`` and ``bits`` with
+distributions, and with the values unless it reads them; both return the values. Distributions are
+frequencies, whole numbers that sum to 2²⁴ after 1 is added to each; constriction uses them as they
+are.
 
-A stream is a number in an interval of [0, 1), as narrow as its symbols are improbable: of the
-numbers in it, one of as few bytes as will do. No other bytes are read as the same symbols.
+A stream is a number in a subinterval of [0, 1), whose width is the probability of the symbols. Of
+the numbers in it, one with the fewest bytes is written. No other bytes are read as these symbols.
 """
 
 from __future__ import annotations
@@ -22,8 +23,8 @@ from onmt_lattice.errors import DamagedBitstream
 
 Frequencies = npt.NDArray[np.float64]
 PIECE = 16  # bits sent at a time
-SLACK = 64  # bits that symbols may take over those of a stream
-END = 2**64  # of the interval that two words count through
+SLACK = 64  # bits that the symbols of a stream may take beyond those of its bytes
+END = 2**64  # end of the interval, in units of the second word
 
 
 def _families() -> tuple[object, object]:
@@ -32,7 +33,7 @@ def _families() -> tuple[object, object]:
 
 
 class Coder(ABC):
-    """What writer, reader and meter share."""
+    """The interface of writer, reader and meter."""
 
     @abstractmethod
     def symbols(self, frequencies: Frequencies, values: Integers | None) -> Integers:
@@ -40,21 +41,21 @@ class Coder(ABC):
 
     @abstractmethod
     def _uniform(self, sizes: Integers, values: Integers | None) -> Integers:
-        """Code for each of ``sizes`` ``(N,)``, 2 or more, one of the integers below it."""
+        """Code for each of ``sizes`` ``(N,)``, 2 or more, a uniform integer below it."""
 
     def bits(self, widths: Integers, values: Integers | None) -> Integers:
         """Code non-negative integers of ``widths`` ``(N,)`` bits as they are, and return them."""
-        found = np.zeros(len(widths), dtype=np.int64)
+        numbers = np.zeros(len(widths), dtype=np.int64)
         for shift in range(0, int(np.max(widths, initial=0)), PIECE):
             width = np.clip(widths - shift, 0, PIECE)
-            own = width > 0
-            sizes = np.left_shift(1, width[own])
-            pieces = None if values is None else (values[own] >> shift) & (sizes - 1)
-            found[own] |= self._uniform(sizes, pieces) << shift
-        return found
+            active = width > 0
+            sizes = np.left_shift(1, width[active])
+            pieces = None if values is None else (values[active] >> shift) & (sizes - 1)
+            numbers[active] |= self._uniform(sizes, pieces) << shift
+        return numbers
 
     def integers(self, count: int, values: Integers | None) -> Integers:
-        """Code ``count`` integers of any size below 2⁶², in their bits and six."""
+        """Code ``count`` integers of magnitudes below 2⁶², each in its own bits and six more."""
         folded = None if values is None else np.where(values < 0, -2 * values - 1, 2 * values) + 1
         length = None if folded is None else _bit_lengths(folded) - 1
         widths = self._uniform(np.full(count, 64), length)
@@ -84,11 +85,11 @@ class Writer(Coder):
         return values
 
     def payload(self) -> bytes:
-        """Return all that was written, in a byte or two more than its bits."""
+        """Return the stream: a byte or two more than the bits written."""
         words = self._coder.get_compressed().astype(">u4").tobytes()
-        known, (low, size) = self._coder.pos()  # words that are settled, and what of the next two
+        known, (low, size) = self._coder.pos()  # words that are final; interval of the next two
         head, tail = words[: 4 * known], int.from_bytes(words[4 * known :].ljust(8, b"\0"), "big")
-        # Where the interval reaches over 2^64, the words before have been settled on a side.
+        # If the interval crosses 2^64, the final words decide on which side of it the number is.
         low, high = (low, min(low + size, END)) if tail >= low else (0, low + size - END)
         for count in range(9):
             step = END >> 8 * count
@@ -99,50 +100,50 @@ class Writer(Coder):
 
 
 class Reader(Coder):
-    """Reads symbols of a stream, and writes them again, to know the end; values have to be None.
+    """Reads symbols of a stream, and writes them again to check its end; values have to be None.
 
     Raises:
-        DamagedBitstream: on reading what no writer wrote, or more than the payload can hold: work
-            is bounded by the bytes there are, whatever these say.
+        DamagedBitstream: on reading what no writer wrote, or more symbols than the payload can
+            hold. So the number of bytes bounds the work.
     """
 
     def __init__(self, payload: bytes) -> None:
-        self._left = 8.0 * len(payload) + SLACK
-        self._payload, self._again = payload, Writer()
+        self._bits_left = 8.0 * len(payload) + SLACK
+        self._payload, self._rewriter = payload, Writer()
         words = np.frombuffer(payload + bytes(-len(payload) % 4), dtype=">u4").astype(np.uint32)
         self._coder = constriction.stream.queue.RangeDecoder(words)
         self._categorical, self._uniforms = _families()
 
     def symbols(self, frequencies: Frequencies, values: Integers | None) -> Integers:
         """See :meth:`Coder.symbols`."""
-        found = self._read(len(frequencies), self._categorical, frequencies)
-        self._spend(symbol_bits(frequencies, found))
-        return self._again.symbols(frequencies, found)
+        symbols = self._read(len(frequencies), self._categorical, frequencies)
+        self._spend(symbol_bits(frequencies, symbols))
+        return self._rewriter.symbols(frequencies, symbols)
 
     def _uniform(self, sizes: Integers, values: Integers | None) -> Integers:
         self._spend(float(np.log2(sizes).sum()))
-        found = self._read(len(sizes), self._uniforms, sizes.astype(np.int32))
-        return self._again._uniform(sizes, found)
+        symbols = self._read(len(sizes), self._uniforms, sizes.astype(np.int32))
+        return self._rewriter._uniform(sizes, symbols)
 
     def _spend(self, bits: float) -> None:
-        self._left -= bits
-        if self._left < 0:
+        self._bits_left -= bits
+        if self._bits_left < 0:
             raise DamagedBitstream("more symbols than bytes can hold: expected those written")
 
     def _read(self, count: int, family: object, parameters: object) -> Integers:
         if not count:
             return np.zeros(0, dtype=np.int64)
         try:
-            found: Integers = self._coder.decode(family, parameters).astype(np.int64)
+            symbols: Integers = self._coder.decode(family, parameters).astype(np.int64)
         except AssertionError as error:
             raise DamagedBitstream(
                 "symbols that no encoder wrote: expected them as written"
             ) from error
-        return found
+        return symbols
 
     def check_end(self) -> None:
-        """Raise :class:`DamagedBitstream` unless the symbols read are all, and take these bytes."""
-        if self._again.payload() != self._payload:
+        """Raise :class:`DamagedBitstream` unless the symbols read take exactly the payload."""
+        if self._rewriter.payload() != self._payload:
             raise DamagedBitstream("other bytes than these symbols take: expected them as written")
 
 
@@ -150,7 +151,7 @@ class Meter(Coder):
     """Writes nothing, and adds up the bits that symbols take.
 
     Attributes:
-        total: the bits, exact but for rounded logarithms and the last byte or two of a stream.
+        total: the bits, exact except for rounded logarithms and a stream's last byte or two.
     """
 
     def __init__(self) -> None:
@@ -169,7 +170,7 @@ class Meter(Coder):
 
 
 def symbol_bits(frequencies: Frequencies, values: Integers) -> float:
-    """Return the bits that a symbol of each row of ``frequencies`` ``(N, M)`` takes, all of N."""
+    """Return the bits of N symbols in all, one for each row of ``frequencies`` ``(N, M)``."""
     taken = frequencies[np.arange(len(values)), values]
     return float(24 * len(values) - np.log2(taken + 1).sum())
 
@@ -184,12 +185,12 @@ def _bit_lengths(values: Integers) -> Integers:
     return lengths + 1
 
 
-STEP = 32  # what an occurrence adds to a count
-MOST = 2**15  # of all counts of a context; they are halved there, and the recent count more
+INCREMENT = 32  # added to a count at each occurrence
+MAX_TOTAL = 2**15  # of the counts of a context; above it they are halved, so recent ones weigh more
 
 
 class AdaptiveSymbols:
-    """Codes symbols below ``size``, each in one of ``contexts``; all are alike at first.
+    """Codes symbols below ``size``, each in one of ``contexts``; all have equal chances at first.
 
     Args:
         contexts: number of contexts.
@@ -205,11 +206,11 @@ class AdaptiveSymbols:
         counts = self._counts[context]
         out = np.empty((1, len(counts)))
         kernels.frequencies(counts, out[0])
-        given = None if value is None else np.array([value])
-        found = int(coder.symbols(out, given)[0])
-        counts[found] += STEP
-        self._totals[context] += STEP
-        if self._totals[context] > MOST:
+        values = None if value is None else np.array([value])
+        symbol = int(coder.symbols(out, values)[0])
+        counts[symbol] += INCREMENT
+        self._totals[context] += INCREMENT
+        if self._totals[context] > MAX_TOTAL:
             counts -= counts >> 1
             self._totals[context] = int(counts.sum())
-        return found
+        return symbol

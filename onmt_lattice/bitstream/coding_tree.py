@@ -1,4 +1,4 @@
-"""A coding order laid out for the kernels, and the classes of points coded along it."""
+"""A coding order as arrays for the kernels, and the coding of the classes of points along it."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class Tree:
     """Codes the classes of the points of one lattice.
 
     Args:
-        order: the lattice's.
+        order: the coding order of the lattice.
     """
 
     def __init__(self, order: CodingOrder) -> None:
@@ -28,20 +28,25 @@ class Tree:
         self.ends = np.where(order.ends, 0, NEVER).astype(np.int64)
         shared = {id(node.choices): node for node in order.nodes}
         left, right, parents = [_NONE], [_NONE], [_NONE]
-        at, up, begin, begin_up = {}, {}, 0, 0
+        choice_starts, parent_starts, choice_count, parent_count = {}, {}, 0, 0
         for key, node in shared.items():
-            at[key], up[key] = begin, begin_up
+            choice_starts[key], parent_starts[key] = choice_count, parent_count
             left.append(node.choices.left.ravel())
             right.append(node.choices.right.ravel())
             parents.append(node.choices.parents(*order.labels[[node.left, node.right]]).ravel())
-            begin, begin_up = begin + len(left[-1]), begin_up + len(parents[-1])
+            choice_count += len(left[-1])
+            parent_count += len(parents[-1])
         self.left, self.right, self.parents = map(np.concatenate, (left, right, parents))
         self.nodes = np.array(
-            [(n.left, n.right, at[id(n.choices)], *n.choices.left.shape) for n in order.nodes],
+            [
+                (n.left, n.right, choice_starts[id(n.choices)], *n.choices.left.shape)
+                for n in order.nodes
+            ],
             dtype=np.int64,
         ).reshape(-1, 5)
-        self.up = np.array(
-            [(up[id(n.choices)], order.labels[n.right]) for n in order.nodes], dtype=np.int64
+        self.parent_starts = np.array(
+            [(parent_starts[id(n.choices)], order.labels[n.right]) for n in order.nodes],
+            dtype=np.int64,
         ).reshape(-1, 2)
         self.steps = [np.array(step) for step in order.steps]
 
@@ -54,10 +59,10 @@ class Tree:
         terms: Integers,
         points: Integers | None,
     ) -> Integers:
-        """Code the classes of ``points`` ``(N, n)``, if there are any, and return ``(N, n)``.
+        """Code the classes ``(N, n)`` of ``points`` ``(N, n)``, None to read them, and return them.
 
-        The distribution of the next symbols, after all symbols before them, is that of
-        :func:`~onmt_lattice.bitstream.kernels.choice_tables`: encoder, decoder and meter alike.
+        Encoder, decoder and meter take the distributions of the next symbols, given those before,
+        from :func:`~onmt_lattice.bitstream.kernels.choice_tables`.
 
         Raises:
             UserError: if any of ``points`` is not in the lattice.
@@ -67,32 +72,32 @@ class Tree:
         periods, log1p = self.order.periods, tables().log1p
         kernels.fold(dither, blocks, precision, terms, periods, self.ends, *layout, log1p, weights)
         labels = np.zeros((len(dither), len(self.starts) - 1), dtype=np.int64)
-        chosen = None if points is None else self._choices(labels, points)
+        edges = None if points is None else self._edges(labels, points)
         for step in self.steps:
-            edges = int(self.nodes[step[0], 4])
-            values: Integers | None = None if chosen is None else chosen[:, step].reshape(-1)
-            if edges == 1:
+            count = int(self.nodes[step[0], 4])
+            values: Integers | None = None if edges is None else edges[:, step].reshape(-1)
+            if count == 1:
                 values = np.zeros(len(labels) * len(step), dtype=np.int64)
             else:
-                out = np.empty((len(labels) * len(step), edges))
+                out = np.empty((len(labels) * len(step), count))
                 kernels.choice_tables(weights, labels, step, *layout, tables().exp, out)
                 values = coder.symbols(out, values)
-            if chosen is None:
-                found = values.reshape(-1, len(step))
-                kernels.descend(labels, step, self.nodes, self.left, self.right, found)
+            if edges is None:
+                step_edges = values.reshape(-1, len(step))
+                kernels.descend(labels, step, self.nodes, self.left, self.right, step_edges)
         return labels[:, : self.order.dim]
 
-    def _choices(self, labels: Integers, points: Integers) -> Integers:
-        """Return ``(N, nodes)``, the choices of ``points``, and set all their ``labels``."""
+    def _edges(self, labels: Integers, points: Integers) -> Integers:
+        """Set all ``labels`` of ``points``; return the edges ``(N, nodes)`` at the nodes."""
         n = self.order.dim
         labels[:, :n] = points % self.order.periods
         if self.order.end is not None:
             labels[:, n] = self.order.end(points)
-        chosen = np.zeros((len(points), len(self.nodes)), dtype=np.int64)
+        edges = np.zeros((len(points), len(self.nodes)), dtype=np.int64)
         outside = kernels.rise(
-            labels, self.order.first_node, self.nodes, self.up, self.parents, chosen
+            labels, self.order.first_node, self.nodes, self.parent_starts, self.parents, edges
         )
         if outside >= 0:
-            at = points[outside].tolist()
-            raise UserError(f"{at} in units of its coordinates: expected a point of the lattice")
-        return chosen
+            point = points[outside].tolist()
+            raise UserError(f"{point} in units of its coordinates: expected a point of the lattice")
+        return edges

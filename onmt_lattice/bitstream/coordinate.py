@@ -1,8 +1,8 @@
-"""One coordinate of a point: its scale on a finite grid, and what follows from that.
+"""One coordinate of a point: its scale on a finite grid, and the law that follows from it.
 
-A coordinate is x = c + P(r + wj): c its class mod P; r, of the residues mod a power of two w, is
-as good as uniform where the scale is large, and is sent as bits; j is then among few integers.
-With σ = 2^(g/128) in units of the coordinate, w is the least for which σ ≤ 1.2·Pw. Taking r as
+A coordinate is x = c + P(r + wj). c is its class mod P. r is a residue mod a power of two w; where
+the scale is large, r is practically uniform and is sent as bits. j is then one of few integers.
+With σ = 2^(g/128) in units of the coordinate, w is the smallest for which σ ≤ 1.2·Pw. Taking r as
 uniform costs less than 10⁻⁶ nats, and the grid of scales less than 10⁻⁵.
 """
 
@@ -17,21 +17,21 @@ import numpy.typing as npt
 
 from onmt_lattice.bitstream.logarithms import UNIT, Integers
 
-GRID = 128  # scales an octave
-STEPS_A_NAT = 184.66496523378732  # GRID/log 2, the same everywhere
-WIDEST = Decimal("1.2")  # scale of j
-FLAT = Decimal("0.75")  # scale over period from which on all classes weigh the same
+GRID = 128  # scales per octave
+STEPS_PER_NAT = 184.66496523378732  # GRID/log 2, the same everywhere
+WIDEST = Decimal("1.2")  # largest scale of j
+FLAT = Decimal("0.75")  # scale over period, from which on all classes have equal weight
 TERMS = ((Decimal("0.25"), 1), (Decimal("0.4"), 2), (FLAT, 4))  # pairs of terms of a class
 
 
-class Line(NamedTuple):
-    """What kernels have to know of the law of a coordinate.
+class CoordinateLaw(NamedTuple):
+    """The law of a coordinate, as kernels need it.
 
     Attributes:
         precision: 1/2s² in units of log weight for each squared step of dither.
-        terms: pairs of terms that the weight of a class is summed from; 0 if classes are alike.
+        terms: pairs of terms summed for the weight of a class; 0 if all classes weigh the same.
         bits: log₂ w.
-        normal: 1/σ where j is a rounded normal number, and 0 where it is a discrete Gaussian.
+        normal: 1/σ if j is a rounded normal number, 0 if it is a discrete Gaussian.
     """
 
     precision: float
@@ -41,11 +41,11 @@ class Line(NamedTuple):
 
 
 @lru_cache(maxsize=2**16)
-def line(grid: int, period: int, rounded: bool) -> Line:
-    """Return the law of a coordinate of scale 2^(grid/128) whose classes are mod ``period``.
+def coordinate_law(grid: int, period: int, rounded: bool) -> CoordinateLaw:
+    """Return the law of a coordinate of scale 2^(grid/128) with classes mod ``period``.
 
-    A rounded normal number of σ > 1.2 is taken for a discrete Gaussian of variance σ² + 1/12, from
-    which it differs by less than 10⁻⁶ nats.
+    If ``rounded``, the coordinate is a rounded normal number. With σ > 1.2 periods it is treated as
+    a discrete Gaussian of variance σ² + 1/12, from which it differs by less than 10⁻⁶ nats.
     """
     with localcontext() as context:
         context.prec = 30
@@ -59,15 +59,15 @@ def line(grid: int, period: int, rounded: bool) -> Line:
         while relative > WIDEST * 2**bits:
             bits += 1
         precision = Decimal(2) ** (-UNIT - 1) / (sigma * sigma)
-        return Line(float(precision), terms, bits, float(1 / sigma) if as_normal else 0.0)
+        return CoordinateLaw(float(precision), terms, bits, float(1 / sigma) if as_normal else 0.0)
 
 
 def scale_grid(log_s: npt.NDArray[np.float64], units: npt.NDArray[np.float64]) -> Integers:
     """Return g of each coordinate, 128 · log₂(s/unit) rounded.
 
-    From one float64 number to another by a product and a difference, which IEEE 754 rounds alike
-    everywhere; so a checkpoint need not hold g. A libm has its say in log(unit) alone, which is
-    rounded to 2⁻¹⁰ steps first: no lattice's is anywhere near half-way between two of these.
+    A product and a difference of float64 numbers are rounded alike everywhere by IEEE 754, so a
+    checkpoint need not hold g. Only log(unit) depends on a libm. It is first rounded to 2⁻¹⁰ steps;
+    for no lattice is it near half-way between two of them.
     """
-    own = np.rint(np.log2(units) * (GRID * 2**10)) / 2**10
-    return np.rint(log_s * STEPS_A_NAT - own).astype(np.int64)
+    unit_steps = np.rint(np.log2(units) * (GRID * 2**10)) / 2**10
+    return np.rint(log_s * STEPS_PER_NAT - unit_steps).astype(np.int64)

@@ -1,17 +1,17 @@
-"""The container of a text: a header, and blocks of lines with sections of every kind.
+"""The container of a text or of vectors: a header, and blocks of lines made of sections.
 
-    file     = header block+                  nothing behind the last block
+    file     = header block+                  nothing after the last block
     header   = "OLZ", version 1, fingerprint 4, layout 1, seed, lines, words, characters
     block    = section+ CRC-32 4
-    section  = 2 · kind + (1 if it is the block's last, else 0), length, so many bytes
+    section  = 2 · kind + (1 if it is the block's last, else 0), length, bytes
 
 Numbers without a size are those of :mod:`~onmt_lattice.bitstream.varint`; others are little-endian
-bytes. ``layout`` is 16 · mode + b: a block holds 2^b lines, the last one what remains, and there is
-one block at least. A block's checksum is of the header and all sections up to its end, so that
-blocks cannot change places or files. Kinds rise within a block.
+bytes. ``layout`` is 16 · mode + b: a block holds 2^b lines, the last block those that remain. A
+file has at least one block. A block's checksum covers the header and all sections up to the end of
+the block, so that blocks cannot be reordered or moved to another file. Kinds rise within a block.
 
-A file is checked in whole, one block after another, before anything of it is decoded, and what it
-declares is held against the bytes there are first: nothing is set aside for it.
+The whole file is checked, block after block, before any of it is decoded. Declared lengths are
+compared with the bytes present, so that a false length reserves no memory.
 """
 
 from __future__ import annotations
@@ -40,11 +40,11 @@ LARGEST_BLOCK = 2**15  # lines, whose logarithm has four bits
 
 
 class Mode(IntEnum):
-    """What of a text a file holds."""
+    """What a file holds."""
 
-    LOSSY = 0  # its representation
-    LOSSLESS = 1  # every byte
-    VECTORS = 2  # no text at all: the representation of vectors
+    LOSSY = 0  # the representation of a text
+    LOSSLESS = 1  # every byte of a text
+    VECTORS = 2  # the representation of vectors
 
 
 UNITS = {  # what the lines, words and characters of a header count
@@ -54,28 +54,28 @@ UNITS = {  # what the lines, words and characters of a header count
 
 
 class Section(IntEnum):
-    """A kind of section; a new one is a line here, and its number is never used again."""
+    """A kind of section; a new kind is a line here, and its number is never used again."""
 
-    EMPTY = 0  # which lines of the block are empty
-    POINTS = 1  # the representation of the others; of a lossless file, of lines that have one
-    TOKENS = 2  # what the decoder has to be told, given that
-    ESCAPES = 3  # what tokens do not tell
+    EMPTY = 0  # the indices of the block's empty lines
+    POINTS = 1  # the representation of the other lines; in a lossless file, of lines not raw
+    TOKENS = 2  # the tokens of those lines, given their representation
+    ESCAPES = 3  # what is missing from the tokens: see lossless.lines
     TEXT = 4  # CRC-32 of the block's lines
-    UNENDED = 5  # that the last line has no line feed
-    CODEC = 6  # of a file of vectors, in its first block
+    UNENDED = 5  # present if the last line has no line feed
+    CODEC = 6  # the codec of a file of vectors, in its first block
 
 
 @dataclass(frozen=True)
 class Header:
-    """What a file says of itself.
+    """The header of a file.
 
     Attributes:
-        fingerprint: of all that decoding needs and the file does not hold.
-        mode: what of the text is in it.
+        fingerprint: that of everything that decoding needs and the file does not hold.
+        mode: what the file holds.
         block_bits: b; a block has 2^b lines.
-        seed: of the dither.
-        lines, words, characters: of the text; words are those of ``text.joined``, characters are
-            Unicode's, a line's end among them.
+        seed: that of the dither.
+        lines, words, characters: numbers of them in the text; words are those of ``text.joined``,
+            characters are Unicode's, line ends included.
     """
 
     fingerprint: bytes
@@ -96,7 +96,7 @@ class Header:
 
     @property
     def blocks(self) -> int:
-        """How many blocks there are."""
+        """Number of blocks."""
         return max(1, -(-self.lines >> self.block_bits))
 
     def span(self, number: int) -> range:
@@ -106,10 +106,10 @@ class Header:
 
 
 class FileWriter:
-    """Puts a file together, block after block.
+    """Writes a file, block after block.
 
     Args:
-        header: of the file.
+        header: that of the file.
     """
 
     def __init__(self, header: Header) -> None:
@@ -117,7 +117,7 @@ class FileWriter:
         self._digest = zlib.crc32(self._parts[0])
 
     def add(self, sections: dict[Section, bytes]) -> None:
-        """Add the next block; there has to be a section."""
+        """Add the next block, of at least one section."""
         last, body = max(sections), b""
         for kind in sorted(sections):
             payload = sections[kind]
@@ -131,16 +131,17 @@ class FileWriter:
 
 
 class TextFile:
-    """A file that was read and whose every checksum agrees.
+    """A file, of text or vectors, whose checksums have all been checked.
 
     Args:
-        data: all of its bytes.
+        data: the bytes of the whole file.
 
     Attributes:
-        header: what it says of itself.
+        header: that of the file.
 
     Raises:
-        NotABitstream, DamagedBitstream: as they say.
+        NotABitstream: if ``data`` is no such file, or one of another version or mode.
+        DamagedBitstream: if it is incomplete or altered.
     """
 
     def __init__(self, data: bytes) -> None:
@@ -156,16 +157,16 @@ class TextFile:
         digest = zlib.crc32(data[:begin])
         for number in range(self.header.blocks):
             digest = self._check(number, digest)
-        left = len(data) - self._begins[-1]
-        if left:
-            raise DamagedBitstream(f"a file with {left} bytes after its end: expected none")
+        excess = len(data) - self._begins[-1]
+        if excess:
+            raise DamagedBitstream(f"a file with {excess} bytes after its end: expected none")
 
     def block(self, number: int) -> dict[int, bytes]:
-        """Return the sections of block ``number`` by kind, those of kinds unknown here as well."""
+        """Return the sections of block ``number`` by kind, unknown kinds included."""
         return {kind: self._data[begin:end] for kind, begin, end in self._sections(number)}
 
     def bits(self) -> dict[str, int]:
-        """Return the bits of each part; they sum to those of the file."""
+        """Return the bits of each part by name; they sum to the bits of the file."""
         parts = Counter({"header": 8 * self._begins[0]})
         for number in range(self.header.blocks):
             for kind, begin, end in self._sections(number):
@@ -175,41 +176,41 @@ class TextFile:
         return dict(parts)
 
     def table(self) -> str:
-        """Return what the file says of itself and where its bits go, for a terminal."""
+        """Return the header and the bits of each part as a table for a terminal."""
         h, parts = self.header, self.bits()
         lines, words, characters = UNITS[h.mode]
-        together = f"{1 << h.block_bits} {lines} a block" if h.block_bits else "each line alone"
+        block_size = f"{1 << h.block_bits} {lines} a block" if h.block_bits else "each line alone"
         rows = [
-            f"model {h.fingerprint.hex()}, {h.mode.name.lower()}, seed {h.seed}, {together}",
+            f"model {h.fingerprint.hex()}, {h.mode.name.lower()}, seed {h.seed}, {block_size}",
             f"{h.lines} {lines}, {h.words} {words}s, {h.characters} {characters}s: "
             f"{len(self._data)} bytes",
             "",
             f"{'':<12}{'bits':>12}{f'per {words}':>12}{f'per {characters}':>15}",
         ]
         for name, bits in {**parts, "in all": sum(parts.values())}.items():
-            each = [bits / count if count else 0.0 for count in (h.words, h.characters)]
-            rows.append(f"{name:<12}{bits:>12}{each[0]:>12.3f}{each[1]:>15.4f}")
+            ratios = [bits / count if count else 0.0 for count in (h.words, h.characters)]
+            rows.append(f"{name:<12}{bits:>12}{ratios[0]:>12.3f}{ratios[1]:>15.4f}")
         return "\n".join(rows)
 
     def _sections(self, number: int) -> Iterator[tuple[int, int, int]]:
-        """Yield the kind, the begin and the end of each section of a block."""
-        at, last, before = self._begins[number], 0, -1
+        """Yield kind, begin and end of each section of a block."""
+        offset, last, previous = self._begins[number], 0, -1
         while not last:
-            code, at = read_number(self._data, at)
-            length, at = read_number(self._data, at)
+            code, offset = read_number(self._data, offset)
+            length, offset = read_number(self._data, offset)
             kind, last = divmod(code, 2)
-            if at + length > len(self._data):
+            if offset + length > len(self._data):
                 raise DamagedBitstream(
-                    f"a file that lacks {at + length - len(self._data)} bytes or more of block "
+                    f"a file that lacks {offset + length - len(self._data)} bytes or more of block "
                     f"{number + 1} of {self.header.blocks}: expected all of it"
                 )
-            if kind <= before:
+            if kind <= previous:
                 raise DamagedBitstream(f"sections out of order in block {number + 1}")
-            yield kind, at, at + length
-            at, before = at + length, kind
+            yield kind, offset, offset + length
+            offset, previous = offset + length, kind
 
     def _check(self, number: int, digest: int) -> int:
-        """Return the checksum of block ``number``, if it is that after one of ``digest``."""
+        """Check block ``number`` after checksum ``digest``; return the checksum up to its end."""
         begin = self._begins[number]
         *_, (_, _, end) = self._sections(number)
         stored = self._data[end : end + CHECKSUM]
@@ -231,7 +232,7 @@ def points_file(fingerprint: int, rows: int, numbers: int, payload: bytes) -> by
     """Return a file of one block with the points of ``rows`` vectors, ``numbers`` in all.
 
     Raises:
-        UserError: if a block has no room for as many.
+        UserError: if a block cannot hold so many rows.
     """
     if rows > LARGEST_BLOCK:
         raise UserError(f"{rows} rows: expected at most {LARGEST_BLOCK} in a file; write several")
@@ -239,7 +240,7 @@ def points_file(fingerprint: int, rows: int, numbers: int, payload: bytes) -> by
         fingerprint.to_bytes(FINGERPRINT, "little"),
         mode=Mode.VECTORS,
         block_bits=max(rows - 1, 0).bit_length(),
-        seed=0,  # which the fingerprint is of
+        seed=0,  # the fingerprint covers it
         lines=rows,
         words=numbers,
         characters=4 * numbers,
@@ -250,17 +251,17 @@ def points_file(fingerprint: int, rows: int, numbers: int, payload: bytes) -> by
 
 
 def points_of(data: bytes, fingerprint: int, rows: int) -> bytes:
-    """Return the payload of the file ``data``, if it is one of this code and of so many vectors.
+    """Return the points in the file ``data``, which has to be of this code and of ``rows`` vectors.
 
     Raises:
-        BitstreamError: as :class:`TextFile`, and :class:`WrongCode`.
+        BitstreamError: as :class:`TextFile`; :class:`WrongCode` if the file is of another code.
     """
     file = TextFile(data)
-    of, own = int.from_bytes(file.header.fingerprint, "little"), f"{fingerprint:08x}"
-    if file.header.mode != Mode.VECTORS or of != fingerprint:
+    stored = int.from_bytes(file.header.fingerprint, "little")
+    if file.header.mode != Mode.VECTORS or stored != fingerprint:
         raise WrongCode(
-            f"a file of the code {of:08x}, this is {own}: expected the lattice, scales, seed and "
-            "sentences that it was written with"
+            f"a file of the code {stored:08x}, this is {fingerprint:08x}: expected the lattice, "
+            "scales, seed and sentences that it was written with"
         )
     payload = file.block(0).get(Section.POINTS)
     if file.header.lines != rows or payload is None:
@@ -271,25 +272,25 @@ def points_of(data: bytes, fingerprint: int, rows: int) -> bytes:
 
 
 def section_name(kind: int) -> str:
-    """Return what ``inspect`` calls a section."""
+    """Return the name of a section in the table of ``inspect``."""
     known = kind in Section._value2member_map_
     return Section(kind).name.lower().replace("_", " ") if known else f"section {kind}"
 
 
 def _read_header(data: bytes) -> tuple[Header, int]:
-    """Return the header of ``data``, and where it ends."""
+    """Return the header of ``data``, and the offset of its end."""
     if not data or data[:3] != MAGIC[: len(data)]:
         raise NotABitstream(f"bytes that begin with {data[:4]!r}: expected a file, {MAGIC!r} …")
     if data[3:4] not in (b"", bytes([VERSION])):
         raise NotABitstream(f"a file of version {data[3]}: this release reads version {VERSION}")
-    at = len(MAGIC) + 1 + FINGERPRINT
-    layout, at = data[at : at + 1], at + 1
+    offset = len(MAGIC) + 1 + FINGERPRINT
+    layout, offset = data[offset : offset + 1], offset + 1
     numbers = []
     for _ in range(4):
-        value, at = read_number(data, at)
+        value, offset = read_number(data, offset)
         numbers.append(value)
     mode, block_bits = divmod(layout[0], 16)
     if mode not in Mode._value2member_map_:
         raise NotABitstream(f"a file of mode {mode}, which this release does not know; update it")
-    fingerprint = data[len(MAGIC) + 1 : at][:FINGERPRINT]
-    return Header(fingerprint, Mode(mode), block_bits, *numbers), at
+    fingerprint = data[len(MAGIC) + 1 : offset][:FINGERPRINT]
+    return Header(fingerprint, Mode(mode), block_bits, *numbers), offset

@@ -1,7 +1,7 @@
 """The integer arithmetic of the coder, compiled by numba.
 
-All of it is of 64-bit integers, but for products of floating-point numbers that are truncated to
-integers: there is no sum that could be fused with one, and none whose order could matter.
+All sums are of 64-bit integers. Products of floating-point numbers are truncated to integers before
+they are added, so that no product can be fused with a sum, and no result depends on an order.
 """
 
 from __future__ import annotations
@@ -19,26 +19,26 @@ from onmt_lattice.bitstream.logarithms import (
 )
 from onmt_lattice.compilation import compiled, helper, unsigned
 
-MOST = 2.0**46  # units that one coordinate may add to a log weight, 7·10⁷ nats
-AROUND = 7  # integers on either side of the nearest one that have a symbol of their own
-SYMBOLS = 2 * AROUND + 2  # and one for all others
-TOTAL = 1 << 24  # of the frequencies of symbols
+MAX_ENERGY = 2.0**46  # units that one coordinate may add to a log weight, 7·10⁷ nats
+AROUND = 7  # integers on either side of the nearest one that have symbols of their own
+SYMBOLS = 2 * AROUND + 2  # those, the nearest one, and one symbol for all others
+TOTAL = 1 << 24  # sum of the frequencies of symbols
 
 
 @helper
 def log_add(a: Any, b: Any, log1p: Any) -> Any:
-    """Return the log weight of two together."""
+    """Return log(e^a + e^b) of two log weights."""
     top, apart = (a, a - b) if a > b else (b, b - a)
     entry = apart >> STEP
     if entry >= len(log1p) - 1:
         return top
-    part, here, next_one = apart & ((1 << STEP) - 1), unsigned(entry), unsigned(entry + 1)
-    return top + log1p[here] + (((log1p[next_one] - log1p[here]) * part) >> STEP)
+    part, index, following = apart & ((1 << STEP) - 1), unsigned(entry), unsigned(entry + 1)
+    return top + log1p[index] + (((log1p[following] - log1p[index]) * part) >> STEP)
 
 
 @helper
 def weight(below: Any, exp: Any) -> Any:
-    """Return e^−below · 2^30 of a log weight ``below`` ≥ 0 the largest."""
+    """Return e^−below · 2^30, the weight of what is ``below`` ≥ 0 units under the largest."""
     entry = below >> STEP
     if entry >= len(exp) - 1:
         return 0
@@ -48,9 +48,9 @@ def weight(below: Any, exp: Any) -> Any:
 
 @helper
 def energy(distance: Any, precision: Any) -> Any:
-    """Return distance² · precision, a log weight negated."""
+    """Return distance² · precision, the negative of a log weight."""
     d = float(distance)
-    return np.int64(min(d * d * precision, MOST))
+    return np.int64(min(d * d * precision, MAX_ENERGY))
 
 
 @helper
@@ -67,20 +67,20 @@ def normal_cdf(distance: Any, inverse: Any, normal: Any) -> Any:
 
 @compiled
 def frequencies(weights: Any, out: Any) -> None:
-    """Set ``out`` to whole numbers in proportion to ``weights``, that sum to TOTAL − len(out).
+    """Set ``out`` to whole numbers in proportion to ``weights``; they sum to TOTAL − len(out).
 
-    The coder adds 1 to each, so that each symbol can be sent.
+    The coder adds 1 to each, so that every symbol can be sent.
     """
     total = 0
     for w in weights:
         total += w
-    left, largest, share = TOTAL - len(out), 0, TOTAL - len(out)
+    rest, largest, share = TOTAL - len(out), 0, TOTAL - len(out)
     for i in range(len(out)):
         part = weights[i] * share // total
         out[i] = part
-        left -= part
+        rest -= part
         largest = i if weights[i] > weights[largest] else largest
-    out[largest] += left
+    out[largest] += rest
 
 
 @compiled
@@ -102,55 +102,61 @@ def fold(
 
     Args:
         dither: ``(N, n)`` in steps, within the periods.
-        blocks: ``(N,)``, which row of ``precision`` and ``terms`` ``(blocks, n)`` is each point's.
-        precision: see :class:`~onmt_lattice.bitstream.coordinate.Line`, as are the terms.
-        terms: see there.
+        blocks: ``(N,)``, the row of ``precision`` and ``terms`` for each point.
+        precision: ``(blocks, n)``; see
+            :class:`~onmt_lattice.bitstream.coordinate.CoordinateLaw`.
+        terms: ``(blocks, n)``; see there.
         periods: ``(n,)``.
         ends: log weights of the labels of the end of a trellis.
-        nodes: ``(nodes, 5)``: left child, right child, where its choices start in ``left`` and
-            ``right``, labels, edges.
-        starts: where the labels of each coordinate, of the end and of each node start.
+        nodes: ``(nodes, 5)``: left child, right child, index of its first choice in ``left`` and
+            ``right``, number of labels, number of edges.
+        starts: index of the first label of each coordinate, of the end and of each node.
         left: labels of left children, flat.
-        right: the same of right ones.
+        right: labels of right children, flat.
         log1p: the table.
         weights: set.
     """
     for p in range(len(dither)):
-        own, b = weights[p], blocks[p]
+        row, block = weights[p], blocks[p]
         for i in range(len(periods)):
             for label in range(periods[i]):
-                own[starts[i] + label] = class_weight(
+                row[starts[i] + label] = class_weight(
                     dither[p, i] - (label << UNIT),
                     periods[i] << UNIT,
-                    precision[b, i],
-                    terms[b, i],
+                    precision[block, i],
+                    terms[block, i],
                     log1p,
                 )
         first = starts[len(starts) - len(nodes) - 1]
         for i in range(len(ends)):
-            own[first - len(ends) + i] = ends[i]
+            row[first - len(ends) + i] = ends[i]
         for k in range(len(nodes)):
-            at_left, at_right, start = starts[nodes[k, 0]], starts[nodes[k, 1]], nodes[k, 2]
+            left_start, right_start, start = starts[nodes[k, 0]], starts[nodes[k, 1]], nodes[k, 2]
             edges, out = nodes[k, 4], starts[len(starts) - len(nodes) - 1 + k]
             for label in range(nodes[k, 3]):
-                at = start + label * edges
-                total = pair_weight(own, at_left, at_right, left, right, at)
-                for e in range(at + 1, at + edges):
-                    more = pair_weight(own, at_left, at_right, left, right, e)
-                    total = log_add(total, more, log1p)
-                own[unsigned(out + label)] = total
+                edge = start + label * edges
+                total = pair_weight(row, left_start, right_start, left, right, edge)
+                for e in range(edge + 1, edge + edges):
+                    pair = pair_weight(row, left_start, right_start, left, right, e)
+                    total = log_add(total, pair, log1p)
+                row[unsigned(out + label)] = total
 
 
 @helper
-def pair_weight(own: Any, at_left: Any, at_right: Any, left: Any, right: Any, edge: Any) -> Any:
-    """Return the log weight of both children at an edge, their own starting at two places."""
+def pair_weight(
+    weights: Any, left_start: Any, right_start: Any, left: Any, right: Any, edge: Any
+) -> Any:
+    """Return the log weight of both children at an edge.
+
+    The labels of the children have their ``weights`` from ``left_start`` and ``right_start`` on.
+    """
     e = unsigned(edge)
-    return own[unsigned(at_left + left[e])] + own[unsigned(at_right + right[e])]
+    return weights[unsigned(left_start + left[e])] + weights[unsigned(right_start + right[e])]
 
 
 @helper
 def class_weight(distance: Any, period: Any, precision: Any, terms: Any, log1p: Any) -> Any:
-    """Return the log weight of the multiples of ``period`` at ``distance`` from one of them."""
+    """Return the log weight of all multiples of ``period``, of which one is at ``distance``."""
     if terms == 0:
         return 0
     nearest = distance - (distance + period // 2) // period * period
@@ -162,19 +168,19 @@ def class_weight(distance: Any, period: Any, precision: Any, terms: Any, log1p: 
 
 
 @compiled
-def rise(labels: Any, first: Any, nodes: Any, parent_starts: Any, parents: Any, edge: Any) -> Any:
-    """Set the labels ``(N, ids)`` and choices ``(N, nodes)`` of nodes from those below.
+def rise(labels: Any, first: Any, nodes: Any, parent_starts: Any, parents: Any, edges: Any) -> Any:
+    """Set ``labels`` ``(N, ids)`` and ``edges`` ``(N, nodes)`` of nodes from their children.
 
-    Returns the first of the points that is none of the lattice, or −1.
+    Returns the index of the first point that is not in the lattice, or −1.
     """
     for p in range(len(labels)):
         for k in range(len(nodes)):
-            above, width = parent_starts[k, 0], parent_starts[k, 1]
-            pair = parents[above + labels[p, nodes[k, 0]] * width + labels[p, nodes[k, 1]]]
+            start, width = parent_starts[k, 0], parent_starts[k, 1]
+            pair = parents[start + labels[p, nodes[k, 0]] * width + labels[p, nodes[k, 1]]]
             if pair < 0:
                 return p
             labels[p, first + k] = pair // nodes[k, 4]
-            edge[p, k] = pair % nodes[k, 4]
+            edges[p, k] = pair % nodes[k, 4]
     return -1
 
 
@@ -194,13 +200,13 @@ def choice_tables(
     edges, first = out.shape[1], len(starts) - len(nodes) - 1
     logs = np.empty(edges, dtype=np.int64)
     for p in range(len(labels)):
-        own = weights[p]
+        row = weights[p]
         for i in range(len(step)):
             node = nodes[step[i]]
             start = node[2] + labels[p, first + step[i]] * edges
-            at_left, at_right = starts[node[0]], starts[node[1]]
+            left_start, right_start = starts[node[0]], starts[node[1]]
             for e in range(edges):
-                logs[e] = pair_weight(own, at_left, at_right, left, right, start + e)
+                logs[e] = pair_weight(row, left_start, right_start, left, right, start + e)
             top = largest(logs, 0, edges)
             for e in range(edges):
                 logs[e] = weight(top - logs[e], exp)
@@ -208,57 +214,57 @@ def choice_tables(
 
 
 @compiled
-def descend(labels: Any, step: Any, nodes: Any, left: Any, right: Any, chosen: Any) -> None:
-    """Set the labels of the children of a step's nodes by the choices ``(N, len(step))``."""
+def descend(labels: Any, step: Any, nodes: Any, left: Any, right: Any, edges: Any) -> None:
+    """Set the labels of the children of a step's nodes by the ``edges`` ``(N, len(step))``."""
     first = labels.shape[1] - len(nodes)
     for p in range(len(labels)):
         for i in range(len(step)):
             node = nodes[step[i]]
-            at = node[2] + labels[p, first + step[i]] * node[4] + chosen[p, i]
-            labels[p, node[0]], labels[p, node[1]] = left[at], right[at]
+            index = node[2] + labels[p, first + step[i]] * node[4] + edges[p, i]
+            labels[p, node[0]], labels[p, node[1]] = left[index], right[index]
 
 
 @compiled
 def number_tables(
     offset: Any, spacing: Any, precision: Any, inverse: Any, exp: Any, normal: Any, out: Any
 ) -> None:
-    """Set ``out`` ``(N, SYMBOLS)`` to the distributions of −7 … 7 times ``spacing``, and others.
+    """Set ``out`` ``(N, SYMBOLS)`` to the distributions of −7 … 7 times ``spacing``, and the rest.
 
     Args:
-        offset: ``(N,)``, where the dither is from 0, in steps: at most half of ``spacing``.
+        offset: ``(N,)``, the dither in steps: of magnitude at most half of ``spacing``.
         spacing: ``(N,)`` in steps.
-        precision: ``(N,)``; see :class:`~onmt_lattice.bitstream.coordinate.Line`.
+        precision: ``(N,)``; see :class:`~onmt_lattice.bitstream.coordinate.CoordinateLaw`.
         inverse: ``(N,)``, its ``normal``.
         exp: the table.
         normal: the table.
         out: set.
     """
-    found = np.empty(SYMBOLS, dtype=np.int64)
-    found[SYMBOLS - 1] = 0
+    weights = np.empty(SYMBOLS, dtype=np.int64)
+    weights[SYMBOLS - 1] = 0
     for p in range(len(offset)):
         if inverse[p] > 0:
             below = normal_cdf(edge_below(-AROUND, spacing[p]) - offset[p], inverse[p], normal)
             for i in range(-AROUND, AROUND + 1):
                 above = normal_cdf(edge_below(i + 1, spacing[p]) - offset[p], inverse[p], normal)
-                found[i + AROUND] = above - below
+                weights[i + AROUND] = above - below
                 below = above
         else:
             least = energy(offset[p], precision[p])
             for i in range(-AROUND, AROUND + 1):
                 distance = energy(i * spacing[p] - offset[p], precision[p])
-                found[i + AROUND] = weight(max(distance - least, 0), exp)
-        frequencies(found, out[p])
+                weights[i + AROUND] = weight(max(distance - least, 0), exp)
+        frequencies(weights, out[p])
 
 
 @helper
 def edge_below(i: Any, spacing: Any) -> Any:
-    """Return the lower edge of what rounds to ``i`` times ``spacing``."""
+    """Return the lower end of the interval that rounds to ``i`` times ``spacing``."""
     return i * spacing - spacing // 2
 
 
 @compiled
 def row_frequencies(below: Any, exp: Any, out: Any) -> None:
-    """Set ``out`` ``(N, M)`` to frequencies of log weights ``below`` each row's largest."""
+    """Set ``out`` ``(N, M)`` to the frequencies of log weights ``below`` their row's largest."""
     weights = np.empty(below.shape[1], dtype=np.int64)
     for row in range(len(below)):
         for i in range(len(weights)):
@@ -271,8 +277,8 @@ def bucket_frequencies(scores: Any, width: Any, exp: Any, out: Any) -> None:
     """Set ``out`` ``(N, buckets)`` to the frequencies of buckets of ``width`` entries, up to 512.
 
     Args:
-        scores: ``(N, M)`` floating-point log weights in units; their fractions are cut off.
-        width: of all buckets but the last, which may be narrower.
+        scores: ``(N, M)`` floating-point log weights in units; their fractions are truncated.
+        width: that of all buckets but the last, which may be narrower.
         exp: the table.
         out: set.
     """
@@ -298,8 +304,8 @@ def largest(numbers: Any, begin: Any, end: Any) -> Any:
 
 
 @compiled
-def place_frequencies(scores: Any, buckets: Any, exp: Any, out: Any) -> None:
-    """Set ``out`` ``(N, width)`` to the frequencies of the entries of one bucket a row."""
+def entry_frequencies(scores: Any, buckets: Any, exp: Any, out: Any) -> None:
+    """Set ``out`` ``(N, width)`` to the frequencies of the entries of one bucket per row."""
     entries, width = scores.shape[1], out.shape[1]
     weights = np.empty(width, dtype=np.int64)
     for row in range(len(scores)):

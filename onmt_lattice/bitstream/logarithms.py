@@ -1,8 +1,8 @@
 """Logarithms and probabilities in integers: the same on any machine.
 
-A log weight is an integer number of 2⁻²⁰ nats. Sums of weights, exponentials and the normal CDF
-are read from tables, linearly between their entries. The tables come from Python's ``decimal``,
-whose exp and ln are rounded correctly by specification: so they are the same everywhere.
+A log weight is an integer multiple of 2⁻²⁰ nats. Sums of weights, exponentials and the normal CDF
+are interpolated linearly in tables. The tables come from Python's ``decimal``, whose exp and ln are
+correctly rounded by specification, so that they are the same everywhere.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ Integers = npt.NDArray[np.int64]
 
 UNIT = 20  # a nat is 2^20 units of log weight, the unit of a coordinate 2^20 steps of dither
 STEP = 13  # entries of the log tables are 2^13 units, 1/128 nat, apart
-REACH = 22  # nats between two weights, beyond which the smaller one counts for nothing
+REACH = 22  # nats between two weights, beyond which the smaller one is ignored
 EXP = 30  # weights are multiples of 2^-30
 NORMAL = 36  # values of the normal CDF are multiples of 2^-36
 NORMAL_STEP = 10  # entries of its table are 2^10 steps, 1/1024, apart
-NORMAL_REACH = 8  # standard deviations, beyond which there is nothing
+NORMAL_REACH = 8  # standard deviations, beyond which the CDF is 0 or 1
 
 
 class Tables(NamedTuple):
@@ -53,7 +53,7 @@ def tables() -> Tables:
 
 
 def exponentials(logs: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    """Return e^x of each of ``logs`` ``(N,)``, the same on any machine, as no libm promises."""
+    """Return e^x of each of ``logs`` ``(N,)``, the same on any machine, unlike a libm's exp."""
     with localcontext() as context:
         context.prec = 30
         return np.array([float(Decimal(x).exp()) for x in logs.tolist()])

@@ -1,9 +1,8 @@
-"""A bottleneck's representation of sentences: quantized, written to bytes, read, handed on.
+"""A bottleneck's representation of sentences: quantized, written to bytes, read, and decoded.
 
-Encoder and decoder have one outline: what is sent of a sentence is chosen by ``quantize``, goes
-through ``write`` and ``read`` unchanged on any machine, and becomes the decoder's input by
-``output``, in floating point: another machine's may differ in its last digits, and with it, now and
-then, a word of the text.
+``quantize`` makes the representation of sentences. ``write`` and ``read`` preserve it exactly on
+any machine. ``output`` makes the decoder's input of it, in floating point: its last digits may
+differ between machines, and so, now and then, may a word of the text.
 """
 
 from __future__ import annotations
@@ -31,51 +30,51 @@ from onmt_lattice.noise import StreamNoise
 
 
 class RepresentationCodec(ABC):
-    """Codes what a trained bottleneck sends of N sentences, here ``sent``, on the CPU.
+    """Codes the ``representation`` of N sentences that a trained bottleneck makes, on the CPU.
 
     Attributes:
-        fingerprint: a CRC-32 of what reading depends on.
+        fingerprint: a CRC-32 of everything that reading depends on.
     """
 
     fingerprint: int
 
     @abstractmethod
     def quantize(self, x: Tensor, key: DitherKey) -> Tensor:
-        """Return what is sent of X = ``x`` ``(N, m)``, sentences of ``key``."""
+        """Return the representation of X = ``x`` ``(N, m)``, sentences of ``key``."""
 
     @abstractmethod
-    def write(self, sent: Tensor, key: DitherKey) -> bytes:
-        """Return the bytes of ``sent``; nothing in them says what they are or where they end."""
+    def write(self, representation: Tensor, key: DitherKey) -> bytes:
+        """Return the bytes of ``representation``, without a header or an end mark."""
 
     @abstractmethod
     def read(self, payload: bytes, key: DitherKey) -> Tensor:
-        """Return what was sent in ``payload``, the whole of what :meth:`write` wrote.
+        """Return the representation in ``payload``, all of what :meth:`write` wrote.
 
         Raises:
-            BitstreamError: if that is not so, as far as it can be told.
+            BitstreamError: if ``payload`` is detectably damaged.
         """
 
     @abstractmethod
-    def output(self, sent: Tensor, key: DitherKey) -> Tensor:
-        """Return ``(N, m)`` float32, what the decoder gets."""
+    def output(self, representation: Tensor, key: DitherKey) -> Tensor:
+        """Return ``(N, m)`` float32, the decoder's input."""
 
     @abstractmethod
-    def values(self, sent: Tensor, key: DitherKey) -> Tensor:
-        """Return ``(N, d)`` float64, what ``map_out`` takes to the decoder.
+    def values(self, representation: Tensor, key: DitherKey) -> Tensor:
+        """Return ``(N, d)`` float64, the input of ``map_out``, the same on any machine.
 
-        Each is made of few numbers, one operation after another, and the same on any machine.
+        Each number comes from few others, by operations in a fixed order.
         """
 
     @abstractmethod
-    def rate_nats(self, sent: Tensor, key: DitherKey) -> Tensor:
-        """Return ``(N,)`` float64, the ideal length of ``sent`` by the bottleneck's own rate."""
+    def rate_nats(self, representation: Tensor, key: DitherKey) -> Tensor:
+        """Return ``(N,)`` float64, the bottleneck's rate: the ideal code length in nats."""
 
 
 class LatticePoints(RepresentationCodec):
-    """What is sent are the lattice points ``(N, d/n, n)`` float64 of a :class:`LatticeBottleneck`.
+    """The lattice points ``(N, d/n, n)`` float64 of a :class:`LatticeBottleneck`.
 
     Args:
-        bottleneck: on any device; what it holds is copied, in float64.
+        bottleneck: on any device; its channel is copied, in float64.
 
     Raises:
         UserError: if its code cannot be written.
@@ -84,8 +83,8 @@ class LatticePoints(RepresentationCodec):
     def __init__(self, bottleneck: LatticeBottleneck) -> None:
         self.maps = bottleneck.map_in, bottleneck.map_out
         self.channel = copy.deepcopy(bottleneck.channel).cpu().double().requires_grad_(False)
-        # One subtraction of a checkpoint's numbers, which IEEE 754 rounds alike everywhere: so the
-        # grid of scales need not be kept in a checkpoint.
+        # A single subtraction of a checkpoint's numbers, which IEEE 754 rounds alike everywhere, so
+        # that checkpoints need not hold the grid of scales.
         self.codec = LatticeCodec(self.channel.code, self.channel.placed_log_scale)
         self._sigma = torch.from_numpy(exponentials(self.channel.log_sigma.numpy()))
         self.fingerprint = self.codec.fingerprint
@@ -98,33 +97,35 @@ class LatticePoints(RepresentationCodec):
             self.channel.placed(mean) + self.codec.dither(key)
         )
 
-    def write(self, sent: Tensor, key: DitherKey) -> bytes:
+    def write(self, representation: Tensor, key: DitherKey) -> bytes:
         """See :meth:`RepresentationCodec.write`."""
-        return self.codec.write(sent, key)
+        return self.codec.write(representation, key)
 
     def read(self, payload: bytes, key: DitherKey) -> Tensor:
         """See :meth:`RepresentationCodec.read`."""
         return self.codec.read(payload, key)
 
     @torch.inference_mode()
-    def output(self, sent: Tensor, key: DitherKey) -> Tensor:
+    def output(self, representation: Tensor, key: DitherKey) -> Tensor:
         """Return C(b + σ(z − u)) + c."""
-        return _apply(self.maps[1], self.channel.value(sent - self.codec.dither(key)).float())
+        return _apply(
+            self.maps[1], self.channel.value(representation - self.codec.dither(key)).float()
+        )
 
     @torch.inference_mode()
-    def values(self, sent: Tensor, key: DitherKey) -> Tensor:
-        """Return b + σ(z − u), σ rounded as the same everywhere."""
-        y = self.channel.coordinates(sent - self.codec.dither(key))
+    def values(self, representation: Tensor, key: DitherKey) -> Tensor:
+        """Return b + σ(z − u), with a σ that is the same everywhere."""
+        y = self.channel.coordinates(representation - self.codec.dither(key))
         return self.channel.center + self._sigma * y
 
     @torch.inference_mode()
-    def rate_nats(self, sent: Tensor, key: DitherKey) -> Tensor:
+    def rate_nats(self, representation: Tensor, key: DitherKey) -> Tensor:
         """See :meth:`RepresentationCodec.rate_nats`."""
-        return self.channel.rate_nats(sent - self.codec.dither(key), StreamNoise())
+        return self.channel.rate_nats(representation - self.codec.dither(key), StreamNoise())
 
 
-class Entries(RepresentationCodec):
-    """What is sent are the symbols ``(N, symbols)`` of quantizers of a finite alphabet.
+class QuantizerSymbols(RepresentationCodec):
+    """The symbols ``(N, symbols)`` of quantizers of a finite alphabet.
 
     Args:
         bottleneck: on any device.
@@ -137,39 +138,41 @@ class Entries(RepresentationCodec):
 
     @torch.inference_mode()
     def quantize(self, x: Tensor, key: DitherKey) -> Tensor:
-        """Return what the quantizers choose; there is no dither."""
-        return self.bottleneck.choose(self._there(x)).cpu()
+        """Return the symbols; there is no dither."""
+        return self.bottleneck.choose(self._on_device(x)).cpu()
 
-    def write(self, sent: Tensor, key: DitherKey) -> bytes:
+    def write(self, representation: Tensor, key: DitherKey) -> bytes:
         """See :meth:`RepresentationCodec.write`."""
-        return self.codec.write(sent)
+        return self.codec.write(representation)
 
     def read(self, payload: bytes, key: DitherKey) -> Tensor:
         """See :meth:`RepresentationCodec.read`."""
         return self.codec.read(payload, len(key.indices))
 
     @torch.inference_mode()
-    def output(self, sent: Tensor, key: DitherKey) -> Tensor:
+    def output(self, representation: Tensor, key: DitherKey) -> Tensor:
         """See :meth:`RepresentationCodec.output`."""
-        return _apply(self.bottleneck.map_out, self.bottleneck.values(self._there(sent)))
+        return _apply(
+            self.bottleneck.map_out, self.bottleneck.values(self._on_device(representation))
+        )
 
     @torch.inference_mode()
-    def values(self, sent: Tensor, key: DitherKey) -> Tensor:
-        """Return the entries, as they are."""
-        return self.bottleneck.values(self._there(sent)).double().cpu()
+    def values(self, representation: Tensor, key: DitherKey) -> Tensor:
+        """Return the entries of the symbols."""
+        return self.bottleneck.values(self._on_device(representation)).double().cpu()
 
     @torch.inference_mode()
-    def rate_nats(self, sent: Tensor, key: DitherKey) -> Tensor:
+    def rate_nats(self, representation: Tensor, key: DitherKey) -> Tensor:
         """See :meth:`RepresentationCodec.rate_nats`."""
-        return self.bottleneck.rate_nats(self._there(sent)).cpu()
+        return self.bottleneck.rate_nats(self._on_device(representation)).cpu()
 
-    def _there(self, tensor: Tensor) -> Tensor:
+    def _on_device(self, tensor: Tensor) -> Tensor:
         return tensor.to(self.bottleneck.logits.device)
 
 
 @singledispatch
 def representation_codec(bottleneck: Bottleneck) -> RepresentationCodec:
-    """Return the codec of what ``bottleneck`` sends; a package registers that of its own class.
+    """Return the codec of ``bottleneck``; another package registers a codec for its own class.
 
     Raises:
         UserError: if it has no code, with the reason.
@@ -194,10 +197,10 @@ def _(bottleneck: IdentityBottleneck) -> RepresentationCodec:
 
 
 representation_codec.register(LatticeBottleneck, LatticePoints)
-representation_codec.register(CategoricalBottleneck, Entries)
+representation_codec.register(CategoricalBottleneck, QuantizerSymbols)
 
 
 def _apply(linear: torch.nn.Module, x: Tensor) -> Tensor:
-    """Return ``linear`` of ``x``, computed where it is, on the CPU."""
+    """Return ``linear`` of ``x``, computed on its own device, moved to the CPU."""
     device = next((p.device for p in linear.parameters()), x.device)
     return linear(x.to(device)).cpu()

@@ -1,13 +1,13 @@
-"""Non-negative integers in as few bytes as they need: seven bits a byte, the lower first.
+"""Non-negative integers of variable length: seven bits per byte, the lowest bits first.
 
-A set eighth bit says that more follow.
+The eighth bit of a byte is set if more bytes follow.
 """
 
 from __future__ import annotations
 
 from onmt_lattice.errors import DamagedBitstream
 
-LONGEST = 9  # bytes of a number
+MAX_BYTES = 9  # of a number
 
 
 def pack_number(value: int) -> bytes:
@@ -19,40 +19,40 @@ def pack_number(value: int) -> bytes:
     return bytes([*digits, value])
 
 
-def read_number(data: bytes, at: int) -> tuple[int, int]:
-    """Return the number at a offset of ``data``, and the offset after it.
+def read_number(data: bytes, offset: int) -> tuple[int, int]:
+    """Return the number at ``offset`` in ``data``, and the offset after it.
 
     Raises:
-        DamagedBitstream: if ``data`` ends within it, or it does not end.
+        DamagedBitstream: if ``data`` ends within the number, or the number does not end.
     """
     value = 0
-    for i in range(LONGEST):
-        if at + i >= len(data):
+    for i in range(MAX_BYTES):
+        if offset + i >= len(data):
             raise DamagedBitstream("bytes that end within a number: expected all of them")
-        digit = data[at + i]
+        digit = data[offset + i]
         value += digit % 128 << 7 * i
         if digit < 128:
-            return value, at + i + 1
+            return value, offset + i + 1
     raise DamagedBitstream("a number that does not end: expected it as written")
 
 
-def pack_offsets(offsets: list[int]) -> bytes:
-    """Return the bytes of rising non-negative integers."""
-    before = [-1, *offsets]
-    return b"".join(pack_number(b - a - 1) for a, b in zip(before, offsets, strict=False))
+def pack_empty_lines(indices: list[int]) -> bytes:
+    """Return the bytes of the rising ``indices`` of empty lines: the gaps between them."""
+    previous = [-1, *indices]
+    return b"".join(pack_number(b - a - 1) for a, b in zip(previous, indices, strict=False))
 
 
-def read_offsets(data: bytes, count: int) -> list[int]:
-    """Return the integers that ``data`` holds, all of them below ``count``.
+def read_empty_lines(data: bytes, count: int) -> list[int]:
+    """Return the indices that ``data`` holds, each below the ``count`` of lines.
 
     Raises:
-        BitstreamError: if they are not, or ``data`` does not end with one.
+        BitstreamError: if an index is too large, or ``data`` ends within a number.
     """
-    offsets, at, offset = [], 0, -1
-    while at < len(data):
-        gap, at = read_number(data, at)
-        offset += gap + 1
-        if offset >= count:
-            raise DamagedBitstream(f"an empty line {offset + 1} of {count}: expected it as written")
-        offsets.append(offset)
-    return offsets
+    indices, offset, index = [], 0, -1
+    while offset < len(data):
+        gap, offset = read_number(data, offset)
+        index += gap + 1
+        if index >= count:
+            raise DamagedBitstream(f"an empty line {index + 1} of {count}: expected it as written")
+        indices.append(index)
+    return indices

@@ -1,8 +1,7 @@
-"""Vectors of any origin to bytes and back, at a rate, an error or a tolerance that is asked for.
+"""Vectors of any origin to bytes and back, at a given rate, error or tolerance.
 
-An orthogonal transform takes the vectors to directions without correlation, a lattice whose dither
-is the noise that :mod:`~.vector_fitting` chose quantizes them, and an entropy coder writes its
-points.
+An orthogonal transform takes the vectors to uncorrelated directions. A lattice quantizes them; its
+dither has the variances that :mod:`~.vector_fitting` computes. An entropy coder writes the points.
 """
 
 from __future__ import annotations
@@ -24,14 +23,14 @@ from onmt_lattice.bitstream.file import FileWriter, Header, Mode, Section, TextF
 from onmt_lattice.bitstream.lattice_codec import LatticeCodec
 from onmt_lattice.bitstream.varint import pack_number
 from onmt_lattice.bitstream.vector_fitting import (
-    CLOSE,
-    ENOUGH,
-    LEAST_ROWS,
+    BITS_TOLERANCE,
+    MIN_ROWS,
+    SEARCH_TOLERANCE,
     Fitting,
     Floats,
     blocks_of,
-    checked,
     rate_distortion_bits,
+    require_rows,
 )
 from onmt_lattice.bottlenecks.channel import LatticeChannel
 from onmt_lattice.config import SEED, check_ranges
@@ -41,24 +40,24 @@ from onmt_lattice.lattices import make_lattice
 from onmt_lattice.noise import StreamNoise
 from onmt_lattice.tensor_file import pack, unpack
 
-BLOCK_BITS = 12  # rows of a block, those that are in memory
+BLOCK_BITS = 12  # 2^12 rows of a block, those in memory
 CORRECTIONS = 5
-FARTHEST = 2.0**40  # of the noise's standard deviation; the coder takes points to 2⁵⁰
+MAX_DEVIATION = 2.0**40  # standard deviations of the noise; the coder takes points to 2⁵⁰
 FORMAT = "onmt_lattice vectors 1"
 EXPECTED = "expected a file that 'onmt_lattice pack -codec' or VectorCodec.save has written"
 
 
 @dataclass(frozen=True)
 class VectorCosts:
-    """What some vectors cost.
+    """Bits and error of some vectors.
 
     Attributes:
-        rows, width: how many vectors there are, and numbers in each.
+        rows, width: number of vectors, and of numbers in each.
         expected_bits: mean ideal length of a vector, −log₂ P.
-        coded_bits: mean over vectors of the bits of a file of them, without the codec.
+        coded_bits: bits of a file of them, without the codec, per vector.
         mse: mean squared error per number.
-        gaussian_bits: rate-distortion function at that error of a Gaussian source whose
-            covariance is that of the vectors the codec was fitted to, bits per vector.
+        gaussian_bits: rate-distortion function, at that error, of a Gaussian source with the
+            covariance of the vectors that the codec was fitted to; bits per vector.
     """
 
     rows: int
@@ -82,8 +81,8 @@ class VectorCosts:
 class VectorCodec:
     """Codes vectors of ``width`` numbers by the points of a lattice; see :meth:`fit`.
 
-    What it writes decodes to the same points on any machine, and to vectors whose last digits are
-    another machine's.
+    Its files decode to the same points on any machine, and to vectors whose last digits may differ
+    between machines.
 
     Args:
         settings: ``lattice`` and ``code``, names.
@@ -91,7 +90,7 @@ class VectorCodec:
             ``(d,)`` float64, and ``channel.…``, the state of a :class:`LatticeChannel` of k.
 
     Raises:
-        UserError: if they do not fit each other.
+        UserError: if ``settings`` and ``tensors`` do not fit each other.
     """
 
     def __init__(self, settings: dict[str, str], tensors: dict[str, Tensor]) -> None:
@@ -132,64 +131,64 @@ class VectorCodec:
         Args:
             x: ``(N, d)`` floats, memory-mapped or not.
             lattice: name of the lattice.
-            bits: mean bits per vector of a file of ``x``, met within 1 %.
+            bits: mean bits per vector of a file of ``x``, within 1 %.
             mse: mean squared error per number.
-            noise: standard deviation, a number or ``(d,)``, of the error that the vectors' user
-                tolerates: it is added to them, and nothing else is.
-            decorrelate: take the vectors to directions without correlation first.
-            seed: of which rows the prior is fitted to, and of the dither of that.
+            noise: standard deviation, a number or ``(d,)``, of the errors, which are only added to
+                the vectors, not scaled.
+            decorrelate: take the vectors to uncorrelated directions first.
+            seed: that of the choice of rows the prior is fitted to, and of their dither.
             progress: show how much of ``x`` has been read.
 
         Raises:
-            UserError: if the vectors or what is asked for cannot be.
+            UserError: if the vectors or the target are invalid, or the target cannot be reached.
         """
-        asked = {"bits": bits, "mse": mse, "noise": noise}
-        given = {name: value for name, value in asked.items() if value is not None}
-        if len(given) != 1:
+        options = {"bits": bits, "mse": mse, "noise": noise}
+        targets = {name: value for name, value in options.items() if value is not None}
+        if len(targets) != 1:
             raise UserError(
-                f"{' and '.join(given) or 'nothing'} given: expected one of bits, mse, noise"
+                f"{' and '.join(targets) or 'nothing'} given: expected one of bits, mse, noise"
             )
-        rows = checked(x)
-        if len(rows) < (least := max(LEAST_ROWS, 2 * rows.shape[1] * decorrelate)):
+        rows = require_rows(x)
+        if len(rows) < (minimum := max(MIN_ROWS, 2 * rows.shape[1] * decorrelate)):
             raise UserError(
-                f"{len(rows)} vectors: expected at least {least} to fit to"
-                + (", or no decorrelation" if least > LEAST_ROWS else "")
+                f"{len(rows)} vectors: expected at least {minimum} to fit to"
+                + (", or no decorrelation" if minimum > MIN_ROWS else "")
             )
-        ((name, value),) = given.items()
+        ((name, value),) = targets.items()
         shapes = [(), rows.shape[1:]] if name == "noise" else [()]
         try:
-            tolerated = np.asarray(value, dtype=np.float64)
+            target = np.asarray(value, dtype=np.float64)
         except (TypeError, ValueError):
-            tolerated = np.array(np.nan)
-        if tolerated.shape not in shapes or not (np.isfinite(tolerated) & (tolerated > 0)).all():
+            target = np.array(np.nan)
+        if target.shape not in shapes or not (np.isfinite(target) & (target > 0)).all():
             expected = " or ".join("a number" if not s else f"{s[0]} of them" for s in shapes)
             raise UserError(f"{name} {value!r}: expected {expected}, above 0")
         check_ranges({"seed": seed}, {"seed": SEED})
         fitting = Fitting(rows, lattice, decorrelate, seed, progress)
         if name == "noise":
-            return cls(*fitting.additive(np.broadcast_to(tolerated, rows.shape[1:])))
+            return cls(*fitting.additive(np.broadcast_to(target, rows.shape[1:])))
         if name == "mse":
-            return cls(*fitting.for_error(float(tolerated)))
-        return cls._coding_in(float(tolerated), fitting)
+            return cls(*fitting.for_error(float(target)))
+        return cls._fit_bits(float(target), fitting)
 
     @classmethod
-    def _coding_in(cls, bits: float, fitting: Fitting) -> VectorCodec:
+    def _fit_bits(cls, bits: float, fitting: Fitting) -> VectorCodec:
         """Return the codec whose files have ``bits`` per vector.
 
-        What a search expects is corrected by what the vectors take: all that a file has, and less
-        than the prior says of those that are far from Gaussian.
+        The expected bits of a codec are corrected by those of a file. A file also has a header, and
+        vectors that are far from Gaussian take fewer bits than the prior expects.
         """
-        rows, asked, nearest = fitting.to_code(), bits, None
+        rows, expected, nearest = fitting.rows_to_code(), bits, None
         for _ in range(CORRECTIONS):
-            codec = cls(*fitting.for_bits(asked))
+            codec = cls(*fitting.for_bits(expected))
             coded = 8 * len(codec.compress(rows)) / len(rows)
             if nearest is None or abs(coded - bits) < abs(nearest[0] - bits):
                 nearest = coded, codec
-            if abs(coded - bits) <= CLOSE * bits:
+            if abs(coded - bits) <= SEARCH_TOLERANCE * bits:
                 break
-            asked = max(asked + bits - coded, asked / 4)
+            expected = max(expected + bits - coded, expected / 4)
         assert nearest is not None
-        if abs(nearest[0] - bits) > ENOUGH * bits:
+        if abs(nearest[0] - bits) > BITS_TOLERANCE * bits:
             raise UserError(
                 f"bits {bits:g}: {nearest[0]:.3f} per vector is the nearest that a file of these "
                 f"{len(rows)} comes to; expected more"
@@ -201,19 +200,19 @@ class VectorCodec:
     def compress(
         self, x: npt.ArrayLike, seed: int = 0, *, embed: bool = False, progress: bool = False
     ) -> bytes:
-        """Return the bytes of ``x`` ``(N, d)``; with ``embed`` those of this codec among them.
+        """Return a file of ``x`` ``(N, d)``, which with ``embed`` contains this codec.
 
         Raises:
-            UserError: if they are no vectors of this width.
+            UserError: if ``x`` are not vectors of this width.
         """
-        rows = checked(x, self.width)
+        rows = require_rows(x, self.width)
         header = Header(
             self.fingerprint, Mode.VECTORS, BLOCK_BITS, seed, len(rows), rows.size, 4 * rows.size
         )
         writer = FileWriter(header)
-        for number, part in enumerate(blocks_of(rows, "packing" if progress else "")):
+        for number, block in enumerate(blocks_of(rows, "packing" if progress else "")):
             key = DitherKey(seed, tuple(header.span(number)))
-            sections = {Section.POINTS: self._codec.write(self._points(part, key), key)}
+            sections = {Section.POINTS: self._codec.write(self._points(block, key), key)}
             if embed and number == 0:
                 sections[Section.CODEC] = self.to_bytes()
             writer.add(sections)
@@ -223,12 +222,12 @@ class VectorCodec:
         """Return the vectors ``(N, d)`` of a file that this codec wrote.
 
         Raises:
-            BitstreamError: if ``data`` is not, in whole and unaltered, such a file.
+            BitstreamError: if ``data`` is not a complete and unaltered file of this codec.
         """
-        return np.concatenate(list(self.parts(data)))
+        return np.concatenate(list(self.blocks(data)))
 
-    def parts(self, data: bytes) -> Iterator[npt.NDArray[np.float32]]:
-        """Yield the vectors of a file, a block at a time.
+    def blocks(self, data: bytes) -> Iterator[npt.NDArray[np.float32]]:
+        """Yield the vectors of a file, block by block.
 
         Raises:
             BitstreamError: as :meth:`decompress`.
@@ -248,22 +247,22 @@ class VectorCodec:
     def costs(
         self, x: npt.ArrayLike, seed: int = 0, data: bytes | None = None, *, progress: bool = False
     ) -> VectorCosts:
-        """Return what ``x`` ``(N, d)`` costs, and how far it comes back from itself.
+        """Return bits and error of ``x`` ``(N, d)``.
 
         Args:
             x: the vectors.
-            seed: of the dither.
-            data: what :meth:`compress` made of them with that seed, if it did already.
+            seed: that of the dither.
+            data: the file of :meth:`compress` with that seed, if there is one already.
             progress: show how much of ``x`` has been read.
         """
-        rows, nats, square = checked(x, self.width), 0.0, 0.0
+        rows, nats, square = require_rows(x, self.width), 0.0, 0.0
         begin = 0
-        for part in blocks_of(rows, "measuring" if progress else ""):
-            key = DitherKey(seed, tuple(range(begin, begin := begin + len(part))))
-            points = self._points(part, key)
-            sent = points - self._codec.dither(key)
-            nats += float(self._channel.rate_nats(sent, StreamNoise()).sum())
-            square += float(np.square(self._vectors(points, key) - part).sum())
+        for block in blocks_of(rows, "measuring" if progress else ""):
+            key = DitherKey(seed, tuple(range(begin, begin := begin + len(block))))
+            points = self._points(block, key)
+            y = points - self._codec.dither(key)
+            nats += float(self._channel.rate_nats(y, StreamNoise()).sum())
+            square += float(np.square(self._vectors(points, key) - block).sum())
         mse = square / rows.size
         return VectorCosts(
             rows=len(rows),
@@ -275,11 +274,11 @@ class VectorCodec:
         )
 
     def _points(self, rows: Floats, key: DitherKey) -> Tensor:
-        sent = self._channel.placed(torch.from_numpy((rows - self._mean) @ self._encode))
-        if (far := sent.abs().flatten(1).amax(1) > FARTHEST).any():
+        x = self._channel.placed(torch.from_numpy((rows - self._mean) @ self._encode))
+        if (far := x.abs().flatten(1).amax(1) > MAX_DEVIATION).any():
             row = key.indices[int(far.nonzero()[0])]
             raise UserError(f"vector {row}: too large; expected vectors like those fitted to")
-        return self._channel.lattice.nearest_point(sent + self._codec.dither(key))
+        return self._channel.lattice.nearest_point(x + self._codec.dither(key))
 
     def _vectors(self, points: Tensor, key: DitherKey) -> npt.NDArray[np.float32]:
         value = self._channel.value(points - self._codec.dither(key)).numpy()
@@ -293,10 +292,10 @@ class VectorCodec:
 
     @classmethod
     def from_bytes(cls, data: bytes, name: str = "the codec") -> VectorCodec:
-        """Return the codec that :meth:`to_bytes` wrote, which errors call ``name``.
+        """Return the codec that :meth:`to_bytes` wrote; errors call it ``name``.
 
         Raises:
-            UserError: if it is none, or damaged.
+            UserError: if ``data`` is not a codec, or damaged.
         """
         tensors, settings = unpack(data, name, EXPECTED)
         if settings.pop("format", None) != FORMAT:
@@ -304,7 +303,7 @@ class VectorCodec:
         return cls(settings, tensors)
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Write this codec to ``path``, whole or not at all."""
+        """Write this codec to ``path``, completely or not at all."""
         with whole_file(path) as part:
             part.write_bytes(self.to_bytes())
 
@@ -326,10 +325,10 @@ def _fingerprint(settings: dict[str, str], tensors: dict[str, Tensor]) -> bytes:
 
 
 def vector_file(data: bytes) -> TextFile:
-    """Return the file that ``data`` is, if it is one of vectors.
+    """Return the file of vectors ``data``.
 
     Raises:
-        BitstreamError: if not.
+        BitstreamError: if it is not one.
     """
     file = TextFile(data)
     if file.header.mode != Mode.VECTORS:
@@ -338,16 +337,16 @@ def vector_file(data: bytes) -> TextFile:
 
 
 def _size(data: bytes) -> int:
-    """Return the bytes of a file of vectors, without those of a codec in it."""
-    held = vector_file(data).block(0).get(Section.CODEC)
-    return len(data) - (0 if held is None else 1 + len(pack_number(len(held))) + len(held))
+    """Return the size in bytes of a file of vectors, without a codec in it."""
+    codec = vector_file(data).block(0).get(Section.CODEC)
+    return len(data) - (0 if codec is None else 1 + len(pack_number(len(codec))) + len(codec))
 
 
 def embedded_codec(data: bytes) -> VectorCodec | None:
-    """Return the codec within a file of vectors, None where it has none.
+    """Return the codec in a file of vectors, or None.
 
     Raises:
         BitstreamError: as :func:`vector_file`.
     """
-    held = vector_file(data).block(0).get(Section.CODEC)
-    return None if held is None else VectorCodec.from_bytes(held)
+    codec = vector_file(data).block(0).get(Section.CODEC)
+    return None if codec is None else VectorCodec.from_bytes(codec)

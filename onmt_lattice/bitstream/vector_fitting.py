@@ -1,8 +1,8 @@
-"""What a codec of vectors is fitted to: their covariance, a water level, and a lattice's prior.
+"""Fitting a codec of vectors: their covariance, a water level, and the prior of a lattice.
 
 Reverse water-filling (Cover & Thomas, Elements of Information Theory, section 10.3.3): at water
-level θ a direction of variance v > θ gets noise of variance θv/(v − θ) and at the decoder the
-factor 1 − θ/v (Wiener's), so that its error is θ; the others are not sent.
+level θ a direction of variance v > θ gets noise of variance θv/(v − θ) and, at the decoder, the
+factor 1 − θ/v (Wiener's), so that its error is θ. Other directions are not sent.
 """
 
 from __future__ import annotations
@@ -24,30 +24,30 @@ from onmt_lattice.lattices.registry import takes_any_dim
 
 Floats = npt.NDArray[np.float64]
 
-AT_ONCE = 2**12  # rows in memory
-FITTED = 2000  # rows at most that the code's prior is fitted to
-CODED = 20_000  # rows at most that are coded to see how many bits that takes
-LEAST_ROWS = 100
-CLOSE, ENOUGH = 0.003, 0.01  # of the bits asked for
-SEARCHES = 20
-PADDED = 64  # numbers at most that a convolutional lattice has more than are sent
-SMALLEST = 1e-12  # share of the largest variance below which a direction has none
-MOST_BITS = 24  # per number: float32, in which vectors come back, has no more
-LARGEST, LEAST_VARIANCE = np.finfo(np.float32).max, float(np.finfo(np.float32).tiny) ** 2
+ROWS_AT_ONCE = 2**12  # in memory
+MAX_FITTED_ROWS = 2000  # to which the code's prior is fitted
+MAX_CODED_ROWS = 20_000  # coded to measure their bits
+MIN_ROWS = 100
+SEARCH_TOLERANCE, BITS_TOLERANCE = 0.003, 0.01  # relative, of bits per vector
+SEARCH_STEPS = 20
+MAX_PADDING = 64  # dimensions of a convolutional lattice beyond the numbers sent
+MIN_VARIANCE_SHARE = 1e-12  # of the largest variance, below which a direction is dropped
+MAX_BITS = 24  # per number: float32, the dtype of decoded vectors, has no more
+MAX_FLOAT, MIN_VARIANCE = np.finfo(np.float32).max, float(np.finfo(np.float32).tiny) ** 2
 
 TOO_FINE = (
     "less than float32 can show beside these vectors; "
-    f"expected 2^-{MOST_BITS} of their standard deviation or more"
+    f"expected 2^-{MAX_BITS} of their standard deviation or more"
 )
 
-Parts = tuple[dict[str, str], dict[str, Tensor]]  # of a codec
+CodecState = tuple[dict[str, str], dict[str, Tensor]]  # settings and tensors of a codec
 
 
 def water_level(variances: Floats, mse: float) -> float:
-    """Return θ with mean min(v, θ) = ``mse``, which is below the mean of the ``variances``."""
+    """Return θ with mean min(v, θ) = ``mse``, if ``mse`` is less than the mean of ``variances``."""
     falling = np.sort(variances)[::-1]
-    below = falling.sum() - np.cumsum(falling)  # what the directions after each have in all
-    levels = (mse * len(falling) - below) / np.arange(1, len(falling) + 1)
+    remaining = falling.sum() - np.cumsum(falling)  # total of the directions after each one
+    levels = (mse * len(falling) - remaining) / np.arange(1, len(falling) + 1)
     return float(levels[np.flatnonzero(levels <= falling)[-1]])
 
 
@@ -59,103 +59,106 @@ def rate_distortion_bits(variances: Floats, mse: float) -> float:
 
 
 class Fitting:
-    """Vectors to fit to: their mean and directions, and the codecs for what may be asked for."""
+    """Vectors, their mean and directions, and the codecs fitted to them."""
 
     def __init__(
         self, rows: Floats, lattice: str, decorrelate: bool, seed: int, progress: bool = False
     ) -> None:
         if not takes_any_dim(lattice):
-            make_lattice(lattice)  # a name that is none is an error before all of them are read
+            make_lattice(lattice)  # reports an unknown name before all vectors are read
         self.lattice, self.seed, self.decorrelate = lattice, seed, decorrelate
-        near = np.asarray(rows[0], np.float64)  # them, so that nothing is lost to cancellation
-        total, square = np.zeros(len(near)), np.zeros((len(near), len(near)))
+        origin = np.asarray(rows[0], np.float64)  # near the vectors, which avoids cancellation
+        total, square = np.zeros(len(origin)), np.zeros((len(origin), len(origin)))
         for block in blocks_of(rows, "fitting" if progress else ""):
-            total += (block - near).sum(0)
-            square += (block - near).T @ (block - near)
+            total += (block - origin).sum(0)
+            square += (block - origin).T @ (block - origin)
         count = len(rows)
-        self.mean = near + total / count
+        self.mean = origin + total / count
         self.covariance = (square - np.outer(total, total) / count) / (count - 1)
         self.rows = rows
-        self.sample = self._chosen(FITTED)
+        self.sample = self._subsample(MAX_FITTED_ROWS)
         self.variances, self.directions = self._directions(self.covariance)
-        self.most = float(np.max(self.variances))
-        if not self.most > LEAST_VARIANCE:
+        self.max_variance = float(np.max(self.variances))
+        if not self.max_variance > MIN_VARIANCE:
             raise UserError("vectors that are all the same: expected some variance to code")
 
-    def to_code(self) -> Floats:
-        """Return the vectors, or enough of them, to see what they take in a file."""
-        return self._chosen(CODED)
+    def rows_to_code(self) -> Floats:
+        """Return the vectors, or enough of them to measure their bits in a file."""
+        return self._subsample(MAX_CODED_ROWS)
 
-    def _chosen(self, count: int) -> Floats:
+    def _subsample(self, count: int) -> Floats:
+        """Return at most ``count`` of the vectors, drawn at random, in order."""
         if len(self.rows) <= count:
             return np.asarray(self.rows, np.float64)
-        chosen = np.random.default_rng(self.seed).choice(len(self.rows), count, replace=False)
-        return np.asarray(self.rows[np.sort(chosen)], np.float64)
+        indices = np.random.default_rng(self.seed).choice(len(self.rows), count, replace=False)
+        return np.asarray(self.rows[np.sort(indices)], np.float64)
 
-    def additive(self, noise: Floats) -> Parts:
-        """Return the codec whose error is additive, of standard deviations ``noise`` ``(d,)``."""
-        if not ((noise > 1 / LARGEST) & (noise < LARGEST)).all():
+    def additive(self, noise: Floats) -> CodecState:
+        """Return the codec with additive errors of standard deviations ``noise`` ``(d,)``."""
+        if not ((noise > 1 / MAX_FLOAT) & (noise < MAX_FLOAT)).all():
             worst = noise[np.argmax(np.abs(np.log(noise)))]
             raise UserError(f"noise of {worst:.3g}: expected float32's range")
         variances, directions = self._directions(self.covariance / np.outer(noise, noise))
-        if np.max(variances) > 4.0**MOST_BITS:
+        if np.max(variances) > 4.0**MAX_BITS:
             raise UserError(f"noise of {np.min(noise):.3g}: {TOO_FINE}")
-        kept = variances > SMALLEST * np.max(variances)
-        encode = directions[:, kept] / noise[:, None]
-        decode = directions[:, kept].T * noise
-        return self._codec(encode, decode, np.ones(kept.sum()))[0]
+        sent = variances > MIN_VARIANCE_SHARE * np.max(variances)
+        encode = directions[:, sent] / noise[:, None]
+        decode = directions[:, sent].T * noise
+        return self._codec(encode, decode, np.ones(sent.sum()))[0]
 
-    def for_error(self, mse: float) -> Parts:
-        """Return the codec whose mean squared error per number is ``mse``."""
-        if mse >= (most := self.variances.mean()):
-            raise UserError(f"mse {mse}: expected less than {most:.6g}, their variance per number")
+    def for_error(self, mse: float) -> CodecState:
+        """Return the codec with a mean squared error of ``mse`` per number."""
+        if mse >= (variance := self.variances.mean()):
+            raise UserError(
+                f"mse {mse}: expected less than {variance:.6g}, their variance per number"
+            )
         level = water_level(self.variances, mse)
-        if level < self.most / 4.0**MOST_BITS:
+        if level < self.max_variance / 4.0**MAX_BITS:
             raise UserError(f"mse {mse}: {TOO_FINE}")
         return self._at_level(level)[0]
 
-    def for_bits(self, bits: float) -> Parts:
-        """Return the codec whose mean is ``bits`` per vector."""
-        high = math.log2(self.most) - 1e-3  # levels of too few bits, and of too many
-        low = high - 2 * MOST_BITS
+    def for_bits(self, bits: float) -> CodecState:
+        """Return the codec with a mean of ``bits`` per vector."""
+        high = math.log2(self.max_variance) - 1e-3  # a level of too few bits
+        low = high - 2 * MAX_BITS
         log_level = high - 2 * bits / len(self.variances)
-        nearest, before = None, (math.nan, math.nan)
-        for _ in range(SEARCHES):
+        nearest, previous = None, (math.nan, math.nan)
+        for _ in range(SEARCH_STEPS):
             log_level = min(max(log_level, low), high)
-            made, found, sent = self._at_level(2.0**log_level)
-            if nearest is None or abs(found - bits) < abs(nearest[0] - bits):
-                nearest = found, made
-            if abs(found - bits) <= CLOSE * bits:
+            codec, expected, sent = self._at_level(2.0**log_level)
+            if nearest is None or abs(expected - bits) < abs(nearest[0] - bits):
+                nearest = expected, codec
+            if abs(expected - bits) <= SEARCH_TOLERANCE * bits:
                 break
-            low, high = (log_level, high) if found > bits else (low, log_level)
+            low, high = (log_level, high) if expected > bits else (low, log_level)
             if low >= high:
                 break
-            slope = (found - before[0]) / (log_level - before[1] or math.nan)
-            before = found, log_level
-            log_level += (bits - found) / (slope if slope < 0 else -sent / 2)
+            slope = (expected - previous[0]) / (log_level - previous[1] or math.nan)
+            previous = expected, log_level
+            log_level += (bits - expected) / (slope if slope < 0 else -sent / 2)
             if not low < log_level < high:
                 log_level = (low + high) / 2
         assert nearest is not None
-        if abs(nearest[0] - bits) > ENOUGH * bits:
+        if abs(nearest[0] - bits) > BITS_TOLERANCE * bits:
             raise UserError(
                 f"bits {bits:g}: {nearest[0]:.3f} is the nearest that these vectors come to; "
-                f"expected a bit per vector or more, and at most {MOST_BITS} per number"
+                f"expected a bit per vector or more, and at most {MAX_BITS} per number"
             )
         return nearest[1]
 
-    def _at_level(self, level: float) -> tuple[Parts, float, int]:
-        """Return the codec at a water level, its bits per vector, and the directions sent."""
-        kept = self.variances > level
-        v, directions = self.variances[kept], self.directions[:, kept]
+    def _at_level(self, level: float) -> tuple[CodecState, float, int]:
+        """Return the codec at a water level, its bits per vector, and its number of directions."""
+        sent = self.variances > level
+        v, directions = self.variances[sent], self.directions[:, sent]
         decode = (1 - level / v)[:, None] * directions.T
-        made, bits = self._codec(directions, decode, np.sqrt(level * v / (v - level)))
-        return made, bits, int(kept.sum())
+        codec, bits = self._codec(directions, decode, np.sqrt(level * v / (v - level)))
+        return codec, bits, int(sent.sum())
 
-    def _codec(self, encode: Floats, decode: Floats, sigma: Floats) -> tuple[Parts, float]:
+    def _codec(self, encode: Floats, decode: Floats, sigma: Floats) -> tuple[CodecState, float]:
         """Return the codec whose channel has noise ``sigma``, and its bits per vector.
 
-        What the lattice costs over the Gaussian is that of the sample, what the Gaussian costs that
-        of all vectors: it follows from their variances.
+        The bits of the Gaussian channel follow from the variances of all vectors. The additional
+        bits of the lattice are measured on the sample.
         """
         means = torch.from_numpy((self.sample - self.mean) @ encode)
         lattice = _lattice_name(self.lattice, len(sigma))
@@ -167,12 +170,13 @@ class Fitting:
             kl = variances + gaussian.center.square() + torch.from_numpy(sigma).square()
             kl = 0.5 * (kl / (2 * gaussian.log_prior).exp() - 1)
             nats = (kl + gaussian.log_prior - gaussian.log_sigma).sum().item() + excess
-        named = {"mean": self.mean, "encode": encode, "decode": decode, "variances": self.variances}
-        tensors = {k: torch.from_numpy(np.ascontiguousarray(v)) for k, v in named.items()}
+        maps = {"mean": self.mean, "encode": encode, "decode": decode, "variances": self.variances}
+        tensors = {k: torch.from_numpy(np.ascontiguousarray(v)) for k, v in maps.items()}
         state = {f"channel.{k}": v.detach() for k, v in channel.state_dict().items()}
         return ({"lattice": lattice, "code": code}, {**tensors, **state}), nats / math.log(2)
 
     def _directions(self, covariance: Floats) -> tuple[Floats, Floats]:
+        """Return variances ``(d,)`` and the directions of them, in columns ``(d, d)``."""
         if not self.decorrelate:
             return np.diag(covariance).copy(), np.eye(len(covariance))
         variances, directions = np.linalg.eigh(covariance)
@@ -180,10 +184,10 @@ class Fitting:
 
 
 def _lattice_name(name: str, sent: int) -> str:
-    """Return the lattice ``name`` or, of a family, its smallest of ``sent`` dimensions or more."""
+    """Return ``name`` or, for a family, the name of its smallest lattice for ``sent`` numbers."""
     if not takes_any_dim(name):
         return name
-    for n in range(sent, sent + PADDED):
+    for n in range(sent, sent + MAX_PADDING):
         try:
             return make_lattice(name, n=n).name
         except UserError as error:
@@ -191,28 +195,36 @@ def _lattice_name(name: str, sent: int) -> str:
     raise last
 
 
-def checked(x: npt.ArrayLike, width: int | None = None) -> Floats:
-    """Return ``x`` if it is an array of rows of floats; numbers are checked as they are read."""
+def require_rows(x: npt.ArrayLike, width: int | None = None) -> Floats:
+    """Return ``x`` if it is an array of rows of floats; :func:`blocks_of` checks the numbers.
+
+    Raises:
+        UserError: if ``x`` is no such array, or its rows do not have this ``width``.
+    """
     try:
         rows = np.asanyarray(x)
     except ValueError as error:
         raise UserError(
             f"vectors that are no array ({error}): expected rows of one width"
         ) from error
-    wanted = "(N, d)" if width is None else f"(N, {width})"
+    expected = "(N, d)" if width is None else f"(N, {width})"
     if rows.ndim != 2 or 0 in rows.shape or (width is not None and rows.shape[1] != width):
-        raise UserError(f"vectors of shape {rows.shape}: expected {wanted}")
+        raise UserError(f"vectors of shape {rows.shape}: expected {expected}")
     if rows.dtype.kind != "f" or rows.dtype.itemsize > 8:
         raise UserError(f"vectors of {rows.dtype}: expected float16, float32 or float64")
     return rows
 
 
-def blocks_of(rows: Floats, doing: str = "") -> Iterator[Floats]:
-    """Yield ``rows``, some at a time, as float64; a progress bar says what is ``doing``."""
-    begins = range(0, len(rows), AT_ONCE)
-    for begin in tqdm(begins, doing, disable=not doing):
-        block = np.asarray(rows[begin : begin + AT_ONCE], dtype=np.float64)
-        if not (good := (np.abs(block) <= LARGEST).all(1)).all():
-            row = begin + int(np.flatnonzero(~good)[0])
+def blocks_of(rows: Floats, task: str = "") -> Iterator[Floats]:
+    """Yield ``rows`` as float64, block by block; a progress bar shows a ``task`` that has a name.
+
+    Raises:
+        UserError: if a number is not finite, or beyond float32's range.
+    """
+    begins = range(0, len(rows), ROWS_AT_ONCE)
+    for begin in tqdm(begins, task, disable=not task):
+        block = np.asarray(rows[begin : begin + ROWS_AT_ONCE], dtype=np.float64)
+        if not (valid := (np.abs(block) <= MAX_FLOAT).all(1)).all():
+            row = begin + int(np.flatnonzero(~valid)[0])
             raise UserError(f"vector {row}: a number that is not finite; expected float32's range")
         yield block

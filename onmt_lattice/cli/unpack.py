@@ -38,7 +38,7 @@ def run(argv: list[str]) -> None:
         if codec is None:
             raise UserError(f"-input {options.input}: no codec in it; expected -codec FILE")
         shape = vector_file(data).header.lines, codec.width
-        write_rows(options.output, shape, "float32", codec.parts(data))
+        write_rows(options.output, shape, "float32", codec.blocks(data))
     except BitstreamError as error:
         raise UserError(f"-input {options.input}: {error}") from error
     print(f"{shape[0]} vectors of {shape[1]} numbers, to {options.output}", file=sys.stderr)

@@ -1,4 +1,4 @@
-"""The cells of recurrent networks in integers, compiled by numba: steps of 2⁻²⁰ everywhere."""
+"""The cells of recurrent networks in integers, in steps of 2⁻²⁰, compiled by numba."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from onmt_lattice.bitstream.logarithms import EXP, UNIT
 from onmt_lattice.compilation import compiled, helper
 
 ONE = 1 << UNIT
-FARTHEST = 2.0**40  # steps, beyond which a sum of inputs is as good as infinite
+MAX_SUM = 2.0**40  # steps, to which a sum of inputs is clipped
 
 
 @helper
 def whole(x: Any) -> Any:
     """Return a floating-point number of steps as an integer."""
-    return np.int64(math.floor(min(max(x, -FARTHEST), FARTHEST)))
+    return np.int64(math.floor(min(max(x, -MAX_SUM), MAX_SUM)))
 
 
 @helper
@@ -49,15 +49,15 @@ def gru(inputs: Any, hidden: Any, before: Any, exp: Any, after: Any) -> None:
         hidden: ``(rows, 3H)``, W_h h + b_h.
         before: ``(rows, H)``, h.
         exp: the table.
-        after: set, whole.
+        after: set to whole numbers.
     """
     size = before.shape[1]
     for p in range(len(before)):
         for i in range(size):
             r = sigmoid(whole(inputs[p, i] + hidden[p, i]), exp)
             z = sigmoid(whole(inputs[p, size + i] + hidden[p, size + i]), exp)
-            kept = times(r, whole(hidden[p, 2 * size + i]))
-            n = tanh(whole(inputs[p, 2 * size + i]) + kept, exp)
+            reset = times(r, whole(hidden[p, 2 * size + i]))
+            n = tanh(whole(inputs[p, 2 * size + i]) + reset, exp)
             after[p, i] = n + times(z, np.int64(before[p, i]) - n)
 
 
@@ -68,9 +68,9 @@ def lstm(inputs: Any, hidden: Any, cell: Any, exp: Any, after: Any) -> None:
     Args:
         inputs: ``(rows, 4H)``, W_i x + b_i of the gates i, f, g and o, as torch orders them.
         hidden: ``(rows, 4H)``, W_h h + b_h.
-        cell: the cells, whole.
+        cell: the cells, whole numbers; set.
         exp: the table.
-        after: set, whole.
+        after: set to whole numbers.
     """
     size = cell.shape[1]
     for p in range(len(cell)):
@@ -79,6 +79,6 @@ def lstm(inputs: Any, hidden: Any, cell: Any, exp: Any, after: Any) -> None:
             forget = sigmoid(whole(inputs[p, size + i] + hidden[p, size + i]), exp)
             g = tanh(whole(inputs[p, 2 * size + i] + hidden[p, 2 * size + i]), exp)
             out = sigmoid(whole(inputs[p, 3 * size + i] + hidden[p, 3 * size + i]), exp)
-            kept = times(forget, np.int64(cell[p, i])) + times(gate, g)
-            cell[p, i] = kept
-            after[p, i] = times(out, tanh(kept, exp))
+            new_cell = times(forget, np.int64(cell[p, i])) + times(gate, g)
+            cell[p, i] = new_cell
+            after[p, i] = times(out, tanh(new_cell, exp))

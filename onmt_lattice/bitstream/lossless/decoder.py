@@ -1,10 +1,11 @@
 """A recurrent decoder in exact arithmetic: the probabilities of the next token, on any machine.
 
-Weights are rounded to 20 bits after the point, or as many as :class:`~.exact.ExactLinear` can sum
-exactly; states are whole numbers of steps of 2⁻²⁰; sigmoid and tanh come from the tables of
-:mod:`~onmt_lattice.bitstream.logarithms`. So the same tokens and the same representation have the
-same scores on any machine, in any batch and for any number of threads. They differ from those of
-the network in single precision by some 10⁻⁴ nats, which costs nothing that could be measured.
+Weights are rounded to 20 bits after the binary point, or to as many as
+:class:`~.exact.ExactLinear` can sum exactly. States are whole numbers of steps of 2⁻²⁰. Sigmoid and
+tanh come from the tables of :mod:`~onmt_lattice.bitstream.logarithms`. The same tokens and the same
+representation therefore have the same scores on any machine, in any batch and with any number of
+threads. They differ from the scores of the network in single precision by about 10⁻⁴ nats, at no
+measurable cost.
 """
 
 from __future__ import annotations
@@ -19,8 +20,8 @@ from onmt_lattice.bitstream.logarithms import Integers, tables
 from onmt_lattice.bitstream.lossless import cells
 from onmt_lattice.bitstream.lossless.tokens import State
 
-MOST_INPUT = 2.0**12  # of a number of a representation; what is beyond is taken for that
-MOST_STATE = 2.0**6  # of a number of the first state
+MAX_INPUT = 2.0**12  # to which a number of a representation is clipped
+MAX_STATE = 2.0**6  # to which a number of the first state is clipped
 
 
 @dataclass(frozen=True)
@@ -55,9 +56,9 @@ class RecurrentDecoder:
         embeddings: ``(V, E)``.
         layers: from the first to the last, all GRU or all LSTM.
         output: from the last layer's state to the scores of V tokens.
-        first: from a representation ``(d,)`` to the first states of one layer, which all layers
-            then share, or of all of them, and for LSTM the same of the cells behind. None where
-            the representation is that itself.
+        first: from a representation ``(d,)`` to the first states, either of one layer, shared by
+            all layers, or of all layers; for LSTM the cells follow in the same form. None if the
+            representation is itself the first states.
 
     Raises:
         UserError: as :class:`~onmt_lattice.bitstream.exact.ExactLinear`.
@@ -68,25 +69,25 @@ class RecurrentDecoder:
     ) -> None:
         self.vocabulary, self.hidden = output.weight.shape
         self._lstm = layers[0].hidden_weight.shape[0] == 4 * self.hidden
-        self._embeddings = in_steps(embeddings, MOST_INPUT)
+        self._embeddings = in_steps(embeddings, MAX_INPUT)
         bound = max(1.0, float(np.abs(embeddings).max()))
         self._layers = []
         for layer in layers:
             inputs = ExactLinear(layer.input_weight, layer.input_bias, bound)
-            hidden = ExactLinear(layer.hidden_weight, layer.hidden_bias, MOST_STATE)
+            hidden = ExactLinear(layer.hidden_weight, layer.hidden_bias, MAX_STATE)
             self._layers.append((inputs, hidden))
-            bound = MOST_STATE
-        self._output = ExactLinear(output.weight, output.bias, MOST_STATE)
+            bound = MAX_STATE
+        self._output = ExactLinear(output.weight, output.bias, MAX_STATE)
         self._first = None
         if first is not None:
-            self._first = ExactLinear(first.weight, first.bias, MOST_INPUT)
+            self._first = ExactLinear(first.weight, first.bias, MAX_INPUT)
 
     def start(self, values: Floats) -> State:
         """Return the state ``(rows, layers, H)``, for LSTM twice, before the first token."""
-        states = in_steps(values, MOST_INPUT)
+        states = in_steps(values, MAX_INPUT)
         if self._first is not None:
             states = self._first(states)
-        states = in_steps(states * 2.0**-20, MOST_STATE)
+        states = in_steps(states * 2.0**-20, MAX_STATE)
         parts = np.split(states, 2 if self._lstm else 1, axis=1)
         shape = (len(values), len(self._layers), self.hidden)
         return tuple(
@@ -95,7 +96,7 @@ class RecurrentDecoder:
         )
 
     def step(self, state: State, tokens: Integers) -> Floats:
-        """Return the scores ``(rows, V)`` of what comes next; ``state`` moves on by ``tokens``."""
+        """Update ``state`` with ``tokens``; return the scores ``(rows, V)`` of the next token."""
         x, exp = self._embeddings[tokens], tables().exp
         for i, (inputs, hidden) in enumerate(self._layers):
             before = np.ascontiguousarray(state[0][:, i])

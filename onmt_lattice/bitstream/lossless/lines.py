@@ -1,14 +1,14 @@
 """Lines of bytes to symbols and back, byte for byte, most of them as a model's tokens.
 
-A line is *plain* where its tokens give it back, *patched* where they nearly do
-(:mod:`~.lossless.patches`), and *raw* where the model cannot help: no
-UTF-8, no word, too long, or more unknown tokens than known ones. The kind is found by trying: the
-writer undoes the tokens just as the reader will, so that whatever a pipeline drops is told. Unknown
-tokens, and those that look like the vocabulary's own marks, are spelled out.
+A line is *plain* if its tokens reproduce it, *patched* if they nearly do
+(:mod:`~.lossless.patches`), and *raw* if the model cannot help: invalid UTF-8, no words, too long,
+or more unknown tokens than known ones. The writer decides by detokenizing as the reader will, so
+that nothing a pipeline drops is lost. Unknown tokens, and tokens that look like the vocabulary's
+own marks, are spelled out.
 
-Two sections come of it. *Escapes* has the kinds of all lines, then for each line its unknown
-tokens, its patch or its raw bytes; *tokens* has the tokens of all lines that are not raw. What is
-learned from lines coded before carries over to the next ones.
+Lines are written as two sections. *Escapes* holds the kinds of all lines, then for each line its
+unknown tokens, its patch or its raw bytes. *Tokens* holds the tokens of all lines that are not raw.
+The adaptive models keep what they learn from one line to the next.
 """
 
 from __future__ import annotations
@@ -30,26 +30,26 @@ LONGEST_WORD = 2**9  # characters
 
 
 class Segmentation(Protocol):
-    """Between a line and its tokens."""
+    """Converts between a line and its tokens."""
 
     def tokens(self, line: str) -> list[str]:
-        """Return the tokens of ``line``; none where nothing is left of it."""
+        """Return the tokens of ``line``, which may be none."""
         ...
 
     def text(self, tokens: list[str]) -> str:
-        """Return the line that ``tokens`` stand for."""
+        """Return the line of ``tokens``."""
         ...
 
 
 class Vocabulary(NamedTuple):
-    """The tokens that a model knows.
+    """The vocabulary of a model.
 
     Attributes:
         tokens: V strings.
-        unknown: the one that stands for all others.
-        begin: that before a sentence.
-        end: that behind it.
-        padding: that which is in no sentence.
+        unknown: index of the token for all unknown ones.
+        begin: index of the token before a sentence.
+        end: index of the token after a sentence.
+        padding: index of the token that no sentence contains.
     """
 
     tokens: Sequence[str]
@@ -60,18 +60,18 @@ class Vocabulary(NamedTuple):
 
     @property
     def marks(self) -> frozenset[int]:
-        """The indices that are no words."""
+        """The indices of the tokens that are not words."""
         return frozenset((self.unknown, self.begin, self.end, self.padding))
 
 
 class Line(NamedTuple):
-    """A line and how it is to be coded.
+    """A line and how to code it.
 
     Attributes:
         content: its bytes, without the line feed.
-        kind: plain, patched or raw.
-        tokens: none if it is raw.
-        guess: the bytes that its tokens give.
+        kind: PLAIN, PATCHED or RAW.
+        tokens: its tokens; none if it is raw.
+        guess: the bytes of its tokens, detokenized.
     """
 
     content: bytes
@@ -81,10 +81,10 @@ class Line(NamedTuple):
 
 
 class Sections(NamedTuple):
-    """What lines are coded as.
+    """The coded form of lines.
 
     Attributes:
-        escapes: the kinds of lines, and all that is spelled out.
+        escapes: the kinds of lines, and everything that is spelled out.
         tokens: the tokens.
         checksum: a CRC-32 of the lines.
     """
@@ -95,12 +95,12 @@ class Sections(NamedTuple):
 
 
 class LosslessCodec:
-    """Codes the lines of one file, one way: what was coded before is learned from.
+    """Writes or reads the lines of one file, in order, and learns from them.
 
     Args:
-        segmentation: between lines and tokens.
-        vocabulary: the model's.
-        model: gives the probabilities of tokens, given a representation of their line.
+        segmentation: converts between lines and tokens.
+        vocabulary: that of the model.
+        model: the probabilities of tokens, given a representation of their line.
     """
 
     def __init__(
@@ -115,10 +115,10 @@ class LosslessCodec:
         self._patcher = Patcher()
 
     def plan(self, lines: Sequence[bytes]) -> list[Line]:
-        """Return how to code ``lines``, which have no line feeds in them."""
-        return [self._planned(line) for line in lines]
+        """Return how to code ``lines``, which contain no line feeds."""
+        return [self._plan_line(line) for line in lines]
 
-    def _planned(self, content: bytes) -> Line:
+    def _plan_line(self, content: bytes) -> Line:
         raw = Line(content, RAW, [], b"")
         try:
             text = content.decode()
@@ -134,19 +134,19 @@ class LosslessCodec:
         guess = self._guess(tokens)
         if guess == content:
             return Line(content, PLAIN, tokens, guess)
-        return Line(content, PATCHED, tokens, guess) if near(content, guess) else raw
+        return Line(content, PATCHED, tokens, guess) if worth_patching(content, guess) else raw
 
     def encode(self, lines: Sequence[Line], values: Floats) -> Sections:
         """Return the sections of ``lines``, given the representation of each that is not raw.
 
         Args:
-            lines: as planned.
+            lines: from :meth:`plan`.
             values: ``(sentences, d)``.
         """
         escapes, tokens = Writer(), Writer()
-        before = PLAIN
+        previous = PLAIN
         for line in lines:
-            before = self._kinds.code(escapes, before, line.kind)
+            previous = self._kinds.code(escapes, previous, line.kind)
         for line in lines:
             self._write(escapes, line)
         sentences = [[self._index(token) for token in line.tokens] for line in lines if line.tokens]
@@ -154,8 +154,8 @@ class LosslessCodec:
         content = [line.content for line in lines]
         return Sections(escapes.payload(), tokens.payload(), checksum(content))
 
-    def open(self, sections: Sections, count: int) -> Opened:
-        """Return what ``count`` lines are, of which the kinds are known and the rest is not yet.
+    def open(self, sections: Sections, count: int) -> LineReader:
+        """Read the kinds of ``count`` lines, and return a reader of the rest.
 
         Raises:
             BitstreamError: if the sections were not written for so many lines.
@@ -164,10 +164,10 @@ class LosslessCodec:
         kinds: list[int] = []
         for _ in range(count):
             kinds.append(self._kinds.code(escapes, kinds[-1] if kinds else PLAIN, None))
-        return Opened(self, sections, escapes, kinds)
+        return LineReader(self, sections, escapes, kinds)
 
     def _write(self, coder: Coder, line: Line) -> None:
-        """Write what tokens do not tell of a line."""
+        """Write all of a line but its kind and its known tokens."""
         if line.kind == RAW:
             self._speller.code(coder, line.content)
             return
@@ -178,7 +178,7 @@ class LosslessCodec:
             self._patcher.code(coder, line.guess, line.content)
 
     def read(self, coder: Coder, kind: int, indices: Sequence[int]) -> bytes:
-        """Return the line of a ``kind`` with tokens ``indices``, and the rest from ``coder``."""
+        """Return the line of a ``kind`` with tokens ``indices``; read the rest from ``coder``."""
         if kind == RAW:
             return self._speller.code(coder, None)
         guess = self._guess([self._token(coder, index) for index in indices])
@@ -205,24 +205,24 @@ class LosslessCodec:
         return self.segmentation.text(tokens).encode()
 
 
-class Opened:
-    """Lines of which the kinds have been read.
+class LineReader:
+    """Reads lines whose kinds have been read.
 
     Attributes:
-        modelled: the places of the lines that have a representation.
+        modelled: the offsets in the block of the lines that have a representation.
     """
 
     def __init__(
         self, codec: LosslessCodec, sections: Sections, escapes: Reader, kinds: list[int]
     ) -> None:
         self._codec, self._sections, self._escapes, self._kinds = codec, sections, escapes, kinds
-        self.modelled = [place for place, kind in enumerate(kinds) if kind != RAW]
+        self.modelled = [offset for offset, kind in enumerate(kinds) if kind != RAW]
 
     def lines(self, values: Floats) -> list[bytes]:
-        """Return the lines, given the representations ``(sentences, d)`` of those that have one.
+        """Return the lines, given the representations ``(sentences, d)`` of those not raw.
 
         Raises:
-            BitstreamError: if the sections are not as written, or the text not as it was.
+            BitstreamError: if the sections were altered, or the text differs from the one written.
         """
         tokens = Reader(self._sections.tokens)
         sentences = iter(self._codec.sentences(tokens, values))
@@ -241,8 +241,8 @@ class Opened:
         return lines
 
 
-def near(line: bytes, guess: bytes) -> bool:
-    """Return whether a patch is worth its while: at least half of the line is copied."""
+def worth_patching(line: bytes, guess: bytes) -> bool:
+    """Return whether a patch pays: at least half of the line is copied."""
     return 2 * differences(line, guess) <= len(line)
 
 

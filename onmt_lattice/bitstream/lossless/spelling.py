@@ -1,9 +1,9 @@
-"""Strings of bytes of any kind, coded by an adaptive model of the next byte given three before.
+"""Strings of any bytes, coded by an adaptive model of the next byte given the last three.
 
-The estimates of four orders are blended as Witten and Bell (1991) do: with n occurrences of d
+The estimates of four orders are blended as by Witten and Bell (1991): with n occurrences of d
 distinct symbols in a context, a symbol that occurred c times there has probability
-(c + d·p)/(n + d), p that of the context shorter by a byte. All are whole numbers. A symbol never
-costs less than 0.0014 bits, so that few bytes cannot stand for a string without an end.
+(c + d·p)/(n + d), where p is its probability in the context that is shorter by a byte. All are
+whole numbers. A symbol costs at least 0.0014 bits, so that few bytes cannot code an endless string.
 """
 
 from __future__ import annotations
@@ -18,20 +18,20 @@ from onmt_lattice.bitstream.coder import Coder
 from onmt_lattice.bitstream.logarithms import Integers
 from onmt_lattice.compilation import compiled
 
-END = 256  # the symbol behind the last byte
+END = 256  # the symbol after the last byte
 SYMBOLS = 257
 ORDERS = 4  # contexts of 0 to 3 bytes
-ROWS = 2**15  # contexts of an order are hashed to so many
+ROWS = 2**15  # to which the contexts of an order are hashed
 SCALE = 24  # probabilities are multiples of 2^-24
-FINE = 32  # those of one occurrence, of 2^-32
-LEAST = 10  # all symbols share 2^-10 of the chances, whatever was seen
-MOST = 2**12  # occurrences in a context; they are halved there
-AT_ONCE = 1024
+FINE = 32  # the probability of one occurrence is a multiple of 2^-32
+FLOOR = 10  # 2^-10 of the probability is spread evenly over all symbols
+MAX_COUNT = 2**12  # of a symbol in a context; there all counts of the context are halved
+SYMBOLS_AT_ONCE = 1024
 
 
 @compiled
 def context_rows(last: Any, rows: Any) -> None:
-    """Set ``rows`` ``(ORDERS,)`` to where the contexts stand that end in the symbols ``last``."""
+    """Set ``rows`` ``(ORDERS,)`` to the rows of the contexts that end in the symbols ``last``."""
     key = 0
     for k in range(len(rows)):
         rows[k] = k * ROWS + (((key * 0x9E3779B1) & 0xFFFFFFFF) >> 17)
@@ -44,30 +44,30 @@ def predict(counts: Any, rows: Any, out: Any) -> None:
     """Set ``out`` ``(SYMBOLS,)`` to the frequencies of the next symbol."""
     chance = np.full(SYMBOLS, (1 << SCALE) // SYMBOLS, dtype=np.int64)
     for k in range(len(rows)):
-        own = counts[rows[k]]
+        row_counts = counts[rows[k]]
         seen, distinct = 0, 0
-        for count in own:
+        for count in row_counts:
             seen += count
             distinct += 1 if count > 0 else 0
         if seen > 0:
             each = (1 << FINE) // (seen + distinct)
             novelty = distinct * each
             for i in range(SYMBOLS):
-                share = np.int64(own[i]) * each >> (FINE - SCALE)
+                share = np.int64(row_counts[i]) * each >> (FINE - SCALE)
                 chance[i] = share + (novelty * chance[i] >> FINE)
-    chance += (1 << (SCALE - LEAST)) // SYMBOLS
+    chance += (1 << (SCALE - FLOOR)) // SYMBOLS
     kernels.frequencies(chance, out)
 
 
 @compiled
 def learn(counts: Any, rows: Any, last: Any, symbol: Any) -> None:
-    """Count ``symbol`` in its contexts, and move on ``last``."""
+    """Count ``symbol`` in its contexts, and append it to ``last``."""
     for k in range(len(rows)):
-        own = counts[rows[k]]
-        own[symbol] += 1
-        if own[symbol] >= MOST:
+        row_counts = counts[rows[k]]
+        row_counts[symbol] += 1
+        if row_counts[symbol] >= MAX_COUNT:
             for i in range(SYMBOLS):
-                own[i] -= own[i] >> 1
+                row_counts[i] -= row_counts[i] >> 1
     for k in range(len(last) - 1):
         last[k] = last[k + 1]
     last[len(last) - 1] = symbol
@@ -75,7 +75,7 @@ def learn(counts: Any, rows: Any, last: Any, symbol: Any) -> None:
 
 @compiled
 def spell(counts: Any, rows: Any, last: Any, symbols: Any, out: Any) -> None:
-    """Set ``out`` ``(N, SYMBOLS)`` to the frequencies of each of ``symbols`` in turn, and learn."""
+    """Set ``out`` ``(N, SYMBOLS)`` to the frequencies at each of ``symbols``, and learn them."""
     for i in range(len(symbols)):
         context_rows(last, rows)
         if len(out):
@@ -84,10 +84,10 @@ def spell(counts: Any, rows: Any, last: Any, symbols: Any, out: Any) -> None:
 
 
 class Speller:
-    """Codes strings of bytes, each with its end, and learns from them.
+    """Codes strings of bytes, each followed by END, and learns from them.
 
     Args:
-        primer: strings to learn from at first, known where the code is read too.
+        primer: strings to learn from at first; the reader has to have the same.
     """
 
     def __init__(self, primer: Iterable[bytes] = ()) -> None:
@@ -97,20 +97,20 @@ class Speller:
             self._spell(self._start(), _symbols(string), np.empty((0, SYMBOLS)))
 
     def code(self, coder: Coder, string: bytes | None) -> bytes:
-        """Code ``string``, if there is one, and return it."""
+        """Code ``string``, None to read it, and return it."""
         last = self._start()
         if string is None:
             return self._read(coder, last)
         symbols = _symbols(string)
-        for begin in range(0, len(symbols), AT_ONCE):
-            part = symbols[begin : begin + AT_ONCE]
+        for begin in range(0, len(symbols), SYMBOLS_AT_ONCE):
+            part = symbols[begin : begin + SYMBOLS_AT_ONCE]
             out = np.empty((len(part), SYMBOLS))
             self._spell(last, part, out)
             coder.symbols(out, part)
         return string
 
     def _read(self, coder: Coder, last: Integers) -> bytes:
-        found = bytearray()
+        string = bytearray()
         out = np.empty((1, SYMBOLS))
         while True:
             context_rows(last, self._rows)
@@ -118,8 +118,8 @@ class Speller:
             symbol = int(coder.symbols(out, None)[0])
             learn(self._counts, self._rows, last, symbol)
             if symbol == END:
-                return bytes(found)
-            found.append(symbol)
+                return bytes(string)
+            string.append(symbol)
 
     def _spell(self, last: Integers, symbols: Integers, out: Any) -> None:
         spell(self._counts, self._rows, last, symbols, out)

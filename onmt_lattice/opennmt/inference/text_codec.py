@@ -14,7 +14,7 @@ from tqdm import tqdm
 from onmt_lattice.bitstream import DamagedBitstream, DitherKey, WrongCode
 from onmt_lattice.bitstream.file import FINGERPRINT, FileWriter, Header, Mode, Section, TextFile
 from onmt_lattice.bitstream.representation import RepresentationCodec, representation_codec
-from onmt_lattice.bitstream.varint import pack_offsets, read_offsets
+from onmt_lattice.bitstream.varint import pack_empty_lines, read_empty_lines
 from onmt_lattice.errors import UserError
 from onmt_lattice.opennmt.checkpoint import LoadedAutoencoder, embedded_files, load_autoencoder
 from onmt_lattice.opennmt.data.sentences import (
@@ -189,7 +189,7 @@ class TextCodec:
         empty = sorted(set(span) - set(indices))
         sections = {Section.POINTS: b""}
         if empty:
-            sections[Section.EMPTY] = pack_offsets([index - span.start for index in empty])
+            sections[Section.EMPTY] = pack_empty_lines([index - span.start for index in empty])
         if not sentences:
             return sections, 0.0
         key = DitherKey(seed, tuple(indices))
@@ -205,7 +205,7 @@ class TextCodec:
             raise DamagedBitstream(
                 f"a block with sections {sorted(sections)}: expected those that this release writes"
             )
-        empty = set(read_offsets(sections.get(Section.EMPTY, b""), len(span)))
+        empty = set(read_empty_lines(sections.get(Section.EMPTY, b""), len(span)))
         indices = [index for offset, index in enumerate(span) if offset not in empty]
         key = DitherKey(file.header.seed, tuple(indices))
         symbols = self.codec.read(sections[Section.POINTS], key)
