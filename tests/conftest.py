@@ -26,6 +26,7 @@ from typing import Any
 import pytest
 import torch
 import yaml
+from torch.nn.utils.rnn import pad_sequence
 
 from onmt_lattice.cli import main
 from onmt_lattice.experiments.corpus import english_grammar
@@ -248,11 +249,10 @@ def batch_of(trainer: Any, sentences: list[str], first_index: int = 0) -> Any:
     )
     order = sorted(range(len(sentences)), key=lambda i: -len(sentences[i].split()))
     rows = [[ids[token] for token in sentences[i].split()] for i in order]
-    width = len(rows[0])
-    src = torch.tensor([row + [pad] * (width - len(row)) for row in rows]).T.contiguous()
-    tgt = torch.tensor(
-        [[begin, *row, end] + [pad] * (width - len(row)) for row in rows]
-    ).T.contiguous()
+    src, tgt = (
+        pad_sequence([torch.tensor(row) for row in side], padding_value=pad)
+        for side in (rows, [[begin, *row, end] for row in rows])
+    )
     batch = SimpleNamespace(
         src=(src.unsqueeze(-1), torch.tensor([len(row) for row in rows])),
         tgt=tgt.unsqueeze(-1),

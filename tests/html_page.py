@@ -14,18 +14,10 @@ LOADING = {"src", "href", "xlink:href", "srcset", "data", "poster", "action"}
 
 
 class Tag(NamedTuple):
-    """A start tag, with the tags it lies in."""
+    """A start tag."""
 
     name: str
     attributes: dict[str, str]
-    inside: tuple[str, ...]
-
-
-class Cell(NamedTuple):
-    """A cell of a table: its text and its class."""
-
-    text: str
-    kind: str
 
 
 class HtmlPage(HTMLParser):
@@ -41,7 +33,7 @@ class HtmlPage(HTMLParser):
         self.open: list[Tag] = []
         self.tags: list[Tag] = []
         self.titles: dict[str, str] = {}  # by the id of the element they are in
-        self.rows: list[list[Cell]] = []
+        self.rows: list[list[str]] = []
         self.text = ""
         self.feed(html)
         self.close()
@@ -53,8 +45,8 @@ class HtmlPage(HTMLParser):
         if tag == "tr":
             self.rows.append([])
         elif tag in ("td", "th"):
-            self.rows[-1].append(Cell("", attributes.get("class", "")))
-        self.tags.append(Tag(tag, attributes, tuple(t.name for t in self.open)))
+            self.rows[-1].append("")
+        self.tags.append(Tag(tag, attributes))
         if tag not in VOID:
             self.open.append(self.tags[-1])
 
@@ -68,8 +60,7 @@ class HtmlPage(HTMLParser):
         elif not self.open or self.open[-1].name != "style":
             self.text += data
             if {"td", "th"} & {tag.name for tag in self.open}:
-                cell = self.rows[-1].pop()
-                self.rows[-1].append(cell._replace(text=cell.text + data))
+                self.rows[-1][-1] += data
 
     def named(self, name: str) -> list[Tag]:
         """Return the start tags of a name."""

@@ -59,12 +59,6 @@ def test_what_holds_a_thousand_sentences_is_small() -> None:
     assert len(packed(header, [{Section.POINTS: bytes(8000)}])) - 8000 <= 24
 
 
-def test_every_beginning_is_truncated() -> None:
-    for size in range(1, len(DATA)):
-        with pytest.raises(DamagedBitstream):
-            TextFile(DATA[:size])
-
-
 def test_every_flipped_bit_is_told() -> None:
     for at in range(len(DATA)):
         for bit in range(8):
@@ -106,20 +100,6 @@ def test_blocks_cannot_change_places_or_files() -> None:
     ):
         with pytest.raises(DamagedBitstream):
             TextFile(header.pack() + b"".join(wrong))
-
-
-def test_sections_have_one_order() -> None:
-    def file(*kinds: int) -> bytes:
-        body = b"".join(
-            pack_number(2 * kind + (i == len(kinds) - 1)) + b"\0" for i, kind in enumerate(kinds)
-        )
-        return closed(head + body)
-
-    head = Header(b"1234", Mode.LOSSY, 12, 0, 1, 1, 1).pack()
-    assert set(TextFile(file(0, 1)).block(0)) == {0, 1}
-    for kinds in ((1, 0), (1, 1)):
-        with pytest.raises(DamagedBitstream, match="out of order"):
-            TextFile(file(*kinds))
 
 
 def test_a_kind_of_a_later_release_is_shown_by_its_number() -> None:

@@ -143,15 +143,6 @@ def test_a_lattice_is_said_to_have_a_code_where_there_is_a_codec(lattice: str, c
             representation_codec(bottleneck)
 
 
-def test_a_bottleneck_of_another_package_registers_its_codec() -> None:
-    class Mine(type(make_bottleneck("none", 4))):  # type: ignore[misc]
-        name = "mine"
-
-    made = representation_codec(make_bottleneck("ste_scalar", 4))
-    representation_codec.register(Mine, lambda bottleneck: made)
-    assert representation_codec(Mine(4, Mine.Config())) is made
-
-
 def test_the_fingerprint_is_that_of_the_scales_on_their_grid() -> None:
     def fingerprint(change: Callable[[Tensor], object]) -> int:
         bottleneck, _ = trained("E8")

@@ -67,7 +67,7 @@ def changed(trained: Trained, tmp_path: Path) -> Callable[[Change], Path]:
 
 
 def test_other_files_are_called_what_they_are(
-    corpus: Corpus, tmp_path: Path, refused: Mistake
+    corpus: Corpus, tmp_path: Path, refused: Mistake, mistake: Mistake
 ) -> None:
     torch.save({"model": {}, "opt": {}}, tmp_path / "stock.pt")
     (tmp_path / "pickle").write_bytes(pickle.dumps({"model": 1}, 2))
@@ -75,6 +75,9 @@ def test_other_files_are_called_what_they_are(
     (tmp_path / "packed").write_bytes(b"OLZ\1...")
     (tmp_path / "image").write_bytes(b"\x89PNG\r\n\x1a\n\0\0")
     safetensors.torch.save_file({"a": torch.zeros(3)}, tmp_path / "other.safetensors")
+    for path in (tmp_path / "no.safetensors", tmp_path):
+        said = mistake("evaluate", "-model", path, "-src", corpus.test)
+        assert f"checkpoint {path}" in said and ": no such file" in said
     for path, said in (
         (tmp_path / "stock.pt", "is a .pt file or another pickle or archive, which could run code"),
         (tmp_path / "pickle", "is a .pt file or another pickle or archive, which could run code"),
@@ -88,13 +91,6 @@ def test_other_files_are_called_what_they_are(
         line = refused(path)
         assert f"checkpoint {path}: {said}; expected a file that 'onmt_lattice train' has" in line
         assert "model_step_500.safetensors" in line
-
-
-def test_a_missing_file(corpus: Corpus, tmp_path: Path, mistake: Mistake) -> None:
-    for words in (("evaluate",), ("translate", "-output", tmp_path / "out")):
-        for path in (tmp_path / "no.safetensors", tmp_path):
-            said = mistake(*words, "-model", path, "-src", corpus.test)
-            assert f"checkpoint {path}" in said and ": no such file" in said
 
 
 def test_a_digest_over_what_is_no_checkpoint(tmp_path: Path) -> None:

@@ -27,21 +27,12 @@ Capture = pytest.CaptureFixture[str]
 OURS = ["build_vocab", "train", "translate", "evaluate", "encode", "decode"]
 
 
-@pytest.mark.parametrize("flag", ["-h", "-help", "--help"])
-def test_usage_names_every_command(capsys: Capture, flag: str) -> None:
-    assert main([flag]) == 0
-    shown = capsys.readouterr().out
-    assert shown == usage() + "\n"
-    assert all(re.search(rf"^  {name} ", shown, flags=re.MULTILINE) for name in COMMANDS)
-    assert "bits" in shown and "example: onmt_lattice " in shown
-
-
-def test_without_words_usage_is_an_error(capsys: Capture) -> None:
-    assert main([]) == 2
-    assert usage() in capsys.readouterr().out
-
-
-def test_version(capsys: Capture) -> None:
+def test_usage_names_every_command(capsys: Capture) -> None:
+    for words, status in ((["-h"], 0), (["-help"], 0), (["--help"], 0), ([], 2)):
+        assert main(words) == status
+        assert capsys.readouterr().out == usage() + "\n"
+    assert all(re.search(rf"^  {name} ", usage(), flags=re.MULTILINE) for name in COMMANDS)
+    assert "bits" in usage() and "example: onmt_lattice " in usage()
     assert main(["--version"]) == 0
     assert capsys.readouterr().out == f"onmt_lattice {__version__}\n"
 
@@ -85,13 +76,6 @@ def test_help_shows_units_and_an_example(
             assert Path(value) in [model for run in demo.runs for model in run.evaluated().values()]
 
 
-def test_train_s_help_has_opennmt_s_options_and_ours(capsys: Capture) -> None:
-    shown = help_of("train", capsys)
-    for option in ("rnn_size", "max_generator_batches", "bottleneck", "lattice", "rate_weight"):
-        assert f"-{option}" in shown
-    assert "[fsq, residual_vq, ste_scalar, ste_vector]" in shown  # whose option it is
-
-
 def test_an_unknown_command(mistake: Mistake) -> None:
     assert "unknown command 'trian'; did you mean 'train'?" in mistake("trian")
     assert "unknown command 'xyzzy' (valid: build_vocab, " in mistake("xyzzy")
@@ -128,44 +112,31 @@ def test_no_output_replaces_what_another_option_names(
     assert old.read_text() == "kept"
 
 
-def test_an_interrupt_is_no_traceback(monkeypatch: pytest.MonkeyPatch, capsys: Capture) -> None:
-    def interrupted(_: list[str]) -> None:
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr("onmt_lattice.cli.evaluate.run", interrupted)
-    assert main(["evaluate"]) == 130
-    assert capsys.readouterr().err == "onmt_lattice evaluate: interrupted\n"
-
-
-def test_a_file_that_cannot_be_used_is_a_mistake_but_a_bug_is_not(
-    monkeypatch: pytest.MonkeyPatch, mistake: Mistake
+def test_what_a_user_can_mend_is_one_line_but_a_bug_is_not(
+    monkeypatch: pytest.MonkeyPatch, mistake: Mistake, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    def fails(error: Exception) -> Callable[[list[str]], None]:
+    def fails(error: BaseException) -> None:
         def run(_: list[str]) -> None:
             raise error
 
-        return run
+        monkeypatch.setattr("onmt_lattice.cli.evaluate.run", run)
 
-    denied = PermissionError(13, "Permission denied", "/some/file")
-    monkeypatch.setattr("onmt_lattice.cli.evaluate.run", fails(denied))
-    assert mistake("evaluate").endswith("error: /some/file: Permission denied")
+    no_memory = "error: out of memory; a smaller -batch_size"
+    for error, said in (
+        (PermissionError(13, "Permission denied", "/some/file"), "/some/file: Permission denied"),
+        (MemoryError(), no_memory),
+        (RuntimeError("DefaultCPUAllocator: can't allocate memory: 9 bytes"), no_memory),
+    ):
+        fails(error)
+        assert said in mistake("evaluate")
+    fails(KeyboardInterrupt())
+    capfd.readouterr()
+    assert main(["evaluate"]) == 130
+    assert capfd.readouterr().err == "onmt_lattice evaluate: interrupted\n"
     for bug in (OSError("no file in it"), ValueError("a bug"), KeyError("a bug")):
-        monkeypatch.setattr("onmt_lattice.cli.evaluate.run", fails(bug))
+        fails(bug)
         with pytest.raises(type(bug)):
             main(["evaluate"])
-
-
-@pytest.mark.parametrize(
-    "error", [MemoryError(), RuntimeError("DefaultCPUAllocator: can't allocate memory: 9 bytes")]
-)
-def test_running_out_of_memory_is_one_line(
-    monkeypatch: pytest.MonkeyPatch, mistake: Mistake, error: Exception
-) -> None:
-    def run(_: list[str]) -> None:
-        raise error
-
-    monkeypatch.setattr("onmt_lattice.cli.evaluate.run", run)
-    assert "error: out of memory; a smaller -batch_size" in mistake("evaluate")
 
 
 # ---- in a process of its own ---------------------------------------------------------------------
@@ -310,21 +281,3 @@ print([main(words) for words in {commands}])
         f"onmt_lattice {words[0]}: error: {said}OpenNMT-py==2.3.0" for words in commands
     ]
     assert [path.name for path in tmp_path.iterdir()] == ["any"]
-
-
-def test_workers_end_by_sigterm_without_a_traceback() -> None:
-    """Pools end their workers so, at times just begun; a sweep itself is interrupted by it."""
-    code = """
-import multiprocessing, time
-from onmt_lattice.cli.sweep import stop_in_order
-stop_in_order()
-for wait in (0.2, *[0] * 50):
-    worker = multiprocessing.get_context("fork").Process(target=time.sleep, args=(60,))
-    worker.start()
-    time.sleep(wait)
-    worker.terminate()
-    worker.join(20)
-    assert worker.exitcode == -15, worker.kill()
-"""
-    done = run(sys.executable, "-c", code)
-    assert (done.returncode, done.stderr) == (0, "")

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from onmt_lattice.codes import make_code
 from onmt_lattice.codes.convolved_gaussian import log_normal_interval
-from onmt_lattice.lattices import Lattice, make_lattice
+from onmt_lattice.lattices import Lattice
 from onmt_lattice.noise import SentenceNoise, StreamNoise
 
 F64 = torch.float64
@@ -111,19 +111,6 @@ def test_each_block_is_coded_by_scales_of_its_own(code_name: str, name: str) -> 
     torch.testing.assert_close(shared, together[:, 2:])
 
 
-@pytest.mark.parametrize(("code_name", "name"), EVERY)
-def test_shape_and_dtype(code_name: str, name: str) -> None:
-    lattice = unit(name)
-    y = torch.randn(5, 3, lattice.dim, generator=generator(), dtype=F64)
-    code = ScaledCode(code_name, lattice, 0.0, 3)
-    exact = code.log_prob(y, SentenceNoise(0, list(range(5))))
-    assert exact.shape == (5, 3) and exact.dtype == F64
-    for dtype in (torch.float32, torch.bfloat16):
-        narrow = code.log_prob(y.to(dtype), SentenceNoise(0, list(range(5))))
-        same = code.log_prob(y.to(dtype).double(), SentenceNoise(0, list(range(5))))
-        assert narrow.dtype == F64 and torch.equal(narrow, same)
-
-
 # Closed form
 
 
@@ -147,14 +134,6 @@ def test_the_closed_form_agrees_with_quadrature(y: float, log_s: float, width: f
         torch.tensor(y, dtype=F64), torch.tensor(log_s, dtype=F64), width
     ).item()
     assert got == pytest.approx(integrated(y, math.exp(log_s), width), rel=1e-9, abs=1e-11)
-
-
-@pytest.mark.parametrize("lattice", [make_lattice("A1"), make_lattice("Z").scaled(3.7)])
-def test_every_lattice_of_one_dimension_has_the_closed_form(lattice: Lattice) -> None:
-    code = ScaledCode(CONVOLVED, lattice, 0.3)
-    y = torch.tensor([[0.4], [-2.0]], dtype=F64)
-    expected = [integrated(v, math.exp(0.3), lattice.volume) for v in (0.4, -2.0)]
-    assert log_prob(code, y).tolist() == pytest.approx(expected)
 
 
 # Gradients
@@ -239,22 +218,6 @@ def test_the_rate_tends_to_nothing_with_the_prior_scale(code_name: str, name: st
     assert rates[-1].abs() < 1e-6
 
 
-@pytest.mark.parametrize("code_name", [CONVOLVED, DISCRETE])
-def test_at_the_narrowest_prior_an_idle_coordinate_costs_less_than_1e_7_nats(
-    code_name: str,
-) -> None:
-    lattice = unit("Z")
-    code = ScaledCode(code_name, lattice, -1e4)
-    edge, s = lattice.volume / 2, math.exp(code.code.min_log_s)
-    # The cost lives within s² of the edge of the cell, or within s where the code convolves.
-    depth = 50 * s * s / edge if code_name == DISCRETE else 9 * s
-    nodes, weights = np.polynomial.legendre.leggauss(200)
-    y = torch.from_numpy(edge - depth / 2 * (1 + nodes))[:, None]
-    cost = -log_prob(code, y).numpy()
-    mean = 2 * depth / 2 * float(np.sum(weights * cost)) / lattice.volume
-    assert 0 < mean < 1e-7
-
-
 @pytest.mark.parametrize(("code_name", "name"), EXACT)
 @pytest.mark.parametrize("log_s", [4.0, 16.0])
 def test_under_a_wide_prior_the_rate_is_the_density_times_the_volume(
@@ -276,6 +239,3 @@ def test_a_scale_beyond_its_bounds_acts_as_the_bound(code_name: str) -> None:
     for beyond, bound in ((-50.0, code.code.min_log_s), (99.0, code.code.max_log_s)):
         outside, inside = (ScaledCode(code_name, unit("Z"), v) for v in (beyond, bound))
         assert torch.equal(log_prob(outside, y), log_prob(inside, y))
-
-
-# Names

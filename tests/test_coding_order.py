@@ -5,13 +5,11 @@ import math
 import numpy as np
 import pytest
 import torch
-from torch import Tensor
 
 from onmt_lattice.bitstream import DitherKey, LatticeCodec
 from onmt_lattice.codes import make_code
 from onmt_lattice.errors import UserError
-from onmt_lattice.lattices import Lattice, make_lattice
-from onmt_lattice.lattices.cubic import Cubic
+from onmt_lattice.lattices import make_lattice
 
 NAMES = [
     *("Z", "A2", "A5", "A3*", "D2", "D5", "D3*", "E8", "BW16", "Leech"),
@@ -52,17 +50,3 @@ def test_the_number_of_paths_is_that_of_cosets(name: str) -> None:
     box = np.log(order.periods * order.units).sum()
     assert lattice.contains(torch.diag(torch.from_numpy(order.periods * order.units))).all()
     assert math.log(paths[-1][0]) == pytest.approx(box - lattice.log_volume, abs=1e-9)
-
-
-def test_a_lattice_without_an_order_says_which_have_one() -> None:
-    class Own(Lattice):
-        name, dim, unit_basis = "own", 1, torch.eye(1, dtype=torch.float64)
-
-        def _nearest(self, x: Tensor) -> Tensor:
-            return x.round()
-
-        def _log_theta(self, y: Tensor, log_s: Tensor) -> Tensor:
-            return Cubic(1)._log_theta(y, log_s)
-
-    with pytest.raises(NotImplementedError, match="own has no coding order; Z, D_n"):
-        _ = Own().coding_order

@@ -9,7 +9,6 @@ import pytest
 import torch
 from conftest import SCRIPTS, generator
 
-from onmt_lattice.errors import UserError
 from onmt_lattice.lattices import ConvolutionalLattice, make_lattice
 from onmt_lattice.lattices.generators import GENERATORS
 
@@ -75,28 +74,6 @@ def test_the_second_moments_of_the_ends_are_measured() -> None:
     assert ((squares.mean(0) - lattice.second_moments) / errors).abs().max() < 4.5
     assert lattice.second_moments.mean() == pytest.approx(1, abs=3e-3)
     assert lattice.second_moments.max() > 1.2
-
-
-def test_the_middle_comes_first() -> None:
-    order = ConvolutionalLattice(4, 8).place_order
-    assert sorted(order) == list(range(8))
-    assert set(order[:2]) == {3, 4} and set(order[-2:]) == {0, 7}
-    assert make_lattice("E8").place_order == tuple(range(8))
-
-
-@pytest.mark.parametrize(
-    "name, cure",
-    [
-        ("conv64-97", "even number from 24 to 4096"),
-        ("conv64-12", "even number from 24 to 4096"),
-        ("conv60-96", "conv60: expected one of conv4, conv8, "),
-        ("z4conv27-96", "z4conv27: expected one of z4conv64"),
-        ("conv64", "'n'; expected something like 'conv64-96'"),
-    ],
-)
-def test_members_that_there_are_not(name: str, cure: str) -> None:
-    with pytest.raises(UserError, match=cure):
-        make_lattice(name)
 
 
 def test_a_search_that_was_stopped_resumes(

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import sys
-from argparse import Namespace
 from pathlib import Path
 from typing import Any
 
-import onmt.transforms
 import pytest
 import torch
 import yaml
@@ -17,7 +15,6 @@ from onmt_lattice.errors import UserError
 from onmt_lattice.files import write_lines
 from onmt_lattice.opennmt.checkpoint import load_checkpoint as load
 from onmt_lattice.opennmt.data.coverage import check_coverage
-from onmt_lattice.opennmt.data.transforms import make_transforms
 from onmt_lattice.opennmt.data.word_vectors import read_vectors
 
 
@@ -26,19 +23,16 @@ def written(path: Path, text: str) -> Path:
     return path
 
 
-def test_a_misspelled_key_of_a_corpus_names_the_nearest(corpus: Corpus, refused: Mistake) -> None:
-    said = refused(data={"c": {"path_src": str(corpus.train), "transfroms": []}})
-    assert "unknown key of data.c 'transfroms'; did you mean 'transforms'?" in said
-    said = refused("-data", "{c: {path_sorc: x}}")
-    assert "unknown key of data.c 'path_sorc'; did you mean 'path_src'?" in said
-
-
 def test_corpora_that_cannot_be_trained_on(
     corpus: Corpus, tmp_path: Path, refused: Mistake
 ) -> None:
     source = str(corpus.train)
     blank = str(written(tmp_path / "blank.en", "\n  \n\t\n"))
+    pair = {"path_src": source, "path_tgt": str(corpus.valid)}
     for data, said in (
+        ({"c": pair}, "data.c.path_tgt"),
+        ({"c": {"path_src": source, "transfroms": []}}, "did you mean 'transforms'?"),
+        ({"c": {"path_sorc": source}}, "unknown key of data.c 'path_sorc'; did you mean"),
         ({"valid": {"path_src": source}}, "expected a training corpus"),
         ({"c": {"path_src": "nowhere.en"}}, "data.c.path_src nowhere.en: no such file"),
         ({"c": {"path_src": blank}}, f"{blank}: no sentence in it"),
@@ -59,7 +53,22 @@ def test_corpora_that_cannot_be_trained_on(
         assert said in refused(data=data)
     for text in ("{c: [", "[" * 3000, "c: " + "9" * 5000):
         assert f"-data '{text[:200]}': not valid YAML" in refused("-data", text)
-    assert "-src_subword_model x.model: no such file" in refused(src_subword_model="x.model")
+    write_lines(tmp_path / "foreign.txt", (f"word{i}\t1" for i in range(1000)))
+    foreign = str(tmp_path / "foreign.txt")
+    for options, said in (
+        ({"src_subword_model": "x.model"}, "-src_subword_model x.model: no such file"),
+        ({"src_seq_length_trunc": 9}, "-src_seq_length_trunc 9: expected none"),
+        ({"tgt_seq_length_trunc": 9}, "filtertoolong"),
+        ({"transforms": ["prefix"]}, "unknown transform 'prefix'"),
+        ({"transforms": ["inferfeats"]}, "unknown transform 'inferfeats'"),
+        ({"tgt_vocab": "other.txt"}, "has one vocabulary"),
+        ({"share_vocab": False}, "has one vocabulary"),
+        ({"tgt_subword_model": "x.model"}, "segmented as its source"),
+        ({"src_subword_nbest": 5}, "-src_subword_nbest 5"),
+        ({"src_subword_alpha": 0.1}, "-src_subword_alpha 0.1"),
+        ({"src_vocab": foreign}, f"expected -src_vocab {foreign} to be of this text, as build_v"),
+    ):
+        assert said in refused(**options)
 
 
 @pytest.mark.parametrize("name", ["no", "on", "1.5", "3", "~", "2016-01-01"])
@@ -68,14 +77,6 @@ def test_a_corpus_whose_name_is_no_text_is_refused(
 ) -> None:
     said = refused("-data", f"{{{name}: {{path_src: {corpus.train}}}}}")
     assert f"a corpus is named {yaml.safe_load(name)!r}" in said and "in quotes" in said
-
-
-def test_what_makes_target_and_source_differ_is_refused(corpus: Corpus, refused: Mistake) -> None:
-    for side in ("src", "tgt"):
-        said = refused(f"-{side}_seq_length_trunc", 9)
-        assert f"-{side}_seq_length_trunc 9: expected none" in said and "filtertoolong" in said
-    for name in ("prefix", "inferfeats", "filterfeats"):
-        assert f"unknown transform '{name}'" in refused(transforms=[name])
 
 
 @pytest.mark.parametrize("side", ["training", "validation"])
@@ -90,32 +91,6 @@ def test_transforms_that_leave_no_sentence_are_told_at_once(
     said = refused(data=data, src_seq_length=2)
     name = "c" if side == "training" else "valid"
     assert f"data.{name}.path_src {path}: the transforms filtertoolong leave no sentence" in said
-
-
-def test_another_target_is_refused(corpus: Corpus, refused: Mistake) -> None:
-    data = {"c": {"path_src": str(corpus.train), "path_tgt": str(corpus.valid)}}
-    assert "data.c.path_tgt" in refused(data=data)
-    for words in ((), ("-share_vocab",)):
-        assert "has one vocabulary" in refused(*words, tgt_vocab="other.txt")
-    assert "has one vocabulary" in refused(share_vocab=False)
-    assert "segmented as its source" in refused(tgt_subword_model="x.model")
-
-
-def test_the_same_target_is_taken(corpus: Corpus) -> None:
-    from onmt_lattice.opennmt.data.corpora import check_data
-    from onmt_lattice.opennmt.options.parsers import train_parser
-    from onmt_lattice.opennmt.options.parsing import parse
-
-    path, vocabulary = str(corpus.train), str(corpus.vocabulary)
-    data = yaml.safe_dump({"c": {"path_src": path, "path_tgt": path}, "d": {"path_src": path}})
-    opt = parse(train_parser, ["-data", data, "-src_vocab", vocabulary, "-tgt_vocab", vocabulary])
-    check_data(opt)
-    assert {c["path_tgt"] for c in yaml.safe_load(opt.data).values()} == {path}
-
-
-def test_sampled_segmentation_is_refused(refused: Mistake) -> None:
-    assert "-src_subword_nbest 5" in refused(src_subword_nbest=5)
-    assert "-src_subword_alpha 0.1" in refused(src_subword_alpha=0.1)
 
 
 KNOWN = frozenset("abcdefghij")
@@ -134,24 +109,6 @@ def test_unknown_tokens_are_counted(
         assert f"-src x: {unknown} of {tokens} tokens are not in the model" in caplog.text
     with pytest.raises(UserError, match=r"2 of 3 tokens are not .* expected another"):
         check_coverage(["a??"], KNOWN, "-src x", "another")
-
-
-def test_training_is_refused_where_no_word_is_shared(
-    corpus: Corpus, tmp_path: Path, refused: Mistake
-) -> None:
-    foreign = tmp_path / "foreign.txt"
-    write_lines(foreign, (f"word{i}\t1" for i in range(1000)))
-    said = refused(src_vocab=str(foreign))
-    assert f"data.grammar.path_src {corpus.train}: " in said
-    assert f"expected -src_vocab {foreign} to be of this text, as build_vocab makes it" in said
-
-
-def test_training_warns_where_many_words_are_unknown(corpus: Corpus, tmp_path: Path) -> None:
-    few, log = tmp_path / "few.txt", tmp_path / "log"
-    write_lines(few, corpus.vocabulary.read_text(encoding="utf-8").splitlines()[:100])
-    config = corpus.yaml(tmp_path / "a.yaml", save_model=str(tmp_path / "m"), src_vocab=str(few))
-    train(config, "-train_steps", 1, "-log_file", log)
-    assert " tokens are not in the model's vocabulary" in log.read_text(encoding="utf-8")
 
 
 VECTOR = " ".join(["0.5"] * 16)
@@ -229,6 +186,7 @@ MISTAKES: dict[str, tuple[str, dict[str, str], str]] = {
     "a name": ("onmt_tokenize", {"src_onmttok_kwargs": "{mode: none}"}, "expected a dictionary"),
     "code": ("onmt_tokenize", {"src_onmttok_kwargs": "exit()"}, "expected a dictionary"),
     "a list": ("onmt_tokenize", {"src_onmttok_kwargs": "[1]"}, "expected a dictionary"),
+    "no package": ("onmt_tokenize", {}, "expected pyonmttok, which has no wheels"),
     "defaults": ("bart", {}, "src_subword_type=none incompatible with mask_length=subword"),
 }
 
@@ -245,8 +203,9 @@ MISTAKES: dict[str, tuple[str, dict[str, str], str]] = {
     ],
 )
 def test_mistakes(
-    corpus: Corpus, tmp_path: Path, mistake: Mistake, command: str, case: str
-) -> None:
+    corpus: Corpus, tmp_path: Path, mistake: Mistake, monkeypatch: pytest.MonkeyPatch,
+    command: str, case: str,
+) -> None:  # fmt: skip
     transform, options, expected = MISTAKES[case]
     for name, content in FILES.items():
         (tmp_path / name).write_bytes(content)
@@ -258,38 +217,9 @@ def test_mistakes(
     config = corpus.yaml(
         *(tmp_path / "a.yaml",), transforms=[transform], save_model=str(tmp_path / "m"), **changes
     )
+    if case == "no package":
+        monkeypatch.setitem(sys.modules, "pyonmttok", None)
     said = mistake(command, "-config", config)
     assert expected in said
     assert all(f"-{name} {value}" in said for name, value in changes.items() if name in options)
-    assert not list(tmp_path.glob("m_step*")) and not (tmp_path / "vocab.txt").exists()
-
-
-def test_what_is_no_mistake_is_built_as_by_opennmt(tmp_path: Path) -> None:
-    (tmp_path / "codes").write_bytes(FILES["codes"])
-    path = str(tmp_path / "codes")
-    opt = Namespace(
-        **{f"{side}_subword_{name}": value for side in ("src", "tgt") for name, value in
-           {"model": path, "vocab": "", "alpha": 0.0, "nbest": 1}.items()},
-        **{"src_vocab_threshold": 0, "tgt_vocab_threshold": 0, "share_vocab": True, "seed": 1},
-    )  # fmt: skip
-    classes = onmt.transforms.get_transforms_cls(["bpe"])
-    built = make_transforms(opt, classes, None)
-    assert list(built) == ["bpe"] and type(built["bpe"]) is classes["bpe"]
-    example = {"src": ["ab"], "tgt": ["ab"]}
-    assert built["bpe"].apply(example)["src"] == ["a@@", "b"]
-    opt.src_subword_model = str(tmp_path / "none")
-    with pytest.raises(UserError, match=r"transform bpe of -src_subword_model \S*none, .*No such"):
-        make_transforms(opt, classes, None)
-
-
-@pytest.mark.parametrize("command", ["train", "build_vocab"])
-def test_a_missing_pyonmttok(
-    corpus: Corpus, tmp_path: Path, mistake: Mistake, monkeypatch: pytest.MonkeyPatch, command: str
-) -> None:
-    monkeypatch.setitem(sys.modules, "pyonmttok", None)
-    config = corpus.yaml(
-        *(tmp_path / "a.yaml",), transforms=["onmt_tokenize"], save_model=str(tmp_path / "m"),
-        src_vocab=str(corpus.vocabulary if command == "train" else tmp_path / "vocab.txt"),
-    )  # fmt: skip
-    assert "expected pyonmttok, which has no wheels" in mistake(command, "-config", config)
     assert not list(tmp_path.glob("m_step*")) and not (tmp_path / "vocab.txt").exists()

@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 import re
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import yaml
-from made_up_results import whole_run
 
 from onmt_lattice.cli import main
 from onmt_lattice.experiments.corpus import SPLITS
 from onmt_lattice.experiments.corpus.english import Split
 from onmt_lattice.experiments.demo.demo import CONFIG
-from onmt_lattice.experiments.report.results import FAILED, Record, Results
-from onmt_lattice.experiments.sweep.sweep import SweepOptions
+from onmt_lattice.experiments.report.results import Results
 
 
 @pytest.fixture
@@ -60,22 +57,6 @@ def test_it_leaves_figure_table_and_report(
     assert "H = 4.543 bits per word" in shown and "\ninput " in shown
     for name in ("figure3.png", "report.html"):
         assert (tmp_path / "runs" / name).exists()
-
-
-def test_a_failed_run_is_said_to_be_and_started_again(
-    words: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    """Whatever its earlier checkpoints came to."""
-    failed = replace(whole_run("gaussian", 1), record=Record(FAILED, error="out of luck"))
-    asked = []
-
-    def swept(options: SweepOptions) -> Results:
-        asked.append(options.retry_failed)
-        return Results("", "", "", {}, {}, [], [failed])
-
-    monkeypatch.setattr("onmt_lattice.experiments.demo.demo.sweep", swept)
-    assert main(words) == 2 and asked == [True]
-    assert "run gaussian_annealed_seed1 failed: out of luck" in capsys.readouterr().err
 
 
 def test_mistakes_leave_nothing(

@@ -94,23 +94,5 @@ def test_all_states_through_no_bottleneck_are_what_opennmt_passes(
         torch.testing.assert_close(ours, expected, rtol=1e-5, atol=1e-6)
 
 
-def test_dropout_can_be_changed_during_training(build: Build) -> None:
-    model = build(layers=2, dropout=[0.1]).model
-    model.update_dropout(0.25, 0.0)
-    assert model.encoder.rnn.dropout == 0.25
-
-
-def test_the_bottleneck_works_in_single_precision_under_autocast(build: Build) -> None:
-    trainer = build(**{"bottleneck": "lattice", "lattice": "Z"})
-    batch = batch_of(trainer, lines_of(800, 1)[:4])
-    encoder = trainer.model.encoder
-    seen = []
-    encoder.bottleneck.map_in.register_forward_hook(lambda *io: seen.append(io[2].dtype))
-    with torch.autocast("cpu", dtype=torch.bfloat16):
-        x = encoder.represent(*batch.src)
-        through = encoder.bottlenecked(x, SentenceNoise(0, [0] * 4), relaxed=True)
-    assert seen == [torch.float32] and through.rate_nats.dtype == torch.float64
-
-
 def _flat(state: Any) -> tuple[Tensor, ...]:
     return state if isinstance(state, tuple) else (state,)

@@ -17,7 +17,6 @@ from onmt_lattice.evaluation.result import Evaluation
 from onmt_lattice.evaluation.sentence_scores import read_costs
 from onmt_lattice.experiments.corpus import ideal_bits
 from onmt_lattice.opennmt.checkpoint import load_autoencoder
-from onmt_lattice.opennmt.data import sentences
 
 Measure = Callable[..., Evaluation]
 
@@ -167,24 +166,6 @@ def test_several_checkpoints_are_evaluated_as_each_alone(
     assert main([*words, str(tmp_path), "-model", *models]) == 0
     assert main([*words, str(alone), "-model", models[1]]) == 0
     assert Evaluation.read(alone) == Evaluation.read(tmp_path / f"{Path(models[1]).stem}.json")
-
-
-def test_models_that_segment_otherwise_do_not_share_sentences(
-    trained: Trained, corpus: Corpus
-) -> None:
-    loaded, text = load_autoencoder(trained("gaussian")), sentences.EvaluationText(str(corpus.test))
-
-    def found() -> list[sentences.Sentence]:
-        return text.sentences(loaded, sentences.trained_transforms(loaded))
-
-    first = found()
-    assert found() is first
-    field = loaded.fields["tgt"].base_field
-    word = first[0].tokens[0]
-    field.vocab.itos = [token for token in field.vocab.itos if token != word]
-    del field.vocab.stoi[word]
-    assert [s.tokens for s in found()] == [s.tokens for s in first]
-    assert found()[0].ids[0] == field.vocab.stoi[field.unk_token] != first[0].ids[0]
 
 
 # ---- refusals ------------------------------------------------------------------------------------

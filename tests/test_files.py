@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import hashlib
 import os
 import subprocess
@@ -44,14 +43,6 @@ def test_an_interrupted_write_leaves_everything_as_it_was(
         raise exception
     assert os.listdir(target.parent) == ([] if before is None else [target.name])
     assert before is None or target.read_text() == before
-
-
-def test_a_rename_that_fails_leaves_no_part(target: Path) -> None:
-    target.mkdir()
-    (target / "kept").write_text("x")
-    with pytest.raises(OSError), whole_file(target) as part:
-        part.write_text("new")
-    assert os.listdir(target.parent) == [target.name] and (target / "kept").exists()
 
 
 @pytest.mark.parametrize("mask", [0o022, 0o027, 0o077, 0o002])
@@ -166,21 +157,3 @@ def test_the_only_user_holds_the_lock_and_lets_go(
         pass
     with only_user(folder):
         pass
-
-
-def test_locks_of_other_names_are_others(tmp_path: Path) -> None:
-    with only_user(tmp_path), only_user(tmp_path, ".m.lock", "-save_model m"):
-        with pytest.raises(UserError, match=r"^-save_model m: another run"):
-            with only_user(tmp_path, ".m.lock", "-save_model m"):
-                pass
-
-
-def test_a_file_system_without_locks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def refuse(file: int, how: int) -> None:
-        raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
-
-    monkeypatch.setattr("fcntl.flock", refuse)
-    with pytest.raises(
-        UserError, match=r"cannot be locked \(No locks.*a file system that has locks"
-    ):
-        locked(tmp_path)

@@ -10,7 +10,6 @@ from pathlib import Path
 import onmt_lattice
 
 ROOT = Path(onmt_lattice.__file__).parent
-EXPERIMENTS = "onmt_lattice.experiments"
 RINGS = [  # each imports only from those before it and from itself
     ("foundation", ("",)),
     ("library", ("lattices", "codes", "bottlenecks", "bitstream")),

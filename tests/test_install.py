@@ -10,20 +10,17 @@ import sys
 import sysconfig
 import tarfile
 import venv
-from importlib.metadata import PackageNotFoundError
 from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
 import setuptools  # noqa: F401  brings distutils where Python no longer does
-import torch
 import yaml
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 from packaging.version import Version
 
-from onmt_lattice import __version__
-from onmt_lattice.experiments.environment import cores, python, versions
+from onmt_lattice.experiments.environment import cores, python
 
 ROOT = Path(__file__).parent.parent
 NOT_SOURCE = (".*", "build", "runs", "*.egg-info", "__pycache__")
@@ -78,18 +75,6 @@ def test_the_source_distribution_holds_what_its_tests_need(built: Path) -> None:
         ]
         assert {str(p.relative_to(ROOT)) for p in sources} <= held
     assert {"README.md", "LICENSE", "Makefile", "requirements.lock", "pyproject.toml"} <= held
-
-
-def test_help_and_version(scripts: Path, tmp_path: Path) -> None:
-    assert "onmt_lattice COMMAND" in done(scripts / "onmt_lattice", "--help", cwd=tmp_path)
-    assert "onmt_lattice demo" in done(scripts / "onmt_lattice", "demo", "--help", cwd=tmp_path)
-
-
-def test_the_library_example(scripts: Path, tmp_path: Path) -> None:
-    page = (ROOT / "docs/library.md").read_text(encoding="utf-8")
-    examples = re.findall(r"^```python\n(.*?)^```", page, flags=re.M | re.S)
-    (example,) = [text for text in examples if "make_lattice" in text]
-    done(scripts / "python", "-c", example, cwd=tmp_path)
 
 
 def test_the_demo_in_an_empty_folder(scripts: Path, tmp_path: Path) -> None:
@@ -213,12 +198,3 @@ def test_a_module_that_is_run_imports_what_this_process_does(
     assert shown.split() == [
         *(f"{path}/onmt.py", "__main__", f"{path}/module.py", "-m", "two", "words")
     ]
-
-
-def test_versions_are_those_that_are_at_work() -> None:
-    found = versions("torch")
-    python = ".".join(map(str, sys.version_info[:3]))
-    assert found["onmt_lattice"] == __version__ and found["python"] == python
-    assert found["torch"].split("+")[0] == torch.__version__.split("+")[0]
-    with pytest.raises(PackageNotFoundError):
-        versions("no such package")

@@ -9,7 +9,6 @@ from __future__ import annotations
 import math
 import os
 import re
-import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -154,14 +153,6 @@ def test_a_point_comes_out_alike_in_any_company(kernels: Kernels, dtype: torch.d
     assert not kernels.nearest_point(edge).isnan().any()
 
 
-@of([], ["conv16-20"])
-def test_dither_is_that_of_the_host(kernels: Kernels, monkeypatch: pytest.MonkeyPatch) -> None:
-    uniforms = torch.rand(3, 2, 20, generator=torch.Generator().manual_seed(0))
-    u = kernels.lattice.dither(uniforms.to(GPU)).cpu()
-    monkeypatch.undo()
-    torch.testing.assert_close(u, kernels.lattice.dither(uniforms), rtol=0, atol=1e-5)
-
-
 # ---- theta series -------------------------------------------------------------------------------
 
 
@@ -220,29 +211,7 @@ def test_a_sum_comes_out_alike_in_any_company(kernels: Kernels) -> None:
     assert [v.shape for v in sums(kernels, none, none)] == [(0, 1), *2 * [none.shape]]
 
 
-@of([], ["conv4-8"])
-def test_points_are_taken_in_chunks(kernels: Kernels, monkeypatch: pytest.MonkeyPatch) -> None:
-    y, log_s = normal(11, 8), 0.3 * normal(11, 8, seed=1)  # in chunks of 8
-    whole = kernels.nearest_point(y), *sums(kernels, y, log_s)
-    monkeypatch.setattr(convolutional, "NUMBERS_ON_GPUS", (1, 1))
-    for got, expected in zip(
-        (kernels.nearest_point(y), *sums(kernels, y, log_s)), whole, strict=True
-    ):
-        assert torch.equal(got, expected)
-
-
 # ---- where there is no GPU ----------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("missing", ["nothing", "gpu", "cuda", "volta", "triton", "compiler"])
-def test_what_kernels_need(missing: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(torch.version, "cuda", None if missing == "cuda" else "12.6")
-    capability = (6, 1) if missing == "volta" else (9, 0)
-    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: capability)
-    monkeypatch.setattr(convolutional, "find_spec", lambda name: missing != "triton" or None)
-    monkeypatch.setattr(shutil, "which", lambda name: None if missing == "compiler" else name)
-    device = torch.device("cpu" if missing == "gpu" else "cuda")
-    assert convolutional.triton_runs_on.__wrapped__(device) == (missing == "nothing")
 
 
 def test_triton_s_kernels_compile_for_two_gpus(tmp_path: Path) -> None:

@@ -70,12 +70,6 @@ def owners_of_nearer_points(
 # ---- the lattice --------------------------------------------------------------------------------
 
 
-def test_name_builds_the_lattice(lattice: Lattice) -> None:
-    again = make_lattice(lattice.name)
-    assert type(again) is type(lattice)
-    assert torch.equal(again.basis, lattice.basis)
-
-
 def test_coordinates_invert_point(lattice: Lattice, rng: torch.Generator) -> None:
     coordinates = torch.randint(-99, 100, (3, 50, lattice.dim), generator=rng)
     point = lattice.point(coordinates)
@@ -87,7 +81,13 @@ def test_coordinates_invert_point(lattice: Lattice, rng: torch.Generator) -> Non
 def test_contains_refuses_points_off_the_lattice(lattice: Lattice, rng: torch.Generator) -> None:
     off = torch.randn(50, lattice.dim, generator=rng, dtype=torch.float64)
     off *= 1e-2 / off.norm(dim=-1, keepdim=True)
-    assert not lattice.contains(lattice_points(lattice, 50, rng) + off).any()
+    points = lattice_points(lattice, 50, rng)
+    assert not lattice.contains(points + off).any()
+    points[7] += off[7]
+    with pytest.raises(ValueError, match=r"1 of 50 points are none of .*expected what nearest"):
+        lattice.coordinates(points)
+    with pytest.raises(ValueError, match="expected real numbers"):
+        lattice.nearest_point(torch.zeros(2, lattice.dim, dtype=torch.complex64))
 
 
 def test_kissing_number(lattice: Lattice) -> None:
@@ -172,6 +172,7 @@ def test_any_shape_and_dtype(lattice: Lattice, dtype: torch.dtype, rng: torch.Ge
         assert lattice.contains(nearest).all()
         torch.testing.assert_close(nearest.view_as(x).double(), expected, rtol=1e-6, atol=1e-5)
     assert lattice.nearest_point(x[0]).shape == (lattice.dim,)
+    assert not lattice.nearest_point(x.clone().requires_grad_()).requires_grad
     columns = x.T.contiguous().T  # not contiguous
     assert torch.equal(lattice.nearest_point(columns), lattice.nearest_point(x))
 
@@ -189,26 +190,6 @@ def test_what_has_no_nearest_point_is_no_point(lattice: Lattice, dtype: torch.dt
     lattice.coordinates(nearest[5:])
     with pytest.raises(ValueError, match="5 of 6 points are none of"):
         lattice.coordinates(nearest)
-
-
-def test_coordinates_of_what_is_no_point(lattice: Lattice) -> None:
-    x = torch.full((3, lattice.dim), 0.37) * torch.tensor([[0.0], [1.0], [0.0]])
-    with pytest.raises(ValueError, match=r"1 of 3 points are none of .*expected what nearest"):
-        lattice.coordinates(x)
-    with pytest.raises(ValueError, match="expected real numbers"):
-        lattice.nearest_point(torch.zeros(2, lattice.dim, dtype=torch.complex64))
-
-
-def test_autocast_changes_nothing(lattice: Lattice, rng: torch.Generator) -> None:
-    x, log_s = uniform(lattice, 50, rng).float(), scales(lattice, 50, rng).float()
-    nearest, theta = lattice.nearest_point(x), lattice.log_theta(x, log_s)
-    with torch.autocast("cpu", dtype=torch.bfloat16):
-        assert torch.equal(lattice.nearest_point(x), nearest)
-        assert torch.equal(lattice.log_theta(x, log_s), theta)
-
-
-def test_nearest_point_carries_no_gradient(lattice: Lattice, rng: torch.Generator) -> None:
-    assert not lattice.nearest_point(uniform(lattice, 3, rng).requires_grad_()).requires_grad
 
 
 def test_no_step_waits_for_data(lattice: Lattice) -> None:
@@ -232,17 +213,14 @@ def test_chunks_do_not_matter(lattice: Lattice, rng: torch.Generator) -> None:
 
 
 def test_wrong_shapes_are_refused(lattice: Lattice) -> None:
-    bad = torch.zeros(4, lattice.dim + 1)
-    zero = torch.tensor(0.0)
-    for call in (lattice.nearest_point, lattice.coordinates, lattice.point, lattice.dither):
+    bad, zero = torch.zeros(4, lattice.dim + 1), torch.tensor(0.0)
+    for call, *words in (
+        *((lattice.nearest_point, bad), (lattice.coordinates, bad), (lattice.point, bad)),
+        *((lattice.dither, bad), (lattice.log_theta, bad, zero), (lattice.nearest_point, zero)),
+        (lattice.log_theta, bad[:, 1:], bad),
+    ):
         with pytest.raises(ValueError, match=f"last dimension must be {lattice.dim}"):
-            call(bad)
-    with pytest.raises(ValueError, match=f"last dimension must be {lattice.dim}"):
-        lattice.log_theta(bad, zero)
-    with pytest.raises(ValueError, match=f"last dimension must be {lattice.dim}"):
-        lattice.log_theta(bad[:, 1:], bad)
-    with pytest.raises(ValueError, match=f"last dimension must be {lattice.dim}"):
-        lattice.nearest_point(zero)
+            call(*words)
 
 
 # ---- the Voronoi cell ---------------------------------------------------------------------------
@@ -257,17 +235,6 @@ def test_dither_lies_in_the_cell(lattice: Lattice, rng: torch.Generator) -> None
     norms = u.norm(dim=-1)
     assert norms.max() <= lattice.covering_radius
     assert norms.max() > 0.6 * lattice.covering_radius
-
-
-def test_dither_of_narrow_dtypes_and_under_autocast(lattice: Lattice) -> None:
-    uniforms = torch.rand(200, lattice.dim, generator=torch.Generator().manual_seed(0))
-    dither = lattice.dither(uniforms)
-    with torch.autocast("cpu", dtype=torch.bfloat16):
-        assert torch.equal(lattice.dither(uniforms), dither)
-    narrow = lattice.dither(uniforms.bfloat16())
-    assert narrow.dtype == torch.bfloat16
-    if lattice.covering_radius is not None:
-        assert narrow.double().norm(dim=-1).max() <= 1.01 * lattice.covering_radius
 
 
 def test_second_moment(lattice: Lattice, rng: torch.Generator) -> None:
@@ -300,6 +267,22 @@ def test_deepest_hole(lattice: Lattice, rng: torch.Generator) -> None:
         x = x + step * away + step * 0.3 * torch.randn(x.shape, generator=rng, dtype=x.dtype)
     assert deepest <= lattice.covering_radius + 1e-9
     assert deepest > 0.97 * lattice.covering_radius
+
+
+def test_autocast_changes_nothing(lattice: Lattice, rng: torch.Generator) -> None:
+    x, log_s = uniform(lattice, 50, rng).float(), scales(lattice, 50, rng).float()
+    uniforms = torch.rand(200, lattice.dim, generator=rng)
+
+    def results() -> list[torch.Tensor]:
+        return [lattice.nearest_point(x), lattice.log_theta(x, log_s), lattice.dither(uniforms)]
+
+    expected = results()
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        assert all(map(torch.equal, results(), expected))
+    narrow = lattice.dither(uniforms.bfloat16())
+    assert narrow.dtype == torch.bfloat16
+    if lattice.covering_radius is not None:
+        assert narrow.double().norm(dim=-1).max() <= 1.01 * lattice.covering_radius
 
 
 # ---- the theta series ---------------------------------------------------------------------------

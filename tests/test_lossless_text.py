@@ -22,14 +22,7 @@ from onmt_lattice.opennmt.inference.text_codec import load_codec
 CODED = [name for name in BOTTLENECKS if name not in ("none", "gaussian")]
 ENDS = ["\n", "\r\n", "\r", "\u2028", "\x0c", ""]
 HARD = [
-    b"",
-    b"\n",
-    b"\n\n",
-    b" ",
-    b"\0",
-    b"the man",
-    b"\xff\xfe",
-    b"\xef\xbb\xbfthe man\r\n",
+    *(b"", b"\n", b"\n\n", b" ", b"\0", b"the man", b"\xff\xfe", b"\xef\xbb\xbfthe man\r\n"),
     b"<s> the man </s>\n<unk>\n<blank> <blank>\n",
     b"the man " * 20000,
     b"the " + b"x" * 100000 + b"\n",

@@ -9,8 +9,6 @@ import shlex
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -21,7 +19,6 @@ from conftest import Corpus, Mistake, Trained
 from onmt_lattice import files
 from onmt_lattice.cli import decompress, main
 from onmt_lattice.experiments.demo.demo import CONFIG
-from onmt_lattice.opennmt.training.process import checkpoints_to_come
 
 ROOM = "No space left on device; make room there, or choose another place"
 
@@ -150,25 +147,18 @@ def test_folders_for_several_models_are_looked_at_too(
 # ---- a full disk ---------------------------------------------------------------------------------
 
 
-@contextmanager
-def full_disk(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Let no file reach the disk."""
-
-    def full(_: Path) -> None:
-        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-
-    with monkeypatch.context() as patch:
-        patch.setattr(files, "_sync", full)
-        yield
-
-
 def test_a_disk_that_is_full_is_told_by_every_command(
+    corpus: Corpus,
     writes: dict[str, list[object]],
     tmp_path: Path,
     mistake: Mistake,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    with full_disk(monkeypatch):
+    def full(_: Path) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(files, "_sync", full)
         for name, words in writes.items():
             place = tmp_path / f"{name}{SUFFIX.get(name, '')}"
             said = mistake(*words, name.split()[1], place)
@@ -176,6 +166,9 @@ def test_a_disk_that_is_full_is_told_by_every_command(
             assert ROOM in said or name == "train -save_model"  # which names the last checkpoint
             assert not list(tmp_path.glob(".*.part*")), name
             assert not place.is_file()
+        words = ("-config", CONFIG, "-text", corpus.folder, "-output", tmp_path / "out")
+        said = mistake("sweep", *words)
+        assert f"error: {tmp_path}/out/" in said and ROOM in said
 
 
 STUB = """
@@ -191,15 +184,6 @@ def shell(work: str, behind: str = "", before: str = "") -> subprocess.Completed
     command = f"{sys.executable} -c {shlex.quote(STUB.format(work=work))}"
     line = f"{before} {command} {behind}; exit ${{PIPESTATUS[0]}}"
     return subprocess.run(["bash", "-c", line], capture_output=True, text=True)
-
-
-def test_a_disk_that_is_full_is_told_by_a_sweep(
-    corpus: Corpus, tmp_path: Path, mistake: Mistake, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    given = ("-config", CONFIG, "-text", corpus.folder, "-output", tmp_path / "out")
-    with full_disk(monkeypatch):
-        said = mistake("sweep", *given)
-    assert f"error: {tmp_path}/out/" in said and ROOM in said
 
 
 def test_a_file_that_may_not_grow(tmp_path: Path) -> None:
@@ -238,14 +222,6 @@ def test_training_warns_of_a_disk_without_room(
             re.findall(r"2 checkpoints of ([\d.]+) MB", log.read_text(encoding="utf-8"))[0]
         )
         assert 0.5 < told * 1e6 / (tmp_path / "m_step_2.safetensors").stat().st_size < 1
-
-
-@pytest.mark.parametrize(
-    ("keep", "done", "count"), [(-1, 0, 10), (-1, 95, 1), (3, 0, 3), (3, 85, 2), (0, 0, 1)]
-)
-def test_checkpoints_that_are_to_come(keep: int, done: int, count: int) -> None:
-    opt = SimpleNamespace(train_steps=100, save_checkpoint_steps=10, keep_checkpoint=keep)
-    assert checkpoints_to_come(opt, done) == count
 
 
 def test_a_stopped_command_leaves_no_part(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

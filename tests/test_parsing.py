@@ -19,25 +19,29 @@ def written(path: Path, text: str) -> Path:
     return path
 
 
-def test_a_misspelled_option_names_the_nearest(refused: Mistake) -> None:
-    assert "unknown option 'rnn_sise'; did you mean 'rnn_size'?" in refused("-rnn_sise", 3)
-    assert "unknown option 'rnn_sise'; did you mean 'rnn_size'?" in refused("--rnn_sise=3")
-    assert "unknown option 'xyzzy' (" in refused("-xyzzy")
-
-
-def test_a_misspelled_key_names_the_nearest_and_the_file(refused: Mistake) -> None:
-    said = refused(rate_wieght=1.0)
-    assert "a.yaml 'rate_wieght'; did you mean 'rate_weight'?" in said
-
-
-@pytest.mark.parametrize("dashes", ["-", "--"])
-@pytest.mark.parametrize("abbreviation", ["rnn_siz", "train_s", "bottleneck_s"])
-def test_abbreviations_are_refused(refused: Mistake, dashes: str, abbreviation: str) -> None:
-    assert f"unknown option '{abbreviation}'" in refused(dashes + abbreviation, "3")
-
-
-def test_a_stray_word_is_refused(refused: Mistake) -> None:
-    assert "unexpected word 'fast'" in refused("fast")
+@pytest.mark.parametrize(
+    ("words", "keys", "said"),
+    [
+        (["-rnn_sise", 3], {}, "unknown option 'rnn_sise'; did you mean 'rnn_size'?"),
+        (["--rnn_sise=3"], {}, "unknown option 'rnn_sise'; did you mean 'rnn_size'?"),
+        (["-xyzzy"], {}, "unknown option 'xyzzy' ("),
+        ([], {"rate_wieght": 1.0}, "a.yaml 'rate_wieght'; did you mean 'rate_weight'?"),
+        (["-rnn_siz", 3], {}, "unknown option 'rnn_siz'"),
+        (["--train_s", 3], {}, "unknown option 'train_s'"),
+        (["-bottleneck_s", 3], {}, "unknown option 'bottleneck_s'"),
+        (["fast"], {}, "unexpected word 'fast'"),
+        *(([], {"rnn_size": value}, "rnn_size") for value in ("many", 3.5, [1, 2], {"a": 1})),
+        ([], {"bottleneck": "gausian"}, "'gaussian', 'lattice', 'lfq', 'none'"),
+        (["-bottleneck_site", "bottom"], {}, "'top', 'all'"),
+        (["-rate_weight_schedule", "linear"], {}, "logistic"),
+        ([], {"bottleneck": "lattice", "lattice": "A_2"}, "A2"),
+    ],
+)
+def test_what_is_misspelled_or_of_a_wrong_kind_is_named(
+    refused: Mistake, words: list[object], keys: dict[str, object], said: str
+) -> None:
+    """No abbreviation is taken, and choices are listed."""
+    assert said in refused(*words, **keys)
 
 
 def test_the_command_line_goes_before_yaml_and_dashes_are_alike(
@@ -53,25 +57,8 @@ def test_the_command_line_goes_before_yaml_and_dashes_are_alike(
             assert (opt.rnn_size, opt.layers) == (64, 2)
 
 
-@pytest.mark.parametrize("value", ["many", 3.5, [1, 2], {"a": 1}])
-def test_values_of_a_wrong_type(refused: Mistake, value: object) -> None:
-    assert "rnn_size" in refused(rnn_size=value)
-
-
-def test_a_key_without_a_value(tmp_path: Path, corpus: Corpus, mistake: Mistake) -> None:
-    config = corpus.yaml(tmp_path / "a.yaml", rnn_size=None)
-    config.write_text(config.read_text() + "rnn_size:\n")
-    assert "rnn_size: expected a value" in mistake("train", "-config", config)
-
-
-def test_choices_are_listed(refused: Mistake) -> None:
-    assert "'gaussian', 'lattice', 'lfq', 'none'" in refused(bottleneck="gausian")
-    assert "'top', 'all'" in refused("-bottleneck_site", "bottom")
-    assert "logistic" in refused("-rate_weight_schedule", "linear")
-    assert "A2" in refused(bottleneck="lattice", lattice="A_2")
-
-
 def test_a_config_that_cannot_be_read(tmp_path: Path, mistake: Mistake) -> None:
+    written(tmp_path / "j.yaml", "rnn_sise: 8\n")
     for path, said in (
         (tmp_path / "missing.yaml", "cannot be read"),
         (written(tmp_path / "a.yaml", "a: [1\nb: 2: 3\n"), "not valid YAML"),
@@ -80,6 +67,8 @@ def test_a_config_that_cannot_be_read(tmp_path: Path, mistake: Mistake) -> None:
         (written(tmp_path / "d.yaml", "base: missing.yaml\n"), "missing.yaml: cannot be read"),
         (written(tmp_path / "e.yaml", "base: e.yaml\n"), "is its own 'base'"),
         (written(tmp_path / "f.yaml", "base: [a, b]\n"), "expected the path of one YAML file"),
+        (written(tmp_path / "h.yaml", "rnn_size:\n"), "rnn_size: expected a value"),
+        (written(tmp_path / "i.yaml", "base: j.yaml\n"), "'rnn_sise'; did you mean 'rnn_size'?"),
     ):
         assert said in mistake("train", "-config", path)
     (tmp_path / "g.yaml").write_bytes(b"\xff\xfe\x00")
@@ -97,15 +86,6 @@ def test_a_base_lies_beneath_the_file_that_names_it(tmp_path: Path) -> None:
     top = written(tmp_path / "top.yaml", "base: bases/mid.yaml\nseed: 5\n")
     assert read_config(top) == {"layers": 3, "rnn_size": 16, "seed": 5}
     assert read_config(written(tmp_path / "empty.yaml", "")) == {}
-
-
-def test_a_key_given_twice(tmp_path: Path, mistake: Mistake) -> None:
-    for text, said in (
-        ("seed: 1\nlayers: 2\nseed: 3\n", "seed is given twice in one place, again in line 3"),
-        ("data:\n  a: {weight: 1, 'weight': 2}\n", "weight is given twice"),
-    ):
-        path = written(tmp_path / "a.yaml", text)
-        assert f"-config {path}: {said}" in mistake("train", "-config", path)
 
 
 def merged(path: Path, text: str) -> dict[str, object]:
@@ -138,8 +118,12 @@ def test_of_several_merged_mappings_the_first_goes_before(tmp_path: Path, key: s
     assert merged(tmp_path, f"{text}<<: []\n") == {}
 
 
-def test_what_cannot_be_merged_is_refused(tmp_path: Path, mistake: Mistake) -> None:
+def test_keys_given_twice_and_what_cannot_be_merged_are_refused(
+    tmp_path: Path, mistake: Mistake
+) -> None:
     for text, said in (
+        ("seed: 1\nlayers: 2\nseed: 3\n", "seed is given twice in one place, again in line 3"),
+        ("data:\n  a: {weight: 1, 'weight': 2}\n", "weight is given twice"),
         ("a: &a {x: 1}\n<<: *a\n<<: *a\n", "<< is given twice in one place, again in line 3"),
         ("<<: 1\n", "not valid YAML"),
         ("a: &a {x: 1}\n<<: [*a, 1]\n", "not valid YAML"),
@@ -173,30 +157,6 @@ def test_yaml_that_is_more_than_it_seems_is_refused_at_once(
 def repeated(values: list[str]) -> str:
     """Return YAML in which each value of ``values`` is named, for those after it."""
     return "".join(f"k{i}: &k{i} {value}\n" for i, value in enumerate(values, 1))
-
-
-def test_keys_of_a_base_are_checked(tmp_path: Path, mistake: Mistake) -> None:
-    written(tmp_path / "base.yaml", "rnn_sise: 8\n")
-    said = mistake("train", "-config", written(tmp_path / "a.yaml", "base: base.yaml\n"))
-    assert "'rnn_sise'; did you mean 'rnn_size'?" in said
-
-
-def test_one_file_serves_build_vocab_and_train(
-    corpus: Corpus, tmp_path: Path, capfd: pytest.CaptureFixture[str]
-) -> None:
-    config = corpus.yaml(
-        tmp_path / "both.yaml",
-        src_vocab=str(tmp_path / "vocab.txt"),
-        save_data=str(tmp_path / "samples"),
-        n_sample=-1,
-        overwrite=True,
-        save_model=str(tmp_path / "model"),
-        train_steps=1,
-        beam_size=2,  # of translate
-    )
-    assert main(["build_vocab", "-config", str(config)]) == 0
-    assert main(["train", "-config", str(config)]) == 0
-    assert (tmp_path / "model_step_1.safetensors").is_file()
 
 
 def test_a_saved_configuration_can_be_read(corpus: Corpus, tmp_path: Path) -> None:

@@ -54,11 +54,14 @@ def begin(tmp_path: Path, waits: list[float]) -> Callable[[miniature.Server], No
 Begin = Callable[[miniature.Server], None]
 
 
-def test_a_broken_connection_is_resumed(get: Get, waits: list[float]) -> None:
-    with miniature.serving({NAME: CONTENT}, break_after={NAME: 70_000}) as server:
-        assert get(server) == CONTENT
-    assert server.asked == RESUMED
-    assert waits == [1]
+def test_a_broken_connection_is_resumed_and_progress_renews_patience(
+    get: Get, waits: list[float]
+) -> None:
+    often = {"break_after": {NAME: 70_000}, "answers": {NAME: [503]}}
+    with miniature.serving({NAME: CONTENT}, **often) as server:
+        assert get(server, tries=2) == CONTENT
+    assert server.asked == [(NAME, None), *RESUMED]
+    assert waits == [1, 1]
 
 
 @pytest.mark.parametrize("tags", [True, False])

@@ -25,7 +25,6 @@ from onmt_lattice.files import sha256
 
 MEMBERS = miniature.members()
 TEXTS = ["valid.en", "newstest2014.en", "newstest2015.en", "newstest2016.en"]
-SPECIALS = ["<unk>", "<blank>", "<s>", "</s>"]  # which OpenNMT-py adds
 PUBLISHED = Path(__file__).resolve().parent.parent / "data" / "wmt16.sha256"
 OUTPUTS = ["train.en", *TEXTS, "bpe.codes", "vocab.txt"]
 
@@ -152,6 +151,9 @@ def test_sentencepiece_leaves_the_text_plain(new: Wmt16Options) -> None:
     assert lines(new.output / "newstest2014.en") == plain
     assert lines(new.output / "newstest2014.pieces.en") == pieces(plain)
     assert vocabulary(new.output) == counts(pieces(side(0)))
+    content = yaml.safe_load((new.output / "data.yaml").read_text())
+    assert content["data"]["train"]["transforms"] == ["sentencepiece"]
+    assert content["src_subword_model"] == str((new.output / "sentencepiece.model").resolve())
 
 
 def test_lines_of_which_the_model_leaves_nothing_are_dropped(
@@ -162,31 +164,6 @@ def test_lines_of_which_the_model_leaves_nothing_are_dropped(
     assert manifest.facts("tokens/europarl-v7")["kept"] == 43
     assert manifest.facts("train")["sentences"] == 120
     assert sorted(lines(new.output / "train.en")) == sorted(side(0))
-
-
-@pytest.mark.parametrize(("subword", "merges"), [("bpe", 40), ("sentencepiece", 70)])
-def test_opennmt_reads_the_yaml(new: Wmt16Options, subword: str, merges: int) -> None:
-    from onmt.inputters.corpus import build_corpora_iters, get_corpora
-    from onmt.inputters.fields import build_dynamic_fields
-    from onmt.opts import train_opts
-    from onmt.transforms import get_transforms_cls, make_transforms
-    from onmt.utils.parse import ArgumentParser
-
-    manifest = prepare(replace(new, subword=subword, merges=merges))
-    parser = ArgumentParser()
-    train_opts(parser)
-    words = ["-config", str(new.output / "data.yaml"), "-save_model", str(new.output / "m")]
-    opt, unknown = parser.parse_known_args(words)
-    assert unknown == []
-    ArgumentParser.validate_prepare_opts(opt)
-    read = build_dynamic_fields(opt)["src"].base_field.vocab
-    assert len(read) == manifest.facts("train")["vocabulary"] + len(SPECIALS)
-    transforms = make_transforms(opt, get_transforms_cls(opt._all_transform), None)
-    iterator = build_corpora_iters(get_corpora(opt, is_train=True), transforms, opt.data)["train"]
-    examples = (transform.apply(example) for example, transform, _ in iterator)
-    units = Counter(unit for example in examples for unit in example["src"])
-    assert units.total() == manifest.facts("train")["units"]
-    assert all(unit in read.stoi for unit in units)
 
 
 # The same bytes, however they are made

@@ -12,8 +12,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 from made_up_results import DIM, SENTENCES, WORDS, annealed, fixed, sweep, unfinished
 
-from onmt_lattice.evaluation.codebook import Codebooks
-from onmt_lattice.evaluation.result import Reconstruction
 from onmt_lattice.experiments.report.comparison import (
     Comparison,
     compare,
@@ -255,17 +253,6 @@ def test_a_line_for_each_place_with_the_spread_over_seeds(results: Results) -> N
     e8 = [row.over for row in point_table(results).rows if row.curve == "E8"]
     assert [over is None for over in e8] == [True, False, True]
     assert all(row.over is None for row in point_table(results).rows if row.curve == "gaussian")
-
-
-def test_codebooks_and_reconstruction_where_they_are_known() -> None:
-    (run,) = fixed("ste_scalar M=2", 1, [(2.0, 5.0)])
-    scores = Reconstruction(1, bleu=31.5, chrf=50.0, exact=0.125, signature="none")
-    known = replace(
-        run.points[0].evaluation, codebooks=Codebooks(2, 1.75, 1.5, 0.0), reconstruction=scores
-    )
-    run = replace(run, points=[replace(run.points[0], evaluation=known)])
-    (row,) = point_table(sweep([run])).rows
-    assert [spread.mean for spread in (row.perplexity, row.bleu, row.exact)] == [1.75, 31.5, 12.5]
 
 
 def test_a_table_says_what_is_missing_from_it(results: Results) -> None:

@@ -24,7 +24,6 @@ from onmt_lattice.experiments.report.pairing import (
 )
 from onmt_lattice.experiments.report.plotting import curve_styles
 from onmt_lattice.experiments.report.results import (
-    FIXED,
     QUANTIZED,
     SCRATCH,
     TUNED,
@@ -180,8 +179,6 @@ def test_the_kinds_of_lattice_curve_are_told_apart() -> None:
     e8 = [looks[name] for name in ("E8", "E8, tuned", "E8, scratch")]
     assert len({look.colour for look in e8}) == 1 and looks["Z"].colour != e8[0].colour
     assert len({look.marker for look in e8}) == 3
-    assert len({str(look.line(FIXED)["linestyle"]) for look in e8}) == 3
-    assert {str(look.line(FIXED)["linestyle"]) for look in curve_styles(sweep()).values()} == {"-"}
 
 
 def test_without_other_kinds_pairs_say_it_all() -> None:

@@ -67,16 +67,6 @@ def test_a_sentence_s_scores_are_its_own(
     assert_same(score(loaded, [sentences[i] for i in some], 4), chosen(together, some))
 
 
-def test_what_is_encoded_is_what_was_scored(
-    loaded: LoadedAutoencoder, sentences: list[Sentence]
-) -> None:
-    scorer = Scorer(loaded, seed=1, batch_size=16)
-    scores = scorer.score(sentences)
-    assert torch.equal(scorer.encode(sentences), scores.output)
-    x = loaded.model.encoder.bottleneck.input_dim
-    assert scores.output.shape == (len(sentences), x)
-
-
 def test_the_noise_is_that_of_line_and_seed(
     name: str, loaded: LoadedAutoencoder, sentences: list[Sentence]
 ) -> None:
@@ -135,23 +125,6 @@ def test_the_nll_is_the_decoder_s_own(loaded: LoadedAutoencoder, sentences: list
         assert scores.rate_nats[row].item() == pytest.approx(through.rate_nats.item(), abs=1e-5)
         guesses = log_prob.max(1).indices == target[1:]
         assert scores.correct[row].item() == guesses.sum().item()
-
-
-def test_tokens_are_counted_without_padding(
-    corpus: Corpus, loaded: LoadedAutoencoder, sentences: list[Sentence]
-) -> None:
-    scores = score(loaded, sentences)
-    lines = [line.split() for line in corpus.test.read_text(encoding="utf-8").split("\n")]
-    known = {line.split("\t")[0] for line in corpus.vocabulary.read_text().splitlines()}
-    full = [(i, words) for i, words in enumerate(lines) if words]
-    assert [(s.index, s.tokens, s.words) for s in sentences] == [
-        (i, words, len(words)) for i, words in full
-    ]
-    assert scores.tokens.tolist() == [len(words) + 1 for _, words in full]
-    unknown = [sum(word not in known for word in words) for _, words in full]
-    assert scores.unknown.tolist() == unknown and sum(unknown) >= 2
-    assert (scores.nll_nats > 0).all() and (scores.rate_nats >= 0).all()
-    assert (scores.correct <= scores.tokens).all()
 
 
 def test_marks_in_the_text_are_words_like_any_other(loaded: LoadedAutoencoder) -> None:

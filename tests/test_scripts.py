@@ -3,26 +3,14 @@
 from __future__ import annotations
 
 import math
-import re
-import runpy
 import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 from bench_rate_distortion import fsq, gaussian_quant, lloyd_max, trellis
-from conftest import SCRIPTS, Corpus, Trained
-
-
-def test_prints_a_line_for_each_code(script: Callable[..., list[str]]) -> None:
-    options = ("-lattices", "Z", "E8", "-sentences", 20, "-dim", 48)
-    _, *lines = script("bench_bitstream.py", *options)
-    names = ["Z discrete_gaussian", "Z convolved_gaussian", "E8^6 discrete_gaussian"]
-    names.append("constriction QuantizedGaussian")
-    assert [text[:31].strip() for text in lines] == names
-    assert all(float(number) > 0 for text in lines for number in text[31:].split()[:3])
+from conftest import Corpus, Trained
 
 
 def test_prints_a_line_for_each_compressor_and_part(
@@ -38,33 +26,6 @@ def test_prints_a_line_for_each_compressor_and_part(
     parts = [size for name, size in list(sizes.items())[-5:-1]]
     assert sizes["lossless"] == pytest.approx(sum(parts), abs=2)
     assert sizes["representation switched off"] < sizes["lossless"]  # it has hardly been trained
-
-
-def test_prints_a_line_for_each_call(script: Callable[..., list[str]]) -> None:
-    options = ("-lattices", "Z", "E8^2", "-points", 10, 20, "-seconds", 0)
-    threads = torch.get_num_threads()
-    _, _, *lines = script("bench_lattices.py", *options)
-    torch.set_num_threads(threads)
-    assert [tuple(re.split(r"\s{2,}", line)[i] for i in (0, 1, 2)) for line in lines] == [
-        (name, points, call)
-        for name in ("Z", "E8^2")
-        for points in ("10", "20")
-        for call in (
-            "copy",
-            "nearest_point",
-            "log_theta",
-            "log_theta, gradient",
-            "discrete_gaussian",
-        )
-    ]
-
-
-def test_the_memory_of_a_call_is_that_of_its_tensors() -> None:
-    peak = runpy.run_path(str(SCRIPTS / "bench_lattices.py"))["peak_mebibytes"]
-    x = torch.zeros(2**18)  # one MiB
-    assert peak(lambda: x.view(2, -1), x) == 0
-    assert peak(x.clone, x) == 1
-    assert peak(lambda: (x + 1).mul_(2).add(x).sum(), x) == pytest.approx(2, abs=1e-3)
 
 
 def test_training_is_timed_beside_stock_s(script: Callable[..., list[str]]) -> None:

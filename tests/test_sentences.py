@@ -9,11 +9,9 @@ from typing import Any, NamedTuple
 import numpy as np
 import pytest
 from conftest import Corpus, Mistake, lines_of
-from onmt.constants import DefaultTokens
 
 from onmt_lattice.cli import main
 from onmt_lattice.files import write_lines
-from onmt_lattice.opennmt.data.corpora import SentenceTransform
 from onmt_lattice.opennmt.data.sentences import TokenIndex
 from onmt_lattice.opennmt.model.autoencoder import SPECIAL
 
@@ -144,15 +142,3 @@ def test_an_empty_line_ends_training_where_it_is_to(pieces: Made, mistake: Mista
         words = [*words, "-skip_empty_level", "error", "-config", pieces.folder / "a.yaml"]
         said = mistake(command, *words)
         assert "data.c.path_src: line " in said and "-skip_empty_level warning skips" in said
-
-
-@pytest.mark.parametrize("target_is_source", [True, False])
-def test_the_last_transform_leaves_words_or_nothing(target_is_source: bool) -> None:
-    last = SentenceTransform("c", "silent", target_is_source)
-    sides = {"src": ["a", "<s>", ""], "tgt": ["</s>", "<blank>", "b"], "indices": 3}
-    source, target = ["a", DefaultTokens.UNK], [*[DefaultTokens.UNK] * 2, "b"]
-    example = last.apply(dict(sides))
-    assert example is not None and example["src"] == source
-    assert example["tgt"] == (source if target_is_source else target)
-    assert last.apply({**sides, "src": [""]}) is None
-    assert (last.apply({**sides, "tgt": []}) is None) is not target_is_source

@@ -14,11 +14,8 @@ from torch import Tensor
 
 import onmt_lattice
 from onmt_lattice.bottlenecks import BottleneckConfig
-from onmt_lattice.experiments.sweep.plan import read_plan
-from onmt_lattice.experiments.sweep.quantized import QuantizedRun
 from onmt_lattice.noise import SentenceNoise
 
-CONFIGS = Path(__file__).parent.parent / "configs/captions"
 SLOTS: dict[str, Any] = {
     **{"encoder_type": "bottleneck_transformer", "bottleneck_slots": 3, "bottleneck_dim": 16},
     **{"rnn_size": 16, "word_vec_size": 16, "heads": 2, "transformer_ff": 32, "param_init": None},
@@ -84,31 +81,6 @@ def test_x_does_not_depend_on_neighbours(build: Build, changes: dict[str, Any]) 
         torch.testing.assert_close(alone[0], x[row], rtol=1e-4, atol=1e-5)
 
 
-@pytest.mark.parametrize(
-    ("changes", "nll", "rate", "weights"),
-    [  # of the release before slots
-        ({}, 697.7641263008, 26.5708728311, 9443.6163189),
-        (
-            {"layers": 2, "bottleneck_site": "all", "rnn_type": "LSTM"},
-            *(704.2561397552, 9.9565574518, 12393.0912740),
-        ),
-    ],
-)
-def test_one_slot_of_an_rnn_is_its_last_state(
-    build: Build, changes: dict[str, Any], nll: float, rate: float, weights: float
-) -> None:
-    trainer = build(**changes, bottleneck_slots=1)
-    model, batch = trainer.model.eval(), batch_of(trainer, lines_of(800, 1)[:8])
-    noise = SentenceNoise(0, list(range(8)))
-    decoded, through = model.autoencode(batch.src[0], batch.tgt, batch.src[1], noise, relaxed=True)
-    costs = -model.generator(decoded).double().gather(2, batch.tgt[1:])
-    assert float(costs.sum()) == pytest.approx(nll, rel=1e-6)
-    assert float(through.rate_nats.sum()) == pytest.approx(rate, rel=1e-6)
-    total = sum(float(p.double().abs().sum()) for p in model.parameters())
-    assert total == pytest.approx(weights, rel=1e-8)
-    assert not any("slots" in name for name in model.state_dict())
-
-
 def test_how_a_transformer_begins(build: Build) -> None:
     """OpenNMT-py's param_init has gone over neither its norms nor the queries."""
     model = build(**SLOTS).model
@@ -121,11 +93,6 @@ def test_how_a_transformer_begins(build: Build) -> None:
     queries = model.encoder.slots.queries
     assert queries.shape == (3, 16) and 0.5 < queries.std() < 2
     assert torch.linalg.matrix_norm(model.encoder.bottleneck.map_in.weight, 2) > 1
-
-
-def test_slots_of_an_rnn_begin_as_those_of_a_transformer(build: Build) -> None:
-    slots = build(**{**MODELS["GRUs"], "param_init": 0.3}).model.encoder.slots
-    assert slots.queries.abs().max() > 1 and (slots.norm.weight == 1).all()
 
 
 # ---- through the command line --------------------------------------------------------------------
@@ -197,25 +164,6 @@ def test_several_processes(corpus: Corpus, tmp_path: Path) -> None:
     several = ("-world_size", 2, "-gpu_ranks", 0, 1, "-gpu_backend", "gloo")
     train(config, "-train_steps", 4, "-valid_steps", 4, "-master_port", free_port(), *several)
     assert (tmp_path / "model_step_4.safetensors").exists()
-
-
-def test_the_comparison_with_the_gru_is_of_models_that_build(corpus: Corpus, build: Build) -> None:
-    plan = read_plan(CONFIGS / "sweep_slots.yaml", corpus.folder / "runs", corpus.folder, None)
-    found = {}
-    for planned in plan.runs:
-        if (
-            isinstance(planned, QuantizedRun)
-            or planned.seed > 1
-            or planned.point != {"rate_weight": 0.1}
-        ):
-            continue
-        options = {k: v for k, v in planned.options.items() if k not in ("data", "src_vocab")}
-        unset = {"bottleneck_dim": None, "param_init": None}
-        bottleneck = build(**{**unset, **options}).model.encoder.bottleneck
-        found[planned.curve] = bottleneck.input_dim, bottleneck.dim
-    transformers = {f"{k} slots": (96 * k, 96) for k in (4, 8)}
-    others = dict.fromkeys(("GRU", "GRU, 3 times the steps", "1 slot"), (96, 96))
-    assert found == {**others, **transformers}
 
 
 @pytest.mark.parametrize(

@@ -136,20 +136,6 @@ def test_few_levels_come_near_the_best_scalar_quantizer_of_a_normal(
     torch.testing.assert_close(entries, expected, rtol=0, atol=0.06)
 
 
-@pytest.mark.parametrize(("count", "dim"), [(2, 4), (3, 1), (8, 2)])
-def test_fitted_entries_are_nearly_the_means_of_their_cells(count: int, dim: int) -> None:
-    x = normal(2000, 3, dim)
-    entries = fit_entries(x, count)
-    member = torch.nn.functional.one_hot(nearest_entry(x, entries), count).double()
-    assert (member.sum(0) > 0).all()
-    means = torch.einsum("snm,snv->nmv", member, x) / member.sum(0).unsqueeze(-1)
-    ahead = distortion(x, means)
-    assert (ahead <= distortion(x, entries) + 1e-12).all()  # one more step never hurts
-    assert (ahead > 0.97 * distortion(x, entries)).all()  # and no longer helps much
-    sample = x[torch.arange(count)].transpose(0, 1)
-    assert (distortion(x, entries) < distortion(x, sample)).all()
-
-
 @pytest.mark.parametrize("sample", [1, 5])
 def test_a_sample_smaller_than_the_codebook_is_fitted_exactly(sample: int) -> None:
     for x in (normal(sample, 2, 2), torch.ones(sample, 2, 2, dtype=F64)):
@@ -186,21 +172,6 @@ def test_dead_entries_come_back_among_the_data(name: str, options: dict[str, int
     assert moved < 0.5  # those in use were left alone
     used = bottleneck(normal(1000, M, seed=99), NOISE).symbols
     assert used is not None and all(len(column.unique()) > 1 for column in used.T)
-
-
-@pytest.mark.parametrize(("name", "options"), KINDS)
-def test_an_entry_that_came_back_has_time_to_be_used(name: str, options: dict[str, int]) -> None:
-    bottleneck = made(name, options)
-    bottleneck.batches.fill_(1)
-    bottleneck.usage[:, 0] = 0.0
-    with torch.no_grad():
-        bottleneck.entries[:, 0] = 1e3
-    bottleneck(normal(64, M), NOISE)
-    back = bottleneck.entries[:, 0].detach().clone()
-    assert back.abs().max() < 10
-    for _ in range(10):
-        bottleneck(torch.full((64, M), 1e3, dtype=F64), NOISE)  # far from it
-    assert torch.equal(bottleneck.entries[:, 0], back)
 
 
 @pytest.mark.parametrize(("name", "options"), KINDS)

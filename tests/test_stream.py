@@ -18,7 +18,6 @@ import pytest
 import torch
 from conftest import Corpus, assert_same_end, children, lines_of, train
 from onmt.inputters.dynamic_iterator import build_dynamic_dataset_iter
-from onmt.transforms import get_transforms_cls
 from onmt.utils.misc import set_random_seed
 
 from onmt_lattice.errors import UserError
@@ -197,17 +196,6 @@ def test_another_number_of_processes_goes_on_at_the_same_line(
 def test_a_process_without_a_line_is_told(make: Make) -> None:
     with pytest.raises(UserError, match="no sentence in the lines of process 50 of 50"):
         next(iter(training_batches(*make(), 50, 49)))
-
-
-def test_a_process_without_a_sentence_after_the_transforms_is_told(make: Make) -> None:
-    made = make()
-    for corpus in made.opt.data.values():
-        corpus["transforms"] = ["filtertoolong"]
-    made.opt._all_transform = {"filtertoolong"}
-    made.opt.src_seq_length = 1
-    transforms = get_transforms_cls(made.opt._all_transform)
-    with pytest.raises(UserError, match=r"the transforms leave no sentence of few, many, some"):
-        next(iter(training_batches(made.opt, made.fields, transforms)))
 
 
 def test_another_process_makes_the_same_batches(make: Make) -> None:

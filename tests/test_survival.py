@@ -205,40 +205,42 @@ def test_a_checkpoint_under_the_name_of_another_step_is_passed_over(
     assert f"Loading checkpoint from {tmp_path}/m_step_4.safetensors" in log
 
 
-def test_what_a_resumed_run_does_not_take_from_the_command_line_is_told(
+def test_a_resumed_run_says_what_it_does_not_take_from_the_command_line_and_what_is_new(
     corpus: Corpus, tmp_path: Path
 ) -> None:
-    options = {"save_model": str(tmp_path / "m"), "train_steps": 2, "save_checkpoint_steps": 2}
-    config = corpus.yaml(tmp_path / "a.yaml", **options)
-    train(config)
-    other, log = ("-rnn_size", 48, "-rnn_type", "LSTM", "-learning_rate", 0.5), tmp_path / "log"
-    again = (config, "-resume", "auto", "-train_steps")
-    train(*again, 4, "-log_file", log)
-    assert "stays" not in log.read_text()
-    train(*again, 6, *other, "-log_file", log)
-    said = log.read_text()
-    assert "-rnn_type LSTM: the checkpoint's GRU stays" in said
-    assert "-enc_rnn_size 48: the checkpoint's" in said
-    assert "-learning_rate 0.5: the checkpoint's" in said and "unless -reset_optim" in said
+    other, log = tmp_path / "other", tmp_path / "log"
+    tokens = corpus.vocabulary.read_text(encoding="utf-8")
+    other.write_text(tokens + "zyzzyva\t1\n", encoding="utf-8")
+    config = corpus.yaml(tmp_path / "a.yaml", save_model=str(tmp_path / "m"), resume="auto")
+    train(config, "-train_steps", 1)
+    train(config, "-train_steps", 2, "-log_file", log)
+    assert "WARNING" not in log.read_text() and "stays" not in log.read_text()
+    words = ("-rnn_size", 48, "-rnn_type", "LSTM", "-learning_rate", 0.5, "-src_vocab", other)
+    words += ("-rate_weight", 2.0, "-rate_weight_schedule", "constant", "-model_dtype", "bf16")
+    train(config, "-train_steps", 4, "-log_file", log, "-report_every", 1, *words)
+    said = log.read_text(encoding="utf-8")
+    for part in (
+        "-rnn_type LSTM: the checkpoint's GRU stays",
+        "-enc_rnn_size 48: the checkpoint's",
+        "-learning_rate 0.5: the checkpoint's",
+        "unless -reset_optim",
+        "-rate_weight: the checkpoint had 1.0; continuing with 2.0",
+        "-rate_weight_schedule: the checkpoint had logistic; continuing with constant",
+        "-model_dtype: the checkpoint had fp32; continuing with bf16",
+        f"-src_vocab {other}: its ",
+    ):
+        assert part in said
+    assert said.count("lambda: 2.0000") >= 2
 
 
 def test_a_seed_that_is_drawn_is_told_and_kept(corpus: Corpus, tmp_path: Path) -> None:
     config = corpus.yaml(tmp_path / "a.yaml", seed=-1, **STEPS)
     whole, parts, again = (tmp_path / name for name in ("whole", "parts", "again"))
     log = tmp_path / "log"
-    train(
-        config,
-        "-save_model",
-        parts,
-        "-log_json",
-        f"{parts}.jsonl",
-        "-log_file",
-        log,
-        "-train_steps",
-        10,
-    )
+    words = ("-save_model", parts, "-log_json", f"{parts}.jsonl")
+    train(config, *words, "-log_file", log, "-train_steps", 10)
     seed = int(re.findall(r"-seed (\d+) was drawn", log.read_text())[0])
-    train(config, "-save_model", parts, "-log_json", f"{parts}.jsonl", "-resume", "auto")
+    train(config, *words, "-resume", "auto")
     train(config, "-save_model", whole, "-log_json", f"{whole}.jsonl", "-seed", seed)
     assert_same_end(whole, parts, 30)
     train(config, "-save_model", again, "-train_steps", 10)
@@ -304,18 +306,6 @@ def test_kills_leave_no_trace(script: Callable[..., list[str]]) -> None:
     *counts, last = script("kill_training.py", "-kills", 8, "-seed", 1)
     assert sum(int(line.split()[-1]) for line in counts) == 8
     assert last.startswith("8 kills of ") and last.endswith("all ended as without them")
-
-
-def test_another_vocabulary_is_warned_about(corpus: Corpus, tmp_path: Path) -> None:
-    other, log = tmp_path / "other", tmp_path / "log"
-    tokens = corpus.vocabulary.read_text(encoding="utf-8")
-    other.write_text(tokens + "zyzzyva\t1\n", encoding="utf-8")
-    config = corpus.yaml(tmp_path / "a.yaml", save_model=str(tmp_path / "m"), resume="auto")
-    for step, vocabulary in ((1, corpus.vocabulary), (2, corpus.vocabulary), (3, other)):
-        log.unlink(missing_ok=True)
-        train(config, "-train_steps", step, "-src_vocab", vocabulary, "-log_file", log)
-        warned = f"-src_vocab {other}: its " in log.read_text(encoding="utf-8")
-        assert warned is (vocabulary == other)
 
 
 @pytest.mark.parametrize("accum", [1, 2])

@@ -22,14 +22,8 @@ from onmt_lattice.locks import only_user
 from onmt_lattice.opennmt.checkpoint import load_checkpoint
 
 SHARED = {
-    "encoder_type": "bottleneck_brnn",
-    "layers": 1,
-    "rnn_size": 16,
-    "word_vec_size": 16,
-    "batch_size": 16,
-    "learning_rate": 0.01,
-    "report_every": 10,
-    "valid_steps": 1000,
+    **{"encoder_type": "bottleneck_brnn", "layers": 1, "rnn_size": 16, "word_vec_size": 16},
+    **{"batch_size": 16, "learning_rate": 0.01, "report_every": 10, "valid_steps": 1000},
 }
 SWEEP: dict[str, Any] = {
     "config": "common.yaml",
@@ -41,10 +35,7 @@ SWEEP: dict[str, Any] = {
         "ste_vector": {"bottleneck": "ste_vector", "fixed": False},
         "A2": {"quantize": "gaussian", "lattice": "A2", "annealed": False},
         "A2, tuned": {
-            "quantize": "gaussian",
-            "lattice": "A2",
-            "more_steps": 10,
-            "annealed": False,
+            **{"quantize": "gaussian", "lattice": "A2", "more_steps": 10, "annealed": False}
         },
     },
 }
@@ -80,10 +71,12 @@ def words(place: Path, output: str, *more: str) -> list[str]:
     return ["sweep", *config, *given, *more]
 
 
-def written(place: Path, name: str, output: str, sweep: dict[str, Any]) -> list[str]:
-    """Write another sweep to ``place``, and return the words that run it."""
-    (place / name).write_text(yaml.safe_dump(sweep, sort_keys=False), encoding="utf-8")
-    return words(place, output, "-config", str(place / name))
+def written(place: Path, output: str, **changes: Any) -> list[str]:
+    """Write another sweep to ``place``, of a Gaussian, and return the words that run it."""
+    sweep = {**SWEEP, "curves": {"gaussian": {"bottleneck": "gaussian"}}, "annealed": {}, **changes}
+    path = place / f"{output}.yaml"
+    path.write_text(yaml.safe_dump(sweep, sort_keys=False), encoding="utf-8")
+    return words(place, output, "-config", str(path))
 
 
 def killed(place: Path, output: str, sign: str, how: signal.Signals = signal.SIGKILL) -> None:
@@ -173,9 +166,8 @@ def test_a_failing_run_is_reported_and_kept(place: Path, capfd: pytest.CaptureFi
         "hopeless": {"bottleneck": "gaussian", "label_smoothing": 0.1},
         "A2": {"quantize": "hopeless", "lattice": "A2"},
     }
-    sweep = {**SWEEP, "fixed": {"rate_weight": [0.1], "train_steps": 20}, "curves": curves}
-    sweep["annealed"] = {}
-    argv = written(place, "failing.yaml", "failing", sweep)
+    fixed = {"rate_weight": [0.1], "train_steps": 20}
+    argv = written(place, "failing", curves=curves, fixed=fixed)
     assert main(argv) == 1
     out, err = capfd.readouterr()
     assert "1 of 4 runs failed: hopeless_0.1_seed1" in err and "-retry_failed" in err
@@ -198,10 +190,7 @@ def test_a_failing_run_is_reported_and_kept(place: Path, capfd: pytest.CaptureFi
 def test_a_damaged_last_checkpoint_is_made_again(
     place: Path, swept: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    curves = {"gaussian": {"bottleneck": "gaussian"}}
-    sweep = {**SWEEP, "fixed": {**SWEEP["fixed"], "rate_weight": [0.1]}, "curves": curves}
-    sweep["annealed"] = {}
-    argv = written(place, "damaged.yaml", "damaged", sweep)
+    argv = written(place, "damaged")
     run = place / "damaged" / "gaussian_0.1_seed1"
     shutil.copytree(swept / run.name, run)
     shutil.copy(swept / "vocab.txt", place / "damaged" / "vocab.txt")
@@ -221,9 +210,7 @@ def test_a_damaged_last_checkpoint_is_made_again(
 
 
 def test_the_commands_can_be_run_by_hand(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    curves = {"gaussian": {"bottleneck": "gaussian"}}
-    sweep = {**SWEEP, "fixed": {}, "annealed": {"train_steps": 20}, "curves": curves}
-    argv = written(place, "hand.yaml", "hand", sweep)
+    argv = written(place, "hand", fixed={}, annealed={"train_steps": 20})
     assert main([*argv, "-commands"]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert [line.split()[:2] for line in lines] == [

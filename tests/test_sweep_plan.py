@@ -51,26 +51,28 @@ def plan_of(
     return read_plan(path, tmp_path / "out", text, None)
 
 
-def test_every_curve_schedule_value_and_seed_is_a_run(tmp_path: Path, text: Path) -> None:
-    runs = plan_of(tmp_path, text).runs
-    names = [run.name for run in runs]
+def test_every_curve_schedule_value_and_seed_is_a_run_of_the_nearest_options(
+    tmp_path: Path, text: Path
+) -> None:
+    plan = plan_of(tmp_path, text)
+    names = [run.name for run in plan.runs]
     assert len(set(names)) == len(names) == 2 * ((2 + 1) + 2 + (3 + 1))
     assert names[:3] == ["gaussian_0.1_seed1", "gaussian_0.2_seed1", "gaussian_annealed_seed1"]
-    assert "lattice_A2_0.2_seed2" in names and "ste_4_seed1" in names
-    assert [run.seed for run in runs] == sorted(run.seed for run in runs)
-    assert "lattice_A2_annealed_seed1" not in names
-
-
-def test_the_nearer_option_goes_before(tmp_path: Path, text: Path) -> None:
-    runs = {run.name: run for run in plan_of(tmp_path, text).runs}
+    assert "lattice_A2_0.2_seed2" in names and "lattice_A2_annealed_seed1" not in names
+    assert [run.seed for run in plan.runs] == sorted(run.seed for run in plan.runs)
+    runs = {run.name: run for run in plan.runs}
     ste = runs["ste_3_seed2"]
     assert ste.point == {"levels": 3}
     assert ste.steps == 20  # of the schedule, not of the shared configuration
     assert ste.options["rate_weight"] == 0.5  # of the curve's own schedule
     assert ste.options["rnn_size"] == 8 and ste.options["seed"] == 2
     assert "save_model" not in ste.options
-    assert runs["gaussian_annealed_seed1"].steps == 40
-    assert runs["gaussian_annealed_seed1"].point == {}
+    for name in ("train", "valid"):
+        corpus = "corpus" if name == "train" else name
+        assert ste.options["data"][corpus]["path_src"] == str(text / f"{name}.en")
+    assert (plan.test, plan.vocabulary) == (text / "test.en", tmp_path / "out" / "vocab.txt")
+    annealed = runs["gaussian_annealed_seed1"]
+    assert (annealed.steps, annealed.point) == (40, {})
 
 
 def test_a_value_that_is_a_path_is_part_of_the_name(tmp_path: Path, text: Path) -> None:
@@ -80,15 +82,6 @@ def test_a_value_that_is_a_path_is_part_of_the_name(tmp_path: Path, text: Path) 
     assert {run.folder.parent for run in runs} == {tmp_path / "out"}
     assert len({run.name for run in runs}) == len(runs)
     assert runs[0].name == "gaussian_a_x.pt_seed1"
-
-
-def test_the_text_folder_is_the_data(tmp_path: Path, text: Path) -> None:
-    plan = plan_of(tmp_path, text)
-    options = plan.runs[0].options
-    assert options["data"]["corpus"]["path_src"] == str(text / "train.en")
-    assert options["data"]["valid"]["path_src"] == str(text / "valid.en")
-    assert plan.test == text / "test.en"
-    assert plan.vocabulary == tmp_path / "out" / "vocab.txt"
 
 
 def test_gpus_are_the_sweeps_to_give(tmp_path: Path, text: Path) -> None:

@@ -36,12 +36,8 @@ class Scripted(Run):
         return self.trained and (self.folder / "model_step_20.json").exists()
 
 
-class Failing(Scripted):
-    train = "echo out of luck; exit 3"
-
-
 class Idle(Scripted):
-    train = "true"
+    train = "echo out of luck"
 
 
 class Endless(Scripted):
@@ -59,29 +55,11 @@ def made(folder: Path, kind: type[Run], name: str) -> Run:
     return run
 
 
-def swept(folder: Path, runs: list[Run], retry: bool = False) -> Manifest:
+def swept(folder: Path, runs: list[Run]) -> Manifest:
     manifest = Manifest(folder, runs, {})
-    if retry:
-        manifest.forget_failures()
     with Progress(runs, manifest) as progress:
         bring_to_end(runs, Processes(divide(2, (), 0)), manifest, progress)
     return manifest
-
-
-def test_a_failure_is_kept_until_it_is_to_be_tried_again_and_the_others_go_on(
-    tmp_path: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    runs = [made(tmp_path, kind, kind.__name__) for kind in (Failing, Idle, Scripted)]
-    for manifest in (swept(tmp_path, runs), swept(tmp_path, runs)):
-        failing, idle, good = (manifest[run] for run in runs)
-        assert (failing.status, idle.status, good.status) == (FAILED, FAILED, FINISHED)
-        assert {failing.attempts, idle.attempts, good.attempts} == {1}
-        assert "exit status 3" in str(failing.error) and "out of luck" in str(failing.error)
-        assert "ended before step 20" in str(idle.error) and manifest.failed() == runs[:2]
-    assert "run Failing failed (exit status 3)" in capfd.readouterr().err
-    monkeypatch.setattr(Failing, "train", Scripted.train)
-    again = swept(tmp_path, runs, retry=True)[runs[0]]
-    assert (again.status, again.attempts, again.error) == (FINISHED, 2, None)
 
 
 def test_an_interruption_stops_the_processes(
@@ -107,6 +85,14 @@ def test_an_interruption_stops_the_processes(
     manifest = Manifest(tmp_path, runs, {})
     assert [manifest[run].status for run in runs] == [WAITING] * 3
     assert all(locked(run.folder) is not None for run in runs)
+
+
+def test_a_run_that_ends_too_soon_has_failed_and_the_others_go_on(tmp_path: Path) -> None:
+    idle, good = runs = [made(tmp_path, kind, kind.__name__) for kind in (Idle, Scripted)]
+    manifest = swept(tmp_path, runs)
+    assert (manifest[idle].status, manifest[good].status) == (FAILED, FINISHED)
+    assert "ended before step 20" in str(manifest[idle].error)
+    assert "out of luck" in str(manifest[idle].error)
 
 
 def test_a_run_has_one_thread_unless_told_and_gpus_are_given_out_in_turn() -> None:

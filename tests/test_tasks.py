@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import random
 import shutil
 from collections.abc import Callable
@@ -208,17 +207,6 @@ def test_costs_are_of_the_side_they_belong_to(
     assert made.rate_bits == pytest.approx([float(row[3]) for row in rows], rel=1e-4)
 
 
-def test_validation_finds_what_evaluate_does(numbers: Path) -> None:
-    source, target = map(str, sides(numbers))
-    options = EvaluateOptions(model=[str(numbers)], src=source, tgt=target, seed=1)
-    found = evaluate(str(numbers), options)
-    log = read(numbers.with_name("numbers.jsonl"))
-    last = json.loads(log[-1])
-    assert last["event"] == "valid" and last["step"] == 200
-    assert last["nll"] == pytest.approx(found.nll.token, rel=1e-4)
-    assert last["rate"] == pytest.approx(found.rate.token, rel=1e-4)
-
-
 def test_a_file_of_sources_becomes_targets(numbers: Path, tmp_path: Path) -> None:
     """So do translate, encode with decode, and a loaded model: all decode the same."""
     source, target = sides(numbers)
@@ -246,21 +234,19 @@ def test_what_a_task_is_refused(
     mistake: Callable[..., str],
 ) -> None:
     source, target = sides(numbers)
-    lossless = ("-src", source, "-output", tmp_path / "x", "-lossless")
-    assert "lossless coding is for autoencoders" in mistake(
-        "compress", "-model", numbers, *lossless
-    )
-    assert "-tgt: expected a target for each line" in mistake(
-        "evaluate", "-model", numbers, "-src", source
-    )
     short = write(tmp_path / "short.tgt", read(target)[:-1])
-    assert f"-tgt {short}: has 99 lines, -src {source} has more" in mistake(
-        "evaluate", "-model", numbers, "-src", source, "-tgt", short
-    )
-    words = ("evaluate", "-model", trained("gaussian"), "-src", corpus.valid, "-tgt", corpus.train)
-    assert "has more" in mistake(*words)
     other = write(tmp_path / "other", read(corpus.valid))
-    assert "the model is an autoencoder" in mistake(*words[:-1], other)
+    given, alone = ("-model", numbers, "-src", source), ("-model", trained("gaussian"))
+    alone = (*alone, "-src", corpus.valid, "-tgt")
+    lossless = (*given, "-output", tmp_path / "x", "-lossless")
+    for words, said in (
+        (("compress", *lossless), "lossless coding is for autoencoders"),
+        (("evaluate", *given), "-tgt: expected a target for each line"),
+        (("evaluate", *given, "-tgt", short), f"-tgt {short}: has 99 lines, -src {source} has"),
+        (("evaluate", *alone, corpus.train), "has more"),
+        (("evaluate", *alone, other), "the model is an autoencoder"),
+    ):
+        assert said in mistake(*words)
     with pytest.raises(UserError, match="targets: expected a target for each line"):
         onmt_lattice.load(numbers).score(["a b"])
     with pytest.raises(UserError, match="2 targets: expected one for each of 1"):

@@ -74,13 +74,6 @@ def test_what_is_no_text_is_refused(tmp_path: Path, content: bytes) -> None:
     assert str(refusal.value).startswith(f"-text {path}: {NOT_TEXT[content]}")
 
 
-def test_what_cannot_be_read_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="cannot be read \\(No such file"):
-        read_lines(tmp_path / "missing")
-    with pytest.raises(UserError, match="cannot be read \\(Is a directory"):
-        read_lines(tmp_path)
-
-
 def test_a_line_that_is_too_long_is_no_sentence(tmp_path: Path) -> None:
     path = tmp_path / "text"
     longest = "é" * LONGEST_LINE

@@ -80,20 +80,12 @@ def test_lines_alone_and_blocks_of_many_decode_to_the_same(
     assert z.decompress(together) == z.decompress(alone) == z.decompress(some)
     assert TextFile(some).header.blocks == math.ceil(len(lines) / 8)
     assert len(alone) - len(together) < 8 * len(lines)
-
-
-def test_a_line_alone_needs_no_other(z: TextCodec, corpus: Corpus) -> None:
-    lines = text_of(corpus)
-    data = z.compress(lines, alone=True)
-    back = z.decompress(data)
-    for line in (0, 5, len(lines) - 1):
-        assert (
-            z.decompress_line(data, line)
-            == z.decompress_line(z.compress(lines), line)
-            == back[line]
-        )
+    back = z.decompress(alone)
+    for line in (0, 5, len(lines) - 1):  # which needs no other
+        for data in (alone, together):
+            assert z.decompress_line(data, line) == back[line]
     with pytest.raises(UserError, match="line 74: expected 1 to 73"):
-        z.decompress_line(data, len(lines))
+        z.decompress_line(alone, len(lines))
 
 
 @pytest.mark.parametrize("lines", [[], [""], ["", "  ", ""], ["the dog sees"], ["\r", "a\tb\rc"]])
@@ -123,16 +115,6 @@ def test_another_model_is_told(z: TextCodec, trained: Trained, corpus: Corpus) -
         TextCodec(renamed).decompress(data)
 
 
-def test_the_same_model_has_the_same_fingerprint_wherever_it_lies(
-    z: TextCodec, trained: Trained, tmp_path: Path
-) -> None:
-    (tmp_path / "moved.safetensors").write_bytes(trained("lattice_z").read_bytes())
-    moved = load_codec(str(tmp_path / "moved.safetensors"))
-    moved.compress(["zyzzyva quagga"])  # unknown words leave no trace
-    assert moved.fingerprint == z.fingerprint
-    assert load_codec(str(tmp_path / "moved.safetensors")).fingerprint == z.fingerprint
-
-
 @coded
 def test_evaluate_shows_the_bits_of_the_file_beside_the_rate(
     trained: Trained, corpus: Corpus, tmp_path: Path, capsys: pytest.CaptureFixture[str], name: str
@@ -150,16 +132,6 @@ def test_evaluate_shows_the_bits_of_the_file_beside_the_rate(
     (row,) = [line for line in table.splitlines() if line.startswith("coded, all of a file")]
     assert float(row.split()[-1]) == pytest.approx(e.coded.bits / e.sentences, abs=1e-3)
     assert f"coded: {8 * len(data)} bits (header " in table
-
-
-@pytest.mark.parametrize("name", ["gaussian", "none"])
-def test_evaluate_says_why_a_model_cannot_be_coded(
-    trained: Trained, corpus: Corpus, tmp_path: Path, mistake: Mistake, name: str
-) -> None:
-    words = ("-model", trained(name), "-src", corpus.test, "-output", tmp_path / "out.json")
-    said = mistake("evaluate", *words, "-coded")
-    assert f"-coded: bottleneck {name} has no code" in said
-    assert not (tmp_path / "out.json").exists()
 
 
 # ---- the commands --------------------------------------------------------------------------------
@@ -230,6 +202,9 @@ def test_mistakes_are_told_in_a_line_and_nothing_is_written(
     ):
         assert said in mistake("compress", *words)
         assert not out.exists()
+    words = ("-model", trained("gaussian"), "-src", corpus.test, "-output", out, "-coded")
+    assert "-coded: bottleneck gaussian has no code" in mistake("evaluate", *words)
+    assert not out.exists()
     file = tmp_path / "a.olz"
     file.write_bytes(load_codec(str(model)).compress(["a dog"]))
     good = ("-model", model, "-input", file, "-output", out)

@@ -17,12 +17,6 @@ from scaled_code import unit
 
 from onmt_lattice.cli.main import main
 from onmt_lattice.experiments.tables import show
-from onmt_lattice.experiments.theory.cells import (
-    cell_corners,
-    farthest,
-    planar_lattices,
-    planar_points,
-)
 from onmt_lattice.experiments.theory.crypto_lemma import compare, critical_value, kolmogorov_smirnov
 from onmt_lattice.experiments.theory.curvature import SIGMAS, smooth_functions
 from onmt_lattice.experiments.theory.estimates import (
@@ -33,8 +27,6 @@ from onmt_lattice.experiments.theory.estimates import (
 from onmt_lattice.experiments.theory.experiments import EXPERIMENTS, PAPER_LATTICES, Settings
 from onmt_lattice.experiments.theory.gaussian_limit import (
     SNRS,
-    distance_to_normal,
-    excess_kurtosis,
 )
 from onmt_lattice.experiments.theory.rate_distortion import (
     PAPER,
@@ -89,21 +81,6 @@ def test_estimates_are_shown_to_two_digits_of_their_error() -> None:
 
 
 # ---- the experiments ----------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("title", planar_lattices())
-def test_cells_have_the_area_radius_and_neighbours_of_their_lattice(title: str) -> None:
-    lattice = planar_lattices()[title]
-    corners = cell_corners(lattice)
-    x, y = corners.T
-    area = (x * np.roll(y, -1) - y * np.roll(x, -1)).sum() / 2
-    assert area == pytest.approx(1.0)
-    assert farthest(corners) == pytest.approx(lattice.covering_radius)
-    assert len(corners) == lattice.kissing_number  # so it is for these two
-    inside = torch.tensor(0.999 * corners)
-    assert lattice.nearest_point(inside).abs().max() == 0
-    assert (lattice.nearest_point(1.001 * torch.tensor(corners)).norm(dim=-1) > 0).all()
-    assert len(planar_points(lattice, 1)) == 9
 
 
 def test_both_systems_show_the_decoder_the_same(rng: torch.Generator) -> None:
@@ -235,20 +212,6 @@ def test_the_prior_scale_is_the_best(rng: torch.Generator) -> None:
 # ---- the Gaussian limit, and uneven blocks ------------------------------------------------------
 
 
-def test_distances_to_the_normal_law(rng: torch.Generator) -> None:
-    normal = torch.randn(20_000, 4, generator=rng, dtype=torch.float64)
-    cube = math.sqrt(12) * (torch.rand(20_000, 4, generator=rng, dtype=torch.float64) - 0.5)
-    assert abs(excess_kurtosis(normal).mean) < FAR * excess_kurtosis(normal).standard_error
-    assert abs(excess_kurtosis(cube).errors_from(-1.2)) < FAR
-    spread = np.std([excess_kurtosis(part).mean for part in normal.split(200)])
-    assert excess_kurtosis(normal[:200]).standard_error == pytest.approx(spread, rel=0.5)
-    assert distance_to_normal(normal) < 1.95 / math.sqrt(80_000)
-    # The uniform CDF lies farthest from the normal one where their densities are equal.
-    at = math.sqrt(math.log(12 / (2 * math.pi)))
-    apart = abs(0.5 + at / math.sqrt(12) - torch.special.ndtr(torch.tensor(at)).item())
-    assert distance_to_normal(cube) == pytest.approx(apart, abs=0.01)
-
-
 def test_rates_approach_the_gaussian_channels() -> None:
     cube, octuple, trellis = rows("gaussianlimit", ["Z", "E8", "conv16-96"], 300)
     for field, snr in SNRS.items():
@@ -257,17 +220,9 @@ def test_rates_approach_the_gaussian_channels() -> None:
         if snr >= 1:
             for row, e in zip((cube, octuple, trellis), excess, strict=True):
                 assert e.mean == pytest.approx(row.loss, abs=0.004 + FAR * e.standard_error)
-    assert cube.kurtosis.errors_from(-1.2) < FAR
+    assert abs(cube.kurtosis.errors_from(-1.2)) < FAR
     assert cube.distance > octuple.distance
     assert cube.correlation == 0
-
-
-def test_mixing_strong_and_weak_costs_blocks_but_not_z() -> None:
-    cube, octuple = rows("unevenblocks", ["Z", "E8"], 1000)
-    assert abs(cube.price.mean) < FAR * cube.price.standard_error
-    assert octuple.price.mean > 2 * octuple.price.standard_error
-    for row in (cube, octuple):
-        assert row.loss * 0.9 < row.placed.mean < row.loss + 0.003
 
 
 # ---- the command --------------------------------------------------------------------------------

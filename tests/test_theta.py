@@ -4,7 +4,7 @@ import mpmath
 import pytest
 import torch
 
-from onmt_lattice.lattices.theta import LOG_CROSSING, log_peak_line, log_theta_class, log_theta_line
+from onmt_lattice.lattices.theta import log_theta_line
 
 mpmath.mp.dps = 40
 PLACES = [0.0, 1e-9, 0.13, 0.25, 0.4999, 0.5, -0.5, 7.3, -1234.5]
@@ -47,28 +47,3 @@ def test_gradients_are_those_of_the_exact_sum(s: float) -> None:
             assert grad_y.item() == pytest.approx(float(by_y), rel=1e-10, abs=1e-10)
         by_t = mpmath.diff(lambda v, y_1=place: exact_log_theta(y_1, mpmath.exp(v)), log_s)
         assert grad_t.item() == pytest.approx(float(by_t), rel=1e-10, abs=1e-10)
-
-
-@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
-def test_finite_at_extremes(dtype: torch.dtype) -> None:
-    y = torch.tensor(PLACES, dtype=dtype)[:, None].requires_grad_()
-    log_s = torch.tensor([-40, -20, LOG_CROSSING, 20, 40], dtype=dtype).requires_grad_()
-    value = log_theta_line(y, log_s)
-    gradients = torch.autograd.grad(value.sum(), (y, log_s))
-    assert all(v.isfinite().all() for v in (value, *gradients))
-
-
-def test_classes_make_up_the_whole() -> None:
-    y = torch.linspace(-3, 3, 101, dtype=torch.float64)
-    for log_s in (-3.0, -0.5, 0.0, 2.0):
-        t = torch.tensor(log_s, dtype=torch.float64)
-        thirds = torch.stack([log_theta_class(y, t, k, 3.0) for k in range(3)])
-        torch.testing.assert_close(thirds.logsumexp(0), log_theta_line(y, t))
-
-
-def test_peak_is_the_largest_term() -> None:
-    y = torch.linspace(-3, 3, 101, dtype=torch.float64)
-    log_s = torch.tensor(-0.7, dtype=torch.float64)
-    integers = torch.arange(-9, 10)
-    terms = -((y[:, None] - integers) ** 2) / (2 * math.exp(-1.4))
-    torch.testing.assert_close(log_peak_line(y, log_s), terms.amax(-1))

@@ -157,30 +157,25 @@ def test_sentences_of_the_corpus_are_plain(
     assert set(round_trip(pipeline, lines)) == expected
 
 
-MARKS = [
-    "<unk>",
-    "<s>",
-    "</s>",
-    "<blank>",
-    "@@",
-    "a@@",
-    "▁",
-    "▁the",
-    "￭",
-    "｟mrk_case_modifier_C｠",
-]
-STRANGE = [
-    "日本語のテキスト",
-    "مرحبا",
-    "İı",
-    "ﬁ",
-    "e\u0301",
-    "\u2028",
-    "\0",
-    "\x0c",
-    "\ufeff",
-    "🏳️‍🌈",
-]
+def test_kinds_of_lines(build: Build) -> None:
+    """A word out of the vocabulary is spelled, what a segmentation drops is a patch at its side."""
+    kinds = {
+        b"the man sees a dog": PLAIN,
+        b"the man sees a zyzzyva": PLAIN,
+        b"the man  sees a dog\r": PATCHED,
+        b" the man": PATCHED,
+        **dict.fromkeys([b"", b"  ", b"the man \xff", b"Ein Mann reitet the dog"], RAW),
+        b"the man " * 600: RAW,
+        b"the " + b"x" * 600: RAW,
+    }
+    loaded = built(build)
+    segmentation = Pipeline(TransformPipe.build_from([]))
+    found = round_trip((loaded, segmentation, vocabulary(loaded)), [*kinds])
+    assert found == [*kinds.values()]
+
+
+MARKS = "<unk> <s> </s> <blank> @@ a@@ ▁ ▁the ￭ ｟mrk_case_modifier_C｠".split()
+STRANGE = [*"日本語のテキスト مرحبا İı ﬁ 🏳️‍🌈".split(), "e\u0301", "\u2028", "\0", "\x0c", "\ufeff"]
 SPACES = [" ", "  ", "\t", "\r", "\u00a0", "\u3000", ""]
 WORD = st.one_of(
     st.sampled_from(["the", "a", "man", "sees", "The", "HOUSE", "don't", "end.", *MARKS, *STRANGE]),

@@ -58,20 +58,6 @@ def test_validation_reports_the_use_of_codebooks(trained: Trained, name: str) ->
     assert ("Validation codebooks" in text) == name.startswith(("ste", "residual"))
 
 
-def test_validation_leaves_model_and_random_numbers_alone(build: Build, name: str) -> None:
-    trainer = build(**{"bottleneck_dim": None, **BOTTLENECKS[name], "dropout": [0.2], "layers": 2})
-    batches = [batch_of(trainer, LINES[:20]), batch_of(trainer, LINES[20:], 20)]
-    trainer.model_saver = None
-    trainer.train(batches, 1, save_checkpoint_steps=0)
-    before = {k: v.clone() for k, v in trainer.model.state_dict().items()}
-    state = torch.get_rng_state()
-    first, second = (trainer.validate(batches) for _ in range(2))
-    assert_equal(trainer.model.state_dict(), before)
-    assert torch.equal(torch.get_rng_state(), state)
-    assert trainer.model.training
-    assert (first.loss, first.rate_nats) == (second.loss, second.rate_nats)
-
-
 def test_validation_does_not_depend_on_the_batches(build: Build, name: str) -> None:
     trainer = build(**{"bottleneck_dim": None, **BOTTLENECKS[name], "param_init": 0.5})
     whole = trainer.validate([batch_of(trainer, LINES)])
@@ -96,20 +82,6 @@ def test_validation_sees_the_averaged_parameters(build: Build) -> None:
         torch.log(torch.tensor(float(trainer.model.generator[0].out_features))).item(), rel=1e-5
     )
     assert trainer.validate([batch]).loss == plain.loss
-
-
-def test_metrics_of_validation(corpus: Corpus, tmp_path: Path) -> None:
-    config = corpus.yaml(
-        tmp_path / "a.yaml",
-        save_model=str(tmp_path / "m"),
-        train_steps=2,
-        valid_steps=2,
-        valid_metrics=["BLEU"],
-        early_stopping=1,
-        tensorboard=True,
-        tensorboard_log_dir=str(tmp_path / "board"),
-    )
-    assert main(["train", "-config", str(config)]) == 0
 
 
 FEW = lines_of(800, 1)[:24]
@@ -176,6 +148,3 @@ def test_models_trained_in_bfloat16_are_evaluated_as_any_others(
     checkpoint = load(tmp_path / "m_step_2.safetensors")
     assert {value.dtype for value in checkpoint["model"].values()} == {torch.float32}
     assert not load_autoencoder(tmp_path / "m_step_2.safetensors").model.bf16
-    log = tmp_path / "log"
-    train(config, "-train_steps", 3, "-resume", "auto", "-log_file", log)
-    assert "-model_dtype: the checkpoint had bf16; continuing with fp32" in log.read_text()

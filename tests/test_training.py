@@ -52,24 +52,6 @@ def test_a_finished_run_does_nothing(corpus: Corpus, tmp_path: Path) -> None:
     assert (tmp_path / "m_step_3.safetensors").read_bytes() == before
 
 
-def test_another_objective_is_warned_about(corpus: Corpus, tmp_path: Path) -> None:
-    config = corpus.yaml(tmp_path / "a.yaml", save_model=str(tmp_path / "m"), train_steps=2)
-    train(config)
-    log = tmp_path / "resumed.log"
-    resumed = ("-train_from", tmp_path / "m_step_2.safetensors", "-train_steps", 4)
-    resumed += ("-log_file", log)
-    train(config, *resumed)
-    assert "WARNING" not in log_of(log)
-    log.unlink()
-    (tmp_path / "m_step_4.safetensors").unlink()
-    changes = ("-rate_weight", 2.0, "-rate_weight_schedule", "constant")
-    train(config, *resumed, *changes, "-report_every", 1)
-    said = log_of(log)
-    assert "WARNING] -rate_weight: the checkpoint had 1.0; continuing with 2.0" in said
-    assert "-rate_weight_schedule: the checkpoint had logistic; continuing with constant" in said
-    assert said.count("lambda: 2.0000") >= 2
-
-
 def test_another_bottleneck_is_refused(
     corpus: Corpus, tmp_path: Path, trained: Trained, mistake: Mistake
 ) -> None:
@@ -270,14 +252,3 @@ def test_a_subword_model_travels_in_the_checkpoint(
     assert first.tokens > first.words + first.sentences
     assert first.nll.word * first.words == pytest.approx(first.nll.token * first.tokens)
     assert first.reconstruction is not None and first.reconstruction.bleu > 0
-
-
-def test_the_log_says_how_many_numbers_the_bottleneck_works_on(
-    corpus: Corpus, tmp_path: Path
-) -> None:
-    log = tmp_path / "train.log"
-    settings = {"bottleneck": "lattice", "lattice": "Leech", "bottleneck_dim": 30}
-    config = corpus.yaml(tmp_path / "a.yaml", **settings, save_model=str(tmp_path / "model"))
-    train(config, "-train_steps", 1, "-log_file", log)
-    said = "lattice Leech: X has 32 numbers, mapped to 30 inside, padded to 48 for blocks of Leech"
-    assert said in log.read_text()

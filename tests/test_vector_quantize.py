@@ -58,13 +58,6 @@ def test_fsq_sends_a_level_of_each_number(levels: int) -> None:
     assert through.rate_nats.tolist() == pytest.approx([expected] * 500)
 
 
-def test_lfq_sends_the_signs() -> None:
-    bottleneck = made("lfq", vector_dim=3).eval()
-    x = normal(50, M).float()
-    values = bottleneck.values(bottleneck.choose(x))
-    assert torch.equal(values, bottleneck.inner(x).sign())
-
-
 def test_the_penalty_of_lfq_is_in_the_loss_of_training_alone() -> None:
     x = normal(50, M).float()
     for weights in ({}, {"entropy_weight": 0.0, "commitment_weight": 0.0}):
@@ -72,17 +65,6 @@ def test_the_penalty_of_lfq_is_in_the_loss_of_training_alone() -> None:
         penalty = bottleneck(x, NOISE).penalty
         assert penalty.shape == (50,) and (penalty == 0).all() == bool(weights)
         assert bottleneck.eval()(x, NOISE).penalty is None
-
-
-def test_residual_entries_are_chosen_and_summed_as_the_library_does() -> None:
-    bottleneck = residual().eval()
-    x = normal(300, M, seed=99).float()
-    with torch.no_grad():
-        values, index, _ = bottleneck.quantizer(bottleneck.inner(x).unsqueeze(1))
-    chosen = bottleneck.choose(x)
-    assert torch.equal(chosen, index.squeeze(1))
-    torch.testing.assert_close(bottleneck.values(chosen), values.squeeze(1))
-    assert all(len(column.unique()) > 4 for column in chosen.T)
 
 
 def test_more_quantizers_leave_less() -> None:
@@ -109,16 +91,6 @@ def test_what_dropout_leaves_out_is_not_paid_for() -> None:
         assert through.rate_nats.tolist() == pytest.approx([count * math.log(8)] * 16)
         counts.add(count)
     assert counts == {1, 2, 3, 4}
-
-
-def test_entries_out_of_use_come_back() -> None:
-    bottleneck = residual()
-    book = bottleneck.quantizer.layers[0]._codebook
-    for tensor in (book.embed, book.embed_avg):
-        tensor[:, 0] = 1e3
-    book.cluster_size[:, 0] = 1e-9
-    bottleneck(normal(64, M).float(), NOISE)
-    assert book.embed.abs().max() < 100 and book.cluster_size.min() > 0.1
 
 
 def _process(rank: int, store: str, folder: str) -> None:

@@ -199,11 +199,6 @@ def test_what_cannot_be_decoded_is_refused(
     )
 
 
-def test_a_kind_that_does_not_exist_is_refused(trained: Trained) -> None:
-    with pytest.raises(UserError, match="unknown row type 'point'; did you mean 'points'"):
-        SentenceVectors(trained("none"), "point")
-
-
 ROWS = np.arange(12, dtype=np.float32).reshape(4, 3)
 
 
@@ -236,25 +231,17 @@ def test_what_is_no_array_of_rows_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "rows.npy"
     np.save(path, ROWS)
     whole = path.read_bytes()
+    contents = [b"", b"text\n", whole[:5], whole[:40], whole[:-1]]
+    contents += [whole[:9] + b"x" + whole[10:]]
     objects = np.empty((2, 2), dtype=object)
-    for content in (
-        b"",
-        b"text\n",
-        whole[:5],
-        whole[:40],
-        whole[:-1],
-        whole[:9] + b"x" + whole[10:],
-    ):
+    for array in (objects, ROWS[0], ROWS[:0], ROWS[None], ROWS[:, :0]):
+        np.save(path, array, allow_pickle=True)
+        contents.append(path.read_bytes())
+    np.savez(tmp_path / "rows.npz", ROWS)
+    for content in (*contents, (tmp_path / "rows.npz").read_bytes()):
         path.write_bytes(content)
         with pytest.raises(UserError, match=r"-input .*rows\.npy: .*expected what"):
             open_rows(path)
-    for array in (objects, ROWS[0], ROWS[:0], ROWS[None], ROWS[:, :0]):
-        np.save(path, array, allow_pickle=True)
-        with pytest.raises(UserError, match="expected what"):
-            open_rows(path)
-    np.savez(tmp_path / "rows.npz", ROWS)
-    with pytest.raises(UserError, match="no array in it"):
-        open_rows(tmp_path / "rows.npz")
     for missing in (tmp_path / "missing.npy", tmp_path):
         with pytest.raises(UserError, match="cannot be read"):
             open_rows(missing)

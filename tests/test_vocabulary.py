@@ -149,13 +149,6 @@ def test_what_cannot_be_counted_is_refused(
     assert not (tmp_path / "vocab.txt").exists()
 
 
-def test_samples_can_be_dumped(corpus: Corpus, tmp_path: Path) -> None:
-    words = ("-n_sample", 10, "-dump_samples", "-save_data", tmp_path / "data" / "x")
-    assert build(tmp_path / "vocab.txt", [corpus.train], *words) == 0
-    (sample,) = (tmp_path / "data").rglob("*.src")
-    assert len(sample.read_text(encoding="utf-8").splitlines()) == 10
-
-
 def test_the_model_knows_the_words_and_the_marks(corpus: Corpus, tmp_path: Path) -> None:
     from onmt_lattice.opennmt.checkpoint import load_checkpoint
 
