@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from conftest import Mistake
 
 from onmt_lattice.cli import main
 from onmt_lattice.experiments.corpus import SPLITS
@@ -60,11 +61,9 @@ def test_it_leaves_figure_table_and_report(
 
 
 def test_mistakes_leave_nothing(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, mistake: Mistake
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    assert main(["demo", "-jobs", "0"]) == 2
-    assert "-jobs 0: expected at least 1" in capsys.readouterr().err
-    assert main(["demo", "-config", "none.yaml"]) == 2
-    assert "-config none.yaml: no such file" in capsys.readouterr().err
+    assert "-jobs 0: expected at least 1" in mistake("demo", "-jobs", 0)
+    assert "-config none.yaml: no such file" in mistake("demo", "-config", "none.yaml")
     assert list(tmp_path.iterdir()) == []

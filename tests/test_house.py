@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import ast
+import subprocess
+import sys
 from collections import defaultdict
 from graphlib import TopologicalSorter
 from pathlib import Path
@@ -100,3 +102,22 @@ def test_no_rooms_of_the_plugin_import_each_other_in_a_circle() -> None:
 
 def inner(module: str) -> str:
     return module.split(".")[2]
+
+
+STOCK = """
+import importlib, pkgutil, sys
+import onmt.bin.train, onmt.encoders, onmt.inputters.inputter, onmt.model_builder, onmt.utils
+def names():
+    return {(m, key): value for m in modules for key, value in vars(sys.modules[m]).items()}
+modules = [name for name in sys.modules if name.split(".")[0] == "onmt"]
+before = names()
+import onmt_lattice.opennmt as package
+for module in pkgutil.walk_packages(package.__path__, "onmt_lattice.opennmt."):
+    importlib.import_module(module.name)
+print([key for key, value in names().items() if value is not before.get(key, value)])
+"""
+
+
+def test_importing_the_package_replaces_nothing_of_opennmt() -> None:
+    done = subprocess.run([sys.executable, "-c", STOCK], capture_output=True, text=True, check=True)
+    assert done.stdout == "[]\n"

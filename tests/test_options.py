@@ -122,3 +122,16 @@ def test_a_second_path_is_refused(refused: Mistake, option: str, value: Any) -> 
     words = [f"-{option}"] if value is True else [f"-{option}", value]
     for said in (refused(**{option: value}), refused(*words)):
         assert f"-{option} {value}: must be " in said
+
+
+def test_an_own_configuration_stops_stock_opennmt() -> None:
+    from onmt.opts import train_opts
+    from onmt.utils.parse import ArgumentParser
+
+    from onmt_lattice.opennmt.options.parsers import BRNN
+
+    parser = ArgumentParser()
+    train_opts(parser)
+    words = ["-data", "{}", "-src_vocab", "v", "-encoder_type", BRNN]
+    with pytest.raises(SystemExit):
+        parser.parse_known_args(words)

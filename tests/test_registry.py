@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
@@ -13,38 +11,13 @@ from hypothesis import strategies as st
 
 from onmt_lattice.bottlenecks import (
     Bottleneck,
-    IdentityBottleneck,
     base,
     bottlenecks,
     make_bottleneck,
-    register_bottleneck,
 )
-from onmt_lattice.codes import DiscreteGaussianCode, LatticeCode, code_names, register_code
 from onmt_lattice.config import Range
 from onmt_lattice.errors import UserError, unknown_name
-from onmt_lattice.lattices import Cubic, Lattice, lattice_names, register_lattice
 from onmt_lattice.noise import StreamNoise
-
-
-@pytest.mark.parametrize(
-    ("register", "base", "taken"),
-    [
-        (register_lattice("Z"), Lattice, Cubic),
-        (register_code, LatticeCode, DiscreteGaussianCode),
-        (register_bottleneck, Bottleneck, IdentityBottleneck),
-    ],
-)
-def test_lattices_codes_and_bottlenecks_are_registered_alike(
-    register: Callable[[Any], Any], base: type, taken: type
-) -> None:
-    before = (lattice_names(), code_names())
-    assert register(taken) is taken  # once more
-    with pytest.raises(ValueError, match="is registered already"):
-        register(type("Usurper", (taken,), {}))
-    with pytest.raises(TypeError, match=rf"is not a subclass of .*\.{base.__name__}"):
-        register(dict)
-    assert (lattice_names(), code_names()) == before
-
 
 # ---- bottlenecks of other packages --------------------------------------------------------------
 

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -267,18 +265,6 @@ def test_mistakes_are_answered_in_a_line(tmp_path: Path, mistake: Mistake) -> No
     ):
         assert message in mistake("theory", "-output", tmp_path / "folder", *words)
     assert not (tmp_path / "folder").exists()
-
-
-def test_theory_does_without_opennmt() -> None:
-    code = (
-        "import sys, importlib\n"
-        "from onmt_lattice.experiments.theory import experiments\n"
-        "for e in experiments.EXPERIMENTS.values():\n"
-        "    importlib.import_module(f'onmt_lattice.experiments.theory.{e.module}')\n"
-        "print([m for m in sys.modules if m == 'onmt'])"
-    )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout == "[]\n"
 
 
 # ---- the documentation --------------------------------------------------------------------------

@@ -212,14 +212,9 @@ def test_a_subword_model_travels_in_the_checkpoint(
     each = {name: {**entry, "transforms": ["sentencepiece"]} for name, entry in data.items()}
     results = []
     for number, changes in enumerate(({"data": each}, {"transforms": ["sentencepiece"]})):
-        config = corpus.yaml(
-            tmp_path / f"{number}.yaml",
-            **changes,
-            src_subword_model=f"{prefix}.model",
-            src_vocab=str(tmp_path / f"{number}.vocab"),
-            save_model=str(tmp_path / f"{number}"),
-            train_steps=30,
-        )
+        base = str(tmp_path / f"{number}")
+        changes |= {"src_subword_model": f"{prefix}.model", "src_vocab": f"{base}.vocab"}
+        config = corpus.yaml(Path(f"{base}.yaml"), **changes, save_model=base, train_steps=30)
         assert main(["build_vocab", "-config", str(config)]) == 0
         train(config)
     # Resumed with the model at another place, the run still takes it along.

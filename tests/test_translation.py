@@ -92,11 +92,6 @@ def test_the_n_best_follow_one_another(translate: Translate, corpus: Corpus) -> 
     assert all(float(a) >= float(b) for a, b in zip(scores[::2], scores[1::2], strict=True))
 
 
-def test_a_longest_length(translate: Translate) -> None:
-    lines = translate("none", "-beam_size", 1, "-max_length", 2)
-    assert max(len(line.split()) for line in lines) == 2
-
-
 def test_what_cannot_be_decoded_is_refused(
     trained: Trained, corpus: Corpus, tmp_path: Path, mistake: Mistake
 ) -> None:

@@ -80,6 +80,9 @@ def test_several_corpora_and_threads(corpus: Corpus, tmp_path: Path, threads: in
     path = tmp_path / "deep" / "vocab.txt"
     assert build(path, [corpus.train, corpus.test], "-num_threads", threads) == 0
     assert dict(read(path)) == counted(corpus.train, corpus.test)
+    sample = tmp_path / "sample.txt"
+    assert build(sample, [corpus.train], "-n_sample", 50, "-num_threads", threads) == 0
+    assert dict(read(sample)) == counted(corpus.train, lines=50)
 
 
 @pytest.fixture
@@ -104,13 +107,6 @@ def test_workers_count_words_as_training_reads_them(corpus: Corpus, tmp_path: Pa
     )
     assert main(["build_vocab", "-config", str(config)]) == 0
     assert read(tmp_path / "vocab") == [("▁the", 1)]
-
-
-def test_a_sample(corpus: Corpus, tmp_path: Path) -> None:
-    assert build(tmp_path / "vocab.txt", [corpus.train], "-n_sample", 50) == 0
-    assert dict(read(tmp_path / "vocab.txt")) == counted(corpus.train, lines=50)
-    assert build(tmp_path / "all.txt", [corpus.train], "-n_sample", -1) == 0
-    assert dict(read(tmp_path / "all.txt")) == counted(corpus.train)
 
 
 def test_a_vocabulary_is_overwritten_only_if_asked(
