@@ -184,13 +184,9 @@ def _share_parameters(model: nn.Module, world_size: int) -> None:
 
 def _check_resumable(opt: Namespace, before: Namespace) -> None:
     """Refuse what cannot change in a run that resumes from a checkpoint of options ``before``."""
+    names = ("bottleneck", "bottleneck_slots")
     now, then = (
-        {
-            "bottleneck": o.bottleneck,
-            "bottleneck_slots": o.bottleneck_slots,
-            **bottleneck_settings(o),
-        }
-        for o in (opt, before)
+        {name: getattr(o, name) for name in names} | bottleneck_settings(o) for o in (opt, before)
     )
     if now != then:
         raise UserError(
