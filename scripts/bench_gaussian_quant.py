@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from onmt_lattice.bottlenecks import GaussianBottleneck, GaussianChannel
-from onmt_lattice.bottlenecks.channel import Channel, Sent
+from onmt_lattice.bottlenecks.channel import Channel, ChannelOutput
 from onmt_lattice.errors import UserError
 from onmt_lattice.experiments.tables import Column, Table, columns
 from onmt_lattice.noise import Noise
@@ -59,7 +59,7 @@ class GaussianQuant(Channel):
         generator = torch.Generator().manual_seed(seed)
         self.book = torch.randn(2**bits, max(map(len, self.groups)), generator=generator)
 
-    def quantized(self, mean: Tensor, noise: Noise) -> Sent:
+    def quantized(self, mean: Tensor, noise: Noise) -> ChannelOutput:
         """See :meth:`Channel.quantized`."""
         scale = self.log_prior.exp()
         target, weight = (mean - self.center) / scale, (2 * (self.log_prior - self.log_sigma)).exp()
@@ -71,7 +71,7 @@ class GaussianQuant(Channel):
             index = torch.cat([(part @ book.T - norms).argmax(1) for part in parts])
             value[:, group] = book[index]
         rate = torch.full((len(mean),), self.nats, dtype=torch.double)
-        return Sent(self.center + scale * value, rate, None)
+        return ChannelOutput(self.center + scale * value, rate, None)
 
     relaxed = quantized
 

@@ -47,7 +47,7 @@ def trained(name: str, least: float = -0.3) -> tuple[Bottleneck, Tensor]:
         channel.log_prior.data = log_s + torch.nn.functional.pad(
             channel.log_sigma.detach(), (0, len(log_s) - channel.dim)
         )
-        channel.place()
+        channel.sort_coordinates()
         torch.nn.init.orthogonal_(bottleneck.map_in.weight)
         signal = (2 * log_s[: channel.dim]).expm1().clamp_min(0).sqrt()
         mean = channel.center + channel.log_sigma.exp() * signal * x

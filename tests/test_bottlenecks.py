@@ -108,11 +108,11 @@ def test_the_decoder_gets_what_the_symbols_and_the_noise_say(
     bottleneck = made(name, options).float().eval()
     through = bottleneck.quantized(3 * normal(7, M).float(), sentences(7))
     if through.symbols is None:
-        assert bottleneck.symbols is None
+        assert bottleneck.symbol_count is None
         with pytest.raises(UserError, match="sends nothing discrete: expected a model with"):
             bottleneck.received(torch.zeros(7, M, dtype=torch.int64), sentences(7))
     else:
-        assert through.symbols.shape == (7, bottleneck.symbols)
+        assert through.symbols.shape == (7, bottleneck.symbol_count)
         assert torch.equal(bottleneck.received(through.symbols, sentences(7)), through.output)
 
 

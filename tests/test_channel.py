@@ -93,7 +93,7 @@ def lattice_bottleneck(name: str, seed: int = 1) -> LatticeBottleneck:
     """Return one with random parameters, and random coordinates in the order of its blocks."""
     bottleneck = made("lattice", {"lattice": name}, seed=seed)
     assert isinstance(bottleneck, LatticeBottleneck)
-    bottleneck.channel.place()
+    bottleneck.channel.sort_coordinates()
     bottleneck.channel.center.copy_(normal(M, seed=7))
     return bottleneck
 
@@ -141,7 +141,7 @@ def test_training_puts_coordinates_of_alike_scale_together(name: str) -> None:
     log_s = channel.log_scale.detach().clone()
     log_s[40:] = -1e9
     by_block = log_s[channel.permutation].view(-1, channel.lattice.dim)
-    order = channel.lattice.place_order
+    order = channel.lattice.coordinate_ranking
     assert (by_block[:, order].flatten().diff() <= 0).all()
 
 

@@ -10,7 +10,7 @@ from conftest import Build, batch_of, lines_of
 from onmt.encoders.rnn_encoder import RNNEncoder
 from torch import Tensor
 
-from onmt_lattice.bottlenecks import Bottleneck, BottleneckConfig, Bottlenecked
+from onmt_lattice.bottlenecks import Bottleneck, BottleneckConfig, BottleneckOutput
 from onmt_lattice.noise import Noise, SentenceNoise
 
 SHAPES = [
@@ -25,8 +25,8 @@ shapes = pytest.mark.parametrize(("site", "rnn_type", "layers"), SHAPES)
 class Constant(Bottleneck):
     """The same output for every sentence."""
 
-    def relaxed(self, x: Tensor, noise: Noise) -> Bottlenecked:
-        return Bottlenecked(torch.full_like(x, 0.3), x.new_zeros(len(x)).double(), None)
+    def relaxed(self, x: Tensor, noise: Noise) -> BottleneckOutput:
+        return BottleneckOutput(torch.full_like(x, 0.3), x.new_zeros(len(x)).double(), None)
 
     quantized = relaxed
 

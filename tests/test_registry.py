@@ -36,7 +36,7 @@ EXTENSION = """
 import dataclasses, math, torch
 from onmt_lattice.config import COUNT
 from onmt_lattice.bottlenecks import (
-    Bottleneck, BottleneckConfig, Bottlenecked, option, register_bottleneck
+    Bottleneck, BottleneckConfig, BottleneckOutput, option, register_bottleneck
 )
 
 @dataclasses.dataclass(frozen=True)
@@ -54,7 +54,7 @@ class Halving(Bottleneck):
 
     def relaxed(self, x, noise):
         rate = torch.full((len(x),), self.dim * math.log(2), dtype=torch.double)
-        return Bottlenecked(self.map_out(self.map_in(x) / self.divisor), rate, None)
+        return BottleneckOutput(self.map_out(self.map_in(x) / self.divisor), rate, None)
 
     quantized = relaxed
 

@@ -13,7 +13,7 @@ from onmt_lattice.bottlenecks import ScalarBottleneck, VectorBottleneck, make_bo
 from onmt_lattice.bottlenecks.straight_through import (
     RESTART_BATCHES,
     StraightThroughBottleneck,
-    chosen_entry,
+    entries_at,
     fit_entries,
     nearest_entry,
 )
@@ -41,7 +41,7 @@ def vectors(x: Tensor, bottleneck: StraightThroughBottleneck) -> Tensor:
 
 
 def distortion(x: Tensor, entries: Tensor) -> Tensor:
-    return (x - chosen_entry(entries, nearest_entry(x, entries))).square().sum(-1).mean(0)
+    return (x - entries_at(entries, nearest_entry(x, entries))).square().sum(-1).mean(0)
 
 
 # The channel

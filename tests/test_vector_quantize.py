@@ -40,7 +40,7 @@ def test_what_hardly_varies_has_different_symbols(name: str) -> None:
     for seed in range(100):
         bottleneck(min(seed, 40) / 40 + 0.01 * normal(50, M, seed=seed).float(), NOISE)
     assert bottleneck(torch.zeros(1, M), NOISE).output.isfinite().all()
-    symbols = bottleneck.eval().choose(1 + 0.01 * normal(50, M).float())
+    symbols = bottleneck.eval().symbols_of(1 + 0.01 * normal(50, M).float())
     assert all(len(column.unique()) > 5 for column in symbols.T)
 
 
@@ -72,13 +72,13 @@ def test_more_quantizers_leave_less() -> None:
     x = normal(300, M, seed=99).float()
     inner, rest, rates = bottleneck.inner(x), [], []
     for count in (4, 3, 2, 1):
-        bottleneck.keep(count)
-        symbols = bottleneck.choose(x)
+        bottleneck.truncate(count)
+        symbols = bottleneck.symbols_of(x)
         rest.append((inner - bottleneck.values(symbols)).square().sum().item())
         rates.append(bottleneck.rate_nats(symbols).sum().item())
     assert rest == sorted(rest) and rates == sorted(rates, reverse=True)
     with pytest.raises(UserError, match="-quantizers 2: expected 1 to 1, as the model has"):
-        bottleneck.keep(2)
+        bottleneck.truncate(2)
 
 
 def test_what_dropout_leaves_out_is_not_paid_for() -> None:

@@ -85,7 +85,7 @@ class LatticePoints(RepresentationCodec):
         self.channel = copy.deepcopy(bottleneck.channel).cpu().double().requires_grad_(False)
         # A single subtraction of a checkpoint's numbers, which IEEE 754 rounds alike everywhere, so
         # that checkpoints need not hold the grid of scales.
-        self.codec = LatticeCodec(self.channel.code, self.channel.placed_log_scale)
+        self.codec = LatticeCodec(self.channel.code, self.channel.block_log_scale)
         self._sigma = torch.from_numpy(exponentials(self.channel.log_sigma.numpy()))
         self.fingerprint = self.codec.fingerprint
 
@@ -94,7 +94,7 @@ class LatticePoints(RepresentationCodec):
         """Return Z = K((μ − b)/σ + u), u the codec's dither."""
         mean = _apply(self.maps[0], x).double()
         return self.channel.lattice.nearest_point(
-            self.channel.placed(mean) + self.codec.dither(key)
+            self.channel.to_blocks(mean) + self.codec.dither(key)
         )
 
     def write(self, representation: Tensor, key: DitherKey) -> bytes:
@@ -115,7 +115,7 @@ class LatticePoints(RepresentationCodec):
     @torch.inference_mode()
     def values(self, representation: Tensor, key: DitherKey) -> Tensor:
         """Return b + σ(z − u), with a σ that is the same everywhere."""
-        y = self.channel.coordinates(representation - self.codec.dither(key))
+        y = self.channel.from_blocks(representation - self.codec.dither(key))
         return self.channel.center + self._sigma * y
 
     @torch.inference_mode()
@@ -139,7 +139,7 @@ class QuantizerSymbols(RepresentationCodec):
     @torch.inference_mode()
     def quantize(self, x: Tensor, key: DitherKey) -> Tensor:
         """Return the symbols; there is no dither."""
-        return self.bottleneck.choose(self._on_device(x)).cpu()
+        return self.bottleneck.symbols_of(self._on_device(x)).cpu()
 
     def write(self, representation: Tensor, key: DitherKey) -> bytes:
         """See :meth:`RepresentationCodec.write`."""

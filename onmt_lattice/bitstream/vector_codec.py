@@ -108,7 +108,7 @@ class VectorCodec:
         except (KeyError, ValueError, RuntimeError, AssertionError) as error:
             raise UserError(f"a codec whose parts do not fit each other: {error}") from error
         self._channel.requires_grad_(False)
-        self._codec = LatticeCodec(self._channel.code, self._channel.placed_log_scale)
+        self._codec = LatticeCodec(self._channel.code, self._channel.block_log_scale)
         self.fingerprint = _fingerprint(settings, tensors)
 
     # ---- fitting --------------------------------------------------------------------------------
@@ -274,7 +274,7 @@ class VectorCodec:
         )
 
     def _points(self, rows: Floats, key: DitherKey) -> Tensor:
-        x = self._channel.placed(torch.from_numpy((rows - self._mean) @ self._encode))
+        x = self._channel.to_blocks(torch.from_numpy((rows - self._mean) @ self._encode))
         if (far := x.abs().flatten(1).amax(1) > MAX_DEVIATION).any():
             row = key.indices[int(far.nonzero()[0])]
             raise UserError(f"vector {row}: too large; expected vectors like those fitted to")

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from onmt_lattice.bottlenecks.gaussian_to_lattice import fit_gaussian, put_lattice_in
+from onmt_lattice.bottlenecks.gaussian_to_lattice import fit_gaussian, with_lattice_noise
 from onmt_lattice.bottlenecks.lattice import AUTO, code_on
 from onmt_lattice.errors import UserError
 from onmt_lattice.lattices import make_lattice
@@ -164,7 +164,7 @@ class Fitting:
         lattice = _lattice_name(self.lattice, len(sigma))
         code = code_on(make_lattice(lattice), AUTO)
         gaussian = fit_gaussian(means, torch.from_numpy(sigma))
-        channel, excess = put_lattice_in(gaussian, means, lattice, code, self.seed)
+        channel, excess = with_lattice_noise(gaussian, means, lattice, code, self.seed)
         variances = torch.from_numpy(((self.covariance @ encode) * encode).sum(0))
         with torch.no_grad():
             kl = variances + gaussian.center.square() + torch.from_numpy(sigma).square()

@@ -3,7 +3,7 @@
 from onmt_lattice.bottlenecks.base import (
     Bottleneck,
     BottleneckConfig,
-    Bottlenecked,
+    BottleneckOutput,
     bottleneck_class,
     bottlenecks,
     has_code,
@@ -25,7 +25,7 @@ from onmt_lattice.bottlenecks.vector_quantize import (
 __all__ = [
     "Bottleneck",
     "BottleneckConfig",
-    "Bottlenecked",
+    "BottleneckOutput",
     "Channel",
     "FSQBottleneck",
     "GaussianBottleneck",

@@ -20,16 +20,16 @@ from onmt_lattice.registry import Registry
 ENTRY_POINT_GROUP = "onmt_lattice.bottlenecks"
 
 
-class Bottlenecked(NamedTuple):
-    """What comes out of a bottleneck.
+class BottleneckOutput(NamedTuple):
+    """The output of a bottleneck.
 
     Attributes:
-        output: ``(batch, m)``, what the decoder gets.
+        output: ``(batch, m)``, the input of the decoder.
         rate_nats: ``(batch,)`` float64, the cost of the representation of each sentence.
-        symbols: ``(batch, symbols a sentence)`` int64 that say what was sent: the indices of a
-            quantizer's entries, or the coordinates of lattice points in their bases; None where
-            nothing discrete is sent (``none``, ``gaussian``, and in training).
-        penalty: ``(batch,)``, what training adds to the loss beside λ · rate; None for nothing.
+        symbols: ``(batch, symbols per sentence)`` int64, the representation: indices of a
+            quantizer's entries, or coordinates of lattice points in their bases; None if nothing
+            discrete is sent (``none``, ``gaussian``, and in training).
+        penalty: ``(batch,)``, added to the loss in training beside λ · rate; None for nothing.
     """
 
     output: Tensor
@@ -43,7 +43,7 @@ class BottleneckConfig(Config):
     """Options of a bottleneck; subclasses add theirs with :func:`~onmt_lattice.config.option`.
 
     Attributes:
-        bottleneck_dim: d, the dimension between the linear maps m → d → m; 0 stands for m.
+        bottleneck_dim: d, the dimension between the linear maps m → d → m; 0 means m.
     """
 
     bottleneck_dim: int = option(
@@ -57,7 +57,7 @@ class Bottleneck(nn.Module, ABC):
     """The only path from encoder to decoder: X ``(batch, m)`` in, Ŷ ``(batch, m)`` out.
 
     A bottleneck works on d numbers between a linear map m → d and another d → m. ``forward`` is
-    the relaxed, differentiable channel while training and the real, quantized one otherwise.
+    the relaxed, differentiable channel in training and the real, quantized one otherwise.
 
     Args:
         input_dim: m.
@@ -68,10 +68,10 @@ class Bottleneck(nn.Module, ABC):
     summary: ClassVar[str]
     Config: ClassVar[type[BottleneckConfig]] = BottleneckConfig
     always_maps: ClassVar[bool] = False
-    encoder_gain: ClassVar[float] = 1.0  # that of A when training starts
+    encoder_gain: ClassVar[float] = 1.0  # of the map m → d when training starts
     is_code: ClassVar[bool] = True  # whether rate + NLL is the length of a code for the sentence
-    alphabet: int | None = None  # number of values of each symbol, where finite
-    symbols: int | None = None  # number of symbols of a sentence, where anything discrete is sent
+    alphabet: int | None = None  # number of values of each symbol, if finite
+    symbol_count: int | None = None  # symbols per sentence, if anything discrete is sent
 
     def __init__(self, input_dim: int, config: BottleneckConfig) -> None:
         super().__init__()
@@ -87,14 +87,14 @@ class Bottleneck(nn.Module, ABC):
 
     @classmethod
     def label(cls, settings: dict[str, Any]) -> str:
-        """Return what tables and plots call the bottleneck with these ``settings``."""
+        """Return the name of the bottleneck with these ``settings`` in tables and plots."""
         return cls.name
 
     @classmethod
     def has_code(cls, settings: Mapping[str, Any]) -> bool:
-        """Return whether what it sends with these ``settings`` can be written to a file.
+        """Return whether the bottleneck's representation with these ``settings`` can be written.
 
-        What they do not hold is at its default. A class that registers a codec says so here.
+        A setting that is missing has its default. A class that registers a codec overrides this.
         """
         return False
 
@@ -105,23 +105,22 @@ class Bottleneck(nn.Module, ABC):
                 nn.init.orthogonal_(linear.weight, gain)
                 nn.init.zeros_(linear.bias)
 
-    def forward(self, x: Tensor, noise: Noise) -> Bottlenecked:
+    def forward(self, x: Tensor, noise: Noise) -> BottleneckOutput:
         """Return :meth:`relaxed` in training mode, else :meth:`quantized`."""
         return self.relaxed(x, noise) if self.training else self.quantized(x, noise)
 
     @abstractmethod
-    def relaxed(self, x: Tensor, noise: Noise) -> Bottlenecked:
+    def relaxed(self, x: Tensor, noise: Noise) -> BottleneckOutput:
         """Return the differentiable channel's output and rate for ``x`` ``(batch, m)``."""
 
     @abstractmethod
-    def quantized(self, x: Tensor, noise: Noise) -> Bottlenecked:
+    def quantized(self, x: Tensor, noise: Noise) -> BottleneckOutput:
         """Return the real channel's output, rate and symbols for ``x`` ``(batch, m)``."""
 
     def received(self, symbols: Tensor, noise: Noise) -> Tensor:
-        """Return ``(batch, m)``, what the decoder gets for ``symbols`` ``(batch, symbols)`` int64.
+        """Return ``(batch, m)``, the decoder's input for ``symbols`` ``(batch, symbols)`` int64.
 
-        They and an equal ``noise`` are all that :meth:`quantized` makes its output of, so that this
-        is the same to the last bit.
+        With equal ``noise`` it equals the output of :meth:`quantized` to the last bit.
 
         Raises:
             UserError: if nothing discrete is sent.
@@ -131,7 +130,7 @@ class Bottleneck(nn.Module, ABC):
 
     def require_symbols(self) -> None:
         """Raise :class:`UserError` if nothing discrete is sent."""
-        if self.symbols is None:
+        if self.symbol_count is None:
             raise UserError(
                 f"-bottleneck {self.name} sends nothing discrete: expected a model with "
                 "-bottleneck lattice, which 'onmt_lattice quantize' makes of one with gaussian, or "
@@ -140,10 +139,10 @@ class Bottleneck(nn.Module, ABC):
 
 
 def require_finite(x: Tensor) -> Tensor:
-    """Return ``x`` ``(batch, …)``, whose numbers are about to be sent as discrete symbols.
+    """Return ``x`` ``(batch, …)``, the input of a quantizer.
 
     Raises:
-        UserError: if any is not finite, as no symbol stands for that.
+        UserError: if a number is not finite: no symbol represents it.
     """
     finite = x.isfinite().flatten(1).all(1)
     if not finite.all():
@@ -165,8 +164,8 @@ def register_bottleneck(cls: type[Bottleneck]) -> type[Bottleneck]:
             frozen dataclass.
         ValueError: if the name is taken.
     """
-    config = getattr(cls, "Config", BottleneckConfig)  # the registry refuses what has none
-    own_fields = "__dataclass_fields__" in vars(config)  # an undecorated heir drops its own
+    config = getattr(cls, "Config", BottleneckConfig)  # the registry refuses other classes
+    own_fields = "__dataclass_fields__" in vars(config)  # without @dataclass, fields are lost
     if not (own_fields and issubclass(config, BottleneckConfig)):
         raise TypeError(f"{cls.__name__}.Config must be a dataclass derived of BottleneckConfig")
     _BOTTLENECKS.add(getattr(cls, "name", None), cls)
@@ -180,7 +179,7 @@ def bottlenecks() -> dict[str, type[Bottleneck]]:
     that names its class.
 
     Raises:
-        UserError: if such a class cannot be loaded, is none, or has a name that is taken.
+        UserError: if such a class cannot be loaded, is not a bottleneck, or has a taken name.
     """
     for entry in _entry_points(tuple(sys.path)):
         try:
@@ -195,7 +194,7 @@ def bottlenecks() -> dict[str, type[Bottleneck]]:
 
 @lru_cache(maxsize=1)
 def _entry_points(path: tuple[str, ...]) -> EntryPoints:
-    """Return those of the packages on ``path``, that is sys.path; looking takes 20 ms."""
+    """Return the entry points of packages on ``path``, that is sys.path; a search takes 20 ms."""
     return entry_points(group=ENTRY_POINT_GROUP)
 
 
@@ -203,23 +202,23 @@ def bottleneck_class(name: str) -> type[Bottleneck]:
     """Return the class registered as ``name``.
 
     Raises:
-        UserError: if there is none, listing those that exist.
+        UserError: if there is none; the error lists the existing ones.
     """
-    bottlenecks()  # with those of other packages
+    bottlenecks()  # registers those of other packages
     return _BOTTLENECKS[name]
 
 
 def has_code(name: str, settings: Mapping[str, Any]) -> bool:
-    """Return whether what the bottleneck ``name`` sends with ``settings`` can be written to a file.
+    """Return whether the representation of the bottleneck ``name`` can be written to a file.
 
-    See :meth:`Bottleneck.has_code`; of one that is not installed here nothing says that it can.
+    See :meth:`Bottleneck.has_code`; False for a bottleneck that is not installed.
     """
-    found = bottlenecks().get(name)
-    return found is not None and found.has_code(settings)
+    cls = bottlenecks().get(name)
+    return cls is not None and cls.has_code(settings)
 
 
 def make_bottleneck(name: str, input_dim: int, **options: Any) -> Bottleneck:
-    """Return the bottleneck ``name`` for X of ``input_dim`` numbers, ``options`` as in its Config.
+    """Return the bottleneck ``name`` for X of ``input_dim`` numbers; ``options`` are of its Config.
 
     >>> make_bottleneck("lattice", 500, lattice="E8")  # doctest: +SKIP
     """

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from onmt_lattice.bottlenecks.base import (
     Bottleneck,
     BottleneckConfig,
-    Bottlenecked,
+    BottleneckOutput,
     option,
     require_finite,
 )
@@ -23,14 +23,14 @@ from onmt_lattice.noise import Noise
 LEARNED, UNIT = "learned", "unit"
 
 
-class Sent(NamedTuple):
-    """What comes out of a channel.
+class ChannelOutput(NamedTuple):
+    """The output of a channel.
 
     Attributes:
         value: ``(batch, d)``, Y.
-        rate_nats: ``(batch,)`` float64, what it cost.
+        rate_nats: ``(batch,)`` float64, the cost of Y.
         symbols: ``(batch, padded_dim)`` int64, coordinates of the lattice points in their bases;
-            None where nothing discrete is sent.
+            None if nothing discrete is sent.
     """
 
     value: Tensor
@@ -62,7 +62,7 @@ class Channel(nn.Module, ABC):
     Attributes:
         log_sigma: ``(d,)``, log σ.
         log_prior: ``(padded_dim,)``, ½ log v.
-        center: ``(d,)``, b: 0, until a trained channel is fitted to data.
+        center: ``(d,)``, b: 0, unless the channel was fitted to data after training.
     """
 
     log_prior: Tensor
@@ -84,28 +84,28 @@ class Channel(nn.Module, ABC):
             nn.init.zeros_(tensor)
 
     @abstractmethod
-    def relaxed(self, mean: Tensor, noise: Noise) -> Sent:
+    def relaxed(self, mean: Tensor, noise: Noise) -> ChannelOutput:
         """Return the differentiable channel's Y and rate for μ = ``mean`` ``(batch, d)``."""
 
     @abstractmethod
-    def quantized(self, mean: Tensor, noise: Noise) -> Sent:
+    def quantized(self, mean: Tensor, noise: Noise) -> ChannelOutput:
         """Return the real channel's Y, rate and symbols for μ = ``mean`` ``(batch, d)``."""
 
 
 class GaussianChannel(Channel):
-    """N ~ N(0, I), the stand-in for a perfect lattice of high dimension.
+    """N ~ N(0, I), the limit of the best lattices in high dimensions.
 
-    The rate is KL(N(μ, σ²) ‖ N(b, v)), what a dithered lattice would cost in the limit of infinite
+    The rate is KL(N(μ, σ²) ‖ N(b, v)), the cost of a dithered lattice in the limit of infinite
     dimension; nothing discrete is sent (paper, section 3).
     """
 
     def __init__(self, dim: int, prior: str = LEARNED) -> None:
         super().__init__(dim, dim, prior)
 
-    def relaxed(self, mean: Tensor, noise: Noise) -> Sent:
+    def relaxed(self, mean: Tensor, noise: Noise) -> ChannelOutput:
         """See :meth:`Channel.relaxed`."""
         value = mean + self.log_sigma.exp() * noise.normal(mean, self.dim)
-        return Sent(value, self.rate_nats(mean), None)
+        return ChannelOutput(value, self.rate_nats(mean), None)
 
     quantized = relaxed
 
@@ -124,8 +124,9 @@ class LatticeChannel(Channel):
     law (Crypto-Lemma), and the code's cost at the latter is the codeword's length in expectation
     (paper, Theorem 1).
 
-    The code's prior scales are s = √v/σ. While training, each batch puts coordinates of similar s
-    together; the positions of a lattice that are worth least (its ends) take those of least s.
+    The code's prior scales are s = √v/σ. In training, each batch groups coordinates of similar s in
+    a block; within it, the least informative coordinates (smallest s) go to the positions where the
+    lattice is worst (its ends).
 
     Args:
         dim: d.
@@ -134,7 +135,7 @@ class LatticeChannel(Channel):
         prior: ``learned`` or ``unit``.
 
     Attributes:
-        permutation: the coordinate at each position of the blocks; d and above are the padding.
+        permutation: the coordinate at each position of the blocks; d and above are padding.
     """
 
     permutation: Tensor
@@ -147,27 +148,27 @@ class LatticeChannel(Channel):
         self.code = make_code(code, self.lattice)
         self.blocks = blocks
         self.register_buffer("permutation", torch.arange(blocks * lattice.dim))
-        best_first = torch.tensor(lattice.place_order)
+        best_first = torch.tensor(lattice.coordinate_ranking)
         self.register_buffer("best_first", best_first, persistent=False)
 
     def reset_parameters(self) -> None:
-        """See :meth:`Channel.reset_parameters`; coordinates stand in order."""
+        """See :meth:`Channel.reset_parameters`; coordinates are in their own order."""
         super().reset_parameters()
         torch.arange(len(self.permutation), out=self.permutation)
 
     @property
     def log_scale(self) -> Tensor:
-        """``(padded_dim,)``, log s of each coordinate, the padding's last."""
+        """``(padded_dim,)``, log s of each coordinate; the padding is last."""
         return self.log_prior - nn.functional.pad(self.log_sigma, (0, self._padding))
 
     @property
-    def placed_log_scale(self) -> Tensor:
+    def block_log_scale(self) -> Tensor:
         """``(d/n, n)``, log s at each position of the blocks."""
         return self._blocks(self.log_scale[self.permutation])
 
     @torch.no_grad()
-    def place(self) -> None:
-        """Assign coordinates to positions by their prior scales, the padding as the least."""
+    def sort_coordinates(self) -> None:
+        """Assign coordinates to positions by their prior scales; the padding counts as smallest."""
         log_s = self.log_scale.detach().clone()
         log_s[self.dim :] = -torch.inf
         order = log_s.argsort(descending=True, stable=True).view(self.blocks, -1)
@@ -179,47 +180,47 @@ class LatticeChannel(Channel):
         """Return U ``(batch, d/n, n)``."""
         return self.lattice.dither(self._blocks(noise.uniform(like, len(self.permutation))))
 
-    def relaxed(self, mean: Tensor, noise: Noise) -> Sent:
+    def relaxed(self, mean: Tensor, noise: Noise) -> ChannelOutput:
         """See :meth:`Channel.relaxed`: the rate is log f_U(U) − log f_{X̂−U}((μ − b)/σ − U)."""
         if self.training:
-            self.place()
+            self.sort_coordinates()
         y = self.dithered(mean, noise)
-        return Sent(self.value(y), self.rate_nats(y, noise), None)
+        return ChannelOutput(self.value(y), self.rate_nats(y, noise), None)
 
-    def quantized(self, mean: Tensor, noise: Noise) -> Sent:
+    def quantized(self, mean: Tensor, noise: Noise) -> ChannelOutput:
         """See :meth:`Channel.quantized`: the rate is −log P(Ẑ = Z | U)."""
         u = self.dither(mean, noise)
-        z = require_finite(self.lattice.nearest_point(self.placed(mean) + u))
+        z = require_finite(self.lattice.nearest_point(self.to_blocks(mean) + u))
         symbols = self.lattice.coordinates(z).flatten(1)
         y = self._point(symbols, u) - u
-        return Sent(self.value(y), self.rate_nats(y, noise), symbols)
+        return ChannelOutput(self.value(y), self.rate_nats(y, noise), symbols)
 
     def received(self, symbols: Tensor, noise: Noise) -> Tensor:
-        """Return the value that :meth:`quantized` sent as ``symbols`` with an equal ``noise``."""
+        """Return the value of ``symbols``: that of :meth:`quantized` with equal ``noise``."""
         u = self.dither(symbols.to(self.log_sigma), noise)
         return self.value(self._point(symbols, u) - u)
 
     def dithered(self, mean: Tensor, noise: Noise) -> Tensor:
-        """Return (μ − b)/σ − U ``(batch, d/n, n)``, of the law of z − u given μ."""
-        return self.placed(mean) - self.dither(mean, noise)
+        """Return (μ − b)/σ − U ``(batch, d/n, n)``, which has the law of z − u given μ."""
+        return self.to_blocks(mean) - self.dither(mean, noise)
 
-    def coordinates(self, y: Tensor) -> Tensor:
-        """Return ``(batch, d)``, the blocks ``y`` ``(batch, d/n, n)`` in their first order."""
+    def from_blocks(self, y: Tensor) -> Tensor:
+        """Return ``(batch, d)``, the coordinates of blocks ``y`` ``(batch, d/n, n)``, in order."""
         return y.flatten(1)[:, self.permutation.argsort()[: self.dim]]
 
     def rate_nats(self, y: Tensor, noise: Noise) -> Tensor:
         """Return ``(batch,)``, the cost of the points z at y = z − u ``(batch, d/n, n)``."""
-        return -self.code.log_prob(y, self.placed_log_scale, noise).sum(-1)
+        return -self.code.log_prob(y, self.block_log_scale, noise).sum(-1)
 
     def value(self, y: Tensor) -> Tensor:
         """Return Y ``(batch, d)`` at y = z − u ``(batch, d/n, n)``."""
-        return self.center + self.log_sigma.exp() * self.coordinates(y)
+        return self.center + self.log_sigma.exp() * self.from_blocks(y)
 
     def _point(self, symbols: Tensor, like: Tensor) -> Tensor:
         """Return the points z ``(batch, d/n, n)`` of their coordinates in the lattice's basis."""
         return self.lattice.point(self._blocks(symbols)).to(like)
 
-    def placed(self, mean: Tensor) -> Tensor:
+    def to_blocks(self, mean: Tensor) -> Tensor:
         """Return (μ − b)/σ ``(batch, d/n, n)``, each coordinate at its position."""
         x = (mean - self.center) * (-self.log_sigma).exp()
         return self._blocks(nn.functional.pad(x, (0, self._padding))[:, self.permutation])
@@ -234,7 +235,7 @@ class LatticeChannel(Channel):
 
 @dataclasses.dataclass(frozen=True)
 class ChannelConfig(BottleneckConfig):
-    """Options of the bottlenecks that are a channel between two linear maps."""
+    """Options of bottlenecks that are a channel between two linear maps."""
 
     prior: str = option(
         LEARNED,
@@ -246,7 +247,7 @@ class ChannelConfig(BottleneckConfig):
 class ChannelBottleneck(Bottleneck):
     """μ = AX + a goes through a :class:`Channel`, and the decoder gets CY + c.
 
-    A starts out with a gain of 3, so that X is not buried in the noise when training starts.
+    A starts with a gain of 3, so that the noise does not hide X when training starts.
     """
 
     always_maps = True
@@ -260,20 +261,20 @@ class ChannelBottleneck(Bottleneck):
 
     @abstractmethod
     def make_channel(self, config: ChannelConfig) -> Channel:
-        """Return the channel of d = ``dim`` numbers that ``config`` asks for."""
+        """Return the channel of d = ``dim`` numbers that ``config`` describes."""
 
     def reset_parameters(self) -> None:
         """Initialise the maps as orthogonal, the channel as :meth:`Channel.reset_parameters`."""
         super().reset_parameters()
         self.channel.reset_parameters()
 
-    def relaxed(self, x: Tensor, noise: Noise) -> Bottlenecked:
+    def relaxed(self, x: Tensor, noise: Noise) -> BottleneckOutput:
         """See :meth:`Bottleneck.relaxed`."""
         return self._decoded(self.channel.relaxed(self.map_in(x), noise))
 
-    def quantized(self, x: Tensor, noise: Noise) -> Bottlenecked:
+    def quantized(self, x: Tensor, noise: Noise) -> BottleneckOutput:
         """See :meth:`Bottleneck.quantized`."""
         return self._decoded(self.channel.quantized(self.map_in(x), noise))
 
-    def _decoded(self, sent: Sent) -> Bottlenecked:
-        return Bottlenecked(self.map_out(sent.value), sent.rate_nats, sent.symbols)
+    def _decoded(self, channel: ChannelOutput) -> BottleneckOutput:
+        return BottleneckOutput(self.map_out(channel.value), channel.rate_nats, channel.symbols)

@@ -1,4 +1,4 @@
-"""The Gaussian channel as a bottleneck: the curve to chase."""
+"""The Gaussian channel as a bottleneck: the reference curve for lattices."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
-"""A lattice in place of the noise of a channel that was trained with the Gaussian's.
+"""Replace the noise of a trained Gaussian channel by the dither of a lattice.
 
-Nothing is trained anew: the prior N(b, diag v) of Y = μ + σ⊙N is that of the data, b = E μ and
-v = Var μ + σ²; the coordinates are put into places by their signal-to-noise ratios; and the prior
-scales of the lattice's code are fitted to y = (μ − b)/σ − U.
+The model is not trained again. The prior N(b, diag v) of Y = μ + σ⊙N is that of the data, b = E μ
+and v = Var μ + σ². The coordinates are sorted by their signal-to-noise ratios. The prior scales of
+the lattice's code are fitted to y = (μ − b)/σ − U.
 """
 
 from __future__ import annotations
@@ -26,14 +26,14 @@ FIT_RATE = 0.15
 
 
 class Quantization(NamedTuple):
-    """A channel fitted to data, and what it costs there, in nats a row of the data.
+    """A channel fitted to data, and its costs on them, in nats per row of the data.
 
     Attributes:
         channel: the channel with the lattice's noise.
         gaussian_nats: the rate of the Gaussian channel, its prior fitted to the same data.
-        excess_nats: what the lattice costs more, of training's rate, which is that of codewords in
-            expectation (Theorem 1); the dither's share in it is taken out where its mean is known.
-        theory_nats: what it costs more on a Gaussian source of the same variances.
+        excess_nats: the additional cost of the lattice, by the rate of training, which is that of
+            codewords in expectation (Theorem 1); a control variate reduces the dither's variance.
+        theory_nats: the additional cost on a Gaussian source of the same variances.
     """
 
     channel: Channel
@@ -45,30 +45,30 @@ class Quantization(NamedTuple):
 def quantize_gaussian(
     means: Tensor, sigma: Tensor, lattice: str, code: str = AUTO, seed: int = 0
 ) -> Quantization:
-    """Return the channel that sends ``means`` by points of a lattice, not with Gaussian noise.
+    """Return the channel that sends ``means`` as points of a lattice, without Gaussian noise.
 
-    For any Gaussian autoencoder whose noise does not depend on its input: what its decoder gets
-    has the same mean and variance as before, ``channel.quantized(mean, noise).value``.
+    For any Gaussian autoencoder whose noise does not depend on its input. The decoder's input,
+    ``channel.quantized(mean, noise).value``, has the same mean and variance as before.
 
     Args:
         means: ``(rows, d)``, μ of training data.
-        sigma: ``(d,)``, the standard deviations of the noise.
+        sigma: ``(d,)``, standard deviations of the noise.
         lattice: name of the lattice.
         code: name of the code on its points.
-        seed: of the dither that the prior scales are fitted with.
+        seed: that of the dither for fitting the prior scales.
 
     Raises:
         UserError: if there are fewer than two rows, a number is not finite, or a σ not positive.
     """
     gaussian = fit_gaussian(means, sigma)
-    channel, excess = put_lattice_in(gaussian, means, lattice, code, seed)
+    channel, excess = with_lattice_noise(gaussian, means, lattice, code, seed)
     source = _gaussian_source(gaussian, len(means), seed)
-    _, theory = put_lattice_in(fit_gaussian(source, sigma), source, lattice, code, seed)
+    _, theory = with_lattice_noise(fit_gaussian(source, sigma), source, lattice, code, seed)
     return Quantization(channel, gaussian.rate_nats(means).mean().item(), excess, theory)
 
 
 def fit_gaussian(means: Tensor, sigma: Tensor) -> GaussianChannel:
-    """Return the Gaussian channel of noise ``sigma`` whose prior is fitted to ``means``.
+    """Return the Gaussian channel with noise ``sigma`` and a prior fitted to ``means``.
 
     Args:
         means: ``(rows, d)``.
@@ -92,33 +92,33 @@ def fit_gaussian(means: Tensor, sigma: Tensor) -> GaussianChannel:
     return channel
 
 
-def put_lattice_in(
+def with_lattice_noise(
     gaussian: GaussianChannel, means: Tensor, lattice: str, code: str, seed: int
 ) -> tuple[LatticeChannel, float]:
-    """Return ``gaussian`` with a lattice's noise, and what that costs more in nats a row.
+    """Return ``gaussian`` with a lattice's noise, and its additional cost in nats per row.
 
     Args:
-        gaussian: what :func:`fit_gaussian` returned.
-        means: what it was fitted to.
+        gaussian: the result of :func:`fit_gaussian`.
+        means: the data it was fitted to.
         lattice: name of the lattice.
         code: name of the code on its points.
-        seed: of the dither that the prior scales are fitted with.
+        seed: that of the dither for fitting the prior scales.
     """
-    made = lattice_for(lattice, gaussian.dim)
-    channel = LatticeChannel(gaussian.dim, made, code_on(made, code)).to(means).eval()
+    of_dim = lattice_for(lattice, gaussian.dim)
+    channel = LatticeChannel(gaussian.dim, of_dim, code_on(of_dim, code)).to(means).eval()
     with torch.no_grad():
         channel.center.copy_(gaussian.center)
         channel.log_sigma.copy_(gaussian.log_sigma)
         channel.log_prior[: gaussian.dim] = gaussian.log_prior
-        channel.place()
-        if channel.code.name == "convolved_gaussian":  # whose prior is that of μ, not of Y
-            silent = (2 * (gaussian.log_sigma - gaussian.log_prior)).exp()
-            channel.log_prior[: gaussian.dim] += 0.5 * torch.log1p(-silent.clamp(max=1 - 1e-6))
+        channel.sort_coordinates()
+        if channel.code.name == "convolved_gaussian":  # its prior is that of μ, not of Y
+            noise_share = (2 * (gaussian.log_sigma - gaussian.log_prior)).exp()
+            channel.log_prior[: gaussian.dim] += 0.5 * torch.log1p(-noise_share.clamp(max=1 - 1e-6))
     noise = SentenceNoise(seed, list(range(len(means))))
     y = channel.dithered(means, noise).detach()
     _fit_prior(channel, y, noise)
     with torch.no_grad():
-        rate = channel.rate_nats(y, noise) - _known_noise(gaussian, channel, means, y)
+        rate = channel.rate_nats(y, noise) - _control_variate(gaussian, channel, means, y)
         return channel, (rate - gaussian.rate_nats(means)).mean().item()
 
 
@@ -135,23 +135,23 @@ def _fit_prior(channel: LatticeChannel, y: Tensor, noise: SentenceNoise) -> None
 
 
 def _gaussian_source(gaussian: GaussianChannel, rows: int, seed: int) -> Tensor:
-    """Return ``(rows, d)``, Gaussian means of the mean and variances that ``gaussian`` is for."""
+    """Return ``(rows, d)``, Gaussian means with the mean and variances of ``gaussian``'s data."""
     generator = torch.Generator().manual_seed(seed)
     normal = torch.randn(rows, gaussian.dim, generator=generator, dtype=torch.float64)
     with torch.no_grad():
-        spread = (2 * gaussian.log_prior).exp() - (2 * gaussian.log_sigma).exp()
-        return gaussian.center + normal.to(spread) * spread.clamp_min(0).sqrt()
+        variances = (2 * gaussian.log_prior).exp() - (2 * gaussian.log_sigma).exp()
+        return gaussian.center + normal.to(variances) * variances.clamp_min(0).sqrt()
 
 
-def _known_noise(
+def _control_variate(
     gaussian: GaussianChannel, channel: LatticeChannel, means: Tensor, y: Tensor
 ) -> Tensor:
     """Return ``(rows,)``, Σ (y² − x² − E U²) σ²/2v at x = (μ − b)/σ, y = x − U.
 
-    A control variate: its mean over the dither is 0, and it explains most of the variance.
+    Its mean over the dither is 0, and it explains most of the variance.
     """
-    back = channel.coordinates(y).double()
+    y_coordinates = channel.from_blocks(y).double()
     x = ((means - gaussian.center) / gaussian.log_sigma.exp()).double()
-    moments = channel.coordinates(channel.lattice.second_moments.to(x).expand(1, *y.shape[1:]))
+    moments = channel.from_blocks(channel.lattice.second_moments.to(x).expand(1, *y.shape[1:]))
     weight = (2 * (gaussian.log_sigma - gaussian.log_prior).double()).exp()
-    return (0.5 * weight * (back.square() - x.square() - moments)).sum(-1)
+    return (0.5 * weight * (y_coordinates.square() - x.square() - moments)).sum(-1)

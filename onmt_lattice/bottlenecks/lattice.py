@@ -16,7 +16,7 @@ from onmt_lattice.lattices.product import innermost
 from onmt_lattice.noise import Noise
 
 AUTO = "auto"
-ANY_DIM = 64  # of a family whose dimension the model will say
+ANY_DIM = 64  # stands for the dimension of a family, which the model decides
 
 
 def lattice_for(name: str, dim: int) -> Lattice:
@@ -24,10 +24,10 @@ def lattice_for(name: str, dim: int) -> Lattice:
     return make_lattice(name, n=dim) if takes_any_dim(name) else make_lattice(name)
 
 
-def code_on(lattice: Lattice, asked: str = AUTO) -> str:
-    """Return the name of the code to use on ``lattice``: the one asked for, or an exact one."""
-    if asked != AUTO:
-        return asked
+def code_on(lattice: Lattice, name: str = AUTO) -> str:
+    """Return ``name``, or for AUTO the name of the exact code on ``lattice``."""
+    if name != AUTO:
+        return name
     return "convolved_gaussian" if lattice.dim == 1 else "discrete_gaussian"
 
 
@@ -50,7 +50,7 @@ class LatticeBottleneck(ChannelBottleneck):
     """μ = AX + a; Z = K(μ/σ + U) is coded, and the decoder gets C(σ⊙(Z − U)) + c.
 
     See :class:`LatticeChannel`; d numbers need d/n points of a lattice of n dimensions. A family
-    that has a lattice in every dimension, named without one, stands for that of d dimensions.
+    named without a dimension means its lattice of d dimensions.
     """
 
     name = "lattice"
@@ -60,7 +60,7 @@ class LatticeBottleneck(ChannelBottleneck):
 
     def __init__(self, input_dim: int, config: BottleneckConfig) -> None:
         super().__init__(input_dim, config)
-        self.symbols = len(self.channel.permutation)
+        self.symbol_count = len(self.channel.permutation)
 
     def received(self, symbols: Tensor, noise: Noise) -> Tensor:
         """See :meth:`Bottleneck.received`."""
@@ -75,7 +75,7 @@ class LatticeBottleneck(ChannelBottleneck):
 
     @classmethod
     def has_code(cls, settings: Mapping[str, Any]) -> bool:
-        """See :meth:`Bottleneck.has_code`: not so where its code is an estimate."""
+        """See :meth:`Bottleneck.has_code`: False if the code is a Monte-Carlo estimate."""
         code = settings.get("lattice_code", AUTO)
         if code != "convolved_gaussian":
             return code in (AUTO, "discrete_gaussian")

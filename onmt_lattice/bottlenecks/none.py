@@ -8,7 +8,7 @@ from torch import Tensor
 from onmt_lattice.bottlenecks.base import (
     Bottleneck,
     BottleneckConfig,
-    Bottlenecked,
+    BottleneckOutput,
     register_bottleneck,
 )
 from onmt_lattice.noise import Noise
@@ -16,7 +16,7 @@ from onmt_lattice.noise import Noise
 
 @register_bottleneck
 class IdentityBottleneck(Bottleneck):
-    """The decoder gets X itself, and nothing is charged: rate 0, which is no code length."""
+    """The decoder gets X itself. The rate is 0, which is not a code length."""
 
     name = "none"
     summary = "the identity, rate 0: the unquantized upper bound"
@@ -26,9 +26,11 @@ class IdentityBottleneck(Bottleneck):
         super().__init__(input_dim, config)
         self.reset_parameters()
 
-    def relaxed(self, x: Tensor, noise: Noise) -> Bottlenecked:
+    def relaxed(self, x: Tensor, noise: Noise) -> BottleneckOutput:
         """See :meth:`Bottleneck.relaxed`."""
         output = self.map_out(self.map_in(x))
-        return Bottlenecked(output, torch.zeros(len(x), dtype=torch.double, device=x.device), None)
+        return BottleneckOutput(
+            output, torch.zeros(len(x), dtype=torch.double, device=x.device), None
+        )
 
     quantized = relaxed

@@ -1,4 +1,4 @@
-"""Quantizers of finite alphabets with learned codes, and the straight-through ones of the paper."""
+"""Quantizers of finite alphabets with learned codes; the straight-through ones of the paper."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from typing_extensions import Self
 from onmt_lattice.bottlenecks.base import (
     Bottleneck,
     BottleneckConfig,
-    Bottlenecked,
+    BottleneckOutput,
     option,
     register_bottleneck,
     require_finite,
@@ -24,13 +24,13 @@ from onmt_lattice.errors import UserError
 from onmt_lattice.noise import Noise
 
 LEVELS = Range(2, SIZE.high)
-# An option has one help text, whatever bottlenecks have it.
+# An option has the same help text for all bottlenecks.
 ENTRIES_HELP = "M, the number of levels or code vectors of each quantizer"
 VECTOR_DIM_HELP = "dimension of the code vectors of each quantizer"
 LLOYD_ITERATIONS = 10
 RESTART_BATCHES = 2000
 USAGE_DECAY = 0.9
-DEAD_USAGE = 0.1  # of an even share
+DEAD_USAGE = 0.1  # of uniform usage
 
 
 def nearest_entry(x: Tensor, entries: Tensor) -> Tensor:
@@ -43,21 +43,21 @@ def nearest_entry(x: Tensor, entries: Tensor) -> Tensor:
     return (x.unsqueeze(2) - entries).square().sum(-1).min(-1).indices
 
 
-def chosen_entry(entries: Tensor, index: Tensor) -> Tensor:
+def entries_at(entries: Tensor, index: Tensor) -> Tensor:
     """Return ``entries`` ``(N, M, v)`` at ``index`` ``(batch, N)``, as ``(batch, N, v)``."""
     return entries[torch.arange(len(entries), device=index.device), index]
 
 
-def chosen(index: Tensor, count: int) -> Tensor:
-    """Return ``(..., M)`` bool, which of M = ``count`` entries is that at ``index`` ``(...)``."""
+def one_hot(index: Tensor, count: int) -> Tensor:
+    """Return ``(..., M)`` bool, True at ``index`` ``(...)`` of M = ``count`` entries."""
     return index.unsqueeze(-1) == torch.arange(count, device=index.device)
 
 
 def fit_entries(x: Tensor, count: int) -> Tensor:
     """Return ``count`` entries for each of N quantizers, fitted to a sample by Lloyd's algorithm.
 
-    Starts at the quantiles of the sample along its first coordinate; the means of empty cells
-    stay where they were.
+    Starts at the quantiles of the sample along its first coordinate. The entry of an empty cell is
+    not moved.
 
     Args:
         x: ``(sample, N, v)``.
@@ -72,7 +72,7 @@ def fit_entries(x: Tensor, count: int) -> Tensor:
     quantizers = torch.arange(x.shape[1], device=x.device).unsqueeze(1)
     entries = x[start, quantizers]
     for _ in range(LLOYD_ITERATIONS):
-        member = chosen(nearest_entry(x, entries), count).to(x)  # (sample, N, M)
+        member = one_hot(nearest_entry(x, entries), count).to(x)  # (sample, N, M)
         size = member.sum(0).unsqueeze(-1)
         means = torch.einsum("snm,snv->nmv", member, x) / size.clamp_min(1)
         entries = torch.where(size > 0, means, entries)
@@ -97,20 +97,20 @@ class VectorConfig(ScalarConfig):
 class CategoricalBottleneck(Bottleneck):
     """N symbols of M values, each coded by a learned distribution of its own.
 
-    The rate is −log of the probabilities of the symbols, whose gradient goes to these alone.
+    The rate is −log of the probabilities of the symbols. Its gradient trains only them.
 
     Attributes:
         logits: ``(N, M)``, log probabilities, each row up to a constant.
     """
 
     logits: nn.Parameter
-    symbols: int
+    symbol_count: int
     alphabet: int
 
-    def add_code(self, symbols: int, alphabet: int) -> None:
-        """Register the distributions of N = ``symbols`` of M = ``alphabet`` values."""
-        self.symbols, self.alphabet = symbols, alphabet
-        self.logits = nn.Parameter(torch.empty(symbols, alphabet))
+    def add_code(self, symbol_count: int, alphabet: int) -> None:
+        """Register the distributions of N = ``symbol_count`` of M = ``alphabet`` values."""
+        self.symbol_count, self.alphabet = symbol_count, alphabet
+        self.logits = nn.Parameter(torch.empty(symbol_count, alphabet))
 
     @classmethod
     def has_code(cls, settings: Mapping[str, Any]) -> bool:
@@ -128,48 +128,47 @@ class CategoricalBottleneck(Bottleneck):
         nn.init.zeros_(self.logits)
 
     def inner(self, x: Tensor) -> Tensor:
-        """Return ``(batch, d)``, what is quantized of ``x`` ``(batch, m)``."""
+        """Return ``(batch, d)``, the input of the quantizer for ``x`` ``(batch, m)``."""
         inner: Tensor = self.map_in(x)
-        return inner if self.training else require_finite(inner)  # while training the loss tells
+        return inner if self.training else require_finite(inner)  # in training the loss shows it
 
     @abstractmethod
-    def choose(self, x: Tensor) -> Tensor:
+    def symbols_of(self, x: Tensor) -> Tensor:
         """Return the symbols ``(batch, N)`` int64 of ``x`` ``(batch, m)``."""
 
     @abstractmethod
     def values(self, symbols: Tensor) -> Tensor:
-        """Return ``(batch, d)``, what ``symbols`` ``(batch, N)`` stand for."""
+        """Return ``(batch, d)``, the quantized values of ``symbols`` ``(batch, N)``."""
 
-    def quantized(self, x: Tensor, noise: Noise) -> Bottlenecked:
+    def quantized(self, x: Tensor, noise: Noise) -> BottleneckOutput:
         """See :meth:`Bottleneck.quantized`."""
-        index = self.choose(x)
-        return Bottlenecked(self.received(index, noise), self.rate_nats(index), index)
+        index = self.symbols_of(x)
+        return BottleneckOutput(self.received(index, noise), self.rate_nats(index), index)
 
     def received(self, symbols: Tensor, noise: Noise) -> Tensor:
         """See :meth:`Bottleneck.received`."""
         return self.map_out(self.values(symbols))
 
     def rate_nats(self, symbols: Tensor) -> Tensor:
-        """Return ``(batch,)``, the cost of ``symbols`` ``(batch, N)``, or of the first of them."""
+        """Return ``(batch,)``, the cost of ``symbols`` ``(batch, N)``, or of the first few of N."""
         log_code = torch.log_softmax(self.logits.double(), -1)[: symbols.shape[1]]
-        return -chosen_entry(log_code.unsqueeze(-1), symbols).sum((1, 2))
+        return -entries_at(log_code.unsqueeze(-1), symbols).sum((1, 2))
 
 
 class StraightThroughBottleneck(CategoricalBottleneck):
     """N = d/v quantizers of M learned entries in v dimensions, each with its own learned code.
 
-    Forward, each vector is replaced by its nearest entry. Backward, the gradient passes to the
-    vector as by the identity, and to the chosen entry as it is. The rate is −log of the chosen
-    entry's probability under its quantizer's learned distribution, whose gradient goes to that
-    distribution alone.
+    Forward, each vector is replaced by its nearest entry. Backward, both the vector and the nearest
+    entry get the gradient of the output. The rate is −log of the entry's probability under its
+    quantizer's learned distribution; its gradient trains that distribution only.
 
-    The first training batch fits the entries by Lloyd's algorithm. As the encoder soon leaves them
-    behind, an entry that falls out of use in the first ``RESTART_BATCHES`` batches starts again at
-    a vector of the batch. From then on the entries are parameters like any other.
+    The first training batch fits the entries by Lloyd's algorithm. As the encoder soon moves away
+    from them, an entry that falls out of use in the first ``RESTART_BATCHES`` batches restarts at a
+    vector of the batch. After that the entries are parameters like any other.
 
     Attributes:
-        batches: scalar, how many training batches there were; on the CPU, which looks at it.
-        usage: ``(N, M)``, how much each entry was used of late.
+        batches: scalar, the number of training batches so far; on the CPU, which reads it.
+        usage: ``(N, M)``, the recent usage of each entry, a moving average.
     """
 
     # With a gain of 1 the decoder at first hardly sees the entries, which are fitted to X.
@@ -192,28 +191,28 @@ class StraightThroughBottleneck(CategoricalBottleneck):
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
-        """Initialise the codes as uniform and the entries as normal, until the first batches."""
+        """Initialise the codes as uniform and, until the first batch, the entries as normal."""
         super().reset_parameters()
         nn.init.normal_(self.entries)
         self.batches.zero_()
         self.usage.fill_(1 / self.usage.shape[1])
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
-        """Move or convert all but the number of batches."""
+        """Move or convert everything except the number of batches."""
         batches = self.batches
         super()._apply(fn, recurse)
         self.batches = batches
         return self
 
     @torch.no_grad()
-    def _follow(self, x: Tensor) -> None:
-        """Fit the entries to the first batch; in later ones start dead entries again."""
+    def _update_entries(self, x: Tensor) -> None:
+        """Fit the entries to the first batch; restart dead entries in later ones."""
         entries = self.entries.data
         if self.batches == 0:
             entries.copy_(fit_entries(x, entries.shape[1]))
         else:
-            share = chosen(nearest_entry(x, entries), entries.shape[1])
-            self.usage.lerp_(share.to(self.usage).mean(0), 1 - USAGE_DECAY)
+            member = one_hot(nearest_entry(x, entries), entries.shape[1])
+            self.usage.lerp_(member.to(self.usage).mean(0), 1 - USAGE_DECAY)
             dead = self.usage < DEAD_USAGE / entries.shape[1]
             sample = torch.randint(len(x), dead.shape, device=x.device)  # (N, M)
             quantizers = torch.arange(len(entries), device=x.device).unsqueeze(1)
@@ -224,29 +223,31 @@ class StraightThroughBottleneck(CategoricalBottleneck):
             torch.distributed.broadcast(self.usage, 0)
         self.batches += 1
 
-    def quantized(self, x: Tensor, noise: Noise) -> Bottlenecked:
+    def quantized(self, x: Tensor, noise: Noise) -> BottleneckOutput:
         """See :meth:`Bottleneck.quantized`; differentiable in the straight-through way."""
         vectors = self.vectors(x)
         index = nearest_entry(vectors.detach(), self.entries.detach())
-        passed = chosen_entry(self.entries, index) + (vectors - vectors.detach())
-        return Bottlenecked(self.map_out(passed.flatten(1)), self.rate_nats(index), index)
+        straight_through = entries_at(self.entries, index) + (vectors - vectors.detach())
+        return BottleneckOutput(
+            self.map_out(straight_through.flatten(1)), self.rate_nats(index), index
+        )
 
     def vectors(self, x: Tensor) -> Tensor:
-        """Return ``(batch, N, v)``, what the quantizers see of ``x`` ``(batch, m)``."""
+        """Return ``(batch, N, v)``, the inputs of the quantizers for ``x`` ``(batch, m)``."""
         return self.inner(x).view(len(x), *self.entries.shape[::2])
 
-    def choose(self, x: Tensor) -> Tensor:
+    def symbols_of(self, x: Tensor) -> Tensor:
         """Return the index of each quantizer's nearest entry."""
         return nearest_entry(self.vectors(x), self.entries)
 
     def values(self, symbols: Tensor) -> Tensor:
         """Return the entries."""
-        return chosen_entry(self.entries, symbols).flatten(1)
+        return entries_at(self.entries, symbols).flatten(1)
 
-    def relaxed(self, x: Tensor, noise: Noise) -> Bottlenecked:
+    def relaxed(self, x: Tensor, noise: Noise) -> BottleneckOutput:
         """See :meth:`Bottleneck.relaxed`: the real channel; entries follow the data at first."""
         if self.training and self.batches < RESTART_BATCHES:
-            self._follow(self.vectors(x).detach())
+            self._update_entries(self.vectors(x).detach())
         return self.quantized(x, noise)
 
 

@@ -1,4 +1,4 @@
-"""Quantizers of the library ``vector-quantize-pytorch``, each symbol coded by a learned law."""
+"""Quantizers of ``vector-quantize-pytorch``, each symbol with a learned distribution."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from onmt_lattice.bottlenecks.base import (
     Bottleneck,
     BottleneckConfig,
-    Bottlenecked,
+    BottleneckOutput,
     option,
     register_bottleneck,
 )
@@ -29,17 +29,17 @@ from onmt_lattice.config import Range
 from onmt_lattice.errors import UserError
 from onmt_lattice.noise import Noise
 
-LARGEST = 2**16  # entries of a codebook
+MAX_ENTRIES = 2**16  # of a codebook
 WEIGHT = Range(0)
-COMMITMENT = "weight of the squared distance of what is quantized to its entry, a mean over numbers"
-CODEBOOK_DECAY = 0.99  # the library's 0.8 forgets in 5 batches, which have a vector a sentence
+COMMITMENT = "weight of the squared distance between a vector and its entry, a mean over numbers"
+CODEBOOK_DECAY = 0.99  # the library's 0.8 forgets in 5 batches, of one vector per sentence
 
 
 @dataclasses.dataclass(frozen=True)
 class FSQConfig(BottleneckConfig):
     """Options of the ``fsq`` bottleneck."""
 
-    levels: int = option(5, ENTRIES_HELP, range=Range(2, LARGEST))
+    levels: int = option(5, ENTRIES_HELP, range=Range(2, MAX_ENTRIES))
     vector_dim: int = option(4, VECTOR_DIM_HELP, range=Range(1, 16))
 
 
@@ -60,7 +60,7 @@ class LFQConfig(BottleneckConfig):
 class ResidualConfig(BottleneckConfig):
     """Options of the ``residual_vq`` bottleneck."""
 
-    levels: int = option(256, ENTRIES_HELP, range=Range(2, LARGEST))
+    levels: int = option(256, ENTRIES_HELP, range=Range(2, MAX_ENTRIES))
     quantizers: int = option(
         8, "number of quantizers, each of what those before it leave", range=Range(1, 256)
     )
@@ -73,13 +73,14 @@ class ResidualConfig(BottleneckConfig):
 class LibraryBottleneck(CategoricalBottleneck):
     """A quantizer of the library between the two linear maps.
 
-    While training its own forward pass is what the decoder gets, with its gradient, its losses and
-    its codebooks' updates. X is normalized first, by its batch while training: it varies little at
-    first, and its mean moves far more than that, so that all sentences would have the same symbols.
+    In training the library's forward pass makes the decoder's input, with its gradient, losses and
+    updates of codebooks. X is normalized first, in training by its batch. Early in training X
+    varies much less than its mean moves, so that without this all sentences would have the same
+    symbols.
     """
 
     always_maps = True
-    quantizer: Any  # of a class of the library
+    quantizer: Any  # an object of the library
 
     def __init__(self, input_dim: int, config: BottleneckConfig) -> None:
         super().__init__(input_dim, config)
@@ -106,7 +107,11 @@ class LibraryBottleneck(CategoricalBottleneck):
         """Return the size of each codebook."""
 
     def codebooks(self, config: BottleneckConfig) -> int:
-        """Return how many codebooks of ``vector_dim`` numbers there are, and check their size."""
+        """Add the code of the codebooks of ``vector_dim`` numbers, and return their number.
+
+        Raises:
+            UserError: if ``vector_dim`` does not divide d, or the codebooks are too large.
+        """
         settings = dataclasses.asdict(config)
         dim, entries = settings["vector_dim"], self.entries(settings)
         if self.dim % dim:
@@ -114,30 +119,31 @@ class LibraryBottleneck(CategoricalBottleneck):
                 f"-vector_dim {dim} does not divide the bottleneck's {self.dim} dimensions; choose "
                 f"a divisor, or another -bottleneck_dim"
             )
-        if entries > LARGEST:
+        if entries > MAX_ENTRIES:
             raise UserError(
-                f"-vector_dim {dim}: codebooks of {entries} entries; expected at most {LARGEST}"
+                f"-vector_dim {dim}: codebooks of {entries} entries; expected at most {MAX_ENTRIES}"
             )
         self.add_code(self.dim // dim, entries)
-        return self.symbols
+        return self.symbol_count
 
     @abstractmethod
-    def trained(self, inner: Tensor) -> tuple[Tensor, Tensor, Tensor | None]:
-        """Return what the library makes of ``inner`` ``(batch, 1, d)``.
+    def run_quantizer(self, inner: Tensor) -> tuple[Tensor, Tensor, Tensor | None]:
+        """Quantize ``inner`` ``(batch, 1, d)`` by the library, in training mode with its updates.
 
-        That is ``(batch, 1, d)``, the symbols ``(batch, N or fewer)`` and a penalty of the batch,
-        a number per sentence.
+        Returns:
+            ``(batch, 1, d)`` the quantized values, ``(batch, N or fewer)`` the symbols, and the
+            penalty per sentence, one number for the batch.
         """
 
-    def choose(self, x: Tensor) -> Tensor:
-        """See :meth:`CategoricalBottleneck.choose`."""
-        return self.trained(self.inner(x).unsqueeze(1))[1]
+    def symbols_of(self, x: Tensor) -> Tensor:
+        """See :meth:`CategoricalBottleneck.symbols_of`."""
+        return self.run_quantizer(self.inner(x).unsqueeze(1))[1]
 
     def values(self, symbols: Tensor) -> Tensor:
         """See :meth:`CategoricalBottleneck.values`."""
         return self.quantizer.indices_to_codes(symbols).to(self.map_out.weight.dtype)
 
-    def relaxed(self, x: Tensor, noise: Noise) -> Bottlenecked:
+    def relaxed(self, x: Tensor, noise: Noise) -> BottleneckOutput:
         """See :meth:`Bottleneck.relaxed`: the real channel, with the library's gradient."""
         if not self.training:
             return self.quantized(x, noise)
@@ -146,10 +152,10 @@ class LibraryBottleneck(CategoricalBottleneck):
             for average in filter(torch.is_floating_point, self.normalize.buffers()):
                 torch.distributed.all_reduce(average)
                 average /= torch.distributed.get_world_size()
-        passed, index, penalty = self.trained(inner.unsqueeze(1))
-        each = None if penalty is None else penalty.expand(len(x))
-        output = self.map_out(passed.squeeze(1).to(x.dtype))
-        return Bottlenecked(output, self.rate_nats(index), index, each)
+        values, index, penalty = self.run_quantizer(inner.unsqueeze(1))
+        penalties = None if penalty is None else penalty.expand(len(x))
+        output = self.map_out(values.squeeze(1).to(x.dtype))
+        return BottleneckOutput(output, self.rate_nats(index), index, penalties)
 
 
 @register_bottleneck
@@ -169,7 +175,7 @@ class FSQBottleneck(LibraryBottleneck):
         self.quantizer = library(self).FSQ(
             [config.levels] * config.vector_dim,
             num_codebooks=self.codebooks(config),
-            return_indices=False,  # they are made when they are needed, without a list of entries
+            return_indices=False,  # run_quantizer computes them, without a list of entries
             preserve_symmetry=config.levels == 2,
         )
         self.reset_parameters()
@@ -179,10 +185,10 @@ class FSQBottleneck(LibraryBottleneck):
         """Return M^v."""
         return int(settings["levels"]) ** int(settings["vector_dim"])
 
-    def trained(self, inner: Tensor) -> tuple[Tensor, Tensor, None]:
-        """See :meth:`LibraryBottleneck.trained`."""
+    def run_quantizer(self, inner: Tensor) -> tuple[Tensor, Tensor, None]:
+        """See :meth:`LibraryBottleneck.run_quantizer`."""
         values, _ = self.quantizer(inner)
-        groups = values.detach().view(len(inner), self.symbols, self.quantizer.codebook_dim)
+        groups = values.detach().view(len(inner), self.symbol_count, self.quantizer.codebook_dim)
         return values, self.quantizer.codes_to_indices(groups).long(), None
 
 
@@ -190,8 +196,8 @@ class FSQBottleneck(LibraryBottleneck):
 class LFQBottleneck(LibraryBottleneck):
     """Lookup-free quantization (Yu et al., 2023): the sign of each number.
 
-    N = d/v codebooks of 2^v entries: v signs have one learned code. An entropy penalty asks for
-    sure choices in a sentence, and for different ones in different sentences.
+    N = d/v codebooks of 2^v entries: v signs have one learned code. An entropy penalty favours
+    confident choices in each sentence, and different ones in different sentences.
     """
 
     name = "lfq"
@@ -216,18 +222,19 @@ class LFQBottleneck(LibraryBottleneck):
         """Return 2^v."""
         return 2 ** int(settings["vector_dim"])
 
-    def trained(self, inner: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """See :meth:`LibraryBottleneck.trained`."""
+    def run_quantizer(self, inner: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """See :meth:`LibraryBottleneck.run_quantizer`."""
         values, index, penalty = self.quantizer(inner)
         return values, index.squeeze(1).long(), penalty
 
 
 @register_bottleneck
 class ResidualBottleneck(LibraryBottleneck):
-    """Residual vector quantization: each of q codebooks of M entries has what the last one left.
+    """Residual vector quantization: each of q codebooks of M entries codes the last one's residual.
 
-    Their entries are moving averages of what chose them, fitted by k-means to the first batch; an
-    entry out of use starts again at a vector of a batch. Several processes share the averages.
+    Entries are fitted by k-means to the first batch; then they are moving averages of the vectors
+    nearest to them. An unused entry restarts at a vector of a batch. Several processes share the
+    averages.
     """
 
     name = "residual_vq"
@@ -244,7 +251,7 @@ class ResidualBottleneck(LibraryBottleneck):
             quantize_dropout=config.quantizer_dropout,
             kmeans_init=True,
             decay=CODEBOOK_DECAY,
-            threshold_ema_dead_code=1,  # how much an entry counts that has started again
+            threshold_ema_dead_code=1,  # the count of an entry that restarts
             commitment_weight=config.commitment_weight,
             sync_codebook=is_distributed(),
         )
@@ -256,8 +263,8 @@ class ResidualBottleneck(LibraryBottleneck):
         """Return M."""
         return int(settings["levels"])
 
-    def trained(self, inner: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """See :meth:`LibraryBottleneck.trained`; what dropout leaves out has no symbols."""
+    def run_quantizer(self, inner: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """See :meth:`LibraryBottleneck.run_quantizer`; skipped quantizers have no symbols."""
         for layer in self.quantizer.layers:
             book = layer._codebook
             book.threshold_ema_dead_code = DEAD_USAGE * book.cluster_size.mean()
@@ -265,39 +272,41 @@ class ResidualBottleneck(LibraryBottleneck):
         index = index.squeeze(1)
         return values, index[:, (index >= 0).all(0)], penalties.sum()
 
-    def keep(self, count: int) -> None:
-        """Send the symbols of the first ``count`` quantizers alone from now on.
+    def truncate(self, count: int) -> None:
+        """Use only the first ``count`` quantizers from now on.
 
         Raises:
-            UserError: if there are not as many.
+            UserError: if there are fewer.
         """
-        if not 1 <= count <= self.symbols:
-            raise UserError(f"-quantizers {count}: expected 1 to {self.symbols}, as the model has")
+        if not 1 <= count <= self.symbol_count:
+            raise UserError(
+                f"-quantizers {count}: expected 1 to {self.symbol_count}, as the model has"
+            )
         self.quantizer.layers = self.quantizer.layers[:count]
         self.logits = nn.Parameter(self.logits[:count].detach())
-        self.symbols = count
+        self.symbol_count = count
 
-    def choose(self, x: Tensor) -> Tensor:
-        """Return what is nearest to what is left, one codebook after the other."""
-        left, index = self.inner(x), []
+    def symbols_of(self, x: Tensor) -> Tensor:
+        """Return the index of the entry nearest to the residual, codebook by codebook."""
+        residual, symbols = self.inner(x), []
         for entries in self.quantizer.codebooks:
-            index.append(nearest_entry(left.unsqueeze(1), entries.unsqueeze(0)))
-            left = left - entries[index[-1][:, 0]]
-        return torch.cat(index, 1)
+            symbols.append(nearest_entry(residual.unsqueeze(1), entries.unsqueeze(0)))
+            residual = residual - entries[symbols[-1][:, 0]]
+        return torch.cat(symbols, 1)
 
     def values(self, symbols: Tensor) -> Tensor:
-        """Return the sum of the entries, added one by one: the same on any machine."""
+        """Return the sum of the entries, added in order: the same on any machine."""
         books = self.quantizer.codebooks
         return reduce(torch.add, (book[i] for book, i in zip(books, symbols.T, strict=True)))
 
 
 def is_distributed() -> bool:
-    """Return whether this is one of several processes of a training."""
+    """Return whether several processes train together."""
     return torch.distributed.is_available() and torch.distributed.is_initialized()
 
 
 def library(bottleneck: Bottleneck) -> Any:
-    """Return the library that the ``bottleneck`` is of.
+    """Return the module ``vector_quantize_pytorch``, which the ``bottleneck`` needs.
 
     Raises:
         UserError: if it is not installed.
@@ -309,5 +318,5 @@ def library(bottleneck: Bottleneck) -> Any:
         raise UserError(
             f"-bottleneck {bottleneck.name}: {error.name} is missing: pip install onmt_lattice[vq]"
         ) from error
-    logger.disable(vector_quantize_pytorch.__name__)  # it warns where a batch is small, as ours are
+    logger.disable(vector_quantize_pytorch.__name__)  # it warns of our small batches
     return vector_quantize_pytorch

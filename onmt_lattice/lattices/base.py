@@ -127,7 +127,7 @@ class Lattice(ABC):
         return self.scaled(math.sqrt(second_moment / self.second_moment))
 
     @property
-    def place_order(self) -> tuple[int, ...]:
+    def coordinate_ranking(self) -> tuple[int, ...]:
         """The coordinates, those first that suit the most informative numbers best."""
         return tuple(range(self.dim))
 

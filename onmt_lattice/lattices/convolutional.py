@@ -124,7 +124,7 @@ class ConvolutionalLattice(TrellisLattice):
         return _unit_second_moments(self.name) * self.scale**2
 
     @property
-    def place_order(self) -> tuple[int, ...]:
+    def coordinate_ranking(self) -> tuple[int, ...]:
         """The coordinates from the middle outwards: the ends lose the most."""
         return tuple(sorted(range(self.dim), key=lambda i: abs(2 * i + 1 - self.dim)))
 

@@ -49,7 +49,7 @@ def ratios() -> Tensor:
 
 def sorted_ratios(lattice: Lattice) -> Tensor:
     """Return ``(96,)`` the ratios, alike together, the largest at the best coordinates."""
-    order = torch.tensor(lattice.place_order)
+    order = torch.tensor(lattice.coordinate_ranking)
     blocks = ratios().view(-1, lattice.dim)
     return torch.empty_like(blocks).index_copy(1, order, blocks).flatten()
 

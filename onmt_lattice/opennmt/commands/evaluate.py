@@ -137,7 +137,7 @@ def _keep_quantizers(loaded: LoadedAutoencoder, count: int) -> None:
             f"-quantizers {count}: the model's bottleneck is {bottleneck.name}; expected a model "
             f"with -bottleneck residual_vq"
         )
-    bottleneck.keep(count)
+    bottleneck.truncate(count)
     loaded.opt.quantizers = count
 
 

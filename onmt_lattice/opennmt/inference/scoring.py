@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 from tqdm import tqdm
 
-from onmt_lattice.bottlenecks import Bottlenecked
+from onmt_lattice.bottlenecks import BottleneckOutput
 from onmt_lattice.noise import SentenceNoise
 from onmt_lattice.opennmt.checkpoint import LoadedAutoencoder
 from onmt_lattice.opennmt.data.sentences import Sentence
@@ -97,7 +97,7 @@ class Scorer:
                 bar.update(len(batch))
         return results
 
-    def _channel(self, x: Tensor, batch: list[Sentence], relaxed: bool) -> Bottlenecked:
+    def _channel(self, x: Tensor, batch: list[Sentence], relaxed: bool) -> BottleneckOutput:
         noise = SentenceNoise(self.seed, [sentence.index for sentence in batch])
         return self.model.encoder.bottlenecked(x, noise, relaxed)
 
@@ -105,7 +105,7 @@ class Scorer:
         src, lengths, _ = self._tensors(batch)
         return self.model.encoder.represent(src, lengths).float().cpu()
 
-    def _quantized(self, batch: list[Sentence]) -> Bottlenecked:
+    def _quantized(self, batch: list[Sentence]) -> BottleneckOutput:
         src, lengths, _ = self._tensors(batch)
         return self._channel(self.model.encoder.represent(src, lengths), batch, relaxed=False)
 

@@ -66,7 +66,7 @@ class SentenceVectors:
         self.row_type, self.seed, self.gpu = row_type, seed, gpu
         if row_type == POINTS:
             self._bottleneck.require_symbols()
-        symbols, m = self._bottleneck.symbols, self._bottleneck.input_dim
+        symbols, m = self._bottleneck.symbol_count, self._bottleneck.input_dim
         self.width = m if row_type != POINTS or symbols is None else symbols
 
     @property

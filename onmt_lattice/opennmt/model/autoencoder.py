@@ -11,7 +11,7 @@ from onmt.models import NMTModel
 from onmt.modules.embeddings import PositionalEncoding
 from torch import Tensor, nn
 
-from onmt_lattice.bottlenecks import Bottlenecked
+from onmt_lattice.bottlenecks import BottleneckOutput
 from onmt_lattice.noise import Noise, StreamNoise
 from onmt_lattice.opennmt.model import gru
 from onmt_lattice.opennmt.model.encoder import BottleneckEncoder
@@ -30,7 +30,7 @@ class Autoencoder(NMTModel):
 
     def autoencode(
         self, src: Tensor, tgt: Tensor, lengths: Tensor, noise: Noise, relaxed: bool = False
-    ) -> tuple[Tensor, Bottlenecked]:
+    ) -> tuple[Tensor, BottleneckOutput]:
         """Run a batch through the quantized channel, or the ``relaxed`` one of training.
 
         Return the decoder's outputs ``(tgt_len - 1, batch, dim)``, and the bottleneck's.

@@ -15,7 +15,7 @@ from onmt.modules.embeddings import Embeddings
 from onmt.utils.misc import sequence_mask
 from torch import Tensor, nn
 
-from onmt_lattice.bottlenecks import Bottlenecked
+from onmt_lattice.bottlenecks import BottleneckOutput
 from onmt_lattice.noise import Noise, StreamNoise
 from onmt_lattice.opennmt.model import gru
 from onmt_lattice.opennmt.model.devices import matmul_precision
@@ -100,7 +100,7 @@ class BottleneckEncoder(EncoderBase):
         _, outputs, _ = super().forward(src, lengths)
         return cast(Tensor, self.slots(outputs, lengths))
 
-    def bottlenecked(self, x: Tensor, noise: Noise, relaxed: bool) -> Bottlenecked:
+    def bottlenecked(self, x: Tensor, noise: Noise, relaxed: bool) -> BottleneckOutput:
         """Return the outputs of the quantized or ``relaxed`` channel, in single precision."""
         channel = self.bottleneck.relaxed if relaxed else self.bottleneck.quantized
         with torch.autocast(x.device.type, enabled=False), matmul_precision("highest"):
