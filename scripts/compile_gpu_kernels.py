@@ -52,7 +52,7 @@ def compiled(name: str, dtype: torch.dtype) -> list[Any]:
     try:
         if dtype == torch.float64:  # in which points are always decoded
             gpu_kernels.best_classes(pairs, code)
-        gpu_kernels.PathSums.apply(pairs, code)
+        gpu_kernels.GPUPathSums.apply(pairs, code)
     finally:
         JITFunction.run = run
     return kernels

@@ -152,7 +152,7 @@ def search(q: int, memory: int, count: int, seed: int, file: Path | None) -> Non
 
 def fit(code: Generators, coordinates: int, seed: int) -> tuple[Estimate, Estimate, float]:
     """Fit G = middle + edges/n; return both, and the largest relative deviation."""
-    dims = [max(32, code.least), 48, 96, 200, 400]
+    dims = [max(32, code.min_dim), 48, 96, 200, 400]
     estimates = [measured(code, n, coordinates // n, seed) for n in dims]
     weights = np.array([1 / g.standard_error for g in estimates])
     design = np.array([[1, 1 / n] for n in dims])
@@ -171,7 +171,7 @@ def fit(code: Generators, coordinates: int, seed: int) -> tuple[Estimate, Estima
 def short(code: Generators, coordinates: int, seed: int) -> dict[int, float]:
     """Return G by n where the built-in fit is too far from it."""
     exceptions = {}
-    for n in range(code.least, SHORT, 2):
+    for n in range(code.min_dim, SHORT, 2):
         nsm = measured(code, n, 4 * coordinates // n, seed).mean
         if abs(nsm / (code.middle + code.edges / n) - 1) > APART:
             exceptions[n] = round(nsm, 5)

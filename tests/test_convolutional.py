@@ -22,7 +22,7 @@ def of_dim(name: str, n: int) -> ConvolutionalLattice:
 
 @pytest.mark.parametrize("name", GENERATORS)
 def test_the_points_are_the_integers_whose_residues_are_words(name: str) -> None:
-    lattice = of_dim(name, GENERATORS[name].least)
+    lattice = of_dim(name, GENERATORS[name].min_dim)
     q, sections = lattice.encoder.q, lattice.encoder.sections
     messages = torch.randint(q, (200, sections), generator=generator())
     words = lattice.encoder.word(messages)
@@ -60,7 +60,7 @@ def test_a_volume_beyond_all_floats_does_no_harm() -> None:
 
 @pytest.mark.parametrize("name", GENERATORS)
 def test_the_dithers_second_moment_at_the_least_dimensions(name: str) -> None:
-    least = GENERATORS[name].least
+    least = GENERATORS[name].min_dim
     for lattice in of_dim(name, least), of_dim(name, least + 2):
         u = lattice.with_second_moment(1.0).sample_dither((8_000,), generator(), torch.float64)
         moments = u.square().mean(1)

@@ -15,16 +15,16 @@ from onmt_lattice.registry import Registry
 class LatticeCode(ABC):
     """A code on the points of one lattice, given a prior scale s for each coordinate.
 
-    Given the dither u, the probability of the lattice point z depends on y = z − u alone. The
-    one function :meth:`log_prob` of y therefore serves twice: at y = Z − U it is the negative
-    length of the codeword, and at y = X − U, which has the same law given X (the Crypto-Lemma),
-    its negative is the training rate log f_U(U) − log f_{X̂−U}(X − U) of the paper's Theorem 1.
+    Given the dither u, the probability of the lattice point z depends on y = z − u alone.
+    :meth:`log_prob` of y therefore has two uses. At y = Z − U it is the negative length of the
+    codeword. At y = X − U, which has the same law given X (the Crypto-Lemma), its negative is the
+    training rate log f_U(U) − log f_{X̂−U}(X − U) of the paper's Theorem 1.
 
     Args:
-        lattice: Λ, at the scale at which its points are coded.
+        lattice: Λ, at the scale of its coded points.
 
     Attributes:
-        min_log_s, max_log_s: bounds that log s is clamped to. At the lower one a coordinate at
+        min_log_s, max_log_s: log s is clamped to these bounds. At the lower one a coordinate at
             μ = 0 costs less than 10⁻⁷ nats, at the upper one 23 bits.
     """
 
@@ -44,8 +44,8 @@ class LatticeCode(ABC):
         """Return log P(Ẑ = z | U = u) in nats at y = z − u.
 
         Args:
-            y: ``(batch, blocks, n)``; any real point is allowed, not only a z − u.
-            log_s: ``(blocks, n)``, or what broadcasts to it: log of the prior scales.
+            y: ``(batch, blocks, n)``; any real point, not only z − u.
+            log_s: ``(blocks, n)``, or broadcastable to it: log of the prior scales.
             noise: source of random numbers, for codes that need any.
 
         Returns:
@@ -60,7 +60,7 @@ def register_code(cls: type[LatticeCode]) -> type[LatticeCode]:
     """Class decorator: make a code available to ``make_code`` under ``cls.name``.
 
     Raises:
-        TypeError: if ``cls`` is no :class:`LatticeCode` or has no name.
+        TypeError: if ``cls`` is not a :class:`LatticeCode` or has no name.
         ValueError: if the name is taken.
     """
     _CODES.add(getattr(cls, "name", None), cls)
@@ -68,7 +68,7 @@ def register_code(cls: type[LatticeCode]) -> type[LatticeCode]:
 
 
 def code_names() -> list[str]:
-    """Return the names :func:`make_code` takes."""
+    """Return the names that :func:`make_code` takes."""
     return _CODES.names()
 
 

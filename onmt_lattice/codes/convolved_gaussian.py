@@ -14,7 +14,7 @@ from onmt_lattice.noise import Noise
 def log1mexp(x: Tensor) -> Tensor:
     """Return log(1 − exp(−x)) for x > 0, without cancellation at either end."""
     small = x < math.log(2)
-    # Each branch sees only arguments it is safe for, in the backward pass too.
+    # Each branch gets only arguments that are safe for it, also in the backward pass.
     near = torch.log(-torch.expm1(-torch.where(small, x, 1.0)))
     far = torch.log1p(-torch.exp(-torch.where(small, 1.0, x)))
     return torch.where(small, near, far)
@@ -23,8 +23,8 @@ def log1mexp(x: Tensor) -> Tensor:
 def log_ndtr(x: Tensor) -> Tensor:
     """Return log Φ(x), elementwise, with a gradient that is accurate in the far tail.
 
-    ``torch.special.log_ndtr`` has the same values, but takes its gradient as exp(−x²/2 − log Φ),
-    which loses digits with x²: it is 1 % off at x = −10⁷ and meaningless at −10⁸.
+    ``torch.special.log_ndtr`` has the same values, but computes its gradient as exp(−x²/2 − log Φ),
+    which loses digits with x²: the error is 1 % at x = −10⁷, and at −10⁸ nothing is right.
     """
     tail = x < -1
     z = torch.where(tail, -x / math.sqrt(2), 1.0)
@@ -42,7 +42,7 @@ def log_normal_interval(y: Tensor, log_s: Tensor, width: float) -> Tensor:
     inverse_s = torch.exp(-log_s)
     upper = log_ndtr((width / 2 - y.abs()) * inverse_s)
     lower = log_ndtr((-width / 2 - y.abs()) * inverse_s)
-    # The floor only acts where the interval is narrower than rounding (s > 10¹⁵ widths).
+    # The floor matters only if the interval is narrower than rounding (s > 10¹⁵ widths).
     return upper + log1mexp((upper - lower).clamp_min(1e-300))
 
 
@@ -52,9 +52,9 @@ class ConvolvedGaussianCode(LatticeCode):
 
     With y = z − u this is the integral of the prior over the Voronoi cell around y, or V ·
     f_{X̂−U}(y). On Z it is a difference of normal CDFs, **exact**. On any other lattice the cell
-    is no box and the integral is estimated by the mean of the prior density at ``samples``
-    points uniform on the cell: unbiased for the probability, so that its negative logarithm
-    **over-states the rate in expectation**, an upper bound that tightens with ``samples``.
+    is not a box, and the integral is estimated by the mean of the prior density at ``samples``
+    points uniform on the cell. This is unbiased for the probability, so that its negative logarithm
+    **over-states the rate in expectation**: an upper bound that tightens with ``samples``.
     """
 
     name = "convolved_gaussian"

@@ -2,7 +2,7 @@
 
 RM(1, 4) is the first-order Reed-Muller code: 32 words, built by four steps of (u | u + v), v one
 of the constant words. A point of 2·D16 + c has coordinates c_i + 2k_i with Σ k_i even: at each
-coordinate a bit c_i and a parity of k_i, the number modulo 4.
+coordinate, a number modulo 4 gives a bit c_i and the parity of k_i.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ from onmt_lattice.lattices.trellis import MAX
 def reed_muller_words(m: int) -> Tensor:
     """Return ``(2^(m+1), 2^m)`` int64, the words of RM(1, m).
 
-    The bits of a word's index are u of the first step of (u | u + v) and v of every step: the
-    order in which :func:`~onmt_lattice.lattices.convolution.join` weighs the words.
+    The bits of a word's index are u of the first step of (u | u + v), then v of each step. This is
+    the order in which :func:`~onmt_lattice.lattices.convolution.join` weighs the words.
     """
     words = torch.tensor([[0], [1]])
     for _ in range(m):
@@ -79,7 +79,7 @@ class BarnesWall16(CodeLattice):
         return left.expand_as(right).flatten(0, 3), right.flatten(0, 3)
 
     def _decode(self, x: Tensor) -> Tensor:
-        """Weigh the cosets, and decode in the nearest."""
+        """Find the nearest coset by the weights, and decode in it."""
         x = x / self.unit
         left, right = self._weigh(self._distances(x), MAX)
         nearest = (left + right).max(0).indices % 32

@@ -1,8 +1,8 @@
-"""The interface of a lattice: one object, read three ways.
+"""The interface of a lattice: one structure with three uses.
 
-A lattice here is a union of cosets of a rectangular or checkerboard lattice. The same structure
-is read with (min, +) for the nearest point and with (+, ×) for the theta series that normalises
-a code on its points; read from the top of a tree down it is the model of an entropy coder.
+A lattice here is a union of cosets of a rectangular or checkerboard lattice. Folded with (min, +),
+this structure gives the nearest point; folded with (+, ×), the theta series that normalises a code
+on its points; read from the top of a tree down, the model of an entropy coder.
 """
 
 from __future__ import annotations
@@ -25,13 +25,16 @@ from typing_extensions import Self
 from onmt_lattice.lattices.coding_order import CodingOrder
 
 Array = npt.NDArray[np.floating[Any]]
-# Takes points (N, n), the lattice's scale and how many scales from 0 it decodes, and sets another
-# array of the same shape and dtype to the nearest points, to NaN where there is none.
+# Takes points (N, n), the lattice's scale and the largest distance from 0, in scales, that it
+# decodes; sets another array of the same shape and dtype to the nearest points, or to NaN.
 Kernel = Callable[[Array, float, float, Array], None]
 
-FARTHEST = {torch.float32: 2.0**18, torch.float64: 2.0**40}  # scales from 0, of what is decoded
-ATOL = 1e-4  # scales that a point may be off
-SMALLEST = 1e-18  # scale, whose square float32 still holds
+FARTHEST = {
+    torch.float32: 2.0**18,
+    torch.float64: 2.0**40,
+}  # in scales, of decoded points
+ATOL = 1e-4  # tolerance of a point, in scales
+MIN_SCALE = 1e-18  # its square is still a float32
 
 
 class Lattice(ABC):
@@ -39,11 +42,11 @@ class Lattice(ABC):
 
     Subclasses describe the lattice at scale 1: ``unit_basis``, ``_nearest`` and ``_log_theta``,
     with ``nsm`` and, where known, ``kissing_number`` and ``unit_covering_radius``. Everything
-    here that takes points takes any leading shape ``(..., dim)``, on any device, in any floating
+    here that takes points takes any leading shape ``(..., dim)``, any device and any floating
     dtype, and returns the same.
 
     Attributes:
-        name: the name :func:`~onmt_lattice.lattices.make_lattice` builds it under.
+        name: the name that :func:`~onmt_lattice.lattices.make_lattice` takes.
         dim: n, the dimension.
         unit_basis: ``(n, n)`` float64, a basis in its **rows**, at scale 1.
         nsm: G(Λ), the normalized second moment: E‖U‖² / (n · V^(2/n)) for U uniform on the
@@ -51,8 +54,8 @@ class Lattice(ABC):
         kissing_number: number of shortest nonzero vectors, or None where unknown.
         unit_covering_radius: largest distance of a point to the lattice at scale 1, or None.
         scale: the factor.
-        chunk: number of points decoded at a time, which bounds the memory a decoder takes.
-        most: the largest n of the family that is built; its basis takes n² numbers.
+        chunk: number of points decoded at a time; it bounds the memory of a decoder.
+        max_dim: the largest n of the family; a basis takes n² numbers.
     """
 
     name: str
@@ -63,9 +66,9 @@ class Lattice(ABC):
     unit_covering_radius: float | None = None
     scale: float = 1.0
     chunk: int = 8192
-    most: int = 2048
+    max_dim: int = 2048
 
-    # ---- what a lattice is -------------------------------------------------------------------
+    # ---- geometry ---------------------------------------------------------------------------
 
     @property
     def basis(self) -> Tensor:
@@ -79,25 +82,25 @@ class Lattice(ABC):
 
     @property
     def log_volume(self) -> float:
-        """Log of the volume of a Voronoi cell: a number even where the volume is too large."""
+        """Log of the volume of a Voronoi cell: finite even if the volume is not."""
         return math.log(self.volume)
 
     @property
     def second_moment(self) -> float:
-        """E‖U‖²/n, the second moment a dimension of U uniform on the Voronoi cell."""
+        """E‖U‖²/n, the second moment per dimension of U uniform on the Voronoi cell."""
         return self.nsm * self.volume ** (2 / self.dim)
 
     @property
     def second_moments(self) -> Tensor:
         """``(n,)`` float64, E U_i² of each coordinate of U uniform on the Voronoi cell.
 
-        All alike where the symmetries of the lattice mix all coordinates.
+        They are equal if the symmetries of the lattice mix all coordinates.
         """
         return torch.full((self.dim,), self.second_moment, dtype=torch.float64)
 
     @property
     def space_filling_loss(self) -> float:
-        """½ log2(2πe G), bits per dimension: what it costs, at fine resolution, over the ball."""
+        """½ log2(2πe G), bits per dimension: its cost over the ball at fine resolution."""
         return space_filling_loss(self.nsm)
 
     @property
@@ -109,39 +112,38 @@ class Lattice(ABC):
         """Return this lattice times ``factor``.
 
         Raises:
-            ValueError: if that is no positive number, or so small or large that float32 could not
-                hold the points.
+            ValueError: if ``factor`` is not a positive number, or so small or large that float32
+                cannot hold the points.
         """
         scale = self.scale * factor
-        if not SMALLEST <= scale <= 1 / SMALLEST:
+        if not MIN_SCALE <= scale <= 1 / MIN_SCALE:
             raise ValueError(
                 f"lattice scale factor {factor!r}: expected a positive number, and a scale from "
-                f"{SMALLEST:g} to {1 / SMALLEST:g}; this makes it {scale:g}"
+                f"{MIN_SCALE:g} to {1 / MIN_SCALE:g}; this makes it {scale:g}"
             )
         scaled = copy.copy(self)
         scaled.scale = scale
         return scaled
 
     def with_second_moment(self, second_moment: float) -> Self:
-        """Return this lattice scaled so that its dither has ``second_moment`` a dimension."""
+        """Return this lattice scaled to a dither with ``second_moment`` per dimension."""
         return self.scaled(math.sqrt(second_moment / self.second_moment))
 
     @property
     def coordinate_ranking(self) -> tuple[int, ...]:
-        """The coordinates, those first that suit the most informative numbers best."""
+        """The coordinates from the best to the worst, as positions for informative numbers."""
         return tuple(range(self.dim))
 
-    # ---- reading (min, +): the nearest point -------------------------------------------------
+    # ---- (min, +): the nearest point ---------------------------------------------------------
 
     def nearest_point(self, x: Tensor) -> Tensor:
         """Return K(x), the lattice point nearest to each of ``x`` ``(..., n)``.
 
-        Exact up to rounding of the input's dtype; ties go to one of the nearest points, the same
-        one every time. Carries no gradient, which would be zero almost everywhere. Points of a
-        dtype narrower than float32, which could not hold them, come back in float32. Where ``x``
-        is not finite, or more than 2¹⁸ scales from 0 in float32 or 2⁴⁰ in float64, every coordinate
-        is NaN, which is no point: further out not every lattice's coordinates could be told from
-        its points, as its dtype has them.
+        Exact up to rounding of the input's dtype; ties go to one of the nearest points, always the
+        same one. It has no gradient, which would be zero almost everywhere. A dtype narrower than
+        float32 cannot hold the points, which are then float32. If ``x`` is not finite, or more than
+        2¹⁸ scales from 0 in float32 or 2⁴⁰ in float64, every coordinate of the point is NaN:
+        further out, rounded points of some lattices do not determine their integer coordinates.
 
         Raises:
             ValueError: if the last dimension of ``x`` is not ``dim``, or its numbers are complex.
@@ -152,18 +154,18 @@ class Lattice(ABC):
         kernel = self._kernel() if x.device.type == "cpu" else None
         chunk = self._chunk_on(x.device)
         parts = x.detach().reshape(-1, self.dim).split(chunk)
-        for part, into in zip(parts, points.view(-1, self.dim).split(chunk), strict=True):
+        for part, nearest in zip(parts, points.view(-1, self.dim).split(chunk), strict=True):
             part = part.to(dtype).contiguous()
             if kernel is not None:
-                kernel(part.numpy(), self.scale, FARTHEST[dtype], into.numpy())
+                kernel(part.numpy(), self.scale, FARTHEST[dtype], nearest.numpy())
             else:
                 part = part / self.scale
                 far = ~(part.abs().amax(1, keepdim=True) <= FARTHEST[dtype])
-                into.copy_(self._nearest(part).mul_(self.scale).masked_fill_(far, math.nan))
+                nearest.copy_(self._nearest(part).mul_(self.scale).masked_fill_(far, math.nan))
         return points
 
     def _kernel(self) -> Kernel | None:
-        """Return what decodes on a CPU in place of :meth:`_nearest`, if there is anything."""
+        """Return the kernel that replaces :meth:`_nearest` on a CPU, if there is one."""
         return None
 
     def _chunk_on(self, device: torch.device) -> int:
@@ -178,7 +180,7 @@ class Lattice(ABC):
         """Return the integers ``(..., n)`` (int64) of ``point`` in the rows of ``basis``.
 
         Raises:
-            ValueError: if any of them is no point of the lattice, as :meth:`contains` sees it.
+            ValueError: if one of them is not in the lattice, by :meth:`contains`.
         """
         self._check(point)
         coordinates = self._coordinates(point)
@@ -191,14 +193,15 @@ class Lattice(ABC):
         return coordinates
 
     def _coordinates(self, x: Tensor) -> Tensor:
-        """Return the coordinates, rounded, of what may be no point."""
+        """Return the rounded coordinates of ``x`` ``(..., n)``, in the lattice or not."""
         inverse = torch.linalg.inv(self.basis).to(x.device)
         return (x.double() @ inverse).round().long()
 
     def _is_point(self, x: Tensor, coordinates: Tensor, atol: float = ATOL) -> Tensor:
+        """Return whether ``x`` is the point of ``coordinates``; see :meth:`contains`."""
         error = (self.point(coordinates) - x.double()).abs().amax(-1)
-        narrow = 8 * torch.finfo(_decodable(x[:0]).dtype).eps * x.double().abs().amax(-1)
-        return error <= atol * self.scale + narrow
+        rounding = 8 * torch.finfo(_decodable(x[:0]).dtype).eps * x.double().abs().amax(-1)
+        return error <= atol * self.scale + rounding
 
     def point(self, coordinates: Tensor) -> Tensor:
         """Return the lattice points (float64) of integer ``coordinates`` ``(..., n)``."""
@@ -208,7 +211,7 @@ class Lattice(ABC):
     def contains(self, x: Tensor, atol: float = ATOL) -> Tensor:
         """Return for each of ``x`` ``(..., n)`` whether it is in Λ.
 
-        That is, within ``atol·scale`` of one of its points, or as near as the dtype can tell.
+        It is if it is within ``atol·scale`` of a point, or within the rounding of its dtype.
         """
         self._check(x)
         return self._is_point(x, self._coordinates(x), atol)
@@ -218,12 +221,12 @@ class Lattice(ABC):
     def dither(self, uniforms: Tensor) -> Tensor:
         """Fold ``uniforms`` ``(..., n)`` in [0, 1) to points uniform on the Voronoi cell.
 
-        V = uniforms · basis is uniform on a fundamental cell, and so V − K(V) on the Voronoi
-        cell: both cells tile space by the same lattice.
+        V = uniforms · basis is uniform on a fundamental cell. V − K(V) is then uniform on the
+        Voronoi cell, because both cells tile space by the same lattice.
         """
         self._check(uniforms)
         work = _decodable(uniforms)
-        with torch.autocast(work.device.type, enabled=False):  # whose products are too coarse
+        with torch.autocast(work.device.type, enabled=False):  # its products are too coarse
             v = work @ (on(self.unit_basis, work.device) * self.scale).to(work)
         return (v - self.nearest_point(v)).to(uniforms.dtype)
 
@@ -238,7 +241,7 @@ class Lattice(ABC):
         uniforms = torch.rand((*shape, self.dim), generator=generator, dtype=dtype, device=device)
         return self.dither(uniforms)
 
-    # ---- reading (+, ×): the theta series ----------------------------------------------------
+    # ---- (+, ×): the theta series ------------------------------------------------------------
 
     def log_theta(self, y: Tensor, log_s: Tensor) -> Tensor:
         """Return log Θ(y) ``(...)``, Θ(y) = Σ_{λ ∈ Λ} exp(−Σ_i (y_i − λ_i)² / 2 s_i²).
@@ -253,15 +256,15 @@ class Lattice(ABC):
             log_s: log of the scales s, broadcastable with ``y``.
 
         Raises:
-            ValueError: if the last dimension of ``y`` is not ``dim``, or that of ``log_s``
-                neither that nor 1.
+            ValueError: if the last dimension of ``y`` is not ``dim``, or that of ``log_s`` neither
+                ``dim`` nor 1.
         """
         parts = self._split(*self._at_unit_scale(y, log_s))
         theta = [self._log_theta(*part) for part in parts]
         return (theta[0] if len(theta) == 1 else torch.cat(theta)).to(y.dtype)
 
     def _at_unit_scale(self, y: Tensor, log_s: Tensor) -> tuple[Tensor, Tensor]:
-        """Return points and log scales ``(..., n)`` as the unit lattice sees them, checked."""
+        """Check points and log scales ``(..., n)``, and return them in units of the scale."""
         self._check(y)
         work = _decodable(y)
         log_s = log_s.to(work)
@@ -277,21 +280,21 @@ class Lattice(ABC):
         if y.dim() == 1 or points <= chunk:
             return [(y, log_s)]
         rows = max(1, chunk * len(y) // points)
-        own_scales = log_s.dim() == y.dim() and len(log_s) > 1
-        return zip(y.split(rows), log_s.split(rows) if own_scales else repeat(log_s), strict=False)
+        scales_vary = log_s.dim() == y.dim() and len(log_s) > 1
+        return zip(y.split(rows), log_s.split(rows) if scales_vary else repeat(log_s), strict=False)
 
     @abstractmethod
     def _log_theta(self, y: Tensor, log_s: Tensor) -> Tensor:
         """Return :meth:`log_theta` of the unit lattice, ``y`` and ``log_s`` ``(..., n)``."""
 
-    # ---- reading by coordinates: the entropy coder's model -----------------------------------
+    # ---- the entropy coder's model ---------------------------------------------------------
 
     @cached_property
     def coding_order(self) -> CodingOrder:
-        """How the points of this lattice, at scale 1, are coded symbol by symbol.
+        """The order in which a point of this lattice, at scale 1, is coded symbol by symbol.
 
         Raises:
-            NotImplementedError: if the lattice has no coding order. All those built in have one.
+            NotImplementedError: if the lattice has no coding order. All built-in lattices have one.
         """
         return self._order()
 
@@ -305,11 +308,11 @@ class Lattice(ABC):
 
     # ------------------------------------------------------------------------------------------
 
-    def _set_family(self, family: str, n: int, least: int) -> None:
-        """Set the dimension n ≥ ``least`` of a member of ``family``, and its name with it."""
-        if not isinstance(n, int) or not least <= n <= self.most:
+    def _set_family(self, family: str, n: int, min_dim: int) -> None:
+        """Set the dimension n ≥ ``min_dim`` and the name of a member of ``family``."""
+        if not isinstance(n, int) or not min_dim <= n <= self.max_dim:
             raise ValueError(
-                f"{family} of n = {n!r}: expected an integer from {least} to {self.most}"
+                f"{family} of n = {n!r}: expected an integer from {min_dim} to {self.max_dim}"
             )
         self.dim = n
         self.name = family.replace("_n", str(n))
@@ -328,7 +331,7 @@ class Lattice(ABC):
 
 
 def space_filling_loss(nsm: float) -> float:
-    """Return ½ log2(2πe G), in bits per dimension: what a lattice of that G costs over the ball."""
+    """Return ½ log2(2πe G), bits per dimension: the cost over the ball of a lattice with that G."""
     return 0.5 * math.log2(2 * math.pi * math.e * nsm)
 
 
@@ -341,9 +344,9 @@ _COPIES = WeakTensorKeyDictionary()
 
 
 def on(constant: Tensor, device: torch.device) -> Tensor:
-    """Return ``constant``, which nothing changes, on ``device``: a copy that is made once.
+    """Return ``constant``, which is never changed, on ``device``; it is copied only once.
 
-    Copying one again at each use would have the host wait for the device.
+    A copy at each use would make the host wait for the device.
     """
     if constant.device == device:
         return constant

@@ -28,8 +28,8 @@ def mend_parity(x: Tensor, point: Tensor, odd: Tensor) -> Tensor:
     """Round the worst coordinate of ``x`` ``(n, N)`` the other way where ``odd`` ``(N,)`` is 1.
 
     Args:
-        x: what was rounded.
-        point: what it was rounded to, coordinate by coordinate.
+        x: the numbers before rounding.
+        point: the numbers after rounding, coordinate by coordinate.
         odd: whether the sum of ``point`` has the wrong parity.
     """
     error = x - point
@@ -49,7 +49,7 @@ class Checkerboard(CodeLattice):
     period = 2
 
     def __init__(self, n: int):
-        self._set_family("D_n", n, least=2)
+        self._set_family("D_n", n, min_dim=2)
         self.unit_basis = torch.eye(n, dtype=torch.float64) - torch.eye(n).roll(1, 1)
         self.unit_basis[-1] = 0
         self.unit_basis[-1, :2] = 1
@@ -87,7 +87,7 @@ class DualCheckerboard(TrellisLattice):
     """
 
     def __init__(self, n: int):
-        self._set_family("D_n*", n, least=2)
+        self._set_family("D_n*", n, min_dim=2)
         self.unit_basis = torch.eye(n, dtype=torch.float64)
         self.unit_basis[-1] = 0.5
         self.nsm = float(1 / 12 - uniform_sum_deviation(n) / (4 * n)) * 4 ** (1 / n)
@@ -95,7 +95,7 @@ class DualCheckerboard(TrellisLattice):
         self.unit_covering_radius = math.sqrt(2 * n - n % 2) / 4
 
     def _decode(self, x: Tensor) -> Tensor:
-        """Round to ℤⁿ; the coset is ½ − |error| away, so that it is nearer if Σ|error| > n/4."""
+        """Round to ℤⁿ; the other coset is ½ − |error| away, hence nearer if Σ|error| > n/4."""
         point = x.round()
         halves = ((x - point).abs().sum(0) > self.dim / 4).to(x.dtype)
         return point.lerp(x.floor() + 0.5, halves)

@@ -1,16 +1,16 @@
 """The order in which a lattice point is coded: a tree over its coordinates, in integers alone.
 
-Divide each coordinate of a lattice by a unit of its own, and its points are integer vectors x. Of
-a coordinate, a code has to know only its class, x_i mod P_i: given all classes, the coordinates are
-independent. So a point is coded as its classes, from the top of a binary tree down, and then each
-coordinate among the integers of its class.
+Each coordinate of a lattice is divided by a unit of its own, so that points are integer vectors x.
+The lattice constrains only the class x_i mod P_i of a coordinate: given all classes, the
+coordinates are independent. A point is therefore coded as its classes, from the top of a binary
+tree down, and then each coordinate among the integers of its class.
 
-A node of the tree stands for the coordinates below it, and has a label: all that what is above it
-has to know of them. Two vectors have the same label if the same completions make lattice points of
-both, which is a question of their syndromes. Given its label, the next symbol of a node chooses a
-pair of labels for its two halves. A weight of the classes of each coordinate, folded up the tree,
-is the weight of all points that agree with a label: the distribution of the next symbol, after any
-prefix, is read at its node, given the labels above.
+A node of the tree represents the coordinates below it. Its label is all that the rest of the tree
+has to know of them: two vectors have the same label if the same completions make lattice points of
+both, which their syndromes decide. Given the label of a node, its symbol chooses a pair of labels
+for its two halves. Weights of the classes of each coordinate, folded up the tree, give the weight
+of all points that agree with a label. So the distribution of the next symbol, after any prefix, is
+found at its node, given the labels above.
 """
 
 from __future__ import annotations
@@ -32,11 +32,11 @@ Integers = npt.NDArray[np.int64]
 
 @dataclass(frozen=True)
 class Choices:
-    """What the labels of a node may split into.
+    """The pairs of labels that the labels of a node may split into.
 
     Attributes:
         left: ``(labels, edges)`` labels of the left child, one column for each choice.
-        right: the same of the right child. No pair of labels occurs twice.
+        right: the same for the right child. No pair of labels occurs twice.
     """
 
     left: Integers
@@ -54,9 +54,9 @@ class Node:
     """A node with two children.
 
     Attributes:
-        left, right: indices of the children: a coordinate's is its own number, from 0 to n − 1;
-            that of the end of a trellis, where there is one, is n; nodes have the next ones.
-        choices: shared by nodes that are alike.
+        left, right: indices of the children: 0 to n − 1 are coordinates; n is the end of a trellis,
+            if there is one; then come the nodes.
+        choices: shared by equal nodes.
     """
 
     left: int
@@ -66,14 +66,14 @@ class Node:
 
 @dataclass(frozen=True)
 class CodingOrder:
-    """How the points of a lattice at scale 1 are coded.
+    """The tree by which the points of a lattice at scale 1 are coded.
 
     Attributes:
         units: ``(n,)`` float64: coordinate i of a point is units[i] times an integer.
         periods: ``(n,)`` P: the labels of coordinate i are the integers mod P_i.
         nodes: children before parents, the root last; its label is 0. None if n is 1.
-        ends: labels of the end of a trellis: True where one is allowed; empty if there is none.
-        end: of integer points ``(N, n)``, the labels ``(N,)`` of that end.
+        ends: whether each label of the end of a trellis is allowed; empty if there is no trellis.
+        end: maps integer points ``(N, n)`` to the labels ``(N,)`` of that end.
     """
 
     units: npt.NDArray[np.float64]
@@ -94,15 +94,15 @@ class CodingOrder:
 
     @cached_property
     def labels(self) -> Integers:
-        """Numbers of labels: of coordinates, of the end, of nodes, in order of their indices."""
+        """Number of labels of each coordinate, of the end and of each node, by index."""
         ends = [len(self.ends)] if self.end is not None else []
         return np.array([*self.periods, *ends, *(len(n.choices.left) for n in self.nodes)])
 
     @cached_property
     def steps(self) -> tuple[tuple[int, ...], ...]:
-        """The nodes in coding order: those of a step have the same depth and as many choices.
+        """The nodes in coding order; those of a step have equal depths and numbers of choices.
 
-        All symbols of a step are known before the labels of the next.
+        All symbols of a step are coded before the labels of the next one are needed.
         """
         depth = {self.first_node + len(self.nodes) - 1: 0}
         for index in reversed(range(len(self.nodes))):
@@ -124,17 +124,17 @@ def group_order(
 
     Args:
         basis: ``(n, n)``, rows that generate the lattice.
-        units: ``(n,)``, the lengths of 1: of each coordinate all integers occur.
-        chain: split off the last coordinate at each node, instead of the second half of them.
+        units: ``(n,)``; each coordinate takes all integer multiples of its unit.
+        chain: split off the last coordinate at each node, instead of the second half.
 
     Raises:
-        ValueError: if the points are no integers in these ``units``.
+        ValueError: if the points are not integers in these ``units``.
     """
     return _GroupOrder(np.rint(basis / units).astype(np.int64), basis / units, chain).order(units)
 
 
 class _GroupOrder:
-    """Finds labels by syndromes: s(x) = x · mB⁻¹ mod m is 0 for the points of the lattice alone."""
+    """Computes labels as syndromes: s(x) = x · mB⁻¹ mod m is 0 for lattice points only."""
 
     def __init__(self, basis: Integers, exact: npt.NDArray[np.float64], chain: bool) -> None:
         self.basis, self.chain = basis, chain
@@ -157,7 +157,7 @@ class _GroupOrder:
         return CodingOrder(units, self.periods, tuple(self.nodes), np.zeros(0, dtype=bool))
 
     def _node(self, begin: int, end: int) -> tuple[int, Integers]:
-        """Return index and labels ``(labels, n)`` of the node of these coordinates; append it."""
+        """Append the node of these coordinates; return its index and its labels ``(labels, n)``."""
         if end == begin + 1:
             classes = np.arange(self.periods[begin])[:, None]
             return begin, classes * self.checks[begin] % self.modulus
@@ -169,46 +169,46 @@ class _GroupOrder:
         return len(self.periods) + len(self.nodes) - 1, labels
 
     def _labels(self, begin: int, end: int) -> Integers:
-        """Return the syndromes of what points of the lattice have at these coordinates."""
-        found = np.zeros((1, len(self.checks)), dtype=np.int64)
+        """Return the syndromes of lattice points restricted to these coordinates."""
+        labels = np.zeros((1, len(self.checks)), dtype=np.int64)
         for row in self.basis[:, begin:end] @ self.checks[begin:end] % self.modulus:
             multiples = self.modulus // math.gcd(self.modulus, *row.tolist())
             shifts = np.arange(multiples)[:, None, None] * row
-            if multiples > 1 and not (found == row).all(-1).any():
-                found = np.unique((found + shifts).reshape(-1, len(row)) % self.modulus, axis=0)
-        return found
+            if multiples > 1 and not (labels == row).all(-1).any():
+                labels = np.unique((labels + shifts).reshape(-1, len(row)) % self.modulus, axis=0)
+        return labels
 
 
 def _choices(labels: Integers, sums: Integers) -> Choices:
-    """Return the pairs of children whose syndromes' sums ``(left, right, n)`` are of ``labels``."""
-    found = _found(labels, sums.reshape(-1, labels.shape[1]))
-    pairs = found.argsort(kind="stable")[(found < 0).sum() :].reshape(len(labels), -1)
+    """Return the pairs of children whose sum of syndromes ``(left, right, n)`` is in ``labels``."""
+    indices = _indices_in(labels, sums.reshape(-1, labels.shape[1]))
+    pairs = indices.argsort(kind="stable")[(indices < 0).sum() :].reshape(len(labels), -1)
     left, right = np.divmod(pairs, sums.shape[1])
     return Choices(left, right)
 
 
-def _found(labels: Integers, rows: Integers) -> Integers:
-    """Return which of ``labels`` ``(L, n)``, no two alike, each of ``rows`` is, or −1.
+def _indices_in(labels: Integers, rows: Integers) -> Integers:
+    """Return the index of each of ``rows`` in the distinct ``labels`` ``(L, n)``, or −1.
 
-    By a number for each row, as sorting the rows themselves takes seconds: that of a label is its
-    own, and the one label whose number a row has is compared with it.
+    Rows are hashed to numbers, because sorting the rows themselves takes seconds. No two labels
+    have the same hash; a row is compared with the label of its hash.
     """
     rng = np.random.default_rng(0)
     while True:
         weights = rng.integers(2**62, size=labels.shape[1])
-        numbers, at = np.unique(labels @ weights, return_index=True)
-        if len(numbers) == len(labels):
+        hashes, order = np.unique(labels @ weights, return_index=True)
+        if len(hashes) == len(labels):
             break
-    place = np.searchsorted(numbers, rows @ weights)
-    nearest = at[np.minimum(place, len(labels) - 1)]
-    return np.where((labels[nearest] == rows).all(1), nearest, -1)
+    ranks = np.searchsorted(hashes, rows @ weights)
+    candidates = order[np.minimum(ranks, len(labels) - 1)]
+    return np.where((labels[candidates] == rows).all(1), candidates, -1)
 
 
 def trellis_order(encoder: Encoder) -> CodingOrder:
     """Return the coding order of Construction A from a convolutional code.
 
-    The label of a node is the state before the first of its sections, and its left child the
-    section: so the symbols are the state to begin in with the first input, then input by input.
+    The label of a node is the state before the first of its sections; its left child is that
+    section. The symbols are the first state together with the first input, then input by input.
     """
     q, states = encoder.q, encoder.states
     both = np.arange(q * q)[:, None]

@@ -1,12 +1,12 @@
 """The weights of all words of a binary code at once, as convolutions over ℤ₂ᵏ.
 
-A lattice that is a union of cosets, one for each word of a binary code, weighs its words as they
-are built: from halves. Where the halves have to agree (in parity, in sign, in a glue vector) each
-way to agree is a term, and the sum over the ways a convolution h(c) = ⊕_a f(a) ⊗ g(a ⊕ c) over
-ℤ₂ᵏ. With (max, +) for (⊕, ⊗) the weights are squared distances to the cosets, negated and halved;
-with (logaddexp, +) they are logs of the cosets' theta series.
+A lattice here is a union of cosets, one for each word of a binary code. The words are built from
+halves, and so are their weights. The halves have to agree (in parity, in sign, in a glue vector);
+each way to agree is a term, and the sum over the ways is a convolution
+h(c) = ⊕_a f(a) ⊗ g(a ⊕ c) over ℤ₂ᵏ. With (max, +) for (⊕, ⊗) the weights are squared distances to
+the cosets, negated and halved; with (logaddexp, +) they are logs of the cosets' theta series.
 
-Tensors carry the group on dimension 0 and points last, so that operations run along whole rows.
+Tensors have the group in dimension 0 and points last, so that operations run along whole rows.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ def convolve(f: Tensor, g: Tensor, over: Over) -> Tensor:
 
     Args:
         f: ``(2^k, ...)`` log weights.
-        g: the same; dimensions after the first broadcast.
+        g: ``(2^k, ...)`` log weights; dimensions after the first broadcast.
         over: the semiring of ⊕, and of ⊗ = +.
     """
     if isinstance(over, Recorder):
@@ -62,11 +62,11 @@ def halve(weights: Tensor, over: Over) -> tuple[Tensor, Tensor]:
     """Return the weights of the halves of vectors by the sum, in ℤ₂ᵏ, of their coordinates.
 
     Args:
-        weights: ``(2^k, cosets, n, N)``, those of each coordinate in each of some cosets; n ≥ 2.
+        weights: ``(2^k, cosets, n, N)``, those of each coordinate in each coset; n ≥ 2.
         over: the semiring.
 
     Returns:
-        Two tensors ``(2^k · cosets, N)``. Where the sum is 0, both halves have the same.
+        Two tensors ``(2^k · cosets, N)``. In vectors with sum 0 both halves have the same sum.
     """
     while (n := weights.shape[2]) > 2:
         left, right, rest = weights.split([n // 2, n // 2, n % 2], 2)
@@ -81,7 +81,7 @@ class CodeLattice(TrellisLattice):
     Attributes:
         unit: the lattice at scale 1 is ``unit`` times a lattice of integer vectors.
         period: that lattice contains ``period``·ℤⁿ.
-        decode_block: points decoded at a time on a CPU, whose cache their weights have to fit.
+        decode_block: points decoded at a time on a CPU; their weights have to fit its cache.
         theta_block: points whose theta series are summed at a time on a CPU.
     """
 
@@ -92,24 +92,24 @@ class CodeLattice(TrellisLattice):
 
     @abstractmethod
     def _weigh(self, residues: Tensor, over: Over) -> tuple[Tensor, Tensor]:
-        """Return two tensors ``(terms, N)``, whose sums are the weights of the cosets in all.
+        """Return two tensors ``(terms, N)``, whose sums are the weights of all cosets.
 
         Args:
-            residues: ``(period, n, N)``, the weights of the numbers ≡ 0, 1, … at each coordinate.
+            residues: ``(period, n, N)``, the weights of each residue at each coordinate.
             over: the semiring.
         """
 
     def _make_tables(self) -> tuple[Tensor, ...]:
-        """Return the integer tables of the code that decoding looks up, if any."""
+        """Return the integer tables of the code for decoding, if any."""
         return ()
 
     @cached_property
-    def _made_tables(self) -> tuple[Tensor, ...]:
+    def _cpu_tables(self) -> tuple[Tensor, ...]:
         return self._make_tables()
 
     def _tables(self, device: torch.device) -> tuple[Tensor, ...]:
         """Return :meth:`_make_tables` on ``device``."""
-        return tuple(on(table, device) for table in self._made_tables)
+        return tuple(on(table, device) for table in self._cpu_tables)
 
     def _residues(self, y: Tensor, log_s: Tensor, over: Semiring) -> Tensor:
         """Return ``(period, n, N)``, the weights of each residue at ``y`` ``(n, N)``."""
@@ -136,17 +136,17 @@ class CodeLattice(TrellisLattice):
 
     @cached_property
     def _integers(self) -> tuple[Tensor, Tensor]:
-        """The basis of the integer vectors, and its inverse: ``period`` times that is integer."""
+        """The basis of the integer vectors, and its inverse, exact multiples of 1/``period``."""
         basis = (self.unit_basis / self.unit).round()
         return basis, (torch.linalg.inv(basis) * self.period).round() / self.period
 
     def _coordinates(self, x: Tensor) -> Tensor:
-        """See :meth:`Lattice.coordinates`; exact, as integers are."""
+        """See :meth:`Lattice.coordinates`; exact, by integers."""
         integers = (x.double() / (self.unit * self.scale)).round()
         return (integers @ self._integers[1].to(x.device)).round().long()
 
     def point(self, coordinates: Tensor) -> Tensor:
-        """See :meth:`Lattice.point`; exact, as integers are."""
+        """See :meth:`Lattice.point`; exact, by integers."""
         self._check(coordinates)
         integers = coordinates.double() @ self._integers[0].to(coordinates.device)
         return integers * (self.unit * self.scale)
@@ -177,8 +177,9 @@ class CodeLattice(TrellisLattice):
 class _Blockwise(torch.autograd.Function):
     """A function of each point by itself, and its gradient, a block of points at a time.
 
-    The gradient of a block is taken while what it needs is in the cache: the backward pass keeps
-    one tensor of the shape of each input, and nothing else. It is differentiable once, not twice.
+    The gradient of a block is computed in the forward pass, while its tensors are in the cache. The
+    backward pass keeps one tensor of the shape of each input, and nothing else. The function is
+    differentiable once, not twice.
     """
 
     @staticmethod
@@ -191,8 +192,8 @@ class _Blockwise(torch.autograd.Function):
                 leaves = [v.detach().requires_grad_(n) for v, n in zip(block, needed, strict=True)]
                 value = function(*leaves)
                 if any(needed):
-                    wanted = [v for v in leaves if v.requires_grad]
-                    gradients.append(torch.autograd.grad(value.sum(), wanted))
+                    inputs_of_grad = [v for v in leaves if v.requires_grad]
+                    gradients.append(torch.autograd.grad(value.sum(), inputs_of_grad))
             values.append(value.detach())
         ctx.needed = needed
         ctx.save_for_backward(*(torch.cat(parts, -1) for parts in zip(*gradients, strict=True)))
@@ -208,7 +209,7 @@ class _Blockwise(torch.autograd.Function):
 class _LogSumConvolution(torch.autograd.Function):
     """:func:`convolve` over (logaddexp, +), whose gradient reuses the terms of the sum.
 
-    It works in logs to base 2, as ``exp2`` takes a quarter of the time of ``exp``.
+    Logs are to base 2, because ``exp2`` takes a quarter of the time of ``exp``.
     """
 
     @staticmethod
@@ -240,7 +241,7 @@ class _LogSumConvolution(torch.autograd.Function):
 
 
 def _sum_to(x: Tensor, shape: tuple[int, ...]) -> Tensor:
-    """Return ``x`` summed to ``shape``, one dimension at a time: several at once are slow."""
+    """Return ``x`` summed to ``shape``, one dimension at a time: several at once would be slow."""
     for dim, size in enumerate(shape):
         if size == 1 and x.shape[dim] > 1:
             x = x.sum(dim, keepdim=True)
@@ -248,7 +249,7 @@ def _sum_to(x: Tensor, shape: tuple[int, ...]) -> Tensor:
 
 
 def _block_size(on_cpu: int, x: Tensor) -> int:
-    """Return how many points to take at a time: other devices have no small cache to respect."""
+    """Return the number of points at a time: at least 4,096 on other devices than CPUs."""
     return on_cpu if x.device.type == "cpu" else max(on_cpu, 4096)
 
 
@@ -260,11 +261,11 @@ class WordSums(torch.autograd.Function):
         """Sum over the words of ``circuit``, whose residues are those modulo ``period``."""
         from onmt_lattice.lattices.kernels import circuit_sums  # numba takes a while to import
 
-        wanted = len(y) if any(ctx.needs_input_grad) else 0
+        gradient_rows = len(y) if any(ctx.needs_input_grad) else 0
         values = torch.empty(len(y), dtype=torch.float64)
-        gradients = torch.empty(2, wanted, y.shape[1], dtype=torch.float64)
-        at = (v.detach().double().contiguous().numpy() for v in (y, log_s))
-        circuit_sums.log_sums(*at, period, circuit, values.numpy(), gradients.numpy())
+        gradients = torch.empty(2, gradient_rows, y.shape[1], dtype=torch.float64)
+        inputs = (v.detach().double().contiguous().numpy() for v in (y, log_s))
+        circuit_sums.log_sums(*inputs, period, circuit, values.numpy(), gradients.numpy())
         ctx.save_for_backward(gradients)
         return values
 

@@ -1,17 +1,17 @@
 """Encoders of convolutional codes of rate 1/2 over ℤ_q, as trellises and as block codes.
 
 q is a prime, so that ℤ_q is the field GF(q), or 4. At each step the encoder takes an input in ℤ_q,
-remembers the last ν of them, and puts out two numbers: c_m = Σ_j g_m[j]·u_{t−j} mod q, with the
-taps g_m[0] … g_m[ν] on the newest input first.
+remembers the last ν inputs, and outputs two numbers: c_m = Σ_j g_m[j]·u_{t−j} mod q, with taps
+g_m[0] … g_m[ν], the newest input first.
 
 A block of T steps has two ends. A known state at the start makes the first coordinates of the
-lattice coarse, a free state at the end makes the last ones fine, and both cost: second moments that
-differ raise G. So the newer half of the inputs before the first step are free (the older are 0),
-and as many of the last inputs are 0: the ends are neither, and the rate is 1/2 exactly. No
-termination that one pass of the trellis decodes had a smaller G; see scripts/search_generators.py.
+lattice coarse, a free state at the end makes the last ones fine. Both raise G, as do all unequal
+second moments. Therefore the newer half of the inputs before the first step is free (the older ones
+are 0), and the same number of the last inputs is 0; the rate is then exactly 1/2. No termination
+that one pass of the trellis decodes had a smaller G; see scripts/search_generators.py.
 
-Over ℤ4 the taps are coprime modulo 2, where the code is therefore one of dimension T: so it is a
-free module of rank T, of 4^T words, whose generator has pivots that are units.
+Over ℤ4 the taps are coprime modulo 2. Modulo 2 the code therefore has dimension T, and over ℤ4 it
+is a free module of rank T, with 4^T words and a generator whose pivots are units.
 """
 
 from __future__ import annotations
@@ -30,13 +30,13 @@ class Encoder:
     Args:
         q: the order of the ring, a prime or 4.
         taps: two words of ν + 1 digits, such as "1011011" and "1111001", coprime as polynomials
-            modulo the prime that divides q, where neither the newest nor the oldest are both 0.
-        sections: T, at least ν: so that different messages have different words (Sylvester).
+            modulo the prime that divides q; neither the newest nor the oldest two are both 0 there.
+        sections: T, at least ν, so that different messages have different words (Sylvester).
 
     Attributes:
         memory: ν.
-        states: S = q^ν. The inputs remembered are the digits of a state, the newest the units.
-        free: how many inputs before the first step are free, and how many of the last are 0.
+        states: S = q^ν. The digits of a state are the remembered inputs, the units the newest.
+        free: number of free inputs before the first step, and of last inputs that are 0.
     """
 
     def __init__(self, q: int, taps: tuple[str, str], sections: int):
@@ -48,10 +48,10 @@ class Encoder:
         self._tables_on: dict[torch.device, tuple[Tensor, Tensor]] = {}
 
     def tables(self, device: torch.device) -> tuple[Tensor, Tensor]:
-        """Return what a GPU has to know of the trellis, on ``device``, where it stays.
+        """Return the tables of the trellis on ``device``, copied only once.
 
         Returns:
-            ``(S, q)`` int32, the labels; ``(2, S)`` uint8, where to begin and where to end.
+            ``(S, q)`` int32, the labels; ``(2, S)`` uint8, the masks of first and last states.
         """
         if device not in self._tables_on:
             masks = torch.stack([self.starts, self.ends]).to(device, torch.uint8)
@@ -60,7 +60,7 @@ class Encoder:
 
     @cached_property
     def labels(self) -> Tensor:
-        """``(S, q)`` int64, q·first + second of the edge into s′ from s′ div q + d·S/q."""
+        """``(S, q)`` int64, q·first + second on the edge into s′ from s′ div q + d·S/q."""
         state = torch.arange(self.states)[:, None]
         register = state + self.states * torch.arange(self.q)  # the newest input is its units
         digits = register[..., None] // self.q ** torch.arange(self.memory + 1) % self.q
@@ -69,17 +69,17 @@ class Encoder:
 
     @cached_property
     def starts(self) -> Tensor:
-        """``(S,)`` bool, the states before the first step."""
+        """``(S,)`` bool, the allowed states before the first step."""
         return torch.arange(self.states) < self.q**self.free
 
     @cached_property
     def ends(self) -> Tensor:
-        """``(S,)`` bool, the states after the last step."""
+        """``(S,)`` bool, the allowed states after the last step."""
         return torch.arange(self.states) % self.q**self.free == 0
 
     @cached_property
     def generator(self) -> Tensor:
-        """``(T, 2T)`` int64: the words of single inputs, the first before the first step."""
+        """``(T, 2T)`` int64: the words of single inputs, those before the first step first."""
         rows = torch.zeros(self.sections, self.sections + self.memory + self.free, 2).long()
         for i, row in enumerate(rows):
             row[i : i + self.memory + 1] = self.taps.T
@@ -109,11 +109,11 @@ class Encoder:
         return reduced.contiguous(), transform.contiguous(), torch.tensor(pivots)
 
     def word(self, message: Tensor) -> Tensor:
-        """Return ``(..., 2T)`` int64, the word of ``message`` ``(..., T)``: its inputs in turn."""
+        """Return ``(..., 2T)`` int64, the word of ``message`` ``(..., T)``, the inputs in order."""
         return _product(message, self.generator) % self.q
 
     def message(self, word: Tensor) -> Tensor:
-        """Return ``(..., T)`` int64, the message that has ``word`` ``(..., 2T)``, if any has."""
+        """Return ``(..., T)`` int64, the message of ``word`` ``(..., 2T)`` of the code."""
         _, transform, pivots = self.reduced
         return _product(word.index_select(-1, pivots.to(word.device)), transform) % self.q
 
@@ -126,5 +126,5 @@ class Encoder:
 
 
 def _product(x: Tensor, matrix: Tensor) -> Tensor:
-    """Return the product of matrices of small integers, exactly: not all devices have one."""
+    """Return the exact product of matrices of small integers, in float64: GPUs have no other."""
     return (x.double() @ matrix.to(x.device).double()).round().long()

@@ -21,7 +21,7 @@ class Cubic(TrellisLattice):
     nsm = 1 / 12
 
     def __init__(self, n: int = 1):
-        self._set_family("Z" if n == 1 else "Z_n", n, least=1)
+        self._set_family("Z" if n == 1 else "Z_n", n, min_dim=1)
         self.unit_basis = torch.eye(n, dtype=torch.float64)
         self.kissing_number = 2 * n
         self.unit_covering_radius = math.sqrt(n) / 2

@@ -38,7 +38,7 @@ class E8(CodeLattice):
         """Round to both cosets at once, and mend the parity of the nearer point alone.
 
         With a the distance to the nearest integer, ½ − a is that to the nearest half integer:
-        the squared distances Σa² and Σ(½ − a)² differ by Σa − 2. Where a rounded point has an odd
+        the squared distances Σa² and Σ(½ − a)² differ by Σa − 2. If a rounded point has an odd
         sum, mending it adds 1 − 2 max a, or 2 min a in the coset of halves.
         """
         point, below = x.round(), x.floor()

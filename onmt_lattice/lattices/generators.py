@@ -1,12 +1,12 @@
-"""The convolutional codes whose lattices are built in, and what their second moments are.
+"""The built-in convolutional codes, and the second moments of their lattices.
 
 Binary codes of 4, 8, 16 and 256 states are the ones of largest free distance, from the tables in
-use since the 1970s (Johannesson & Zigangirov, Fundamentals of Convolutional Coding); no other that
-was tried had a smaller G. All others were found by ``scripts/search_generators.py search`` with
+use since the 1970s (Johannesson & Zigangirov, Fundamentals of Convolutional Coding); no other code
+tried had a smaller G. All others were found by ``scripts/search_generators.py search`` with
 seed 1 (2,187 states: seed 3) and so many ``-candidates``: binary 32 states 600, 64 2,000; ternary 9
 300, 81 6,000, 243 4,000, 2,187 300; quinary 25 800, 125 800, 625 200; over ℤ4 64 states 10,000 (all
 there are), 256 60,000, 1,024 20,000, 4,096 8,000, 16,384 1,500. Codes that others beat at no more
-edges are left out: binary ones of 128 states and above 256, ternary ones of 27, 16 states over ℤ4;
+edges are omitted: binary ones of 128 states and above 256, ternary ones of 27, 16 states over ℤ4;
 and ternary ones of 729, whose G is that of z4conv256 to 0.04 % at twice its edges. Longer searches
 should find better ones, above all of many states. Kudryashov & Yurkov (arXiv 0805.2379) searched
 the same fields.
@@ -28,7 +28,7 @@ class Generators(NamedTuple):
         q: the order of the ring.
         taps: the two words of taps, newest input first.
         middle: G as n → ∞.
-        edges: n·(G − middle), what the ends of a block add.
+        edges: n·(G − middle), the contribution of the ends of a block.
         short: G by n where middle + edges/n is more than 0.3 % off.
     """
 
@@ -39,12 +39,12 @@ class Generators(NamedTuple):
     short: Mapping[int, float] = MappingProxyType({})
 
     @property
-    def least(self) -> int:
-        """The least n that the lattice is built in: 4ν."""
+    def min_dim(self) -> int:
+        """The smallest n of the lattice: 4ν."""
         return 4 * (len(self.taps[0]) - 1)
 
     def encoder(self, sections: int) -> Encoder:
-        """Return the encoder of so many steps."""
+        """Return the encoder of ``sections`` steps."""
         return Encoder(self.q, self.taps, sections)
 
     def nsm(self, n: int) -> float:

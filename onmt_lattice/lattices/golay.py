@@ -24,7 +24,7 @@ HAMMING_REVERSED = torch.tensor(
 def span(generator: Tensor) -> Tensor:
     """Return ``(2^k, n)``, the words that the rows of ``generator`` ``(k, n)`` sum to modulo 2.
 
-    Row i is in the sum at the indices whose i-th bit is set: words add as their indices XOR.
+    Row i is in the sum if bit i of the index is set: the index of a sum is the XOR of indices.
     """
     bits = torch.arange(2 ** len(generator))[:, None] >> torch.arange(len(generator)) & 1
     return bits @ generator % 2
@@ -40,7 +40,7 @@ def golay_generator() -> Tensor:
 
 
 def reduced_echelon(rows: Tensor) -> Tensor:
-    """Return the ``rows`` of full rank eliminated modulo 2: an identity at the pivots' columns."""
+    """Return ``rows`` of full rank, reduced modulo 2 to an identity at the pivots' columns."""
     rows = rows.clone()
     rank = 0
     for column in range(rows.shape[1]):

@@ -7,9 +7,9 @@ construction of the Golay code becomes one of the lattice (Tits; Lepowsky & Meur
 
     Λ24 = ⋃ (t + a, t + b, t + a + b) + (4·E8)³,  t in 16 and a, b in 16 cosets,
 
-the a forming the group ℤ₂⁴. So the weights of the 256 cosets on each octet, which are built from
-coordinates to pairs to quads to octets, give those of the 4,096 cosets of (4·E8)³ by a convolution
-over ℤ₂⁴, for each of the 16 t.
+the a forming the group ℤ₂⁴. The weights of the 256 cosets on each octet are built from coordinates
+to pairs to quads to octets. A convolution over ℤ₂⁴, for each of the 16 t, then gives the weights of
+the 4,096 cosets of (4·E8)³.
 """
 
 from __future__ import annotations
@@ -109,7 +109,7 @@ class Leech(CodeLattice):
         return torch.stack([a, a ^ c, c]) * 16 + t
 
     def _order(self) -> CodingOrder:
-        """Halve the octets, whose labels are then the 256 cosets of 4·E8 again."""
+        """Halve the octets: their labels are again the 256 cosets of 4·E8."""
         return group_order(self.unit_basis.numpy(), np.full(24, self.unit))
 
 
@@ -144,11 +144,11 @@ def glue_vectors() -> Tensor:
 
 
 def coset_index(vectors: Tensor, cosets: Tensor) -> Tensor:
-    """Return for each of ``vectors`` ``(N, 8)`` the index of that of ``cosets`` it is in mod 4·E8.
+    """Return for each of ``vectors`` ``(N, 8)`` the index of its coset in ``cosets``, mod 4·E8.
 
     4·E8 are the vectors congruent to (0, …, 0) or (2, …, 2) mod 4 whose sum is 0 mod 8.
     """
-    apart = vectors[:, None] - cosets
-    even = (apart[..., :1] % 2 == 0) & (apart % 4 == apart[..., :1] % 4)
-    same = even.all(-1) & (apart.sum(-1) % 8 == 0)
-    return same.long().argmax(1)
+    difference = vectors[:, None] - cosets
+    even = (difference[..., :1] % 2 == 0) & (difference % 4 == difference[..., :1] % 4)
+    is_member = even.all(-1) & (difference.sum(-1) % 8 == 0)
+    return is_member.long().argmax(1)

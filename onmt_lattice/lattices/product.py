@@ -11,13 +11,13 @@ from onmt_lattice.lattices.base import Lattice
 
 
 class ProductLattice(Lattice):
-    """Λ × … × Λ, ``copies`` times: blocks of coordinates, each with a lattice of its own."""
+    """Λ × … × Λ, ``copies`` times: each block of coordinates is a point of Λ."""
 
     def __init__(self, factor: Lattice, copies: int):
-        if not 1 <= copies <= self.most // factor.dim:
+        if not 1 <= copies <= self.max_dim // factor.dim:
             raise ValueError(
                 f"{copies} copies of {factor.name}: expected a number from 1 to "
-                f"{self.most // factor.dim}, at most {self.most} dimensions"
+                f"{self.max_dim // factor.dim}, at most {self.max_dim} dimensions"
             )
         self.factor = factor
         self.copies = copies
@@ -64,7 +64,7 @@ class ProductLattice(Lattice):
 
 
 def innermost(lattice: Lattice) -> tuple[Lattice, float]:
-    """Return the lattice that ``lattice`` has copies of, itself if of none, and its whole scale."""
+    """Return the factor of a product of any depth, or ``lattice`` itself, and its total scale."""
     scale = lattice.scale
     while isinstance(lattice, ProductLattice):
         lattice = lattice.factor

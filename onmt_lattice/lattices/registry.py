@@ -21,18 +21,18 @@ _SHORTHAND = re.compile(r"(?P<family>[a-z](\w*[a-z])?)(?P<number>\d+)(-(?P<n>\d+
 
 
 class LatticeNameError(UserError, ValueError):
-    """A name or a parameter that no lattice answers to."""
+    """A name or a parameter that no lattice has."""
 
 
 def register_lattice(name: str, *examples: str) -> Callable[[LatticeClass], LatticeClass]:
     """Register the decorated subclass of :class:`Lattice` under ``name``.
 
-    A family, whose constructor takes the dimension ``n``, gives as ``examples`` the members that
+    A family, whose constructor takes the dimension ``n``, passes as ``examples`` the members that
     :func:`lattice_names` lists.
 
     Raises:
         ValueError: if the name is taken.
-        TypeError: if the class is no lattice.
+        TypeError: if the class is not a lattice.
     """
 
     def register(cls: LatticeClass) -> LatticeClass:
@@ -44,7 +44,7 @@ def register_lattice(name: str, *examples: str) -> Callable[[LatticeClass], Latt
 
 
 def lattice_names() -> list[str]:
-    """Return names that :func:`make_lattice` builds: every lattice, and members of families."""
+    """Return names for :func:`make_lattice`: every lattice, and members of families."""
     return sorted(example for examples in _EXAMPLES.values() for example in examples)
 
 
@@ -82,8 +82,8 @@ def make_lattice(name: str, **params: Any) -> Lattice:
 def lattice_of_dim(name: str, dim: int) -> Lattice:
     """Return the lattice ``name`` of ``dim`` dimensions, at scale 1.
 
-    Of a family without its dimension ("D", "conv64") it is the member of that dimension; of any
-    other lattice as many copies as it takes.
+    For a family without its dimension ("D", "conv64") it is the member of that dimension; for any
+    other lattice a product of copies.
 
     Raises:
         LatticeNameError: as :func:`make_lattice`, or if no number of copies has ``dim`` dimensions.
@@ -113,23 +113,23 @@ def takes_any_dim(name: str) -> bool:
 
 
 def _parsed(name: str, params: dict[str, Any]) -> tuple[str, dict[str, Any]]:
-    """Return the registered name, and the parameters with those that are part of ``name``.
+    """Return the registered name, and the parameters together with those in ``name``.
 
-    Its number is the first parameter of the class: the dimension, or conv's number of states.
+    The number in a name is the first parameter of the class: the dimension, or conv's states.
     """
     key = name.strip().lower()
     if key not in _CLASSES and (match := _SHORTHAND.fullmatch(key)):
         key = match["family"] + match["dual"]
-        spelt = _spelt(key, match["number"], match["n"])
-        key = "" if spelt.keys() & params.keys() else key
-        params = {**spelt, **params}
+        name_params = _name_params(key, match["number"], match["n"])
+        key = "" if name_params.keys() & params.keys() else key
+        params = {**name_params, **params}
     if key not in _CLASSES:
         unknown = unknown_name("lattice", name, lattice_names())
         raise LatticeNameError(f"{unknown}; 'onmt_lattice lattices' lists them all")
     return key, params
 
 
-def _spelt(key: str, number: str, n: str | None) -> dict[str, int]:
-    """Return the parameters that the numbers of a name stand for, by name."""
+def _name_params(key: str, number: str, n: str | None) -> dict[str, int]:
+    """Return by name the parameters that the numbers in a name give."""
     first = next(iter(inspect.signature(_CLASSES[key]).parameters), "") if key in _CLASSES else ""
     return {first: int(number), **({} if n is None else {"n" if first != "n" else "": int(n)})}

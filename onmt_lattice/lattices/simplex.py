@@ -6,10 +6,10 @@ sums S_j = x_1 + … + x_j the j-th coordinate of a point is
 
     c_j / √(j(j+1)),  c_j = (j+1) S_j − j S_{j+1},
 
-so that c_j ≡ S_j (mod j) and c_j ≡ S_{j+1} (mod j+1): any pair of residues determines
+so that c_j ≡ S_j (mod j) and c_j ≡ S_{j+1} (mod j+1): each pair of residues determines
 c_j mod j(j+1). The partial sums S_j mod j are therefore the states of a trellis, with one path
 for each of the n! rectangular cosets that make A_n: for A₂, two. In A_n the trellis ends in
-S_{n+1} = 0, in its dual A_n*, the projection of ℤⁿ⁺¹, anywhere.
+S_{n+1} = 0; in its dual A_n*, the projection of ℤⁿ⁺¹, in any state.
 """
 
 from __future__ import annotations
@@ -40,8 +40,8 @@ def section_classes(j: int, dtype: torch.dtype, device: torch.device) -> Tensor:
 def section_edges(y: Tensor, log_s: Tensor, j: int, over: Semiring) -> Tensor:
     """Return ``(..., j, j + 1)``, the weights at coordinate j of each S_j and S_{j+1}."""
     period = math.sqrt(j * (j + 1))
-    at = y[..., j - 1, None, None] / period - section_classes(j, y.dtype, y.device)
-    return over.line(at, log_s[..., j - 1, None, None] - math.log(period))
+    offset = y[..., j - 1, None, None] / period - section_classes(j, y.dtype, y.device)
+    return over.line(offset, log_s[..., j - 1, None, None] - math.log(period))
 
 
 def embed(x: Tensor) -> Tensor:
@@ -59,7 +59,7 @@ def project(x: Tensor) -> Tensor:
 
 
 def partial_sums(x: Tensor) -> Tensor:
-    """Return ``x.cumsum(0)``, which on CUDA has no deterministic algorithm, in order."""
+    """Return ``x.cumsum(0)``, summed in order: CUDA has no deterministic algorithm for it."""
     return torch.stack(list(accumulate(x)))
 
 
@@ -76,12 +76,12 @@ def ranks(x: Tensor) -> Tensor:
 
 
 class _HelmertLattice(TrellisLattice):
-    """What A_n and A_n* share: the frame, and the fold over the trellis of partial sums."""
+    """The common part of A_n and A_n*: the frame, and the trellis of partial sums."""
 
-    most = 256  # the trellis has some n³/3 edges
+    max_dim = 256  # the trellis has about n³/3 edges
 
     def __init__(self, family: str, n: int):
-        self._set_family(family, n, least=1)
+        self._set_family(family, n, min_dim=1)
         self.chunk = max(64, min(self.chunk, 2**17 // (n * (n + 1))))  # the widest section's edges
 
     def _residues(self, y: Tensor, log_s: Tensor, over: Semiring) -> Tensor:
@@ -93,9 +93,9 @@ class _HelmertLattice(TrellisLattice):
 
 
 def helmert_order(basis: Tensor, closed: bool) -> CodingOrder:
-    """Return the coding order of A_n or A_n* with ``basis``: the partial sums from the last back.
+    """Return the coding order of A_n or A_n* with ``basis``: the partial sums, the last one first.
 
-    The integers are c_1, …, c_n; in A_n, where S_{n+1} = 0 (``closed``), c_n/(n + 1).
+    The integers are c_1, …, c_n; in A_n, where S_{n+1} = 0 (``closed``), the last is c_n/(n + 1).
     """
     j = np.arange(1, len(basis) + 1)
     units = 1 / np.sqrt(j * (j + 1))
@@ -171,7 +171,7 @@ class DualSimplex(_HelmertLattice):
     def _decode(self, x: Tensor) -> Tensor:
         """Round in the n + 1 coordinates; try raising the 0, 1, …, n with the largest errors.
 
-        Adding the same to all coordinates does not move the projection, so the nearest point is
+        Adding one number to all coordinates does not move the projection, so the nearest point is
         one of these n + 1 (McKilliam, Clarkson & Quinn, 2008).
         """
         embedded = embed(x)
@@ -185,7 +185,7 @@ class DualSimplex(_HelmertLattice):
         return project(rounded + (rank < cost.min(0).indices))
 
     def _fold(self, y: Tensor, log_s: Tensor, over: Semiring) -> Tensor:
-        """Fold S_1 → S_2 → … → S_{n+1}, which may be anything."""
+        """Fold S_1 → S_2 → … → S_{n+1}, with any last state."""
         return over.total(self._residues(y, log_s, over), -1)
 
     def _order(self) -> CodingOrder:

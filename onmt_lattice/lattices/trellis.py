@@ -1,9 +1,9 @@
-"""One structure, two semirings.
+"""Lattices as trellises, folded in two semirings.
 
-The points of a lattice are the paths of a trellis, or of several: at each coordinate an edge
-allows one class of numbers, offset + period·ℤ. Weigh each class by a one-dimensional sum and fold
-the weights along the paths: with (logaddexp, +) that is log Θ, with (max, +) the exponent of its
-largest term, which is the weighted distance to the nearest point.
+The points of a lattice are the paths of one or several trellises: at each coordinate an edge allows
+one class of numbers, offset + period·ℤ. Each class has a one-dimensional sum as its weight, and the
+weights are folded along the paths: with (logaddexp, +) the result is log Θ, with (max, +) the
+exponent of its largest term, the weighted distance to the nearest point.
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ from onmt_lattice.lattices.theta import log_peak_line, log_theta_line
 
 
 class Semiring(NamedTuple):
-    """How to weigh the integers at one coordinate, and how to add the weights of paths.
+    """The weight of the integers at one coordinate, and the addition of weights of paths.
 
     Attributes:
-        line: ``(y, log_s)`` to the log weight of ℤ at y, elementwise.
+        line: maps ``(y, log_s)`` to the log weight of ℤ at y, elementwise.
         add: adds the log weights of two paths.
         total: adds the log weights along one dimension.
     """
@@ -46,11 +46,11 @@ MAX = Semiring(log_peak_line, torch.maximum, torch.amax)
 
 
 class TrellisLattice(Lattice):
-    """A lattice that folds over its coordinates in any semiring, and decodes points last."""
+    """A lattice that folds over its coordinates in any semiring; points are the last dimension."""
 
     @abstractmethod
     def _decode(self, x: Tensor) -> Tensor:
-        """Return the nearest points of ``x`` ``(n, N)``: so reductions run along whole rows."""
+        """Return the nearest points of ``x`` ``(n, N)``, a layout for reductions along rows."""
 
     def _nearest(self, x: Tensor) -> Tensor:
         return self._decode(x.T.contiguous()).T

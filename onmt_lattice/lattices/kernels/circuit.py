@@ -1,8 +1,8 @@
-"""The convolutions by which the words of a code are weighed, listed for kernels to run.
+"""The convolutions that weigh the words of a code, listed for kernels.
 
-A circuit has rows of weights: first those of the residues of all coordinates, then what comes out
-of each convolution over ℤ₂ᵏ. So the structure of a code is written once and read twice:
-:mod:`~onmt_lattice.lattices.convolution` convolves weights, and here it is noted which.
+A circuit has rows of weights: first those of the residues of all coordinates, then the results of
+each convolution over ℤ₂ᵏ. The structure of a code is thus written once and used twice:
+:mod:`~onmt_lattice.lattices.convolution` convolves weights, this module records the convolutions.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ Rows = npt.NDArray[np.uint32]
 
 
 class Circuit(NamedTuple):
-    """Convolutions h(c) = ⊕_a f(a) ⊗ g(a ⊕ c) of rows, block by block of as many rows h.
+    """Convolutions h(c) = ⊕_a f(a) ⊗ g(a ⊕ c) of rows, each with a block of rows h.
 
     Attributes:
-        left: ``(rows,)``, the row of f(a) at that of h(a), and the coordinate at a residue's.
-        right: ``(rows,)``, the row of g(a) at that of h(a), and the residue at its own.
+        left: ``(rows,)``, at the row of h(a) the row of f(a); at a residue's row its coordinate.
+        right: ``(rows,)``, at the row of h(a) the row of g(a); at a residue's row the residue.
         firsts: ``(rows,)``, the row of h(0).
         orders: ``(rows,)``, the order of the group; 0 at residues.
         ends: ``(terms, 2)``, rows whose products sum to the weight of all words.
@@ -37,7 +37,7 @@ class Circuit(NamedTuple):
 
 
 class Recorder:
-    """Stands in for a semiring, where weights are the numbers of rows.
+    """Replaces a semiring; weights are the indices of rows.
 
     Args:
         period: number of residues of a coordinate; residue r of the i-th has row r·n + i.
@@ -51,7 +51,7 @@ class Recorder:
         self.rows = period * n
 
     def convolve(self, f: Tensor, g: Tensor) -> Tensor:
-        """Note the convolution of rows ``(2^k, ...)``; return the rows that it sets."""
+        """Record the convolution of rows ``(2^k, ...)``; return the rows of its result."""
         f, g = torch.broadcast_tensors(f, g)
         left, right = (v.flatten(1).T for v in (f, g))  # (blocks, order)
         rows = self.rows + torch.arange(left.numel()).view_as(left)
@@ -68,7 +68,7 @@ def circuit(
 
     Args:
         period: see :class:`Recorder`.
-        n: see there.
+        n: number of coordinates.
         weigh: returns two tensors ``(terms, 1)`` of rows, whose products sum to the weight of all
             words, of the rows ``(period, n, 1)`` of the residues.
     """

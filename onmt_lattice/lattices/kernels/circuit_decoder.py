@@ -1,4 +1,4 @@
-"""Circuits run by numba's kernels, as many points side by side as a vector has lanes."""
+"""Decoding by circuits, compiled by numba, one point in each lane of a vector."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from onmt_lattice.compilation import compiled, helper, unsigned
-from onmt_lattice.lattices.kernels.decoders import fetch, put
+from onmt_lattice.lattices.kernels.decoders import load_points, store_points
 from onmt_lattice.lattices.kernels.simd import BYTES, if_less, load, rint, spread, store
 
 ONE = np.uint64(1)
@@ -23,7 +23,7 @@ def nearest_points(
     rows, residues = np.empty((n, lanes), x.dtype), np.empty((n, lanes), x.dtype)
     costs = np.empty((len(circuit.left), lanes), x.dtype)
     for begin in range(0, len(x), lanes):
-        fetch(x, begin, scale, farthest, rows)
+        load_points(x, begin, scale, farthest, rows)
         _measure(rows, unit, period, costs)
         _fold(costs, period * n, circuit)
         _choose(costs, circuit, residues)
@@ -31,7 +31,7 @@ def nearest_points(
             residue = load(residues, j)
             away = load(rows, j) - residue
             store(rows, j, (residue + rint(away / period) * period) * unit)
-        put(rows, begin, scale, points)
+        store_points(rows, begin, scale, points)
 
 
 @helper
@@ -54,15 +54,15 @@ def _fold(costs: Any, row: Any, circuit: Any) -> None:
     while row < len(costs):
         order = circuit.orders[row]
         for c in range(0, order, 2):
-            least, other = spread(costs, math.inf), spread(costs, math.inf)
+            even, odd = spread(costs, math.inf), spread(costs, math.inf)
             for a in range(0, order, 2):
-                here, there = unsigned(row + a), unsigned(row + (a ^ c))
-                f, f1 = load(costs, left[here]), load(costs, left[here + ONE])
-                g, g1 = load(costs, right[there]), load(costs, right[there + ONE])
-                least = _lesser(least, _lesser(f + g, f1 + g1))
-                other = _lesser(other, _lesser(f + g1, f1 + g))
-            store(costs, row + c, least)
-            store(costs, row + c + 1, other)
+                f_row, g_row = unsigned(row + a), unsigned(row + (a ^ c))
+                f, f1 = load(costs, left[f_row]), load(costs, left[f_row + ONE])
+                g, g1 = load(costs, right[g_row]), load(costs, right[g_row + ONE])
+                even = _lesser(even, _lesser(f + g, f1 + g1))
+                odd = _lesser(odd, _lesser(f + g1, f1 + g))
+            store(costs, row + c, even)
+            store(costs, row + c + 1, odd)
         row += order
 
 
@@ -74,24 +74,24 @@ def _lesser(a: Any, b: Any) -> Any:
 
 @helper
 def _choose(costs: Any, circuit: Any, residues: Any) -> None:
-    """Set ``residues`` ``(n, lanes)`` to those whose ``costs`` make up the least of all words."""
-    ends, chosen = circuit.ends, np.empty((1, costs.shape[1]), costs.dtype)
+    """Set ``residues`` ``(n, lanes)`` to those of the word with the least of ``costs``."""
+    ends, choices = circuit.ends, np.empty((1, costs.shape[1]), costs.dtype)
     least, choice = spread(costs, math.inf), spread(costs, 0.0)
     for k in range(len(ends)):
         cost = load(costs, ends[k, 0]) + load(costs, ends[k, 1])
         choice = if_less(cost, least, k, choice)
         least = _lesser(cost, least)
-    store(chosen, 0, choice)
+    store(choices, 0, choice)
     queue = np.empty(4 * len(residues), np.int64)
     for lane in range(costs.shape[1]):
-        k = unsigned(int(chosen[0, lane]))
+        k = unsigned(int(choices[0, lane]))
         queue[0], queue[1] = ends[k, 0], ends[k, 1]
         _trace(costs, unsigned(lane), circuit, queue, residues)
 
 
 @helper
 def _trace(costs: Any, lane: Any, circuit: Any, queue: Any, residues: Any) -> None:
-    """Set column ``lane`` of ``residues`` to those whose costs two rows add up, first in queue."""
+    """Set column ``lane`` of ``residues`` to those of the two rows at the head of ``queue``."""
     head, tail = 0, 2
     while head < tail:
         row = unsigned(queue[head])
@@ -103,7 +103,7 @@ def _trace(costs: Any, lane: Any, circuit: Any, queue: Any, residues: Any) -> No
             continue
         for a in range(order):
             f, g = circuit.left[first + a], circuit.right[first + (a ^ (row - first))]
-            found = costs[f, lane] + costs[g, lane] == costs[row, lane]
-            left, right = (f, g) if found else (left, right)
+            matches = costs[f, lane] + costs[g, lane] == costs[row, lane]
+            left, right = (f, g) if matches else (left, right)
         queue[tail], queue[tail + 1] = left, right
         tail += 2

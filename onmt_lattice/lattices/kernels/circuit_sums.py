@@ -1,8 +1,8 @@
 """Sums over all words of a code, by its circuit, compiled by numba, with their gradients.
 
-A weight is a number times 2^(256 e), e a whole number that is kept beside it: at narrow scales the
-weights of words lie further apart than the range of float64, and which of them counts is only known
-at the end.
+A weight is a number times 2^(256 e), with the whole number e stored beside it. At narrow scales the
+weights of words span more than the range of float64, and only the last step shows which of them
+matter.
 """
 
 from __future__ import annotations
@@ -28,13 +28,13 @@ def log_sums(y: Any, log_s: Any, period: Any, circuit: Any, values: Any, gradien
         y: ``(N, n)``, points.
         log_s: ``(N, n)``, logs of the scales.
         period: number of residues.
-        circuit: of the code.
+        circuit: that of the code.
         values: set.
         gradients: ``(2, N, n)``, set to the gradients in ``y`` and ``log_s``; or ``(2, 0, n)``, if
-            not wanted.
+            not needed.
     """
     count, n = y.shape
-    wanted, leaves = gradients.shape[1] > 0, period * n
+    needs_gradients, leaves = gradients.shape[1] > 0, period * n
     rows = len(circuit.left), LANES
     numbers, powers, shares = np.empty(rows), np.empty(rows), np.empty(rows)
     points, scales = np.empty((n, LANES)), np.empty((n, LANES))
@@ -50,17 +50,17 @@ def log_sums(y: Any, log_s: Any, period: Any, circuit: Any, values: Any, gradien
         _total(numbers, powers, circuit.ends, total)
         for lane in range(lanes):
             values[begin + lane] = np.log(total[0, lane]) + LOG_STEP * total[1, lane] + top[0, lane]
-        if wanted:
+        if needs_gradients:
             _share(numbers, powers, total, leaves, circuit, shares)
             for j in range(n):
-                for of in range(2):
+                for argument in range(2):
                     slope = spread(top, 0.0)
                     for r in range(period):
-                        row = (2 * j + of) * period + r
+                        row = (2 * j + argument) * period + r
                         slope = slope + load(shares, r * n + j) * load(slopes, row)
                     store(top, 0, slope)
                     for lane in range(lanes):
-                        gradients[of, begin + lane, j] = top[0, lane]
+                        gradients[argument, begin + lane, j] = top[0, lane]
 
 
 @helper
@@ -69,7 +69,7 @@ def _weigh(
 ) -> None:
     """Set the weights of the residues at ``y`` ``(n, LANES)``, and ``slopes``.
 
-    ``top`` ``(1, LANES)`` is set to the log of what is taken out of all products.
+    ``top`` ``(1, LANES)`` is set to the log of the common factor taken out of all products.
     """
     n, whole = len(y), spread(top, 0.0)
     sums, drops, bounds = np.empty((period, LANES)), np.empty((period, LANES)), np.empty((2, LANES))
@@ -99,7 +99,7 @@ def _fold(numbers: Any, powers: Any, row: Any, circuit: Any) -> None:
             for a in range(order):
                 i, k = left[unsigned(row + a)], right[unsigned(row + (a ^ c))]
                 number = number + _product(numbers, powers, i, k, top)
-            _keep(numbers, powers, row + c, number, top)
+            _store_rescaled(numbers, powers, row + c, number, top)
         row += order
 
 
@@ -111,7 +111,7 @@ def _greater(a: Any, b: Any) -> Any:
 
 @helper
 def _product(numbers: Any, powers: Any, i: Any, k: Any, power: Any) -> Any:
-    """Return the product of two weights over 2^(256 power), or 0 if that is below 2^-512."""
+    """Return the product of two weights divided by 2^(256 power), or 0 if it is below 2^-512."""
     apart = load(powers, i) + load(powers, k) - power
     near = if_less(-0.5, apart, if_less(0.5, apart, STEP, 1.0), 1 / STEP)
     scale = if_less(-1.5, apart, near, if_less(-2.5, apart, 1 / STEP / STEP, 0.0))
@@ -119,8 +119,8 @@ def _product(numbers: Any, powers: Any, i: Any, k: Any, power: Any) -> Any:
 
 
 @helper
-def _keep(numbers: Any, powers: Any, row: Any, number: Any, power: Any) -> None:
-    """Store a weight whose number is between 2^-300 and 2^300, with one about 2^±128 at most."""
+def _store_rescaled(numbers: Any, powers: Any, row: Any, number: Any, power: Any) -> None:
+    """Store a weight with a number from 2^-300 to 2^300, rescaled to about 2^±128 at most."""
     small, large = 2.0**-128, 2.0**128
     step = if_less(number, small, -1.0, if_less(large, number, 1.0, 0.0))
     scale = if_less(number, small, STEP, if_less(large, number, 1 / STEP, 1.0))
@@ -142,7 +142,7 @@ def _total(numbers: Any, powers: Any, ends: Any, total: Any) -> None:
 
 @helper
 def _share(numbers: Any, powers: Any, total: Any, leaves: Any, circuit: Any, shares: Any) -> None:
-    """Set ``shares`` to the share in the total of the words that each row takes part in."""
+    """Set ``shares`` to the share in the total of the words that contain each row."""
     left, right, ends = circuit.left, circuit.right, circuit.ends
     for row in range(len(shares)):
         store(shares, row, spread(shares, 0.0))

@@ -1,8 +1,8 @@
 """Nearest points of the small lattices, compiled by numba: the eager decoders, faster.
 
-As many points as a vector has lanes are decoded side by side. Each kernel takes points ``(N, n)``
-of one floating dtype to the nearest points of the lattice times ``scale``, in one pass: every
-number of a point is NaN if one of them is none, or is more than ``farthest`` scales from 0.
+Each lane of a vector decodes one point. Each kernel maps points ``(N, n)`` of one floating dtype to
+the nearest points of the lattice times ``scale``, in one pass. If a number of a point is NaN, or
+more than ``farthest`` scales from 0, all numbers of the result are NaN.
 """
 
 from __future__ import annotations
@@ -26,10 +26,10 @@ from onmt_lattice.lattices.kernels.simd import (
 
 
 @helper
-def fetch(x: Any, begin: Any, scale: Any, farthest: Any, rows: Any) -> None:
-    """Set ``rows`` ``(n, lanes)`` to the points of ``x`` from ``begin`` on, over scale.
+def load_points(x: Any, begin: Any, scale: Any, farthest: Any, rows: Any) -> None:
+    """Set ``rows`` ``(n, lanes)`` to the points of ``x`` from ``begin`` on, divided by scale.
 
-    Lanes behind the last point are that point's too.
+    Lanes after the last point repeat it.
     """
     for lane in range(rows.shape[1]):
         for j in range(len(rows)):
@@ -44,8 +44,8 @@ def fetch(x: Any, begin: Any, scale: Any, farthest: Any, rows: Any) -> None:
 
 
 @helper
-def put(rows: Any, begin: Any, scale: Any, points: Any) -> None:
-    """Set ``points`` from ``begin`` on to those of ``rows`` times scale."""
+def store_points(rows: Any, begin: Any, scale: Any, points: Any) -> None:
+    """Set ``points`` from ``begin`` on to ``rows`` ``(n, lanes)`` times scale."""
     for j in range(len(rows)):
         store(rows, j, load(rows, j) * scale)
     for lane in range(min(rows.shape[1], len(points) - begin)):
@@ -55,7 +55,7 @@ def put(rows: Any, begin: Any, scale: Any, points: Any) -> None:
 
 @helper
 def half_of_odd(number: Any) -> Any:
-    """Return ½ where a whole number, however large, is odd."""
+    """Return ½ for odd and 0 for even whole numbers of any size."""
     half = number * 0.5
     return half - floor(half)
 
@@ -79,37 +79,37 @@ def cubic(x: Any, scale: Any, farthest: Any, points: Any) -> None:
     """Decode ℤⁿ."""
     rows = np.empty((x.shape[1], BYTES // x.itemsize), x.dtype)
     for begin in range(0, len(x), rows.shape[1]):
-        fetch(x, begin, scale, farthest, rows)
+        load_points(x, begin, scale, farthest, rows)
         for j in range(len(rows)):
             store(rows, j, rint(load(rows, j)))
-        put(rows, begin, scale, points)
+        store_points(rows, begin, scale, points)
 
 
 @compiled
 def checkerboard(x: Any, scale: Any, farthest: Any, points: Any) -> None:
     """Decode D_n."""
     rows = np.empty((x.shape[1], BYTES // x.itemsize), x.dtype)
-    found = np.empty(rows.shape, x.dtype)
+    nearest = np.empty(rows.shape, x.dtype)
     for begin in range(0, len(x), rows.shape[1]):
-        fetch(x, begin, scale, farthest, rows)
+        load_points(x, begin, scale, farthest, rows)
         halves = spread(rows, 0.0)
         for j in range(len(rows)):
             point = rint(load(rows, j))
             halves = halves + half_of_odd(point)
-            store(found, j, point)
-        mend_parity(rows, found, 2.0 * (halves - floor(halves)))
-        put(found, begin, scale, points)
+            store(nearest, j, point)
+        mend_parity(rows, nearest, 2.0 * (halves - floor(halves)))
+        store_points(nearest, begin, scale, points)
 
 
 @compiled
 def e8(x: Any, scale: Any, farthest: Any, points: Any) -> None:
     """Decode E8."""
     rows = np.empty((8, BYTES // x.itemsize), x.dtype)
-    found = np.empty(rows.shape, x.dtype)
+    nearest = np.empty(rows.shape, x.dtype)
     for begin in range(0, len(x), rows.shape[1]):
-        fetch(x, begin, scale, farthest, rows)
-        _round_to_e8(rows, found)
-        put(found, begin, scale, points)
+        load_points(x, begin, scale, farthest, rows)
+        _round_to_e8(rows, nearest)
+        store_points(nearest, begin, scale, points)
 
 
 @helper
@@ -140,21 +140,21 @@ def simplex(x: Any, scale: Any, farthest: Any, points: Any) -> None:
     """Decode A_n: round in n + 1 coordinates, and mend their sum where that costs least."""
     n, lanes = x.shape[1], BYTES // x.itemsize
     rows, embedded = np.empty((n, lanes), x.dtype), np.empty((n + 1, lanes), x.dtype)
-    found = np.empty(embedded.shape, x.dtype)
+    nearest = np.empty(embedded.shape, x.dtype)
     for begin in range(0, len(x), lanes):
-        fetch(x, begin, scale, farthest, rows)
+        load_points(x, begin, scale, farthest, rows)
         total = spread(rows, 0.0)
         for j in range(n, 0, -1):
             v = load(rows, j - 1) / _side(x, j)
             store(embedded, j, total - j * v)
             total = total + v
         store(embedded, 0, total)
-        _round_to_simplex(embedded, found)
+        _round_to_simplex(embedded, nearest)
         total = spread(rows, 0.0)
         for j in range(1, n + 1):
-            total = total + load(found, j - 1)
-            store(rows, j - 1, (total - j * load(found, j)) / _side(x, j))
-        put(rows, begin, scale, points)
+            total = total + load(nearest, j - 1)
+            store(rows, j - 1, (total - j * load(nearest, j)) / _side(x, j))
+        store_points(rows, begin, scale, points)
 
 
 @helper

@@ -1,10 +1,10 @@
-"""Vectors for kernels: as many numbers as 64 bytes hold, computed with at once.
+"""Vectors for kernels: operations on 64 bytes of numbers at once.
 
-Left to itself, numba computes with several numbers at a time only where it can prove that no array
-shares memory with another. A kernel that loads vectors, computes with them and stores them need not
-hope for that. LLVM cuts them to what the machine has; each number comes out as if by itself.
+By itself numba vectorizes only loops in which it can prove that no two arrays share memory. A
+kernel that loads, computes and stores vectors does not depend on that. LLVM splits them to the
+machine's width; each number has the same result as if computed alone.
 
-``+ - * /`` take vectors, or a vector and a number, which is rounded to the vector's dtype first.
+``+ - * /`` take vectors, or a vector and a number, which is first rounded to the vector's dtype.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from numba.np.arrayobj import make_array
 
 BYTES = 64
 
-# What it decorates is called without its first argument, the typing context.
+# Decorated functions are called without their first argument, the typing context.
 generated: Callable[..., Any] = intrinsic
 
 
@@ -65,7 +65,7 @@ def store(typing: Any, array: Any, row: Any, vector: Any) -> Any:
 
 @generated
 def store_as(typing: Any, array: Any, row: Any, vector: Any) -> Any:
-    """Set row ``row`` of ``array``, contiguous integers, of as many as ``vector`` has numbers."""
+    """Set row ``row`` of ``array``, contiguous integers, to the numbers of ``vector``."""
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         numbers = ir.VectorType(context.get_value_type(array.dtype), vector.lanes)
@@ -90,7 +90,7 @@ def spread(typing: Any, array: Any, number: Any) -> Any:
 
 @generated
 def if_less(typing: Any, a: Any, b: Any, then: Any, otherwise: Any) -> Any:
-    """Return ``then`` where a < b, which nothing is that is no number, and ``otherwise``."""
+    """Return ``then`` where a < b, else ``otherwise``; comparisons with NaN are false."""
     vector = next(kind for kind in (a, b) if isinstance(kind, Vector))
 
     def emit(builder: Any, a: Any, b: Any, then: Any, otherwise: Any) -> Any:
@@ -116,7 +116,7 @@ def power_of_2(typing: Any, vector: Any) -> Any:
 def _address(
     context: Any, builder: Any, kinds: Any, arguments: Any, vector: Any | None = None
 ) -> Any:
-    """Return a pointer to a vector: the row that two arguments, array and row, stand for."""
+    """Return a pointer to the vector at the row given by two arguments, array and row."""
     data = make_array(kinds[0])(context, builder, arguments[0]).data
     vector = vector or context.get_value_type(Vector(kinds[0].dtype))
     row = context.cast(builder, arguments[1], kinds[1], types.intp)
@@ -124,7 +124,7 @@ def _address(
 
 
 def _lanewise(emit: Callable[..., Any], *kinds: Any) -> Any:
-    """Return signature and code of an operation on vectors and numbers, of one dtype."""
+    """Return signature and code of an operation on vectors and numbers of one dtype."""
     vector = next(kind for kind in kinds if isinstance(kind, Vector))
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
@@ -135,7 +135,7 @@ def _lanewise(emit: Callable[..., Any], *kinds: Any) -> Any:
 
 
 def _widened(context: Any, builder: Any, vector: Vector, kind: Any, value: Any) -> Any:
-    """Return ``value``, if a number in all lanes of a vector."""
+    """Return ``value``; a number becomes a vector with it in all lanes."""
     if kind == vector:
         return value
     number = context.cast(builder, value, kind, vector.dtype)
@@ -151,10 +151,9 @@ def _is_float(vector: Vector) -> bool:
 
 
 def _define_operator(operation: Callable[..., Any], floats: str, integers: str) -> None:
-    """Let ``operation`` of two vectors, or a vector and a number, be an instruction of LLVM.
+    """Define ``operation`` of two vectors, or of a vector and a number, as an LLVM instruction.
 
-    It is lowered as it stands: an ``overload`` would be one more function to compile for each pair
-    of types.
+    It is lowered directly: an ``overload`` would compile one more function for each pair of types.
     """
 
     @type_callable(operation)
@@ -174,7 +173,7 @@ def _define_operator(operation: Callable[..., Any], floats: str, integers: str) 
 
 
 def _function(name: str) -> Any:
-    """Return the function of a vector that LLVM knows as ``name``."""
+    """Return LLVM's intrinsic ``name`` as a function of a vector."""
 
     def emit(builder: Any, vector: Any) -> Any:
         kind = vector.type

@@ -1,8 +1,8 @@
 """One-dimensional theta sums of the classes mod q, compiled by numba, with their derivatives.
 
-The same sums as in :mod:`~onmt_lattice.lattices.theta`, by the same two series: for each class only
-the one that converges fast is summed, and there is no autograd graph. The class c of ℤ at y is all
-of ℤ at (y − c)/q and scale s/q. As many numbers are summed at once as a vector has lanes.
+The sums of :mod:`~onmt_lattice.lattices.theta`, by the same two series; for each class only the one
+that converges fast is summed, and there is no autograd graph. The class c of ℤ at y is ℤ at
+(y − c)/q and scale s/q. Each lane of a vector sums for one number.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from onmt_lattice.lattices.theta import HALF_LOG_2PI, LOG_CROSSING
 
 LANES = BYTES // 8
 TWO_PI = 2 * math.pi
-LARGEST = 708.0  # exp of ± so much is a normal float64
+MAX_EXPONENT = 708.0  # exp of ± this is a normal float64
 LN_2 = 0.6931471803691238, 1.9082149292705877e-10  # high part (exact times 11 bits), low part
 # Taylor's coefficients, highest first: of exp at |x| ≤ ½ log 2, of sin(2πx)/x in x² at |x| ≤ ¼.
 EXP = tuple(1 / math.factorial(k) for k in range(13, -1, -1))
@@ -39,18 +39,18 @@ def class_weights(
         q: number of classes.
         weights: set; the largest of each number is between 0.9 and 2.1.
         slopes: ``(2, N, q)``, set to the derivatives of the logs of the sums in ``y`` and
-            ``log_s``; or ``(2, 0, q)``, if not wanted.
+            ``log_s``; or ``(2, 0, q)``, if not needed.
         tops: set.
-        spans: ``(N,)``, set to bounds on how far apart the logs of the weights are.
+        spans: ``(N,)``, set to bounds on the range of the logs of the weights.
     """
-    wanted = slopes.shape[1] > 0
-    at, bounds = np.empty((2, LANES)), np.empty((2, LANES))
+    needs_slopes = slopes.shape[1] > 0
+    inputs, bounds = np.empty((2, LANES)), np.empty((2, LANES))
     sums, drops, steps = np.empty((q, LANES)), np.empty((q, LANES)), np.empty((2 * q, LANES))
     for begin in range(0, len(y), LANES):
         for lane in range(LANES):
             i = min(begin + lane, len(y) - 1)
-            at[0, lane], at[1, lane] = y[i], log_s[i]
-        class_sums(load(at, 0), load(at, 1), q, sums, drops, steps, 0, bounds)
+            inputs[0, lane], inputs[1, lane] = y[i], log_s[i]
+        class_sums(load(inputs, 0), load(inputs, 1), q, sums, drops, steps, 0, bounds)
         for c in range(q):
             store(sums, c, load(sums, c) * exp(load(drops, c)))
         for lane in range(min(LANES, len(y) - begin)):
@@ -58,7 +58,7 @@ def class_weights(
             tops[i], spans[i] = bounds[0, lane], bounds[1, lane]
             for c in range(q):
                 weights[i, c] = sums[c, lane]
-                if wanted:
+                if needs_slopes:
                     slopes[0, i, c], slopes[1, i, c] = steps[c, lane], steps[q + c, lane]
 
 
@@ -76,8 +76,8 @@ def class_sums(
         drops: ``(q, LANES)``, set; none is positive, and one is 0.
         slopes: rows of vectors, set from ``row`` on: q derivatives of the logs of the sums in
             ``y``, and q in ``log_s``.
-        row: see there.
-        bounds: ``(2, LANES)``, set to top, and to a bound on how far apart the logs are.
+        row: the first row of ``slopes``.
+        bounds: ``(2, LANES)``, set to top, and to a bound on the range of the logs.
     """
     log_width = log_s - np.log(float(q))
     variance = exp(log_width + log_width)
@@ -116,16 +116,16 @@ def class_sums(
 
 @helper
 def _residue(y: Any, c: Any, q: Any) -> Any:
-    """Return (y − c)/q less the integer nearest to it."""
+    """Return (y − c)/q minus the nearest integer."""
     r = (y - c) / q
     return r - rint(r)
 
 
 @helper
 def _direct(r: Any, precision: Any) -> Any:
-    """Return the sum over its term at 0, and the slopes of its log in r and log s.
+    """Return the sum divided by its term at 0, and the slopes of its log in r and log s.
 
-    Those are means over the terms k = −3 … 3 at |r| ≤ ½, of k − r and (k − r)².
+    The slopes are means of k − r and (k − r)² over the terms k = −3 … 3 at |r| ≤ ½.
     """
     a, b = exp((2.0 * r - 1.0) * precision), exp((0.0 - 2.0 * r - 1.0) * precision)
     ab = a * b
@@ -142,7 +142,7 @@ def _direct(r: Any, precision: Any) -> Any:
 
 @helper
 def _dual(r: Any, variance: Any) -> Any:
-    """Return the sum over √(2π)s, and the slopes of its log in r and log s."""
+    """Return the sum divided by √(2π)s, and the slopes of its log in r and log s."""
     decay = (-TWO_PI * math.pi) * variance
     q = exp(decay)
     q4 = q * q * q * q
@@ -160,8 +160,8 @@ def _dual(r: Any, variance: Any) -> Any:
 
 @helper
 def exp(x: Any) -> Any:
-    """Return e^x of a vector, to float64's precision; beyond ±708 as there."""
-    x = if_less(x, -LARGEST, -LARGEST, if_less(LARGEST, x, LARGEST, x))
+    """Return e^x of a vector, to float64's precision; x is clipped to ±708."""
+    x = if_less(x, -MAX_EXPONENT, -MAX_EXPONENT, if_less(MAX_EXPONENT, x, MAX_EXPONENT, x))
     whole = rint(x * (1 / math.log(2)))
     x = x - whole * LN_2[0] - whole * LN_2[1]
     power = x * EXP[0] + EXP[1]

@@ -1,15 +1,14 @@
 """Folds along the trellis of a convolutional code, compiled by numba: the eager ones, faster.
 
 The trellis has S = q^ν states and T sections. An edge enters state s′ from its d-th predecessor,
-s′ div q + d·S/q, and spells one class mod q at each of two coordinates: ``labels[s′, d]`` is
-q·first + second. Paths begin in a state of ``starts`` and end in one of ``ends``, bytes
-that are 1 where it is allowed.
+s′ div q + d·S/q, and has one class mod q at each of two coordinates: ``labels[s′, d]`` is
+q·first + second. Paths begin in a state of ``starts`` and end in one of ``ends``; these are bytes,
+1 for an allowed state.
 
-As many points are folded side by side as a vector has lanes; ``ways`` is the tuple (0, …, q − 1),
-whose length the compiler knows, so that the loops over predecessors unroll. All of it releases the
-interpreter's lock. The nearest point is found in whole numbers, 16 points at a time; ν is at least
-2. Theta series are summed in float64, 8 at a time, in the linear domain, each section scaled by its
-total.
+Each lane of a vector folds one point. ``ways`` is the tuple (0, …, q − 1); the compiler knows its
+length and unrolls the loops over predecessors. The kernels release the interpreter's lock. Nearest
+points are computed in whole numbers, 16 points at a time; ν is at least 2. Theta series are summed
+in float64, 8 at a time, in the linear domain, each section divided by its total.
 """
 
 from __future__ import annotations
@@ -30,16 +29,16 @@ from onmt_lattice.lattices.kernels.simd import (
 )
 
 LANES = BYTES // 8
-POINTS = BYTES // 4  # side by side where the nearest are found, in int32
+POINTS = BYTES // 4  # lanes of int32, in which nearest points are computed
 UNIT = 2**20  # a squared distance of 1
-NEVER = 128 * UNIT  # more than any ν + 1 sections cost: each at most q²/2
-BITS = 3  # below a metric, which name a predecessor
+NEVER = 128 * UNIT  # more than the cost of any ν + 1 sections, each at most q²/2
+BITS = 3  # low bits of a metric, for the index of a predecessor
 WAYS = 2**BITS
 
 
 @helper
 def vectors(count: Any) -> Any:
-    """Return ``(count, LANES)`` for vectors, each in one line of the processor's cache."""
+    """Return an array ``(count, LANES)`` of vectors, each within one cache line."""
     numbers = np.empty((count + 1) * LANES)
     skip = -(numbers.ctypes.data // numbers.itemsize) % LANES
     return numbers[skip : skip + count * LANES].reshape(count, LANES)
@@ -47,7 +46,7 @@ def vectors(count: Any) -> Any:
 
 @helper
 def _metrics(count: Any) -> Any:
-    """Return ``(count, POINTS)`` int32 for vectors of metrics."""
+    """Return an array ``(count, POINTS)`` int32 of vectors of metrics."""
     return vectors(count).view(np.int32)
 
 
@@ -55,7 +54,7 @@ def _metrics(count: Any) -> Any:
 def nearest_points(x: Any, labels: Any, starts: Any, ends: Any, ways: Any, points: Any) -> None:
     """Set ``points`` ``(N, n)`` to the nearest points of ``x`` ``(N, n)``: Viterbi's algorithm.
 
-    The squared distance at each coordinate is rounded to units, and from there on all is exact.
+    The squared distance at each coordinate is rounded to units; everything after that is exact.
     """
     count, n = x.shape
     lanes, costs = vectors(2 * n).reshape(n, POINTS), _metrics(n * len(ways))
@@ -74,7 +73,7 @@ def nearest_points(x: Any, labels: Any, starts: Any, ends: Any, ways: Any, point
             _relax(old, new, labels, ways, pairs, choices[t])
             old, new = new, old
         for lane in range(min(POINTS, count - begin)):
-            end, least = np.int64(0), np.int64(2**31)  # literals would be types of their own
+            end, least = np.int64(0), np.int64(2**31)  # literals would have types of their own
             for s in range(len(labels)):
                 if ends[s] and old[s, lane] < least:
                     end, least = s, np.int64(old[s, lane])
@@ -90,13 +89,13 @@ def _class_costs(x: Any, ways: Any, costs: Any) -> None:
                 u = (load(x, 2 * i + half) - a) / len(ways)
                 u = (u - rint(u)) * len(ways)
                 cost = rint(u * u * UNIT) * WAYS
-                at = 2 * (i * len(ways) + a) + half
-                store_as(costs, at, if_less(cost, NEVER * WAYS, cost, 0.0))  # 0 for what is NaN
+                row = 2 * (i * len(ways) + a) + half
+                store_as(costs, row, if_less(cost, NEVER * WAYS, cost, 0.0))  # 0 for NaN
 
 
 @helper
 def _pair_costs(costs: Any, t: Any, reference: Any, ways: Any, pairs: Any) -> None:
-    """Set ``pairs`` ``(q², POINTS)`` to the costs of labels in section ``t`` less ``reference``."""
+    """Set ``pairs`` ``(q², POINTS)`` to costs of labels in section ``t`` minus ``reference``."""
     q = len(ways)
     for a in range(q):
         first = load(costs, 2 * t * q + a) - reference
@@ -108,9 +107,9 @@ def _pair_costs(costs: Any, t: Any, reference: Any, ways: Any, pairs: Any) -> No
 def _relax(old: Any, new: Any, labels: Any, ways: Any, pairs: Any, choices: Any) -> None:
     """Set ``new`` ``(S, POINTS)`` to the least costs of paths one section longer than ``old``.
 
-    Each state is the d-th predecessor of all that follow it. With d in the bits below its metric
-    the least sum says which edge it took, and of equal sums the first is the least.
-    ``choices`` ``(S/q, POINTS)`` is set to the d of q states each, that of the last lowest.
+    Each state is the d-th predecessor of all its successors. d is in the low bits of its metric, so
+    that the least sum contains the index of its edge; of equal sums the first edge is the least.
+    ``choices`` ``(S/q, POINTS)`` is set to the d of q states each, the last one lowest.
     """
     q = len(ways)
     step = len(labels) // q
@@ -129,7 +128,7 @@ def _relax(old: Any, new: Any, labels: Any, ways: Any, pairs: Any, choices: Any)
 
 @helper
 def _trace(x: Any, lane: Any, state: Any, choices: Any, labels: Any, ways: Any, point: Any) -> None:
-    """Set ``point`` ``(n,)`` to the nearest of the best path of ``lane`` that ends in ``state``."""
+    """Set ``point`` ``(n,)`` to the nearest point on ``lane``'s best path to ``state``."""
     q = len(ways)
     for t in range(len(choices) - 1, -1, -1):
         way = np.int64(choices[t, state // q, lane]) >> BITS * (q - 1 - state % q) & (WAYS - 1)
@@ -148,7 +147,7 @@ def log_sums(
     ways: Any,
     values: Any,
     posteriors: Any,
-    met: Any,
+    masses: Any,
 ) -> None:
     """Set ``values`` ``(N,)`` to the logs of the total weights of all paths.
 
@@ -160,15 +159,16 @@ def log_sums(
         ways: (0, …, q − 1).
         values: ``(N,)``, set.
         posteriors: ``(N, n, q)``, set to the share that the paths of each class have in the
-            total, which is the gradient in the logs of the weights; or empty, if not wanted.
-        met: ``(N,)``, set with ``posteriors``: the least number, over the sections, that all shares
-            add up to before they are made 1. What is rounded to 0 is so much more than it seems.
+            total, which is the gradient in the logs of the weights; or empty, if not needed.
+        masses: ``(N,)``, set with ``posteriors``: the smallest total of shares, over the sections,
+            before they are normalised. Where it is tiny, terms rounded to 0 may matter.
     """
     count, n, q = weights.shape
-    wanted = len(posteriors) > 0
+    needs_posteriors = len(posteriors) > 0
     lanes = vectors(n * q).reshape(n, q, LANES)
-    alpha = vectors((n // 2 + 1 if wanted else 2) * len(labels)).reshape(-1, len(labels), LANES)
-    totals, least = vectors(n // 2 + 1), vectors(1)
+    rows = n // 2 + 1 if needs_posteriors else 2
+    alpha = vectors(rows * len(labels)).reshape(-1, len(labels), LANES)
+    totals, mass = vectors(n // 2 + 1), vectors(1)
     posterior = vectors(n * q).reshape(n, q, LANES)
     for begin in range(0, count, LANES):
         for lane in range(LANES):
@@ -176,15 +176,15 @@ def log_sums(
                 for c in range(q):
                     lanes[i, c, lane] = weights[min(begin + lane, count - 1), i, c]
         _forward(lanes, labels, starts, ends, ways, alpha, totals)
-        if wanted:
-            _backward(lanes, labels, ends, ways, alpha, posterior, least)
+        if needs_posteriors:
+            _backward(lanes, labels, ends, ways, alpha, posterior, mass)
         for lane in range(min(LANES, count - begin)):
             value = 0.0
             for t in range(len(totals)):
                 value += np.log(totals[t, lane])
             values[begin + lane] = value
-            if wanted:
-                met[begin + lane] = least[0, lane]
+            if needs_posteriors:
+                masses[begin + lane] = mass[0, lane]
                 for i in range(n):
                     for c in range(q):
                         posteriors[begin + lane, i, c] = posterior[i, c, lane]
@@ -192,7 +192,7 @@ def log_sums(
 
 @helper
 def _pair_weights(weights: Any, t: Any, ways: Any, total: Any, pairs: Any) -> None:
-    """Set ``pairs`` ``(q², LANES)`` to the weights of the labels of section ``t`` over total."""
+    """Set ``pairs`` ``(q², LANES)`` to weights of the labels of section ``t``, over ``total``."""
     q = len(ways)
     for a in range(q):
         for b in range(q):
@@ -204,11 +204,11 @@ def _pair_weights(weights: Any, t: Any, ways: Any, total: Any, pairs: Any) -> No
 def _forward(
     weights: Any, labels: Any, starts: Any, ends: Any, ways: Any, alpha: Any, totals: Any
 ) -> None:
-    """Weigh the paths from starts, section by section, and at last those that stop at ends.
+    """Weigh the paths from starts, section by section, and in the last one those that end in ends.
 
-    ``alpha`` ``(T + 1 or 2, S, LANES)`` is left with the weights of the paths to each state, over
-    the total of the section before; ``totals`` ``(T + 1, LANES)`` with their own totals, whose
-    product is that of all paths.
+    ``alpha`` ``(T + 1 or 2, S, LANES)`` is set to the weights of the paths to each state, divided
+    by the total of the section before; ``totals`` ``(T + 1, LANES)`` to their own totals, whose
+    product is the weight of all paths.
     """
     step, rows = len(labels) // len(ways), len(alpha)
     pairs = vectors(len(ways) * len(ways))
@@ -239,11 +239,11 @@ def _backward(
     ways: Any,
     alpha: Any,
     posterior: Any,
-    least: Any,
+    mass: Any,
 ) -> None:
     """Set ``posterior`` ``(n, q, LANES)`` to the shares of the classes.
 
-    ``alpha`` is that of :func:`_forward`; ``least`` ``(1, LANES)`` is set to what ``met`` is to be.
+    ``alpha`` is that of :func:`_forward`; ``mass`` ``(1, LANES)`` is set to ``masses``.
     """
     q, states = len(ways), len(labels)
     pairs, shares = vectors(q * q), vectors(q * q)
@@ -251,7 +251,7 @@ def _backward(
     total = spread(pairs, 1.0)
     for s in range(states):
         store(ahead, s, spread(pairs, float(ends[s])))
-    store(least, 0, spread(least, 1.0))
+    store(mass, 0, spread(mass, 1.0))
     for t in range(len(weights) // 2 - 1, -1, -1):
         _pair_weights(weights, t, ways, total, pairs)
         _edges(alpha[t], beta, ahead, labels, ways, pairs, shares)
@@ -259,7 +259,7 @@ def _backward(
         total = spread(pairs, 0.0)
         for s in range(states):
             total = total + load(ahead, s)
-        _marginals(shares, ways, posterior[2 * t], posterior[2 * t + 1], least)
+        _marginals(shares, ways, posterior[2 * t], posterior[2 * t + 1], mass)
 
 
 @helper
@@ -283,21 +283,21 @@ def _edges(
 
 
 @helper
-def _marginals(shares: Any, ways: Any, first: Any, second: Any, least: Any) -> None:
+def _marginals(shares: Any, ways: Any, first: Any, second: Any, mass: Any) -> None:
     """Set ``first`` and ``second`` ``(q, LANES)`` to the shares of their classes, of 1 in all.
 
-    What the ``shares`` add up to bounds ``least``.
+    ``mass`` is lowered to the total of the ``shares``.
     """
     q = len(ways)
     total = spread(shares, 0.0)
     for e in range(q * q):
         total = total + load(shares, e)
-    lesser = if_less(total, load(least, 0), total, load(least, 0))
-    store(least, 0, if_less(-1.0, total, lesser, 0.0))  # not a number: all was lost
+    lesser = if_less(total, load(mass, 0), total, load(mass, 0))
+    store(mass, 0, if_less(-1.0, total, lesser, 0.0))  # NaN: everything was lost
     for c in range(q):
-        one, other = spread(shares, 0.0), spread(shares, 0.0)
+        first_share, second_share = spread(shares, 0.0), spread(shares, 0.0)
         for b in range(q):
-            one = one + load(shares, c * q + b) / total
-            other = other + load(shares, b * q + c) / total
-        store(first, c, one)
-        store(second, c, other)
+            first_share = first_share + load(shares, c * q + b) / total
+            second_share = second_share + load(shares, b * q + c) / total
+        store(first, c, first_share)
+        store(second, c, second_share)

@@ -1,8 +1,8 @@
 """Folds along the trellis of a convolutional code on a GPU, by Triton: all sections in one launch.
 
-What :mod:`~.kernels.trellis` says of the trellis holds here too, but sums are of logs,
-the largest of each section 0, as float32 has no range for others. A program folds one point: a
-state is a lane, and what each section leaves goes through global memory, behind a barrier.
+The trellis is that of :mod:`~.kernels.trellis`, but sums are of logs, the largest of each section
+shifted to 0, because the range of float32 is too small for sums. A program folds one point, with a
+state in each lane; the metrics of a section go through global memory, behind a barrier.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ from torch.autograd.function import once_differentiable
 
 from onmt_lattice.lattices.convolutional_code import Encoder
 
-NEVER = tl.constexpr(-1e30)  # log weight of a path that is not allowed: finite, so that sums are
-EDGES_AT_ONCE = 128  # of a section, when they are shared out by labels
-MOST_WARPS = 16  # that fold one point, each lane up to two states before there are so many
+NEVER = tl.constexpr(-1e30)  # log weight of a path that is not allowed; finite, as sums have to be
+EDGES_AT_ONCE = 128  # of a section, when their weights are summed by label
+MAX_WARPS = 16  # per point; fewer while that gives each lane at most two states
 
 
 # ---- from the host -------------------------------------------------------------------------------
@@ -35,34 +35,34 @@ def best_classes(pairs: Tensor, code: Encoder) -> Tensor:
     count, sections = pairs.shape[:2]
     metrics = pairs.new_empty(count, 2, code.states)
     ways = pairs.new_empty(count, sections, code.states, dtype=torch.int8)
-    found = pairs.new_empty(count, 2 * sections, dtype=torch.int8)
+    classes = pairs.new_empty(count, 2 * sections, dtype=torch.int8)
     labels, masks = code.tables(pairs.device)
     with torch.cuda.device_of(pairs):
         _find_best[(count,)](
-            pairs, labels, masks, metrics, ways, found, sections, **_a_lane_a_state(code)
+            pairs, labels, masks, metrics, ways, classes, sections, **_a_lane_a_state(code)
         )
-    return found
+    return classes
 
 
-class PathSums(torch.autograd.Function):
-    """Logs of the total weights of all paths, ``(N,)``, from ``pairs`` as above.
+class GPUPathSums(torch.autograd.Function):
+    """Logs of the total weights of all paths, ``(N,)``, from ``pairs`` as in :func:`best_classes`.
 
-    The gradient is the share of the paths through each label, made on the way.
+    The gradient is the share of the paths through each label, computed in the forward pass.
     """
 
     @staticmethod
     def forward(ctx: Any, pairs: Tensor, code: Encoder) -> Tensor:
-        """Sum forwards and, if a gradient is wanted, backwards at once."""
-        wanted = ctx.needs_input_grad[0]
+        """Sum forwards and, if a gradient is needed, backwards in the same launch."""
+        needs_gradient = ctx.needs_input_grad[0]
         count, sections = pairs.shape[:2]
-        directions, rows = (2, sections + 1) if wanted else (1, 2)
+        directions, rows = (2, sections + 1) if needs_gradient else (1, 2)
         metrics = pairs.new_empty(count, directions, rows, code.states)
         values, labels, masks = pairs.new_empty(count), *code.tables(pairs.device)
         with torch.cuda.device_of(pairs):
             _sum_paths[(count, directions)](
                 pairs, labels, masks, metrics, values, sections, rows, **_a_lane_a_state(code)
             )
-            if wanted:
+            if needs_gradient:
                 shares = torch.empty_like(pairs)
                 _share_out[(count * sections,)](
                     pairs, labels, metrics, shares, sections, **_a_lane_an_edge(code)
@@ -79,9 +79,9 @@ class PathSums(torch.autograd.Function):
 
 
 def _a_lane_a_state(code: Encoder) -> dict[str, int]:
-    """Return how kernels that fold ``code`` are compiled: loads are not to overtake stores."""
+    """Return the options of kernels that fold ``code``: loads must not overtake stores."""
     lanes = triton.next_power_of_2(code.states)
-    warps = min(max(lanes // 64, 1), MOST_WARPS)
+    warps = min(max(lanes // 64, 1), MAX_WARPS)
     return {"Q": code.q, "S": code.states, "LANES": lanes, "num_warps": warps, "num_stages": 1}
 
 
@@ -102,7 +102,7 @@ def _path(
     edge: tl.tensor,
     real: tl.tensor,
 ) -> tl.tensor:
-    """Return the log weights of paths by one more edge, those to ``state`` being in ``old``."""
+    """Return the log weights of paths extended by ``edge``; those to ``state`` are in ``old``."""
     label = tl.load(labels + edge, real, 0)
     return tl.load(old + state, real, NEVER) + tl.load(pairs + label, real, 0.0)
 
@@ -125,20 +125,20 @@ def _find_best(
     masks: tl.tensor,
     metrics: tl.tensor,
     ways: tl.tensor,
-    found: tl.tensor,
+    classes: tl.tensor,
     sections: tl.tensor,
     Q: tl.constexpr,
     S: tl.constexpr,
     LANES: tl.constexpr,
 ) -> None:
-    """Set ``found`` ``(N, 2T)`` by way of ``metrics`` ``(N, 2, S)`` and ``ways`` ``(N, T, S)``."""
+    """Set ``classes`` ``(N, 2T)``, with ``metrics`` ``(N, 2, S)`` and ``ways`` ``(N, T, S)``."""
     point = tl.program_id(0).to(tl.int64)
     state = tl.arange(0, LANES)
     real = state < S
     pairs += point * sections * Q * Q
     metrics += point * 2 * S
     ways += point * sections * S
-    found += point * sections * 2
+    classes += point * sections * 2
     best = _allowed(masks, state, real).to(metrics.dtype.element_ty)
     tl.store(metrics + state, best, real)
     tl.debug_barrier()
@@ -148,20 +148,20 @@ def _find_best(
         way = tl.zeros((LANES,), tl.int8)
         for d in tl.static_range(1, Q):
             before = state // Q + d * (S // Q)
-            other = _path(old, here, labels, before, state * Q + d, real)
-            way = tl.where(other > best, d, way).to(tl.int8)
-            best = tl.maximum(best, other)
+            candidate = _path(old, here, labels, before, state * Q + d, real)
+            way = tl.where(candidate > best, d, way).to(tl.int8)
+            best = tl.maximum(best, candidate)
         tl.store(metrics + (t + 1) % 2 * S + state, best, real)
         tl.store(ways + t * S + state, way, real)
         tl.debug_barrier()
     last = tl.argmax(tl.where(real, best + _allowed(masks + S, state, real), 4 * NEVER), 0)
-    last = tl.minimum(last, S - 1)  # of points that are no numbers
+    last = tl.minimum(last, S - 1)  # for NaN points
     for back in range(sections):
         t = sections - 1 - back
         way = tl.load(ways + t * S + last).to(tl.int32)
         label = tl.load(labels + last * Q + way)
-        tl.store(found + 2 * t, (label // Q).to(tl.int8))
-        tl.store(found + 2 * t + 1, (label % Q).to(tl.int8))
+        tl.store(classes + 2 * t, (label // Q).to(tl.int8))
+        tl.store(classes + 2 * t + 1, (label % Q).to(tl.int8))
         last = last // Q + way * (S // Q)
 
 
@@ -180,8 +180,9 @@ def _sum_paths(
 ) -> None:
     """Set ``values`` ``(N,)``, and ``metrics`` ``(N, 1 or 2 directions, rows, S)``.
 
-    Row i, modulo the rows there are, gets the log weights of the paths of i sections to each state
-    from those to begin in or, backwards, from each state to those to end in, less the largest.
+    Row i, modulo the number of rows, is set to the log weights of the paths of i sections, minus
+    the largest: paths from the first states to each state or, backwards, from each state to the
+    last states.
     """
     point, direction = tl.program_id(0).to(tl.int64), tl.program_id(1)
     backward = direction == 1
@@ -194,7 +195,7 @@ def _sum_paths(
     pairs += point * sections * Q * Q
     metrics += (point * tl.num_programs(1) + direction) * rows * S
     sums = _allowed(masks + direction * S, state, real).to(metrics.dtype.element_ty)
-    taken = tl.zeros((), tl.float64)
+    subtracted = tl.zeros((), tl.float64)
     tl.store(metrics + state, sums, real)
     tl.debug_barrier()
     for i in range(sections):
@@ -206,12 +207,12 @@ def _sum_paths(
             sums = _log_add(sums, _path(old, here, labels, first + k * step, edge, real))
         top = tl.max(sums, 0)
         sums -= top
-        taken += top.to(tl.float64)
+        subtracted += top.to(tl.float64)
         tl.store(metrics + (i + 1) % rows * S + state, sums, real)
         tl.debug_barrier()
     sums = tl.where(real, sums + _allowed(masks + S, state, real), 4 * NEVER)
     top = tl.max(sums, 0)
-    value = taken + (top + tl.log(tl.sum(tl.exp(sums - top), 0))).to(tl.float64)
+    value = subtracted + (top + tl.log(tl.sum(tl.exp(sums - top), 0))).to(tl.float64)
     if direction == 0:
         tl.store(values + point, value.to(values.dtype.element_ty))
 
@@ -228,9 +229,9 @@ def _share_out(
     EDGES: tl.constexpr,
     LABELS: tl.constexpr,
 ) -> None:
-    """Set ``shares`` ``(N, T, q²)`` to what the labels' paths weigh, of 1 in all of a section.
+    """Set ``shares`` ``(N, T, q²)`` to the weights of the labels' paths; a section has sum 1.
 
-    ``metrics`` are all rows of both directions. A program has one section of one point.
+    ``metrics`` are all rows of both directions. A program computes one section of one point.
     """
     program = tl.program_id(0).to(tl.int64)
     point, t = program // sections, program % sections
@@ -242,13 +243,13 @@ def _share_out(
         tops = tl.maximum(tops, _through(behind, ahead, pairs, labels, begin, Q, S, EDGES))
     top = tl.max(tops, 0)
     label = tl.arange(0, LABELS)
-    found = tl.zeros((EDGES, LABELS), metrics.dtype.element_ty)
+    sums = tl.zeros((EDGES, LABELS), metrics.dtype.element_ty)
     for begin in range(0, S * Q, EDGES):
         edge = begin + tl.arange(0, EDGES)
         weight = tl.exp(_through(behind, ahead, pairs, labels, begin, Q, S, EDGES) - top)
-        own = tl.load(labels + edge, edge < S * Q, 0)
-        found += tl.where(own[:, None] == label[None, :], weight[:, None], 0.0)
-    share = tl.sum(found, 0)
+        edge_label = tl.load(labels + edge, edge < S * Q, 0)
+        sums += tl.where(edge_label[:, None] == label[None, :], weight[:, None], 0.0)
+    share = tl.sum(sums, 0)
     tl.store(shares + program * Q * Q + label, share / tl.sum(share, 0), label < Q * Q)
 
 
@@ -263,7 +264,7 @@ def _through(
     S: tl.constexpr,
     EDGES: tl.constexpr,
 ) -> tl.tensor:
-    """Return the log weights of all paths through each of the edges from ``begin`` on."""
+    """Return the log weights of all paths through each edge from ``begin`` on."""
     edge = begin + tl.arange(0, EDGES)
     real = edge < S * Q
     to, way = edge // Q, edge % Q
