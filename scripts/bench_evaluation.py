@@ -45,7 +45,7 @@ def train(folder: Path, args: argparse.Namespace) -> None:
     run("onmt_lattice", "train", *words)
     import torch
 
-    from onmt_lattice.opennmt.checkpoint import load_checkpoint
+    from onmt_lattice.opennmt.checkpoint.loading import load_checkpoint
 
     checkpoint = load_checkpoint(folder / f"model_step_{args.steps}.safetensors")
     checkpoint["opt"].encoder_type, checkpoint["opt"].brnn = "brnn", True

@@ -18,7 +18,7 @@ from onmt_lattice.bottlenecks.channel import Channel, ChannelOutput
 from onmt_lattice.errors import UserError
 from onmt_lattice.experiments.tables import Column, Table, columns
 from onmt_lattice.noise import Noise
-from onmt_lattice.opennmt.checkpoint import load_autoencoder
+from onmt_lattice.opennmt.checkpoint.loading import load_autoencoder
 from onmt_lattice.opennmt.data.sentences import EvaluationText, Sentence, trained_transforms
 from onmt_lattice.opennmt.inference.scoring import Scorer, SentenceScores
 from onmt_lattice.opennmt.training import plugin

@@ -117,7 +117,7 @@ CHANGES = (replace, reshape, misstate, reword)
 
 def use(path: Path) -> None:
     """Load the model."""
-    from onmt_lattice.opennmt.checkpoint import load_autoencoder
+    from onmt_lattice.opennmt.checkpoint.loading import load_autoencoder
 
     load_autoencoder(path)
 

@@ -153,7 +153,7 @@ def check(holds: bool, message: str) -> None:
 
 def state(run: Path) -> State:
     """Return the files of a run as plain values that depend on neither clock nor folder."""
-    from onmt_lattice.opennmt.checkpoint import load_checkpoint
+    from onmt_lattice.opennmt.checkpoint.loading import load_checkpoint
     from onmt_lattice.tensor_file import read_file
 
     left: State = {}

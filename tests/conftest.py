@@ -304,7 +304,7 @@ def train(config: Path, *words: object) -> None:
 
 def assert_same_end(one: Path, other: Path, step: int) -> None:
     """Assert that two runs have ended alike, bit for bit, and have told the same of it."""
-    from onmt_lattice.opennmt.checkpoint import load_checkpoint
+    from onmt_lattice.opennmt.checkpoint.loading import load_checkpoint
 
     once, twice = (
         load_checkpoint(Path(f"{base}_step_{step}.safetensors")) for base in (one, other)

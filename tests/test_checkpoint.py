@@ -18,8 +18,9 @@ from torch import nn
 from onmt_lattice.cli import main
 from onmt_lattice.errors import UserError
 from onmt_lattice.evaluation.result import Evaluation
-from onmt_lattice.opennmt.checkpoint import load_autoencoder, load_checkpoint, write_checkpoint
 from onmt_lattice.opennmt.checkpoint.contents import named_tensors
+from onmt_lattice.opennmt.checkpoint.loading import load_autoencoder, load_checkpoint
+from onmt_lattice.opennmt.checkpoint.saver import write_checkpoint
 from onmt_lattice.opennmt.training import plugin
 from onmt_lattice.tensor_file import KEY, read_file, write_file
 
@@ -305,7 +306,7 @@ def test_keep_checkpoint(corpus: Corpus, tmp_path: Path, keep: int, left: tuple[
 
 
 def test_the_random_state_of_gpus_comes_back(changed: Callable[[Change], Path]) -> None:
-    from onmt_lattice.opennmt.checkpoint import set_random_state
+    from onmt_lattice.opennmt.checkpoint.contents import set_random_state
 
     cuda = {f"cuda.{gpu}": torch.arange(16, dtype=torch.uint8) + gpu for gpu in range(12)}
     state = {f"random.0.{name}": tensor for name, tensor in cuda.items()}

@@ -16,7 +16,7 @@ from onmt_lattice.errors import UserError
 from onmt_lattice.evaluation.result import Evaluation
 from onmt_lattice.evaluation.sentence_scores import read_costs
 from onmt_lattice.experiments.corpus import ideal_bits
-from onmt_lattice.opennmt.checkpoint import load_autoencoder
+from onmt_lattice.opennmt.checkpoint.loading import load_autoencoder
 
 Measure = Callable[..., Evaluation]
 

@@ -23,7 +23,7 @@ from onmt_lattice.cli import main
 from onmt_lattice.errors import UserError
 from onmt_lattice.lattices import make_lattice
 from onmt_lattice.noise import SentenceNoise
-from onmt_lattice.opennmt.checkpoint import load_checkpoint
+from onmt_lattice.opennmt.checkpoint.loading import load_checkpoint
 
 FIT = 200
 

@@ -11,7 +11,7 @@ import torch
 from conftest import BOTTLENECKS, Build, Corpus, Trained, batch_of
 
 from onmt_lattice.errors import UserError
-from onmt_lattice.opennmt.checkpoint import LoadedAutoencoder, load_autoencoder
+from onmt_lattice.opennmt.checkpoint.loading import LoadedAutoencoder, load_autoencoder
 from onmt_lattice.opennmt.data.sentences import (
     Sentence,
     read_sentences,

@@ -27,7 +27,7 @@ from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from onmt_lattice.opennmt.checkpoint import load_checkpoint as load
+from onmt_lattice.opennmt.checkpoint.loading import load_checkpoint as load
 from onmt_lattice.opennmt.data.stream import moved
 from onmt_lattice.opennmt.model import cross_entropy
 from onmt_lattice.opennmt.training import reports as reporting

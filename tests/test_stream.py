@@ -21,7 +21,7 @@ from onmt.inputters.dynamic_iterator import build_dynamic_dataset_iter
 from onmt.utils.misc import set_random_seed
 
 from onmt_lattice.errors import UserError
-from onmt_lattice.opennmt.checkpoint import PLUGIN_KEY, random_state
+from onmt_lattice.opennmt.checkpoint.contents import PLUGIN_KEY, random_state
 from onmt_lattice.opennmt.data.batch_worker import prefetch
 from onmt_lattice.opennmt.data.stream import PositionTracker, training_batches
 from onmt_lattice.opennmt.options import parsers as options

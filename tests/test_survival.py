@@ -19,7 +19,7 @@ from conftest import Corpus, Fork, Mistake, assert_equal, assert_same_end, train
 
 from onmt_lattice.cli import main
 from onmt_lattice.files import checkpoints
-from onmt_lattice.opennmt.checkpoint import load_checkpoint as load
+from onmt_lattice.opennmt.checkpoint.loading import load_checkpoint as load
 from onmt_lattice.opennmt.data.stream import TrainingBatches
 from onmt_lattice.opennmt.options.schedules import RateWeight
 from onmt_lattice.opennmt.training.history import read_history

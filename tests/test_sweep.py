@@ -19,7 +19,7 @@ from onmt_lattice.cli import main
 from onmt_lattice.experiments.corpus import corpus_text
 from onmt_lattice.experiments.report.results import FAILED, FINISHED, FIXED, WAITING, Results
 from onmt_lattice.locks import only_user
-from onmt_lattice.opennmt.checkpoint import load_checkpoint
+from onmt_lattice.opennmt.checkpoint.loading import load_checkpoint
 
 SHARED = {
     **{"encoder_type": "bottleneck_brnn", "layers": 1, "rnn_size": 16, "word_vec_size": 16},

@@ -15,7 +15,7 @@ from onmt_lattice.cli import main
 from onmt_lattice.cli.evaluate import known_source
 from onmt_lattice.errors import UserError
 from onmt_lattice.evaluation.result import Evaluation
-from onmt_lattice.opennmt.checkpoint import load_checkpoint
+from onmt_lattice.opennmt.checkpoint.loading import load_checkpoint
 from onmt_lattice.opennmt.commands.evaluate import evaluate
 from onmt_lattice.opennmt.options.commands import EvaluateOptions
 

@@ -19,7 +19,7 @@ from onmt_lattice.bitstream.file import TextFile
 from onmt_lattice.cli import main
 from onmt_lattice.errors import UserError
 from onmt_lattice.evaluation.result import Evaluation
-from onmt_lattice.opennmt.checkpoint import load_autoencoder
+from onmt_lattice.opennmt.checkpoint.loading import load_autoencoder
 from onmt_lattice.opennmt.inference.search import reconstruct, search_options
 from onmt_lattice.opennmt.inference.text_codec import TextCodec, load_codec
 

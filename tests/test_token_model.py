@@ -19,7 +19,7 @@ from onmt_lattice.bitstream.exact import Floats
 from onmt_lattice.bitstream.lossless.lines import PATCHED, PLAIN, RAW, LosslessCodec, Vocabulary
 from onmt_lattice.bitstream.lossless.tokens import TokenCodec
 from onmt_lattice.errors import UserError
-from onmt_lattice.opennmt.checkpoint import LoadedAutoencoder, load_autoencoder
+from onmt_lattice.opennmt.checkpoint.loading import LoadedAutoencoder, load_autoencoder
 from onmt_lattice.opennmt.data.sentences import (
     Sentence,
     read_sentences,

@@ -21,9 +21,9 @@ from conftest import (
 from torch import nn
 
 from onmt_lattice.cli import main
-from onmt_lattice.opennmt.checkpoint import load_autoencoder, load_checkpoint
-from onmt_lattice.opennmt.checkpoint import load_checkpoint as load
 from onmt_lattice.opennmt.checkpoint.contents import named_tensors
+from onmt_lattice.opennmt.checkpoint.loading import load_autoencoder, load_checkpoint
+from onmt_lattice.opennmt.checkpoint.loading import load_checkpoint as load
 
 LINES = lines_of(800, 1)[:40]
 

@@ -28,8 +28,8 @@ from conftest import (
 from onmt_lattice.cli import main
 from onmt_lattice.evaluation.result import Evaluation
 from onmt_lattice.files import checkpoints
-from onmt_lattice.opennmt.checkpoint import load_checkpoint as load
-from onmt_lattice.opennmt.checkpoint import write_checkpoint
+from onmt_lattice.opennmt.checkpoint.loading import load_checkpoint as load
+from onmt_lattice.opennmt.checkpoint.saver import write_checkpoint
 from onmt_lattice.opennmt.training.history import read_history
 
 # ---- resumption ----------------------------------------------------------------------------------

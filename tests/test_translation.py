@@ -11,7 +11,7 @@ from conftest import Corpus, Mistake, Trained
 from torch import nn
 
 from onmt_lattice.cli import main
-from onmt_lattice.opennmt.checkpoint import load_autoencoder
+from onmt_lattice.opennmt.checkpoint.loading import load_autoencoder
 from onmt_lattice.opennmt.data.sentences import read_sentences, token_index, trained_transforms
 from onmt_lattice.opennmt.inference import greedy
 from onmt_lattice.opennmt.inference import search as translation

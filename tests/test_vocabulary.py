@@ -146,7 +146,7 @@ def test_what_cannot_be_counted_is_refused(
 
 
 def test_the_model_knows_the_words_and_the_marks(corpus: Corpus, tmp_path: Path) -> None:
-    from onmt_lattice.opennmt.checkpoint import load_checkpoint
+    from onmt_lattice.opennmt.checkpoint.loading import load_checkpoint
 
     config = corpus.yaml(
         tmp_path / "a.yaml", save_model=str(tmp_path / "m"), train_steps=1, src_vocab_size=100

@@ -222,7 +222,7 @@ def put_aside(runs: Iterable[Run]) -> Iterator[str]:
 
 def _damage(path: Path) -> str:
     """Return why the checkpoint at ``path`` cannot be read, empty if it can."""
-    from onmt_lattice.opennmt.checkpoint import load_checkpoint
+    from onmt_lattice.opennmt.checkpoint.loading import load_checkpoint
 
     try:
         load_checkpoint(str(path))

@@ -25,7 +25,7 @@ from onmt_lattice.evaluation.result import (
 )
 from onmt_lattice.evaluation.sentence_scores import SentenceCost, write_costs
 from onmt_lattice.files import write_lines
-from onmt_lattice.opennmt.checkpoint import LoadedAutoencoder, load_autoencoder
+from onmt_lattice.opennmt.checkpoint.loading import LoadedAutoencoder, load_autoencoder
 from onmt_lattice.opennmt.data.coverage import check_coverage
 from onmt_lattice.opennmt.data.sentences import (
     EvaluationText,

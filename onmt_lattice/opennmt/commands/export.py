@@ -15,13 +15,13 @@ from onmt_lattice.bottlenecks import bottleneck_class
 from onmt_lattice.errors import UserError
 from onmt_lattice.evaluation.result import Evaluation
 from onmt_lattice.files import EXPORTED, write_json, write_text
-from onmt_lattice.opennmt.checkpoint import (
-    PLUGIN_KEY,
+from onmt_lattice.opennmt.checkpoint.contents import PLUGIN_KEY
+from onmt_lattice.opennmt.checkpoint.loading import (
     LoadedAutoencoder,
     build_autoencoder,
     load_checkpoint,
-    write_checkpoint,
 )
+from onmt_lattice.opennmt.checkpoint.saver import write_checkpoint
 from onmt_lattice.opennmt.data.corpora import sides
 from onmt_lattice.opennmt.data.sentences import transform_names
 from onmt_lattice.opennmt.options.configuration import bottleneck_settings, has_attention

@@ -21,13 +21,13 @@ from onmt_lattice.bottlenecks.gaussian_to_lattice import (
 from onmt_lattice.bottlenecks.lattice import lattice_for
 from onmt_lattice.errors import UserError
 from onmt_lattice.evaluation.result import NO_LATTICE, Quantized
-from onmt_lattice.opennmt.checkpoint import (
-    PLUGIN_KEY,
+from onmt_lattice.opennmt.checkpoint.contents import PLUGIN_KEY
+from onmt_lattice.opennmt.checkpoint.loading import (
     LoadedAutoencoder,
     build_autoencoder,
     load_checkpoint,
-    write_checkpoint,
 )
+from onmt_lattice.opennmt.checkpoint.saver import write_checkpoint
 from onmt_lattice.opennmt.data.sentences import (
     Sentence,
     read_sentences,

@@ -19,7 +19,7 @@ import torch
 from onmt.utils.logging import init_logger
 
 from onmt_lattice.errors import UserError
-from onmt_lattice.opennmt.checkpoint import host_random_state, set_random_state
+from onmt_lattice.opennmt.checkpoint.contents import host_random_state, set_random_state
 
 QUEUE_SIZE = 32  # batches: making a bucket takes as long as training on some of them
 

@@ -13,7 +13,8 @@ from onmt.transforms.tokenize import BPETransform, SentencePieceTransform
 from onmt.utils.parse import ArgumentParser
 
 from onmt_lattice.errors import UserError
-from onmt_lattice.opennmt.checkpoint import FILE_OPTIONS, LoadedAutoencoder, embedded_files
+from onmt_lattice.opennmt.checkpoint.contents import FILE_OPTIONS, embedded_files
+from onmt_lattice.opennmt.checkpoint.loading import LoadedAutoencoder
 from onmt_lattice.opennmt.data.corpora import is_autoencoder
 from onmt_lattice.opennmt.data.transforms import SIDES, make_transforms
 from onmt_lattice.opennmt.model.autoencoder import SPECIAL

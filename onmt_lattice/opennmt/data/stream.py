@@ -35,7 +35,7 @@ from torch import Tensor
 from torchtext.data import Batch
 
 from onmt_lattice.errors import UserError
-from onmt_lattice.opennmt.checkpoint import host_random_state, set_random_state
+from onmt_lattice.opennmt.checkpoint.contents import host_random_state, set_random_state
 from onmt_lattice.opennmt.data.corpora import EXAMPLE_KEYS, CorpusIterator, line_pairs, skip_empty
 from onmt_lattice.text import decoded_lines, is_sentence
 

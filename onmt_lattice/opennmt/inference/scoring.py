@@ -14,7 +14,7 @@ from tqdm import tqdm
 
 from onmt_lattice.bottlenecks import BottleneckOutput
 from onmt_lattice.noise import SentenceNoise
-from onmt_lattice.opennmt.checkpoint import LoadedAutoencoder
+from onmt_lattice.opennmt.checkpoint.loading import LoadedAutoencoder
 from onmt_lattice.opennmt.data.sentences import Sentence
 from onmt_lattice.opennmt.model.devices import matmul_precision
 from onmt_lattice.opennmt.model.logits import Logits

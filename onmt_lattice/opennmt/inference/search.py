@@ -19,7 +19,7 @@ from torch import Tensor
 from onmt_lattice.config import check_ranges, real_file, same_file
 from onmt_lattice.errors import UserError
 from onmt_lattice.files import STANDARD, check_output, write_lines
-from onmt_lattice.opennmt.checkpoint import LoadedAutoencoder, load_autoencoder
+from onmt_lattice.opennmt.checkpoint.loading import LoadedAutoencoder, load_autoencoder
 from onmt_lattice.opennmt.data.sentences import (
     Sentence,
     read_sentences,

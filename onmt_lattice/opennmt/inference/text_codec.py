@@ -16,7 +16,8 @@ from onmt_lattice.bitstream.file import FINGERPRINT, FileWriter, Header, Mode, S
 from onmt_lattice.bitstream.representation import RepresentationCodec, representation_codec
 from onmt_lattice.bitstream.varint import pack_empty_lines, read_empty_lines
 from onmt_lattice.errors import UserError
-from onmt_lattice.opennmt.checkpoint import LoadedAutoencoder, embedded_files, load_autoencoder
+from onmt_lattice.opennmt.checkpoint.contents import embedded_files
+from onmt_lattice.opennmt.checkpoint.loading import LoadedAutoencoder, load_autoencoder
 from onmt_lattice.opennmt.data.sentences import (
     Sentence,
     read_sentences,

@@ -10,7 +10,7 @@ from onmt_lattice.bitstream.exact import Floats
 from onmt_lattice.bitstream.lossless.decoder import Affine, Layer, RecurrentDecoder
 from onmt_lattice.bitstream.lossless.lines import Vocabulary
 from onmt_lattice.errors import UserError
-from onmt_lattice.opennmt.checkpoint import LoadedAutoencoder
+from onmt_lattice.opennmt.checkpoint.loading import LoadedAutoencoder
 from onmt_lattice.opennmt.data.sentences import segmented, undo
 
 PARAMETERS = ("weight_ih", "weight_hh", "bias_ih", "bias_hh")

@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from onmt_lattice.bitstream.file import Mode, TextFile
 from onmt_lattice.errors import UserError
-from onmt_lattice.opennmt.checkpoint import load_autoencoder
+from onmt_lattice.opennmt.checkpoint.loading import load_autoencoder
 from onmt_lattice.opennmt.data.sentences import check_targets, read_pairs, trained_transforms
 from onmt_lattice.opennmt.inference.arrays import Rows
 from onmt_lattice.opennmt.inference.lossless_text import LosslessText

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from onmt_lattice.errors import UserError, unknown_name
 from onmt_lattice.noise import SentenceNoise
-from onmt_lattice.opennmt.checkpoint import LoadedAutoencoder, load_autoencoder
+from onmt_lattice.opennmt.checkpoint.loading import LoadedAutoencoder, load_autoencoder
 from onmt_lattice.opennmt.data.sentences import (
     Sentence,
     read_sentences,

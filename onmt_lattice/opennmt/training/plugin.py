@@ -48,7 +48,7 @@ from torch import nn
 
 from onmt_lattice.config import from_options
 from onmt_lattice.errors import Interrupted, UserError
-from onmt_lattice.opennmt.checkpoint import load_checkpoint
+from onmt_lattice.opennmt.checkpoint.loading import load_checkpoint
 from onmt_lattice.opennmt.data.batch_worker import ignore_signals
 from onmt_lattice.opennmt.data.corpora import CorpusIterator, TextCorpus
 from onmt_lattice.opennmt.data.coverage import check_corpora

@@ -21,15 +21,9 @@ from torch import nn
 from onmt_lattice.bottlenecks import LatticeBottleneck
 from onmt_lattice.errors import UserError
 from onmt_lattice.files import checkpoints
-from onmt_lattice.opennmt.checkpoint import (
-    PLUGIN_KEY,
-    CheckpointSaver,
-    check_loaded,
-    checkpoint_errors,
-    embedded_files,
-    process_state,
-    set_random_state,
-)
+from onmt_lattice.opennmt.checkpoint.contents import PLUGIN_KEY, embedded_files, set_random_state
+from onmt_lattice.opennmt.checkpoint.loading import check_loaded, checkpoint_errors, process_state
+from onmt_lattice.opennmt.checkpoint.saver import CheckpointSaver
 from onmt_lattice.opennmt.data.batch_worker import prefetch
 from onmt_lattice.opennmt.data.stream import (
     OnDevice,

@@ -15,7 +15,8 @@ from onmt.utils.logging import logger
 from onmt_lattice.errors import UserError
 from onmt_lattice.files import can_write, checkpoints, remove_parts
 from onmt_lattice.locks import LOCK, NoLocks, only_user
-from onmt_lattice.opennmt.checkpoint import PLUGIN_KEY, load_checkpoint
+from onmt_lattice.opennmt.checkpoint.contents import PLUGIN_KEY
+from onmt_lattice.opennmt.checkpoint.loading import load_checkpoint
 from onmt_lattice.opennmt.options.parsers import AUTO
 
 

@@ -18,13 +18,13 @@ from torch import Tensor
 from onmt_lattice.errors import Interrupted
 from onmt_lattice.evaluation.codebook import codebook_usage
 from onmt_lattice.noise import SentenceNoise
-from onmt_lattice.opennmt.checkpoint import (
+from onmt_lattice.opennmt.checkpoint.contents import (
     PLUGIN_KEY,
     host_random_state,
-    process_state,
     random_state,
     set_random_state,
 )
+from onmt_lattice.opennmt.checkpoint.loading import process_state
 from onmt_lattice.opennmt.data.stream import PositionTracker
 from onmt_lattice.opennmt.model.autoencoder import Autoencoder
 from onmt_lattice.opennmt.model.devices import gathered, greatest, matmul_precision
