@@ -1,30 +1,7 @@
-"""Everything of OpenNMT-py that is replaced, in one place.
+"""Everything of OpenNMT-py that is replaced, in one place: :func:`install`.
 
-The first is a registry and only gets entries. OpenNMT-py's own functions look up the other names at
-run time; each becomes a subclass or a wrapper. Models without a bottleneck can still be built, with
-their loss, but not trained.
-
-==============================================  ===================================================
-name                                            replacement, and why
-==============================================  ===================================================
-``encoders.str2enc["bottleneck_…"]``            our encoders, which stock tools refuse to train
-``model_builder.build_task_specific_model``     makes the ``NMTModel`` an :class:`Autoencoder`
-``inputters.corpus.ParallelCorpus``             reads text as our own commands do
-``inputters.corpus.ParallelCorpusIterator``     makes sentences of words, each its own target
-``inputters.corpus.mp``                         forks, so that processes that count words see these
-``inputters.inputter._read_vocab_file``         refuses files that are not vocabularies
-``utils.Statistics``                            counts the rate beside the loss
-``utils.loss.build_loss_compute``               adds λ · rate to the loss of an autoencoder
-``Trainer``                                     validates on the CPU too, in both channels
-``bin.train.single_main``                       :func:`run_process`, a process that resumes exactly
-``bin.train._init_train``                       refuses a vocabulary that does not fit the text
-``bin.train.batch_producer``                    ignores signals, and passes errors on
-``bin.train.make_transforms``                   names files and options that a transform refuses
-``bin.train.prepare_pretrained_embeddings``     reads words with spaces, refuses wrong vectors
-``bin.train.load_checkpoint``                   reads safetensors; see :func:`resume_from`
-``bin.train._build_train_iter``                 batches from any position; see :func:`resume_from`
-``utils.distributed.all_gather_list``           needs CUDA; processes on the CPU gather over gloo
-==============================================  ===================================================
+OpenNMT-py's own functions look up these names at run time; each becomes a subclass or a wrapper.
+Models without a bottleneck can still be built, with their loss, but not trained.
 """
 
 from __future__ import annotations
@@ -138,21 +115,23 @@ def batch_producer(batches: Any, queue: Any, *args: Any) -> None:
 
 
 def install() -> None:
-    """Replace the names above; calling it again changes nothing."""
-    onmt.encoders.str2enc.update(ENCODERS)
+    """Replace what is named below; calling it again changes nothing."""
+    onmt.encoders.str2enc.update(ENCODERS)  # a registry; stock tools refuse to train these
     onmt.model_builder.build_task_specific_model = build_task_specific_model
+    # Read text as our own commands do, and make sentences of words, each its own target.
     onmt.inputters.corpus.ParallelCorpus = TextCorpus
     onmt.inputters.corpus.ParallelCorpusIterator = CorpusIterator
-    onmt.inputters.corpus.mp = multiprocessing.get_context("fork")  # since 3.14 not the default
-    onmt.inputters.inputter._read_vocab_file = read_vocabulary
-    onmt.utils.Statistics = RateStatistics
+    # Fork, so that processes that count words see these; since Python 3.14 not the default.
+    onmt.inputters.corpus.mp = multiprocessing.get_context("fork")
+    onmt.inputters.inputter._read_vocab_file = read_vocabulary  # refuses any other file
+    onmt.utils.Statistics = RateStatistics  # counts the rate beside the loss
     onmt.utils.loss.build_loss_compute = build_loss_compute
-    onmt.Trainer = RateTrainer
-    onmt.bin.train.single_main = single_main
+    onmt.Trainer = RateTrainer  # validates on the CPU too, in both channels
+    onmt.bin.train.single_main = single_main  # resumes exactly
     onmt.bin.train._init_train = init_train
     onmt.bin.train.batch_producer = batch_producer
-    onmt.bin.train.make_transforms = make_transforms
-    onmt.bin.train.prepare_pretrained_embeddings = prepare_embeddings
-    onmt.bin.train.load_checkpoint = lambda ckpt_path: load_checkpoint(ckpt_path)
-    onmt.bin.train._build_train_iter = training_batches
+    onmt.bin.train.make_transforms = make_transforms  # errors name files and options
+    onmt.bin.train.prepare_pretrained_embeddings = prepare_embeddings  # words may have spaces
+    onmt.bin.train.load_checkpoint = lambda ckpt_path: load_checkpoint(ckpt_path)  # safetensors
+    onmt.bin.train._build_train_iter = training_batches  # can begin at any position
     onmt.utils.distributed.all_gather_list = all_gather_list
