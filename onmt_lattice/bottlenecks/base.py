@@ -14,8 +14,8 @@ from torch import Tensor, nn
 
 from onmt_lattice.config import SIZE, Config, Range, option
 from onmt_lattice.errors import UserError, unknown_name
+from onmt_lattice.lattices.registry import Registry
 from onmt_lattice.noise import Noise
-from onmt_lattice.registry import Registry
 
 ENTRY_POINT_GROUP = "onmt_lattice.bottlenecks"
 

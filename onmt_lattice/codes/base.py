@@ -8,8 +8,8 @@ from typing import ClassVar
 from torch import Tensor
 
 from onmt_lattice.lattices import Lattice
+from onmt_lattice.lattices.registry import Registry
 from onmt_lattice.noise import Noise
-from onmt_lattice.registry import Registry
 
 
 class LatticeCode(ABC):
