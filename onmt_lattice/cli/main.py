@@ -38,10 +38,12 @@ COMMANDS = {
     "demo": "train, evaluate and plot every bottleneck on the embedded corpus",
 }
 
-HOST = {  # module and function of the commands with OpenNMT-py's options
+FUNCTIONS = {  # module and function of commands that are not "run" in a module of their name
     "build_vocab": ("opennmt.commands.vocabulary", "build_vocab"),
     "train": ("opennmt.training.launch", "train"),
     "translate": ("opennmt.inference.search", "translate"),
+    "encode": ("cli.vectors", "encode"),
+    "decode": ("cli.vectors", "decode"),
 }
 
 DISK_CURES = {  # by error number: a full disk, then one that cannot be written to
@@ -158,7 +160,7 @@ def main(argv: list[str] | None = None) -> int:
         if name not in COMMANDS:
             raise unknown_name("command", name, COMMANDS)
         with nullcontext() if name in OWN_SIGNALS else _interrupted_by_sigterm():
-            module, run = HOST.get(name, (f"cli.{name}", "run"))
+            module, run = FUNCTIONS.get(name, (f"cli.{name}", "run"))
             command = getattr(importlib.import_module(f"onmt_lattice.{module}"), run)
             status = command(rest)
         if sys.stdout is not None:
