@@ -13,8 +13,7 @@ from sacrebleu.metrics import BLEU, CHRF
 
 from onmt_lattice.cli import main
 from onmt_lattice.errors import UserError
-from onmt_lattice.evaluation.result import Evaluation
-from onmt_lattice.evaluation.sentence_scores import read_costs
+from onmt_lattice.evaluation.result import Evaluation, read_costs
 from onmt_lattice.experiments.corpus import ideal_bits
 from onmt_lattice.opennmt.checkpoint.loading import load_autoencoder
 

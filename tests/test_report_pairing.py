@@ -12,8 +12,7 @@ from made_up_results import DIM, made_up_evaluation, run
 from made_up_results import sweep as results_of
 
 from onmt_lattice.errors import UserError
-from onmt_lattice.evaluation.result import Quantized
-from onmt_lattice.evaluation.sentence_scores import SentenceCost
+from onmt_lattice.evaluation.result import Quantized, SentenceCost
 from onmt_lattice.experiments.report.comparison import comparison_table, tables, text
 from onmt_lattice.experiments.report.pairing import (
     NORMAL_95,

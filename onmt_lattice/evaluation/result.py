@@ -1,18 +1,21 @@
-"""The result of an evaluation: numbers with their units, as a table and as JSON."""
+"""The result of an evaluation as a table and as JSON, and the costs of each sentence."""
 
 from __future__ import annotations
 
+import csv
 import dataclasses
 import math
 import os
 import types
 import typing
+from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any
+from pathlib import Path
+from typing import Any, NamedTuple
 
 from onmt_lattice.errors import UserError
 from onmt_lattice.evaluation.codebook import Codebooks, Coded
-from onmt_lattice.files import read_json, write_json
+from onmt_lattice.files import read_json, write_json, write_lines
 
 FORMAT = 2
 LAW_STANDARD_ERRORS = 4.0
@@ -333,3 +336,40 @@ def revive(cls: Any, value: Any) -> Any:
     if not isinstance(value, (int, float) if cls is float else cls):
         raise TypeError(f"{value!r} is not a {cls.__name__}")
     return value
+
+
+class SentenceCost(NamedTuple):
+    """The cost of one sentence.
+
+    Attributes:
+        line: its number in the text, from 1.
+        words: number of words, the pieces of each joined.
+        nll, rate: bits.
+    """
+
+    line: int
+    words: int
+    nll: float
+    rate: float
+
+
+COSTS_HEAD = "\t".join(SentenceCost._fields)
+
+
+def write_costs(path: str | os.PathLike[str], costs: Iterable[SentenceCost]) -> None:
+    """Write ``costs`` as tab-separated values under a line of headings, whole or not at all."""
+    lines = (f"{c.line}\t{c.words}\t{c.nll:.9g}\t{c.rate:.9g}" for c in costs)
+    write_lines(path, [COSTS_HEAD, *lines])
+
+
+def read_costs(path: Path) -> list[SentenceCost]:
+    """Return the costs in the file ``path``."""
+    try:
+        head, *rows = list(csv.reader(path.open(encoding="utf-8", newline=""), delimiter="\t"))
+        assert "\t".join(head) == COSTS_HEAD
+        return [SentenceCost(int(i), int(n), float(nll), float(rate)) for i, n, nll, rate in rows]
+    except (OSError, ValueError, AssertionError) as error:
+        raise UserError(
+            f"{path}: expected the costs of sentences, as evaluate -scores writes them; a sweep "
+            f"evaluates again if the file is removed"
+        ) from error

@@ -15,8 +15,7 @@ from statistics import fmean
 from typing import Annotated, Any, NamedTuple
 
 from onmt_lattice.errors import UserError
-from onmt_lattice.evaluation.result import NO_LATTICE
-from onmt_lattice.evaluation.sentence_scores import SentenceCost
+from onmt_lattice.evaluation.result import NO_LATTICE, SentenceCost
 from onmt_lattice.experiments.report.curves import Mark, Spread, by_point, collapsed
 from onmt_lattice.experiments.report.results import (
     SCHEDULES,

@@ -9,8 +9,7 @@ from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
 
-from onmt_lattice.evaluation.result import NO_LATTICE, Evaluation
-from onmt_lattice.evaluation.sentence_scores import read_costs
+from onmt_lattice.evaluation.result import NO_LATTICE, Evaluation, read_costs
 from onmt_lattice.experiments.environment import cores, versions
 from onmt_lattice.experiments.report.page import write
 from onmt_lattice.experiments.report.pairing import difference

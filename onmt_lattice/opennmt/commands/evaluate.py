@@ -20,10 +20,11 @@ from onmt_lattice.evaluation.result import (
     Evaluation,
     Mean,
     Reconstruction,
+    SentenceCost,
     Source,
     perplexity,
+    write_costs,
 )
-from onmt_lattice.evaluation.sentence_scores import SentenceCost, write_costs
 from onmt_lattice.files import write_lines
 from onmt_lattice.opennmt.checkpoint.loading import LoadedAutoencoder, load_autoencoder
 from onmt_lattice.opennmt.data.coverage import check_coverage
