@@ -14,7 +14,7 @@ from conftest import NEEDS_PYONMTTOK, Corpus, Mistake, train
 from onmt_lattice.errors import UserError
 from onmt_lattice.files import write_lines
 from onmt_lattice.opennmt.checkpoint.loading import load_checkpoint as load
-from onmt_lattice.opennmt.data.coverage import check_coverage
+from onmt_lattice.opennmt.data.vocabulary import check_coverage
 from onmt_lattice.opennmt.data.word_vectors import read_vectors
 
 

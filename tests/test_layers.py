@@ -10,10 +10,9 @@ from torch.nn import functional
 from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from onmt_lattice.opennmt.model import gru
-from onmt_lattice.opennmt.model import logits as module
-from onmt_lattice.opennmt.model.cross_entropy import cross_entropy
+from onmt_lattice.opennmt.model import gru, output_layer
 from onmt_lattice.opennmt.model.devices import linear
+from onmt_lattice.opennmt.model.output_layer import cross_entropy
 
 VOCABULARY, DIM, HIDDEN, PADDING = 9, 5, 4, 1
 LENGTHS = {
@@ -104,7 +103,7 @@ def gradients(rows: Tensor, linear: nn.Linear) -> list[Tensor]:
 def test_value_and_gradient_are_those_of_the_definition(
     at_once: int, spread: float, scale: float, further: float, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module, "MAX_LOGITS", at_once)
+    monkeypatch.setattr(output_layer, "MAX_LOGITS", at_once)
     rows, linear, target = inputs(spread)
     found = cross_entropy(rows, linear, target, scale)
     (further * found.loss).backward()
@@ -142,7 +141,7 @@ class Largest(TorchDispatchMode):
 
 
 def test_memory_for_logits_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "MAX_LOGITS", 20 * WORDS)
+    monkeypatch.setattr(output_layer, "MAX_LOGITS", 20 * WORDS)
     rows, linear, target = inputs()
     with Largest() as seen:
         cross_entropy(rows, linear, target).loss.backward()

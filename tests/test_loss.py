@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from onmt_lattice.noise import StreamNoise
-from onmt_lattice.opennmt.options.schedules import SCHEDULES, RateWeight
+from onmt_lattice.opennmt.options.parsers import SCHEDULES, RateWeight
 
 LEARNING_RATE = 0.5
 STEEP = {"rate_weight": 3.0, "rate_weight_schedule": "hyperbolic", "rate_weight_midpoint": 2}

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from onmt_lattice.errors import UserError
-from onmt_lattice.opennmt.options.schedules import RateWeight
+from onmt_lattice.opennmt.options.parsers import RateWeight
 from onmt_lattice.opennmt.training.history import History, read_history
 
 STEPS = {"train_steps": 20, "report_every": 2, "valid_steps": 5, "rate_weight_midpoint": 10}

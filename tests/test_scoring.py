@@ -20,7 +20,7 @@ from onmt_lattice.opennmt.data.sentences import (
     undo,
 )
 from onmt_lattice.opennmt.inference.scoring import Scorer, SentenceScores
-from onmt_lattice.opennmt.model import logits
+from onmt_lattice.opennmt.model import output_layer
 
 NOISY = {"gaussian", "lattice_z", "lattice_a2"}
 
@@ -148,7 +148,7 @@ def test_few_logits_at_once_score_the_same(
     loaded: LoadedAutoencoder, sentences: list[Sentence], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     expected = score(loaded, sentences)
-    monkeypatch.setattr(logits, "MAX_LOGITS", 1000)
+    monkeypatch.setattr(output_layer, "MAX_LOGITS", 1000)
     assert_same(score(loaded, sentences), expected)
 
 

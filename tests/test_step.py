@@ -29,7 +29,7 @@ from torch.utils._pytree import tree_leaves
 
 from onmt_lattice.opennmt.checkpoint.loading import load_checkpoint as load
 from onmt_lattice.opennmt.data.stream import moved
-from onmt_lattice.opennmt.model import cross_entropy
+from onmt_lattice.opennmt.model import output_layer
 from onmt_lattice.opennmt.training import reports as reporting
 from onmt_lattice.opennmt.training.reports import NormOptimizer
 
@@ -140,7 +140,7 @@ def test_a_step_needs_no_value(build: Build, kind: str, monkeypatch: pytest.Monk
 @pytest.fixture
 def as_on_a_device(monkeypatch: pytest.MonkeyPatch) -> None:
     """No value is looked at in a step on the CPU either."""
-    for module in (cross_entropy, reporting):
+    for module in (output_layer, reporting):
         monkeypatch.setattr(module, "is_on_host", lambda x: False)
 
 

@@ -21,7 +21,7 @@ from onmt_lattice.cli import main
 from onmt_lattice.files import checkpoints
 from onmt_lattice.opennmt.checkpoint.loading import load_checkpoint as load
 from onmt_lattice.opennmt.data.stream import TrainingBatches
-from onmt_lattice.opennmt.options.schedules import RateWeight
+from onmt_lattice.opennmt.options.parsers import RateWeight
 from onmt_lattice.opennmt.training.history import read_history
 from onmt_lattice.opennmt.training.resumption import only_training
 

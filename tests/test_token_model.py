@@ -26,7 +26,7 @@ from onmt_lattice.opennmt.data.sentences import (
     token_index,
     trained_transforms,
 )
-from onmt_lattice.opennmt.inference.token_model import Pipeline, token_model, vocabulary
+from onmt_lattice.opennmt.inference.lossless_text import Pipeline, token_model, vocabulary
 
 ROWS = 12
 

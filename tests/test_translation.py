@@ -17,7 +17,7 @@ from onmt_lattice.opennmt.inference import greedy
 from onmt_lattice.opennmt.inference import search as translation
 from onmt_lattice.opennmt.inference.greedy import Argmax
 from onmt_lattice.opennmt.inference.scoring import Scorer
-from onmt_lattice.opennmt.model import logits
+from onmt_lattice.opennmt.model import output_layer
 
 Translate = Callable[..., list[str]]
 
@@ -149,7 +149,7 @@ def test_the_greatest_logit_is_found(
         for parameter in linear.parameters():
             parameter.mul_(spread)
         exact = rows.double() @ linear.weight.double().t() + linear.bias.double()
-    monkeypatch.setattr(logits, "MAX_LOGITS", 10 * 211)
+    monkeypatch.setattr(output_layer, "MAX_LOGITS", 10 * 211)
     with torch.inference_mode():
         found = Argmax(linear, screening)(rows)
     top = exact.amax(1)

@@ -12,7 +12,7 @@ import yaml
 from conftest import Corpus, Mistake
 
 from onmt_lattice.cli import main
-from onmt_lattice.opennmt.data.vocabulary_file import read_vocabulary
+from onmt_lattice.opennmt.data.vocabulary import read_vocabulary
 
 
 def read(path: Path) -> list[tuple[str, int]]:

@@ -27,7 +27,6 @@ from onmt_lattice.evaluation.result import (
 )
 from onmt_lattice.files import write_lines
 from onmt_lattice.opennmt.checkpoint.loading import LoadedAutoencoder, load_autoencoder
-from onmt_lattice.opennmt.data.coverage import check_coverage
 from onmt_lattice.opennmt.data.sentences import (
     EvaluationText,
     Sentence,
@@ -35,6 +34,7 @@ from onmt_lattice.opennmt.data.sentences import (
     token_index,
     trained_transforms,
 )
+from onmt_lattice.opennmt.data.vocabulary import check_coverage
 from onmt_lattice.opennmt.inference.scoring import Scorer, SentenceScores
 from onmt_lattice.opennmt.inference.search import reconstruct, search_options
 from onmt_lattice.opennmt.inference.text_codec import TextCodec

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from onmt_lattice.opennmt.model.autoencoder import Autoencoder
-from onmt_lattice.opennmt.model.logits import Logits, slices, with_bias, with_one
+from onmt_lattice.opennmt.model.output_layer import Logits, slices, with_bias, with_one
 
 BATCH_SIZE = 512  # sentences
 ROUNDING = 2**-8  # the largest relative error of a number in bfloat16

@@ -5,19 +5,23 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 import numpy as np
+from onmt.transforms import TransformPipe
+from torch import Tensor, nn
 from tqdm import tqdm
 
 from onmt_lattice.bitstream import DamagedBitstream, DitherKey
 from onmt_lattice.bitstream.exact import Floats
 from onmt_lattice.bitstream.file import FileWriter, Header, Mode, Section, TextFile
-from onmt_lattice.bitstream.lossless.lines import RAW, Line, LosslessCodec, Sections
+from onmt_lattice.bitstream.lossless.decoder import Affine, Layer, RecurrentDecoder
+from onmt_lattice.bitstream.lossless.lines import RAW, Line, LosslessCodec, Sections, Vocabulary
 from onmt_lattice.errors import UserError
+from onmt_lattice.opennmt.checkpoint.loading import LoadedAutoencoder
 from onmt_lattice.opennmt.data.corpora import is_autoencoder
-from onmt_lattice.opennmt.data.sentences import Sentence, token_index
+from onmt_lattice.opennmt.data.sentences import Sentence, segmented, token_index, undo
 from onmt_lattice.opennmt.inference.text_codec import BLOCK_BITS, TextCodec, load_codec
-from onmt_lattice.opennmt.inference.token_model import Pipeline, token_model, vocabulary
 from onmt_lattice.text import word_count
 
+PARAMETERS = ("weight_ih", "weight_hh", "bias_ih", "bias_hh")  # of an RNN's layer
 CHECKSUM = 4  # bytes
 REQUIRED = {Section.POINTS, Section.TOKENS, Section.ESCAPES, Section.TEXT}
 
@@ -153,3 +157,61 @@ def load_lossless(path: str, gpu: int = -1, batch_size: int = 64) -> LosslessTex
         return LosslessText(codec)
     except UserError as error:
         raise UserError(f"-model {path}: {error}") from error
+
+
+# ---- the decoder as a model of tokens, the same on any machine -----------------------------------
+
+
+def token_model(loaded: LoadedAutoencoder) -> RecurrentDecoder:
+    """Return the decoder, from the input of ``map_out`` on, in exact arithmetic."""
+    model = loaded.model
+    if model.decoder.attentional:
+        raise UserError(
+            "its decoder attends to slots, but lossless coding has exact arithmetic only for RNN "
+            "decoders without attention; compress without -lossless, or train one"
+        )
+    if loaded.opt.position_encoding:
+        raise UserError("-position_encoding: not possible in lossless coding; train without it")
+    rnn = model.decoder.rnn
+    parameters = {name: _numbers(value) for name, value in rnn.named_parameters()}
+    layers = [
+        Layer(*(parameters[f"{name}_l{i}"] for name in PARAMETERS)) for i in range(rnn.num_layers)
+    ]
+    embeddings = _numbers(model.decoder.embeddings.word_lut.weight)
+    first = model.encoder.bottleneck.map_out
+    return RecurrentDecoder(
+        embeddings,
+        layers,
+        _affine(model.generator[0]),
+        _affine(first) if isinstance(first, nn.Linear) else None,
+    )
+
+
+def vocabulary(loaded: LoadedAutoencoder) -> Vocabulary:
+    """Return the tokens that the decoder knows."""
+    field = loaded.fields["tgt"].base_field
+    marks = (field.unk_token, field.init_token, field.eos_token, field.pad_token)
+    return Vocabulary(field.vocab.itos, *(field.vocab.stoi[mark] for mark in marks))
+
+
+class Pipeline:
+    """A :class:`~onmt_lattice.bitstream.lossless.lines.Segmentation` by the model's transforms."""
+
+    def __init__(self, pipe: TransformPipe) -> None:
+        self.pipe = pipe
+
+    def tokens(self, line: str) -> list[str]:
+        """Return the tokens of ``line``, or none."""
+        return segmented(line.split(), self.pipe)
+
+    def text(self, tokens: list[str]) -> str:
+        """Return the line of ``tokens``."""
+        return undo(self.pipe, " ".join(tokens))
+
+
+def _affine(linear: nn.Linear) -> Affine:
+    return Affine(_numbers(linear.weight), _numbers(linear.bias))
+
+
+def _numbers(tensor: Tensor) -> Floats:
+    return np.asarray(tensor.detach().double().cpu().numpy())

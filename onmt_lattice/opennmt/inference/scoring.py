@@ -17,7 +17,7 @@ from onmt_lattice.noise import SentenceNoise
 from onmt_lattice.opennmt.checkpoint.loading import LoadedAutoencoder
 from onmt_lattice.opennmt.data.sentences import Sentence
 from onmt_lattice.opennmt.model.devices import matmul_precision
-from onmt_lattice.opennmt.model.logits import Logits
+from onmt_lattice.opennmt.model.output_layer import Logits
 
 Result = TypeVar("Result")
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from argparse import Namespace
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,9 +12,8 @@ import onmt.opts
 from onmt.utils.parse import ArgumentParser
 
 from onmt_lattice.bottlenecks import bottlenecks
-from onmt_lattice.config import Config, Option, declared, option
+from onmt_lattice.config import COUNT, Config, Option, Range, declared, option
 from onmt_lattice.opennmt.options.parsing import StrictParser, parse
-from onmt_lattice.opennmt.options.schedules import RateWeight
 
 AUTO, NEVER = "auto", "never"  # -resume
 
@@ -44,6 +45,42 @@ TRANSFORMER_DEFAULTS: dict[str, Any] = {
 }
 BUILD_VOCAB_DEFAULTS: dict[str, Any] = {"share_vocab": True, "n_sample": -1}
 TRANSLATE_DEFAULTS: dict[str, Any] = {"seed": 0, "beam_size": 1}  # as evaluate
+
+
+# λ over its asymptote, after t midpoints: 0.5 at t = 1. The logistic one begins at 0.0067.
+SCHEDULES: dict[str, Callable[[float], float]] = {
+    "constant": lambda t: 1.0,
+    "logistic": lambda t: 1.0 / (1.0 + math.exp(5.0 * (1.0 - t))),
+    "hyperbolic": lambda t: t / (1.0 + t),
+}
+
+
+@dataclass(frozen=True)
+class RateWeight(Config):
+    """λ as a function of the training step."""
+
+    asymptote: float = option(
+        1.0,
+        "limit of lambda; NLL and rate are in the same unit",
+        range=Range(0),
+        name="rate_weight",
+    )
+    schedule: str = option(
+        "logistic",
+        "schedule of lambda; logistic: near 0 at first, half at the midpoint",
+        list(SCHEDULES),
+        name="rate_weight_schedule",
+    )
+    midpoint: int = option(
+        100_000,
+        "training step at which lambda is half of -rate_weight",
+        range=COUNT,
+        name="rate_weight_midpoint",
+    )
+
+    def __call__(self, step: int) -> float:
+        """Return λ at ``step``."""
+        return self.asymptote * SCHEDULES[self.schedule](step / self.midpoint)
 
 
 @dataclass(frozen=True)

@@ -21,16 +21,15 @@ from onmt_lattice.errors import Interrupted, UserError
 from onmt_lattice.files import check_folder, check_output, checkpoints
 from onmt_lattice.opennmt.data.corpora import check_data, check_texts
 from onmt_lattice.opennmt.data.transforms import check_tokenizer_options
-from onmt_lattice.opennmt.data.vocabulary_file import read_vocabulary
+from onmt_lattice.opennmt.data.vocabulary import read_vocabulary
 from onmt_lattice.opennmt.options.configuration import (
     bottleneck_settings,
     check_model_options,
     check_plain,
     make_bottleneck_from_opt,
 )
-from onmt_lattice.opennmt.options.parsers import parse_train
+from onmt_lattice.opennmt.options.parsers import RateWeight, parse_train
 from onmt_lattice.opennmt.options.ranges import RANGES
-from onmt_lattice.opennmt.options.schedules import RateWeight
 from onmt_lattice.opennmt.training import plugin
 from onmt_lattice.opennmt.training.history import read_history
 from onmt_lattice.opennmt.training.interruption import ForwardedRequest

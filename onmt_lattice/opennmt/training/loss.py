@@ -9,7 +9,7 @@ import torch
 from onmt.utils.loss import NMTLossCompute
 from torch import Tensor, nn
 
-from onmt_lattice.opennmt.model.cross_entropy import cross_entropy
+from onmt_lattice.opennmt.model.output_layer import cross_entropy
 from onmt_lattice.opennmt.model.statistics import RateStatistics
 
 

@@ -28,16 +28,19 @@ from onmt_lattice.errors import Interrupted, UserError
 from onmt_lattice.opennmt.checkpoint.loading import load_checkpoint
 from onmt_lattice.opennmt.data.batch_worker import ignore_signals
 from onmt_lattice.opennmt.data.corpora import CorpusIterator, TextCorpus
-from onmt_lattice.opennmt.data.coverage import check_corpora
 from onmt_lattice.opennmt.data.stream import training_batches
 from onmt_lattice.opennmt.data.transforms import make_transforms
-from onmt_lattice.opennmt.data.vocabulary_file import read_vocabulary, warn_of_changed_vocabulary
+from onmt_lattice.opennmt.data.vocabulary import (
+    check_corpora,
+    read_vocabulary,
+    warn_of_changed_vocabulary,
+)
 from onmt_lattice.opennmt.data.word_vectors import prepare_embeddings
 from onmt_lattice.opennmt.model.autoencoder import Autoencoder, without_positions
 from onmt_lattice.opennmt.model.devices import gathered
 from onmt_lattice.opennmt.model.encoder import ENCODERS, BottleneckEncoder
 from onmt_lattice.opennmt.model.statistics import RateStatistics
-from onmt_lattice.opennmt.options.schedules import RateWeight
+from onmt_lattice.opennmt.options.parsers import RateWeight
 from onmt_lattice.opennmt.training.loss import RateLossCompute
 from onmt_lattice.opennmt.training.process import position_of, run_process
 from onmt_lattice.opennmt.training.trainer import RateTrainer
