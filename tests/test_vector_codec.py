@@ -229,7 +229,7 @@ def test_the_commands(tmp_path: Path, capfd: pytest.CaptureFixture[str], mistake
     used = [*words, "-codec", str(codec), "-bits", "3", "-output", files["again"]]
     assert "was fitted before" in mistake("pack", *used)
     text = ["-model", "m", "-input", files["alone"], "-output", "y.txt"]
-    assert "a file of vectors; 'onmt_lattice unpack' reads it" in mistake("decompress", *text)
+    assert "a file of vectors; decode it with 'onmt_lattice unpack'" in mistake("decompress", *text)
 
 
 def re_units(shown: str) -> bool:
