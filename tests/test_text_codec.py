@@ -48,7 +48,7 @@ def test_what_comes_back_is_what_the_model_decodes_from_the_points(
         sentences = codec.read(lines)
         key = DitherKey(5, tuple(sentence.index for sentence in sentences))
         sent = codec.codec.quantize(codec.scorer.represent(sentences), key)
-        search = search_options(beam_size, 20, 64, -1)
+        search = search_options(beam_size, 20, 64)
         output = codec.codec.output(sent, key)
         best = reconstruct(loaded, sentences, output, codec.pipe, search)
         assert [line for line in back if line] == [line[0] for line in best]

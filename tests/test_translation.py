@@ -129,7 +129,7 @@ def test_the_lines_are_those_of_the_search(
     lines = corpus.test.read_text(encoding="utf-8").splitlines()
     sentences = read_sentences(lines, trained_transforms(loaded), token_index(loaded))
     outputs = Scorer(loaded, seed=1, batch_size=64).encode(sentences)
-    opt = translation.search_options(1, longest, 30, -1)
+    opt = translation.search_options(1, longest, 30)
     assert all(getattr(opt, name) == value for name, value in translation.GREEDY.items())
     monkeypatch.setattr(greedy, "BATCH_SIZE", at_once)
     with torch.inference_mode():

@@ -15,6 +15,7 @@ import pytest
 from conftest import Corpus, Mistake, Trained, run
 
 from onmt_lattice.errors import UserError
+from onmt_lattice.opennmt.checkpoint.loading import load_autoencoder
 from onmt_lattice.opennmt.commands import vector_files
 from onmt_lattice.opennmt.inference.arrays import open_rows, write_rows
 from onmt_lattice.opennmt.inference.vectors import NO_POINT, SentenceVectors
@@ -128,12 +129,12 @@ def test_points_are_of_their_seed_and_line(
     assert decoded(model, array, "-points", "-beam_size", 1) != text
     np.save(array, rows[1:])
     assert decoded(model, array, "-points", *SEED, "-beam_size", 1) != text[1:]
-    vectors = SentenceVectors(model, "points", seed=5)
+    vectors = SentenceVectors(load_autoencoder(model), "points", seed=5)
     assert vectors.decode(rows[1:], first=1, beam_size=1) == text[1:]
 
 
 def test_rows_may_be_computed(trained: Trained, corpus: Corpus, tmp_path: Path) -> None:
-    vectors = SentenceVectors(trained("ste_vector"))
+    vectors = SentenceVectors(load_autoencoder(trained("ste_vector")))
     lines = corpus.test.read_text(encoding="utf-8").split("\n")[1:4]
     rows = vectors.encode(lines)
     expected = vectors.decode(rows, beam_size=1)

@@ -21,7 +21,6 @@ from onmt_lattice.opennmt.checkpoint.contents import (
     aliases,
     not_finite,
     pack,
-    random_state,
 )
 from onmt_lattice.opennmt.model.devices import gathered, rank
 from onmt_lattice.tensor_file import write_file
@@ -44,10 +43,8 @@ class CheckpointSaver(ModelSaver):
         last_path: of the last checkpoint written or resumed from.
     """
 
-    run_state: Callable[[], dict[str, Any]] = staticmethod(dict)
-    process_state: Callable[[], dict[str, Any]] = staticmethod(
-        lambda: {"random_state": random_state()}
-    )
+    run_state: Callable[[], dict[str, Any]]
+    process_state: Callable[[], dict[str, Any]]
     files: dict[str, Tensor]
     last_path = ""
     last_saved_step: int | None

@@ -85,7 +85,7 @@ def evaluate(
     scores = Scorer(loaded, options.seed, options.batch_size).score(sentences, True)
     reconstruction = None
     if options.reconstruct is not None:
-        opt = search_options(options.beam_size, options.max_length, options.batch_size, options.gpu)
+        opt = search_options(options.beam_size, options.max_length, options.batch_size)
         best = reconstruct(loaded, sentences, scores.output, pipe, opt)
         reconstruction = _reconstruction(lines, sentences, [b[0] for b in best], options)
     if options.scores is not None:

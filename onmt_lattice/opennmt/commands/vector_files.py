@@ -13,10 +13,12 @@ from tqdm import tqdm
 
 from onmt_lattice.errors import UserError
 from onmt_lattice.files import STANDARD, output_stream, standard_input
+from onmt_lattice.opennmt.checkpoint.loading import load_autoencoder
 from onmt_lattice.opennmt.inference.arrays import Rows, open_rows, write_rows
 from onmt_lattice.opennmt.inference.vectors import SentenceVectors
 from onmt_lattice.opennmt.options.commands import DecodeOptions, EncodeOptions
-from onmt_lattice.text import line_shards, no_sentence
+from onmt_lattice.opennmt.training import plugin
+from onmt_lattice.text import line_shards, lines_of, no_sentence
 
 SHARD = 4096  # lines in memory at a time
 
@@ -28,9 +30,7 @@ def encode_file(options: EncodeOptions) -> str:
     """
     with _seekable(options.src) as path:
         lines = _count(path)
-        vectors = SentenceVectors(
-            options.model, options.row_type, options.seed, options.batch_size, options.gpu
-        )
+        vectors = _vectors(options)
         shape = lines, vectors.width
         start, empty = time.perf_counter(), list[int]()
         write_rows(options.output, shape, vectors.dtype, _encoded(vectors, path, lines, empty))
@@ -44,15 +44,19 @@ def encode_file(options: EncodeOptions) -> str:
 def decode_file(options: DecodeOptions) -> str:
     """Write the text of a .npy file of rows; return a summary."""
     rows = open_rows(options.input)
-    vectors = SentenceVectors(
-        options.model, options.row_type, options.seed, options.batch_size, options.gpu
-    )
+    vectors = _vectors(options)
     start = time.perf_counter()
     with output_stream(options.output) as file:
         for shard in _decoded(vectors, rows, options):
             file.writelines(f"{line}\n".encode() for line in shard)
     seconds = time.perf_counter() - start
     return f"{len(rows)} lines, {len(rows) / seconds:.0f} a second"
+
+
+def _vectors(options: EncodeOptions | DecodeOptions) -> SentenceVectors:
+    plugin.install()
+    loaded = load_autoencoder(options.model, options.gpu)
+    return SentenceVectors(loaded, options.row_type, options.seed, options.batch_size)
 
 
 @contextmanager
@@ -74,9 +78,9 @@ def _seekable(path: str) -> Iterator[str]:
 def _count(path: str) -> int:
     """Return the number of lines of a text; refuse a text without words."""
     lines, words = 0, False
-    for shard in line_shards(path, SHARD):
-        lines += len(shard)
-        words = words or any(line.split() for line in shard)
+    for line in lines_of(path):
+        lines += 1
+        words = words or bool(line.split())
     if not words:
         raise no_sentence(path)
     return lines

@@ -115,6 +115,8 @@ def _search(
     loaded: LoadedAutoencoder, sentences: list[Sentence], outputs: Tensor, opt: Namespace
 ) -> list[str]:
     scorer = onmt.translate.GNMTGlobalScorer.from_opt(opt)
+    device = next(loaded.model.parameters()).device
+    opt.gpu = (device.index or 0) if device.type == "cuda" else -1
     with io.StringIO() as out:
         translator = Reconstructor.from_opt(
             loaded.model, loaded.fields, opt, loaded.opt, scorer, out, report_score=False
@@ -154,10 +156,10 @@ def check_options(opt: Namespace) -> None:
     ArgumentParser.validate_translate_opts(opt)
 
 
-def search_options(beam_size: int, max_length: int, batch_size: int, gpu: int) -> Namespace:
+def search_options(beam_size: int, max_length: int, batch_size: int) -> Namespace:
     """Return the options of ``translate`` for :func:`reconstruct`."""
     opt = parse(translate_parser, ["-model", "", "-src", ""])
-    opt.beam_size, opt.max_length, opt.batch_size, opt.gpu = beam_size, max_length, batch_size, gpu
+    opt.beam_size, opt.max_length, opt.batch_size = beam_size, max_length, batch_size
     return opt
 
 

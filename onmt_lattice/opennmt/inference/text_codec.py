@@ -131,7 +131,7 @@ class TextCodec:
         Raises:
             BitstreamError: if it is not a complete and unaltered file of this model.
         """
-        file, search = self.opened(data), self._search(beam_size, max_length)
+        file, search = self.opened(data), search_options(beam_size, max_length, self.batch_size)
         total = file.header.lines
         with tqdm(total=total, unit="line", desc="decompressing", disable=not progress) as bar:
             for number in range(file.header.blocks):
@@ -146,7 +146,7 @@ class TextCodec:
         if not 0 <= line < file.header.lines:
             raise UserError(f"line {line + 1}: expected 1 to {file.header.lines}")
         number = line >> file.header.block_bits
-        lines = self._lines(file, number, self._search(beam_size, max_length))
+        lines = self._lines(file, number, search_options(beam_size, max_length, self.batch_size))
         return lines[line - file.header.span(number).start]
 
     def opened(self, data: bytes, mode: Mode = Mode.LOSSY) -> TextFile:
@@ -162,11 +162,6 @@ class TextCodec:
                 f"a {file.header.mode.name.lower()} file: expected one that is {mode.name.lower()}"
             )
         return file
-
-    def _search(self, beam_size: int, max_length: int) -> Namespace:
-        device = self.scorer.device
-        gpu = (device.index or 0) if device.type == "cuda" else -1
-        return search_options(beam_size, max_length, self.batch_size, gpu)
 
     def _header(self, lines: Sequence[str], seed: int, alone: bool) -> Header:
         for number, line in enumerate(lines):

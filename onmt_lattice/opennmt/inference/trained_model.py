@@ -54,7 +54,7 @@ class TrainedModel:
         plugin.install()
         self._loaded = load_autoencoder(path, gpu)
         self._decoding = threading.RLock()
-        self._batch_size, self._gpu = batch_size, gpu
+        self._batch_size = batch_size
 
     def encode(self, sentences: Sequence[str], points: bool = False, seed: int = 0) -> Rows:
         """Return ``(N, m)`` float32, the outputs of the bottleneck.
@@ -127,7 +127,7 @@ class TrainedModel:
     def _vectors(self, points: bool, seed: int) -> SentenceVectors:
         DecodingOptions(seed=seed)
         row_type = POINTS if points else QUANTIZED
-        return SentenceVectors(self._loaded, row_type, seed, self._batch_size, self._gpu)
+        return SentenceVectors(self._loaded, row_type, seed, self._batch_size)
 
 
 def _listed(sentences: Sequence[str]) -> list[str]:

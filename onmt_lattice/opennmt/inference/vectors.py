@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from typing import Any
 
 import numpy as np
@@ -12,7 +11,7 @@ from torch import Tensor
 
 from onmt_lattice.errors import UserError, unknown_name
 from onmt_lattice.noise import SentenceNoise
-from onmt_lattice.opennmt.checkpoint.loading import LoadedAutoencoder, load_autoencoder
+from onmt_lattice.opennmt.checkpoint.loading import LoadedAutoencoder
 from onmt_lattice.opennmt.data.sentences import (
     Sentence,
     read_sentences,
@@ -22,7 +21,6 @@ from onmt_lattice.opennmt.data.sentences import (
 from onmt_lattice.opennmt.inference.arrays import Rows
 from onmt_lattice.opennmt.inference.scoring import Scorer
 from onmt_lattice.opennmt.inference.search import reconstruct, search_options
-from onmt_lattice.opennmt.training import plugin
 
 QUANTIZED, POINTS, CONTINUOUS = ROW_TYPES = ("quantized", "points", "continuous")
 NO_POINT = np.iinfo(np.int64).min  # every number of an empty line's row of points
@@ -48,22 +46,18 @@ class SentenceVectors:
 
     def __init__(
         self,
-        model: str | os.PathLike[str] | LoadedAutoencoder,
+        loaded: LoadedAutoencoder,
         row_type: str = QUANTIZED,
         seed: int = 0,
         batch_size: int = 64,
-        gpu: int = -1,
     ) -> None:
         if row_type not in ROW_TYPES:
             raise unknown_name("row type", row_type, ROW_TYPES)
-        plugin.install()
-        if not isinstance(model, LoadedAutoencoder):
-            model = load_autoencoder(model, gpu)
-        self._loaded = model
+        self._loaded = loaded
         self._pipe = trained_transforms(self._loaded)
         self._scorer = Scorer(self._loaded, seed, batch_size)
         self._bottleneck = self._loaded.model.encoder.bottleneck
-        self.row_type, self.seed, self.gpu = row_type, seed, gpu
+        self.row_type, self.seed = row_type, seed
         if row_type == POINTS:
             self._bottleneck.require_symbols()
         symbols, m = self._bottleneck.symbol_count, self._bottleneck.input_dim
@@ -106,7 +100,7 @@ class SentenceVectors:
         if len(indices):
             outputs = self._outputs(torch.from_numpy(numbers), line_numbers.tolist())
             sentences = [Sentence(number, ["?"], [], 1) for number in line_numbers.tolist()]
-            opt = search_options(beam_size, max_length, self._scorer.batch_size, self.gpu)
+            opt = search_options(beam_size, max_length, self._scorer.batch_size)
             best = reconstruct(self._loaded, sentences, outputs, self._pipe, opt)
             for index, decoded in zip(indices.tolist(), best, strict=True):
                 lines[index] = decoded[0]
