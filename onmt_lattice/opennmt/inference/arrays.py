@@ -41,22 +41,22 @@ def write_rows(
             )
 
 
-def open_rows(path: str | os.PathLike[str], option: str = "input") -> Rows:
-    """Return the array of rows ``(N, width)`` in the file that ``option`` names, memory-mapped.
+def open_rows(path: str | os.PathLike[str]) -> Rows:
+    """Return the array of rows ``(N, width)`` in the file of ``-input``, memory-mapped.
 
     Nothing is unpickled. ``-`` is standard input, which is read at once.
     """
     expected = "expected what 'onmt_lattice encode' or numpy.save writes, a row for each sentence"
     try:
         if path == STANDARD:
-            stream = io.BytesIO(read_bytes(STANDARD, f"-{option}"))
+            stream = io.BytesIO(read_bytes(STANDARD, "-input"))
             rows = np.lib.format.read_array(stream, allow_pickle=False)
         else:
             rows = np.lib.format.open_memmap(path, mode="r")
     except OSError as error:
-        raise UserError(f"-{option} {path}: cannot be read ({error.strerror})") from error
+        raise UserError(f"-input {path}: cannot be read ({error.strerror})") from error
     except Exception as error:  # the parser fails in any way on a wrong header
-        raise UserError(f"-{option} {path}: no array in it ({error}); {expected}") from error
+        raise UserError(f"-input {path}: no array in it ({error}); {expected}") from error
     if rows.ndim != 2 or 0 in rows.shape:
-        raise UserError(f"-{option} {path}: an array of shape {rows.shape}; {expected}")
+        raise UserError(f"-input {path}: an array of shape {rows.shape}; {expected}")
     return rows

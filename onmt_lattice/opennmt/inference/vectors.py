@@ -9,7 +9,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from onmt_lattice.errors import UserError, unknown_name
+from onmt_lattice.errors import UserError
 from onmt_lattice.noise import SentenceNoise
 from onmt_lattice.opennmt.checkpoint.loading import LoadedAutoencoder
 from onmt_lattice.opennmt.data.sentences import (
@@ -22,7 +22,7 @@ from onmt_lattice.opennmt.inference.arrays import Rows
 from onmt_lattice.opennmt.inference.scoring import Scorer
 from onmt_lattice.opennmt.inference.search import reconstruct, search_options
 
-QUANTIZED, POINTS, CONTINUOUS = ROW_TYPES = ("quantized", "points", "continuous")
+QUANTIZED, POINTS, CONTINUOUS = ("quantized", "points", "continuous")
 NO_POINT = np.iinfo(np.int64).min  # every number of an empty line's row of points
 MAX_COORDINATE = 2**52  # of a point
 
@@ -51,8 +51,6 @@ class SentenceVectors:
         seed: int = 0,
         batch_size: int = 64,
     ) -> None:
-        if row_type not in ROW_TYPES:
-            raise unknown_name("row type", row_type, ROW_TYPES)
         self._loaded = loaded
         self._pipe = trained_transforms(self._loaded)
         self._scorer = Scorer(self._loaded, seed, batch_size)
