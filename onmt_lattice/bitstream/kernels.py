@@ -17,7 +17,7 @@ from onmt_lattice.bitstream.logarithms import (
     STEP,
     UNIT,
 )
-from onmt_lattice.compilation import compiled, helper, unsigned
+from onmt_lattice.lattices.kernels.compilation import compiled, helper, unsigned
 
 MAX_ENERGY = 2.0**46  # units that one coordinate may add to a log weight, 7·10⁷ nats
 AROUND = 7  # integers on either side of the nearest one that have symbols of their own

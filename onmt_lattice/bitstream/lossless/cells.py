@@ -9,7 +9,7 @@ import numpy as np
 
 from onmt_lattice.bitstream.kernels import weight
 from onmt_lattice.bitstream.logarithms import EXP, UNIT
-from onmt_lattice.compilation import compiled, helper
+from onmt_lattice.lattices.kernels.compilation import compiled, helper
 
 ONE = 1 << UNIT
 MAX_SUM = 2.0**40  # steps, to which a sum of inputs is clipped

@@ -16,7 +16,7 @@ import numpy as np
 from onmt_lattice.bitstream import kernels
 from onmt_lattice.bitstream.coder import Coder
 from onmt_lattice.bitstream.logarithms import Integers
-from onmt_lattice.compilation import compiled
+from onmt_lattice.lattices.kernels.compilation import compiled
 
 END = 256  # the symbol after the last byte
 SYMBOLS = 257

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from onmt_lattice.compilation import compiled, helper, unsigned
+from onmt_lattice.lattices.kernels.compilation import compiled, helper, unsigned
 from onmt_lattice.lattices.kernels.decoders import load_points, store_points
 from onmt_lattice.lattices.kernels.simd import BYTES, if_less, load, rint, spread, store
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from onmt_lattice.compilation import compiled, helper, unsigned
+from onmt_lattice.lattices.kernels.compilation import compiled, helper, unsigned
 from onmt_lattice.lattices.kernels.simd import if_less, load, rint, spread, store
 from onmt_lattice.lattices.kernels.theta import LANES, class_sums, exp
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from onmt_lattice.compilation import compiled, helper
+from onmt_lattice.lattices.kernels.compilation import compiled, helper
 from onmt_lattice.lattices.kernels.simd import (
     BYTES,
     floor,

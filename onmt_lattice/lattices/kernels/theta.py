@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from onmt_lattice.compilation import compiled, helper
+from onmt_lattice.lattices.kernels.compilation import compiled, helper
 from onmt_lattice.lattices.kernels.simd import BYTES, if_less, load, power_of_2, rint, size, store
 from onmt_lattice.lattices.theta import HALF_LOG_2PI, LOG_CROSSING
 

@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from onmt_lattice.compilation import compiled, helper
+from onmt_lattice.lattices.kernels.compilation import compiled, helper
 from onmt_lattice.lattices.kernels.simd import (
     BYTES,
     if_less,
