@@ -4,6 +4,7 @@ Trains a small Gaussian VAE on pictures of one bright bar, puts E8 in the place 
 prints bits per picture: NLL and rate with either noise. `python scripts/quantize_vae.py`
 """
 
+import argparse
 import math
 
 import torch
@@ -31,6 +32,7 @@ def nll_bits(decoder: nn.Module, value: torch.Tensor, x: torch.Tensor) -> torch.
 
 def main() -> None:
     """Train, quantize, compare."""
+    argparse.ArgumentParser(description=__doc__).parse_args()
     torch.manual_seed(0)
     encoder = nn.Sequential(nn.Linear(SIDE**2, 128), nn.ReLU(), nn.Linear(128, DIM))
     decoder = nn.Sequential(nn.Linear(DIM, 128), nn.ReLU(), nn.Linear(128, SIDE**2))

@@ -70,7 +70,7 @@ def test_every_flipped_bit_is_told() -> None:
 
 def test_what_is_wrong_is_told_apart() -> None:
     for wrong in (b"", b"\x1f\x8b and so on", b"a man rides a horse"):
-        with pytest.raises(NotABitstream, match="expected a file"):
+        with pytest.raises(NotABitstream, match="expected what compress or pack writes"):
             TextFile(wrong)
     with pytest.raises(NotABitstream, match="version 9"):
         TextFile(DATA[:3] + b"\x09" + DATA[4:])

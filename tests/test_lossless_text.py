@@ -133,5 +133,5 @@ def test_options_that_do_not_go_together(
     assert "-alone: not with -lossless" in mistake("compress", *words, "-alone")
     assert main(["compress", *map(str, words)]) == 0
     words = ["-model", model, "-input", made, "-output", tmp_path / "x", "-line", 3]
-    assert "-line 3: a lossless file is decoded in whole" in mistake("decompress", *words)
+    assert "-line 3: a lossless file is decoded whole" in mistake("decompress", *words)
     assert not (tmp_path / "x").exists()

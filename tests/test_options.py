@@ -67,6 +67,7 @@ def test_what_does_not_go_together_is_named(
         ({"rnn_size": 33}, "-enc_rnn_size 33: expected an even number"),
         ({"share_decoder_embeddings": True}, "as large as the decoder's state, got 16 and 32"),
         ({"single_pass": True}, "-single_pass: never ends"),
+        ({"early_stopping_criteria": ["foo"]}, "unknown -early_stopping_criteria 'foo'"),
         ({"rnn_type": "SRU"}, "invalid choice: 'SRU'"),
         ({"gpu_ranks": [0]}, "no CUDA device"),
         ({"gpu_ranks": [0, 1], "world_size": 2}, "gpu_backend: gloo"),

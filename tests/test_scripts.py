@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -10,7 +11,24 @@ from pathlib import Path
 import numpy as np
 import pytest
 from bench_rate_distortion import fsq, gaussian_quant, lloyd_max, trellis
-from conftest import Corpus, Trained
+from conftest import SCRIPTS, Corpus, Trained
+
+
+def test_scripts_that_name_an_interpreter_are_commands() -> None:
+    for path in filter(Path.is_file, SCRIPTS.iterdir()):
+        assert path.read_bytes().startswith(b"#!") == os.access(path, os.X_OK), path.name
+
+
+def test_no_preset_is_a_mistake_in_a_line(
+    script: Callable[..., list[str]], capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit, match=r"^2$"):
+        script("reproduce_figure3", "caption")
+    said = capsys.readouterr().err
+    assert "unknown preset 'caption'; did you mean 'captions'?" in said and said.count("\n") == 1
+    with pytest.raises(SystemExit, match=r"^0$"):
+        script("reproduce_figure3", "--help")
+    assert "presets: captions, paper" in capsys.readouterr().out
 
 
 def test_prints_a_line_for_each_compressor_and_part(

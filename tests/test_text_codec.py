@@ -210,12 +210,12 @@ def test_mistakes_are_told_in_a_line_and_nothing_is_written(
     good = ("-model", model, "-input", file, "-output", out)
     for words, said in (
         ((*good, "-line", 2), "line 2: expected 1 to 1"),
-        ((*good, "-input", garbage), "garbage.olz: bytes that begin with"),
+        ((*good, "-input", garbage), "garbage.olz: begins with"),
     ):
         assert said in mistake("decompress", *words)
         assert not out.exists()
     for words, said in (
         ((missing,), "missing: cannot be read"),
-        ((garbage,), "garbage.olz: bytes that begin with"),
+        ((garbage,), "garbage.olz: begins with"),
     ):
         assert said in mistake("inspect", *words)

@@ -222,7 +222,8 @@ class TextFile:
         digest = zlib.crc32(memoryview(self._data)[begin:end], digest)
         if digest.to_bytes(CHECKSUM, "little") != stored:
             raise DamagedBitstream(
-                f"block {number + 1} of a file has another checksum: expected it as written"
+                f"damaged: block {number + 1} does not agree with its checksum; copy or download "
+                "it again"
             )
         self._begins.append(end + CHECKSUM)
         return digest
@@ -280,7 +281,9 @@ def section_name(kind: int) -> str:
 def _read_header(data: bytes) -> tuple[Header, int]:
     """Return the header of ``data``, and the offset of its end."""
     if not data or data[:3] != MAGIC[: len(data)]:
-        raise NotABitstream(f"bytes that begin with {data[:4]!r}: expected a file, {MAGIC!r} …")
+        raise NotABitstream(
+            f"begins with {data[:4]!r}: expected what compress or pack writes, {MAGIC!r} …"
+        )
     if data[3:4] not in (b"", bytes([VERSION])):
         raise NotABitstream(f"a file of version {data[3]}: this release reads version {VERSION}")
     offset = len(MAGIC) + 1 + FINGERPRINT

@@ -78,7 +78,7 @@ def _lossy(options: DecompressOptions, data: bytes) -> Iterator[bytes]:
 def _lossless(options: DecompressOptions, data: bytes) -> Iterator[bytes]:
     """Return the text in blocks."""
     if options.line is not None:
-        raise UserError(f"-line {options.line}: a lossless file is decoded in whole; leave it out")
+        raise UserError(f"-line {options.line}: a lossless file is decoded whole; leave it out")
 
     from onmt_lattice.opennmt.inference.lossless_text import load_lossless
 

@@ -171,7 +171,8 @@ def _check_names(expected: set[str], names: set[str]) -> None:
     if expected != names:
         raise UserError(
             f"does not fit the model: missing {sorted(expected - names)}, "
-            f"unexpected {sorted(names - expected)}"
+            f"unexpected {sorted(names - expected)}; if a development version has saved it, train "
+            "or quantize again"
         )
 
 

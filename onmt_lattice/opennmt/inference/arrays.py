@@ -46,7 +46,7 @@ def open_rows(path: str | os.PathLike[str]) -> Rows:
 
     Nothing is unpickled. ``-`` is standard input, which is read at once.
     """
-    expected = "expected what 'onmt_lattice encode' or numpy.save writes, a row for each sentence"
+    expected = "expected rows (N, d), at least one, as 'onmt_lattice encode' or numpy.save writes"
     try:
         if path == STANDARD:
             stream = io.BytesIO(read_bytes(STANDARD, "-input"))

@@ -118,7 +118,7 @@ class QuantizeOptions(Config):
         metavar="NAME",
     )
     fit_sentences: int = option(
-        1500, "number of sentences to fit the code to", range=Range(LEAST_SENTENCES)
+        1500, "number of sentences to fit the code to", range=Range(LEAST_SENTENCES, COUNT.high)
     )
     seed: int = option(0, "seed of the choice of sentences and of the dither", range=SEED)
     gpu: int = option(-1, "CUDA device, or -1 for the CPU", range=DEVICE)

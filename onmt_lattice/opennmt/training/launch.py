@@ -13,11 +13,12 @@ from argparse import Namespace
 import onmt.bin.train
 import torch
 import yaml
+from onmt.utils.earlystopping import SCORER_BUILDER
 from onmt.utils.logging import init_logger
 from onmt.utils.parse import ArgumentParser
 
 from onmt_lattice.config import check_ranges, from_options
-from onmt_lattice.errors import Interrupted, UserError
+from onmt_lattice.errors import Interrupted, UserError, unknown_name
 from onmt_lattice.files import check_folder, check_output, checkpoints
 from onmt_lattice.opennmt.data.corpora import check_data, check_texts
 from onmt_lattice.opennmt.data.transforms import check_tokenizer_options
@@ -79,7 +80,11 @@ def check_options(opt: Namespace) -> None:
         path = getattr(opt, name)
         if path and not os.path.isfile(path):
             cure = "; 'onmt_lattice build_vocab' makes one" if name != "train_from" else ""
-            raise UserError(f"-{name} {path}: no such file{cure}")
+            found = "is a folder; expected a file" if os.path.isdir(path) else "no such file"
+            raise UserError(f"-{name} {path}: {found}{cure}")
+    for criterion in opt.early_stopping_criteria or ():
+        if criterion not in SCORER_BUILDER:
+            raise unknown_name("-early_stopping_criteria", criterion, SCORER_BUILDER)
     for side in ("src", "tgt"):
         if path := getattr(opt, f"{side}_vocab"):
             read_vocabulary(path, side)
