@@ -33,13 +33,17 @@ SIZE = (8.0, 5.4)  # inches
 # Okabe & Ito's palette without its yellow, for any colour vision.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*", "<", ">")
-# Colours and markers of those that belong together: the Gaussian is grey, lattices are cold and
-# angular, straight-through quantizers warm triangles. Markers help where colours cannot be seen.
-GREY = (("#000000", "#7F7F7F", "#4D4D4D"), ("o", "8"))
+# Colours and markers of those that belong together: Gaussians are round, black and grey and then
+# dark red to green, lattices are cold and angular, straight-through quantizers warm triangles.
+# Markers help where colours cannot be seen.
+ROUND = (
+    ("#000000", "#7F7F7F", "#882255", "#CC6677", "#A6761D", "#999933", "#661100"),
+    ("o", "8"),
+)
 COLD = (("#0072B2", "#009E73", "#56B4E9", "#332288", "#44AA99", "#117733"), ("s", "D", "P", "X"))
 WARM = (("#D55E00", "#E69F00", "#CC79A7", "#882255", "#A6761D"), ("^", "v", "<", ">"))
 OTHER = (("#7A5195", "#8A8D00", "#B0413E"), ("*", "p", "h", "d"))
-FAMILIES = {"gaussian": GREY, "none": GREY, "lattice": COLD}
+FAMILIES = {"gaussian": ROUND, "none": ROUND, "lattice": COLD}
 FAMILIES |= {"ste_scalar": WARM, "ste_vector": WARM}
 DASHES = {FIXED: "-", ANNEALED: (0, (4, 2))}
 WORDS = {FIXED: "fixed λ", ANNEALED: "annealed λ"}
