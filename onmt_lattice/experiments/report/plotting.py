@@ -187,9 +187,9 @@ def plot(evaluations: Sequence[Evaluation], path: str | os.PathLike[str], per: s
     """Draw ``evaluations`` to a PNG, SVG or PDF file, written whole or not at all.
 
     A curve is all that has one label; those of a family, and so their colours, are in the order in
-    which they are given. The checkpoints of one run are joined by dashes in the order of their
-    steps; a run of which there is one checkpoint is a point by itself, filled as at fixed λ.
-    Costs are ``per`` word or token.
+    which they are given. The evaluations of one run are joined by dashes, by step and,
+    for some of its quantizers alone, by rate; a run of one evaluation is a point by itself, filled
+    as at fixed λ. Costs are ``per`` word or token.
     """
     check_format(path)
     if not evaluations:
@@ -219,12 +219,12 @@ def plot(evaluations: Sequence[Evaluation], path: str | os.PathLike[str], per: s
 
 
 def _runs_by_label(evaluations: Sequence[Evaluation]) -> dict[str, list[list[Evaluation]]]:
-    """Return the evaluations by label, then by run, each run in the order of its steps."""
+    """Return the evaluations by label, then by run, each by step, then by rate."""
     ranks = {bottleneck: rank for rank, bottleneck in enumerate(FAMILIES)}
     labels: dict[str, dict[str, list[Evaluation]]] = {}
     for e in sorted(evaluations, key=lambda e: ranks.get(e.bottleneck, len(ranks))):
         labels.setdefault(e.label, {}).setdefault(e.run, []).append(e)
     return {
-        label: [sorted(run, key=lambda e: e.step) for run in runs.values()]
+        label: [sorted(run, key=lambda e: (e.step, e.rate.word)) for run in runs.values()]
         for label, runs in labels.items()
     }
