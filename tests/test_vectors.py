@@ -241,7 +241,7 @@ def test_what_is_no_array_of_rows_is_refused(tmp_path: Path) -> None:
     np.savez(tmp_path / "rows.npz", ROWS)
     for content in (*contents, (tmp_path / "rows.npz").read_bytes()):
         path.write_bytes(content)
-        with pytest.raises(UserError, match=r"-input .*rows\.npy: .*expected what"):
+        with pytest.raises(UserError, match=r"-input .*rows\.npy: .*expected rows"):
             open_rows(path)
     for missing in (tmp_path / "missing.npy", tmp_path):
         with pytest.raises(UserError, match="cannot be read"):
