@@ -76,7 +76,7 @@ def nearest_points(x: Any, labels: Any, starts: Any, ends: Any, ways: Any, point
             end, least = np.int64(0), np.int64(2**31)  # literals would have types of their own
             for s in range(len(labels)):
                 if ends[s] and old[s, lane] < least:
-                    end, least = s, np.int64(old[s, lane])
+                    end, least = np.int64(s), np.int64(old[s, lane])
             _trace(lanes, lane, end, choices, labels, ways, points[begin + lane])
 
 
