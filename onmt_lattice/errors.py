@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 
 
 class Interrupted(Exception):
@@ -33,6 +34,17 @@ def unknown_name(concept: str, name: object, valid: Iterable[str]) -> UserError:
     near = difflib.get_close_matches(str(name).lower(), [v.lower() for v in valid], n=1, cutoff=0.6)
     hint = next((f"; did you mean {v!r}?" for v in valid if near and v.lower() == near[0]), "")
     return UserError(f"unknown {concept} {name!r}{hint} (valid: {', '.join(valid)})")
+
+
+@contextmanager
+def error_prefix(
+    prefix: str, error_types: type[Exception] | tuple[type[Exception], ...] = UserError
+) -> Iterator[None]:
+    """Turn an error of ``error_types`` into a :class:`UserError` that begins with ``prefix``."""
+    try:
+        yield
+    except error_types as error:
+        raise UserError(f"{prefix}: {error}") from error
 
 
 class BitstreamError(UserError):

@@ -49,7 +49,7 @@ class Mode(IntEnum):
 
 UNITS = {  # what the lines, words and characters of a header count
     **dict.fromkeys((Mode.LOSSY, Mode.LOSSLESS), ("lines", "word", "character")),
-    Mode.VECTORS: ("vectors", "number", "byte as float32"),
+    Mode.VECTORS: ("vectors", "number", "float32 byte"),
 }
 
 
@@ -179,17 +179,17 @@ class TextFile:
         """Return the header and the bits of each part as a table for a terminal."""
         h, parts = self.header, self.bits()
         lines, words, characters = UNITS[h.mode]
-        block_size = f"{1 << h.block_bits} {lines} a block" if h.block_bits else "each line alone"
+        block_size = f"{1 << h.block_bits} {lines} per block" if h.block_bits else "each line alone"
         rows = [
             f"model {h.fingerprint.hex()}, {h.mode.name.lower()}, seed {h.seed}, {block_size}",
             f"{h.lines} {lines}, {h.words} {words}s, {h.characters} {characters}s: "
             f"{len(self._data)} bytes",
             "",
-            f"{'':<12}{'bits':>12}{f'per {words}':>12}{f'per {characters}':>15}",
+            f"{'':<12}{'bits':>12}{f'per {words}':>12}{f'per {characters}':>18}",
         ]
         for name, bits in {**parts, "in all": sum(parts.values())}.items():
             ratios = [bits / count if count else 0.0 for count in (h.words, h.characters)]
-            rows.append(f"{name:<12}{bits:>12}{ratios[0]:>12.3f}{ratios[1]:>15.4f}")
+            rows.append(f"{name:<12}{bits:>12}{ratios[0]:>12.3f}{ratios[1]:>18.4f}")
         return "\n".join(rows)
 
     def _sections(self, number: int) -> Iterator[tuple[int, int, int]]:

@@ -34,7 +34,13 @@ from onmt_lattice.bitstream.vector_fitting import (
 )
 from onmt_lattice.bottlenecks.channel import LatticeChannel
 from onmt_lattice.config import SEED, check_ranges
-from onmt_lattice.errors import DamagedBitstream, NotABitstream, UserError, WrongCode
+from onmt_lattice.errors import (
+    DamagedBitstream,
+    NotABitstream,
+    UserError,
+    WrongCode,
+    error_prefix,
+)
 from onmt_lattice.files import read_bytes, whole_file
 from onmt_lattice.lattices import make_lattice
 from onmt_lattice.noise import StreamNoise
@@ -95,7 +101,8 @@ class VectorCodec:
 
     def __init__(self, settings: dict[str, str], tensors: dict[str, Tensor]) -> None:
         self.settings, self.tensors = settings, tensors
-        try:
+        invalid = KeyError, ValueError, RuntimeError, AssertionError
+        with error_prefix("a codec whose parts do not fit each other", invalid):
             self._mean, self._encode, self._decode, self._variances = (
                 tensors[name].numpy() for name in ("mean", "encode", "decode", "variances")
             )
@@ -105,8 +112,6 @@ class VectorCodec:
             state = {k.partition(".")[2]: v for k, v in tensors.items() if k.startswith("channel.")}
             self._channel.load_state_dict(state)
             assert self._decode.shape == (sent, self.width) and self._mean.shape == (self.width,)
-        except (KeyError, ValueError, RuntimeError, AssertionError) as error:
-            raise UserError(f"a codec whose parts do not fit each other: {error}") from error
         self._channel.requires_grad_(False)
         self._codec = LatticeCodec(self._channel.code, self._channel.block_log_scale)
         self.fingerprint = _fingerprint(settings, tensors)

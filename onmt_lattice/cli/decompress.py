@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from onmt_lattice.config import COUNT, option, parse
-from onmt_lattice.errors import UserError
+from onmt_lattice.errors import BitstreamError, UserError, error_prefix
 from onmt_lattice.files import check_output, output_stream, read_bytes
 from onmt_lattice.opennmt.options.commands import DecodingOptions
 
@@ -41,10 +41,9 @@ def run(argv: list[str]) -> None:
     check_output(options.output, "-output")
     data = read_bytes(options.input, "-input")
 
-    from onmt_lattice.bitstream import BitstreamError
     from onmt_lattice.bitstream.file import Mode, TextFile
 
-    try:
+    with error_prefix(f"-input {options.input}", BitstreamError):
         mode = TextFile(data).header.mode
         if mode == Mode.VECTORS:
             raise UserError(
@@ -56,8 +55,6 @@ def run(argv: list[str]) -> None:
             for block in blocks:
                 stream.write(block)
                 count += block.count(b"\n")
-    except BitstreamError as error:
-        raise UserError(f"-input {options.input}: {error}") from error
     rate = count / (time.monotonic() - begin)
     print(f"{len(data)} bytes to {count} lines: {rate:.0f} lines a second", file=sys.stderr)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from onmt_lattice.config import Config, option, parse
-from onmt_lattice.errors import UserError
+from onmt_lattice.errors import error_prefix
 from onmt_lattice.files import read_bytes
 
 
@@ -28,10 +28,7 @@ def run(argv: list[str]) -> None:
     options = parse("inspect", InspectOptions, argv)
     data = read_bytes(options.file, "FILE")
 
-    from onmt_lattice.bitstream import BitstreamError
     from onmt_lattice.bitstream.file import TextFile
 
-    try:
+    with error_prefix(options.file):
         print(TextFile(data).table())
-    except BitstreamError as error:
-        raise UserError(f"{options.file}: {error}") from error

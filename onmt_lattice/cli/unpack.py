@@ -6,7 +6,7 @@ import sys
 from dataclasses import dataclass
 
 from onmt_lattice.config import Config, option, parse
-from onmt_lattice.errors import UserError
+from onmt_lattice.errors import BitstreamError, UserError, error_prefix
 from onmt_lattice.files import check_output, read_bytes
 
 
@@ -28,17 +28,14 @@ def run(argv: list[str]) -> None:
     check_output(options.output, "-output")
     data = read_bytes(options.input, "-input")
 
-    from onmt_lattice.bitstream import BitstreamError
     from onmt_lattice.bitstream.vector_codec import VectorCodec, embedded_codec, vector_file
     from onmt_lattice.opennmt.inference.arrays import write_rows
 
     codec = None if options.codec is None else VectorCodec.load(options.codec)
-    try:
+    with error_prefix(f"-input {options.input}", BitstreamError):
         codec = codec or embedded_codec(data)
         if codec is None:
             raise UserError(f"-input {options.input}: no codec in it; expected -codec FILE")
         shape = vector_file(data).header.lines, codec.width
         write_rows(options.output, shape, "float32", codec.blocks(data))
-    except BitstreamError as error:
-        raise UserError(f"-input {options.input}: {error}") from error
     print(f"{shape[0]} vectors of {shape[1]} numbers, to {options.output}", file=sys.stderr)

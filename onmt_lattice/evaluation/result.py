@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from onmt_lattice.errors import UserError
+from onmt_lattice.errors import UserError, error_prefix
 from onmt_lattice.evaluation.codebook import Codebooks, Coded
 from onmt_lattice.files import read_json, write_json, write_lines
 
@@ -222,10 +222,8 @@ class Evaluation:
         number = values.pop("format", None) if isinstance(values, dict) else None
         if number != FORMAT:
             raise UserError(f"{path}: not an evaluation of format {FORMAT}; run evaluate again")
-        try:
+        with error_prefix(f"{path}: not an evaluation of format {FORMAT}", TypeError):
             return typing.cast(Evaluation, revive(cls, values))
-        except TypeError as error:
-            raise UserError(f"{path}: not an evaluation of format {FORMAT}: {error}") from error
 
     def per_token(self) -> Evaluation:
         """Return this evaluation with tokens in place of words, to draw costs per token."""

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, cast
 
-from onmt_lattice.errors import UserError
+from onmt_lattice.errors import UserError, error_prefix
 from onmt_lattice.evaluation.result import NO_LATTICE, TOKEN, WORD, Evaluation, revive
 from onmt_lattice.files import read_json, write_text
 
@@ -160,10 +160,8 @@ class Results:
                 f"{path}: format {number!r}: expected the results.json of a sweep, format "
                 f"{FORMAT}; run the sweep again"
             )
-        try:
+        with error_prefix(f"{path}: damaged results of a sweep", TypeError):
             return cast(Results, revive(cls, values))
-        except TypeError as error:
-            raise UserError(f"{path}: damaged results of a sweep: {error}") from error
 
 
 def _quantized(options: dict[str, Any]) -> str:

@@ -16,7 +16,7 @@ from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from onmt_lattice.errors import UserError
+from onmt_lattice.errors import UserError, error_prefix
 from onmt_lattice.experiments.environment import python
 from onmt_lattice.experiments.report.results import RUNNING
 from onmt_lattice.experiments.sweep.manifest import Manifest
@@ -277,10 +277,8 @@ def cluster_workers(
         parameters["gpus_per_node"] = gpus_a_run
     if "cpus_per_task" in options:  # from Slurm 22.05 on, srun does not take it from sbatch
         parameters["slurm_srun_args"] = [f"--cpus-per-task={options['cpus_per_task']}"]
-    try:
+    with error_prefix("-cluster_options", (NameError, AssertionError, TypeError, ValueError)):
         executor.update_parameters(**{**parameters, **options})
-    except (NameError, AssertionError, TypeError, ValueError) as error:
-        raise UserError(f"-cluster_options: {error}") from error
     return ClusterWorkers(executor, jobs, gpus_a_run, manifest)
 
 

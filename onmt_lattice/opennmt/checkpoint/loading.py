@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
 from onmt_lattice import __version__
-from onmt_lattice.errors import UserError
+from onmt_lattice.errors import UserError, error_prefix
 from onmt_lattice.evaluation.result import Quantized
 from onmt_lattice.files import model_file
 from onmt_lattice.opennmt.checkpoint.contents import (
@@ -202,7 +202,8 @@ def _expected_tensors(opt: Namespace, fields: Mapping[str, Any]) -> dict[str, Te
     opt.bottleneck = STAND_IN.get(bottleneck, bottleneck)
     if opt.bottleneck != bottleneck:
         opt.lattice = opt.lattice_code = None
-    try:
+    invalid = AssertionError, ValueError, TypeError, RuntimeError
+    with error_prefix("its options are not those of a model", invalid):
         with torch.device("meta"), _WithoutNormalNumbers():
             embeddings = onmt.model_builder.build_src_emb(opt, fields)
             encoder = ENCODERS[opt.encoder_type].from_opt(opt, embeddings)
@@ -210,8 +211,6 @@ def _expected_tensors(opt: Namespace, fields: Mapping[str, Any]) -> dict[str, Te
                 opt, fields, share_embeddings=opt.share_embeddings, src_emb=embeddings
             )
             generator = nn.Linear(opt.dec_rnn_size, len(fields["tgt"].base_field.vocab))
-    except (AssertionError, ValueError, TypeError, RuntimeError) as error:
-        raise UserError(f"its options are not those of a model: {error}") from error
     model = nn.ModuleDict({"encoder": encoder, "decoder": decoder})
     model["generator"] = nn.Sequential(generator)
     state = without_positions(model).state_dict()

@@ -12,7 +12,7 @@ from sacrebleu.metrics import BLEU, CHRF
 
 from onmt_lattice.bitstream import TextFile
 from onmt_lattice.bottlenecks import ResidualBottleneck
-from onmt_lattice.errors import UserError
+from onmt_lattice.errors import UserError, error_prefix
 from onmt_lattice.evaluation.codebook import Codebooks, Coded, codebook_usage
 from onmt_lattice.evaluation.result import (
     Bits,
@@ -154,10 +154,8 @@ def _source(
 
 def _coded(loaded: LoadedAutoencoder, lines: list[str], options: EvaluateOptions) -> Coded:
     """Return the bits of ``lines`` in a file of ``compress``."""
-    try:
+    with error_prefix("-coded"):
         codec = TextCodec(loaded, options.batch_size)
-    except UserError as error:
-        raise UserError(f"-coded: {error}") from error
     file = codec.compressed(lines, options.seed, progress=True, with_rate=True)
     parts = TextFile(file.data).bits()
     return Coded(8 * len(file.data), parts, file.rate_nats * BITS_PER_NAT)

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from onmt_lattice.errors import UserError
+from onmt_lattice.errors import UserError, error_prefix
 from onmt_lattice.files import STANDARD, output_stream, standard_input
 from onmt_lattice.opennmt.checkpoint.loading import load_autoencoder
 from onmt_lattice.opennmt.inference.arrays import Rows, open_rows, write_rows
@@ -102,8 +102,7 @@ def _decoded(vectors: SentenceVectors, rows: Rows, options: DecodeOptions) -> It
     with tqdm(total=len(rows), unit="line", desc="decoding") as bar:
         for first in range(0, len(rows), SHARD):
             shard = rows[first : first + SHARD]
-            try:
-                yield vectors.decode(shard, first, options.beam_size, options.max_length)
-            except UserError as error:
-                raise UserError(f"-input {options.input}: {error}") from error
+            with error_prefix(f"-input {options.input}"):
+                lines = vectors.decode(shard, first, options.beam_size, options.max_length)
+            yield lines
             bar.update(len(shard))

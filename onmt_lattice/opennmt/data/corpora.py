@@ -19,7 +19,7 @@ from onmt.transforms import AVAILABLE_TRANSFORMS, Transform, TransformPipe
 from onmt.utils.logging import logger
 
 from onmt_lattice.config import Range
-from onmt_lattice.errors import UserError, unknown_name
+from onmt_lattice.errors import UserError, error_prefix, unknown_name
 from onmt_lattice.opennmt.data.transforms import SIDES
 from onmt_lattice.opennmt.model.autoencoder import SPECIAL
 from onmt_lattice.opennmt.options.parsing import YAML_ERRORS
@@ -46,10 +46,8 @@ SEGMENTATION: dict[str, Any] = {
 
 def read_corpora(opt: Namespace) -> dict[str, dict[str, Any]]:
     """Return the settings of each corpus in ``-data``, with their defaults."""
-    try:
+    with error_prefix(f"-data {opt.data[:200]!r}: not valid YAML", YAML_ERRORS):
         corpora = yaml.safe_load(opt.data)
-    except YAML_ERRORS as error:
-        raise UserError(f"-data {opt.data[:200]!r}: not valid YAML: {error}") from error
     if not isinstance(corpora, dict):
         raise UserError(f"-data: expected corpora as 'name: {{path_src: FILE}}', got {opt.data!r}")
     if not set(corpora) - {CorpusName.VALID}:

@@ -12,7 +12,7 @@ from onmt.transforms import TransformPipe, get_transforms_cls
 from onmt.transforms.tokenize import BPETransform, SentencePieceTransform
 from onmt.utils.parse import ArgumentParser
 
-from onmt_lattice.errors import UserError
+from onmt_lattice.errors import UserError, error_prefix
 from onmt_lattice.opennmt.checkpoint.contents import FILE_OPTIONS, embedded_files
 from onmt_lattice.opennmt.checkpoint.loading import LoadedAutoencoder
 from onmt_lattice.opennmt.data.corpora import is_autoencoder
@@ -86,10 +86,8 @@ def transform_names(loaded: LoadedAutoencoder) -> list[str]:
 def trained_transforms(loaded: LoadedAutoencoder) -> TransformPipe:
     """Return the model's transforms."""
     names = transform_names(loaded)
-    try:
+    with error_prefix(f"the model was trained with transforms {names}"):
         built = make_transforms(loaded.opt, get_transforms_cls(names), loaded.fields)
-    except UserError as error:
-        raise UserError(f"the model was trained with transforms {names}: {error}") from error
     return TransformPipe.build_from([built[name] for name in names])
 
 

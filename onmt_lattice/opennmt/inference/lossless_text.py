@@ -14,7 +14,7 @@ from onmt_lattice.bitstream.exact import Floats
 from onmt_lattice.bitstream.file import FileWriter, Header, Mode, Section, TextFile
 from onmt_lattice.bitstream.lossless.decoder import Affine, Layer, RecurrentDecoder
 from onmt_lattice.bitstream.lossless.lines import RAW, Line, LosslessCodec, Sections, Vocabulary
-from onmt_lattice.errors import UserError
+from onmt_lattice.errors import UserError, error_prefix
 from onmt_lattice.opennmt.checkpoint.loading import LoadedAutoencoder
 from onmt_lattice.opennmt.data.corpora import is_autoencoder
 from onmt_lattice.opennmt.data.sentences import Sentence, segmented, token_index, undo
@@ -153,10 +153,8 @@ class LosslessText:
 def load_lossless(path: str, gpu: int = -1, batch_size: int = 64) -> LosslessText:
     """Return the lossless codec of the checkpoint at ``path``."""
     codec = load_codec(path, gpu, batch_size)
-    try:
+    with error_prefix(f"-model {path}"):
         return LosslessText(codec)
-    except UserError as error:
-        raise UserError(f"-model {path}: {error}") from error
 
 
 # ---- the decoder as a model of tokens, the same on any machine -----------------------------------

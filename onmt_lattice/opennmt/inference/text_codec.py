@@ -15,7 +15,7 @@ from onmt_lattice.bitstream import DamagedBitstream, DitherKey, WrongCode
 from onmt_lattice.bitstream.file import FINGERPRINT, FileWriter, Header, Mode, Section, TextFile
 from onmt_lattice.bitstream.representation import RepresentationCodec, representation_codec
 from onmt_lattice.bitstream.varint import pack_empty_lines, read_empty_lines
-from onmt_lattice.errors import UserError
+from onmt_lattice.errors import UserError, error_prefix
 from onmt_lattice.opennmt.checkpoint.contents import embedded_files
 from onmt_lattice.opennmt.checkpoint.loading import LoadedAutoencoder, load_autoencoder
 from onmt_lattice.opennmt.data.sentences import (
@@ -218,10 +218,8 @@ def load_codec(path: str, gpu: int = -1, batch_size: int = 64) -> TextCodec:
     """Return the codec of the checkpoint at ``path``."""
     plugin.install()
     loaded = load_autoencoder(path, gpu)
-    try:
+    with error_prefix(f"-model {path}"):
         return TextCodec(loaded, batch_size)
-    except UserError as error:
-        raise UserError(f"-model {path}: {error}") from error
 
 
 SEGMENTATION_OPTIONS = """src_subword_type src_onmttok_kwargs tgt_subword_type
