@@ -252,6 +252,7 @@ def test_mistakes_leave_nothing(place: Path, tmp_path: Path, mistake: Mistake) -
     if not torch.cuda.is_available():
         said = mistake(*words(place, "gpus", "-gpus", "0"))
         assert "no CUDA device was found; -gpus none trains on the CPU" in said
+        assert not [*(place / "gpus").rglob("*.yaml")]
 
 
 def test_a_lattice_is_put_into_the_trained_model_and_trained_on(swept: Path) -> None:

@@ -24,7 +24,7 @@ from onmt_lattice.experiments.report.results import (
 from onmt_lattice.experiments.sweep.manifest import Manifest
 from onmt_lattice.experiments.sweep.plan import Plan, read_plan
 from onmt_lattice.experiments.sweep.run import Run
-from onmt_lattice.experiments.sweep.sweep import SweepOptions, begin, collect, draw_now
+from onmt_lattice.experiments.sweep.sweep import SweepOptions, begin, collect, draw_now, manifest_of
 from onmt_lattice.opennmt.training.history import History
 
 
@@ -249,10 +249,14 @@ def test_the_failure_of_a_folder_that_was_removed_is_forgotten(options: SweepOpt
     (run,) = plan.runs
     plan.vocabulary.parent.mkdir()
     plan.vocabulary.touch()
-    begin(plan).record(run, FAILED, "out of luck")
-    assert begin(plan)[run].status == FAILED
-    shutil.rmtree(run.folder)
-    assert begin(plan)[run].status == WAITING
+    manifest = manifest_of(plan)
+    begin(plan, manifest)
+    manifest.record(run, FAILED, "out of luck")
+    for status in (FAILED, WAITING):
+        manifest = manifest_of(plan)
+        begin(plan, manifest)
+        assert manifest[run].status == status
+        shutil.rmtree(run.folder)
 
 
 def test_what_is_drawn_are_the_runs_of_the_sweep_as_they_are(

@@ -47,13 +47,15 @@ def sweep(options: SweepOptions) -> Results:
     """Train and evaluate all runs, or resume an earlier sweep; write and return the results."""
     plan = plan_of(options)
     with only_user(plan.folder):
-        manifest = begin(plan)
+        manifest = manifest_of(plan)
+        slots = workers(plan, options, manifest)  # before files are written
+        begin(plan, manifest)
         if options.retry_failed:
             manifest.forget_failures()
             for message in put_aside(plan.runs):
                 print(message, file=sys.stderr)
         with Progress(plan.runs, manifest) as progress:
-            bring_to_end(plan.runs, workers(plan, options, manifest), manifest, progress)
+            bring_to_end(plan.runs, slots, manifest, progress)
         results = collect(plan, manifest)
         write(results, plan.folder, options.per)
     return results
@@ -64,28 +66,28 @@ def draw_now(options: SweepOptions) -> Results:
     plan = plan_of(options)
     for run in plan.runs:
         run.check()
-    results = collect(plan, Manifest(plan.folder, plan.runs, _settings(plan)))
+    results = collect(plan, manifest_of(plan))
     write(results, plan.folder, options.per)
     return results
 
 
-def begin(plan: Plan) -> Manifest:
-    """Claim the folders of all runs, count the vocabulary, and return the manifest.
+def begin(plan: Plan, manifest: Manifest) -> None:
+    """Claim the folders of all runs and count the vocabulary.
 
     Failures of runs whose folders were removed are forgotten.
     """
     new = [run for run in plan.runs if run.claim()]
-    manifest = Manifest(plan.folder, plan.runs, _settings(plan))
     manifest.take_over()
     manifest.forget_failures(new)
     if not plan.vocabulary.exists():
         build_vocab(["-config", str(plan.runs[0].config)])
         logging.getLogger().setLevel(logging.WARNING)  # the progress shows the rest
-    return manifest
 
 
-def _settings(plan: Plan) -> dict[str, str]:
-    return {"config": str(plan.path), "test": str(plan.test)}
+def manifest_of(plan: Plan) -> Manifest:
+    """Return the manifest of ``plan``, as it is on the disk."""
+    settings = {"config": str(plan.path), "test": str(plan.test)}
+    return Manifest(plan.folder, plan.runs, settings)
 
 
 def plan_of(options: SweepOptions) -> Plan:
