@@ -66,7 +66,7 @@ def whole_file(path: str | os.PathLike[str]) -> Iterator[Path]:
 
 
 def _new_part(target: Path) -> tuple[int, Path]:
-    """Create a temporary file beside ``target``; return its path and the lock on it."""
+    """Create a temporary file beside ``target``; return its descriptor, locked, and its path."""
     suffix = f".part{target.suffix}"
     for old in target.parent.glob(f".{glob.escape(target.name)}.????????{suffix}"):
         with suppress(OSError), old.open("rb") as file:
@@ -114,21 +114,14 @@ def _sync(path: Path) -> None:
         os.close(handle)
 
 
-def remove_parts(path: str | os.PathLike[str]) -> None:
-    """Remove temporary files of killed processes, of all paths that begin with ``path``."""
-    target = Path(path)
-    name = re.compile(rf"\.{re.escape(target.name)}.*\.[a-z0-9_]{{8}}\.part(\.\w+)?")
+def remove_parts(base: str | os.PathLike[str]) -> None:
+    """Remove temporary files of killed processes, of the checkpoints under a ``base`` path."""
+    target, suffix = Path(base), re.escape(CHECKPOINT)
+    checkpoint = rf"{re.escape(target.name)}_(step_\d+|best){suffix}"
+    name = re.compile(rf"\.{checkpoint}\.\w{{8}}\.part{suffix}")
     for part in target.parent.glob(".*.part*"):
         if name.fullmatch(part.name):
             part.unlink(missing_ok=True)
-
-
-def can_write(folder: str | os.PathLike[str]) -> None:
-    """Create ``folder`` if it is missing; raise ``OSError`` unless a small file can be written."""
-    Path(folder).mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryFile(dir=folder) as file:
-        file.write(bytes(_BLOCK))
-        file.flush()
 
 
 def check_output(path: str | os.PathLike[str], option: str) -> None:
@@ -155,13 +148,15 @@ def check_folder(path: str | os.PathLike[str], option: str) -> None:
 
 
 def _check_writable(folder: Path, label: str) -> None:
-    """Check a folder, or the nearest existing one above it."""
+    """Write a small file to a folder, or to the nearest existing one above it, and remove it."""
     while not os.path.exists(folder):
         folder = folder.parent
     if not os.path.isdir(folder):
         raise UserError(f"{label}: {folder} is a file; choose another place")
     try:
-        can_write(folder)
+        with tempfile.TemporaryFile(dir=folder) as file:
+            file.write(bytes(_BLOCK))
+            file.flush()
     except OSError as error:
         raise UserError(
             f"{label}: nothing can be written to {folder} ({error.strerror}); choose another place"

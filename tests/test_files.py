@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from onmt_lattice.errors import UserError
-from onmt_lattice.files import read_json, sha256, whole_file, write_json, write_text
+from onmt_lattice.files import read_json, remove_parts, sha256, whole_file, write_json, write_text
 from onmt_lattice.locks import locked, only_user
 
 
@@ -86,6 +86,21 @@ def test_parts_of_killed_processes_are_removed_and_no_others(target: Path) -> No
     with whole_file(target) as alive:
         write_text(target, "done")
         assert alive.exists() and other.exists() and not dead.exists()
+
+
+def test_parts_of_a_training_s_checkpoints_are_removed_and_no_others(tmp_path: Path) -> None:
+    dead = [f"m_step_{step}.safetensors" for step in (5, 1000)] + ["m_best.safetensors"]
+    alive = [
+        "m_big_step_5.safetensors",
+        "m_big_best.safetensors",
+        "m.jsonl",
+        "am_step_5.safetensors",
+    ]
+    for name in (*dead, *alive):
+        (tmp_path / f".{name}.abcd_123.part{Path(name).suffix}").touch()
+    remove_parts(tmp_path / "m")
+    left = {path.name.split(".abcd")[0].removeprefix(".") for path in tmp_path.iterdir()}
+    assert left == set(alive)
 
 
 def test_a_hyphen_is_standard_output(capfdbinary: Any) -> None:

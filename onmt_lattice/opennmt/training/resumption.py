@@ -13,7 +13,7 @@ from typing import Any
 from onmt.utils.logging import logger
 
 from onmt_lattice.errors import UserError
-from onmt_lattice.files import can_write, checkpoints, remove_parts
+from onmt_lattice.files import check_output, checkpoints, remove_parts
 from onmt_lattice.locks import LOCK, NoLocks, only_user
 from onmt_lattice.opennmt.checkpoint.contents import PLUGIN_KEY
 from onmt_lattice.opennmt.checkpoint.loading import load_checkpoint
@@ -32,13 +32,7 @@ def only_training(save_model: str) -> Iterator[None]:
             f"-save_model {save_model}: is a folder; expected the beginning of the checkpoints' "
             f"paths, such as {os.path.join(save_model, 'model')}"
         )
-    try:
-        can_write(folder or ".")
-    except OSError as error:
-        raise UserError(
-            f"-save_model {save_model}: no checkpoint can be written to {folder or '.'} "
-            f"({error.strerror})"
-        ) from error
+    check_output(save_model, "-save_model")
     with ExitStack() as stack:
         try:
             lock = only_user(Path(folder), f".{name}{LOCK}", f"-save_model {save_model}")
