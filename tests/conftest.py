@@ -219,6 +219,7 @@ def build(corpus: Corpus, tmp_path: Path) -> Callable[..., Any]:
     """Return the trainer that the command line would start, with ``changes`` to the settings."""
     from onmt.utils.misc import set_random_seed
 
+    from onmt_lattice.opennmt.checkpoint.loading import load_checkpoint
     from onmt_lattice.opennmt.options import parsers as options
     from onmt_lattice.opennmt.training import launch as training
     from onmt_lattice.opennmt.training import plugin, process
@@ -230,6 +231,7 @@ def build(corpus: Corpus, tmp_path: Path) -> Callable[..., Any]:
         plugin.install()
         opt = options.parse_train(["-config", str(config)])
         training.check_options(opt)
+        plugin.resume_from(load_checkpoint(opt.train_from) if opt.train_from else None)
         set_random_seed(opt.seed, False)
         checkpoint, fields, _ = onmt.bin.train._init_train(opt)
         set_random_seed(opt.seed, False)

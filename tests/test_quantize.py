@@ -76,11 +76,11 @@ def test_the_same_seed_gives_the_same_model(
     assert any(not torch.equal(first[key], third[key]) for key in first)
 
 
-@pytest.mark.parametrize("prior", ["learned", "unit"])
+@pytest.mark.parametrize(("prior", "average"), [("learned", 0.0), ("learned", 0.1), ("unit", 0.1)])
 def test_training_goes_on_from_it_as_from_the_gaussian(
-    corpus: Corpus, tmp_path: Path, prior: str
+    corpus: Corpus, tmp_path: Path, prior: str, average: float
 ) -> None:
-    changes = {"bottleneck_dim": 12, "train_steps": 30, "valid_steps": 30}
+    changes = {"bottleneck_dim": 12, "train_steps": 30, "valid_steps": 30, "average_decay": average}
     config = corpus.yaml(
         tmp_path / "g.yaml", prior=prior, save_model=str(tmp_path / "g"), **changes
     )

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from conftest import Corpus, Fork, Mistake, assert_equal, assert_same_end, train
 
 from onmt_lattice.cli import main
@@ -59,7 +60,7 @@ def test_a_run_that_is_stopped_goes_on_to_the_same_end(
 OPTIONS: dict[str, dict[str, Any]] = {
     "lstm": {
         **{"rnn_type": "LSTM", "layers": 2, "bottleneck_site": "all", "optim": "adafactor"},
-        **{"dropout": [0.3, 0.1], "dropout_steps": [0, 4]},
+        **{"dropout": [0.3, 0.2, 0.1], "dropout_steps": [0, 2, 4]},
     },
     "averaged": {
         **{"average_decay": 0.1, "average_every": 2, "optim": "sgd", "learning_rate": 0.5},
@@ -231,6 +232,44 @@ def test_a_resumed_run_says_what_it_does_not_take_from_the_command_line_and_what
     ):
         assert part in said
     assert said.count("lambda: 2.0000") >= 2
+    saved = vars(load(tmp_path / "m_step_4.safetensors")["opt"])
+    expected = {"train_steps": 4, "rate_weight": 2.0, "model_dtype": "bf16", "rnn_type": "GRU"}
+    expected |= {"enc_rnn_size": 32, "learning_rate": 0.02}
+    assert {name: saved[name] for name in expected} == expected
+
+
+def test_a_run_with_another_optimizer_counts_anew_and_goes_on_to_the_same_end(
+    corpus: Corpus, tmp_path: Path, mistake: Mistake
+) -> None:
+    start, whole, parts = tmp_path / "start", tmp_path / "whole", tmp_path / "parts"
+    config = corpus.yaml(
+        tmp_path / "a.yaml",
+        **{"save_checkpoint_steps": 2, "valid_steps": 3, "report_every": 3, "train_steps": 4},
+    )
+    train(config, "-save_model", start)
+    words = ("-train_from", f"{start}_step_4.safetensors", "-reset_optim", "all", "-optim", "sgd")
+    train(config, *words, "-save_model", whole, "-log_json", f"{whole}.jsonl")
+    checkpoint = load(tmp_path / "whole_step_4.safetensors")
+    assert checkpoint["optim"]["training_step"] == 5 and checkpoint["opt"].optim == "sgd"
+    shutil.copy(f"{whole}_step_2.safetensors", f"{parts}_step_2.safetensors")
+    words += ("-resume", "auto")
+    train(config, *words, "-save_model", parts, "-log_json", f"{parts}.jsonl")
+    assert_equal(load(tmp_path / "parts_step_4.safetensors")["model"], checkpoint["model"])
+    said = mistake("train", "-config", config, "-save_model", start, *words[:-2])
+    assert "holds checkpoints beyond step 0 already" in said
+    said = mistake("train", "-config", config, "-save_model", start, *words[2:])
+    assert "-resume auto without -reset_optim all resumes from it" in said
+
+
+def test_an_encoder_can_be_frozen_on_the_way(corpus: Corpus, tmp_path: Path) -> None:
+    config = corpus.yaml(tmp_path / "a.yaml", save_model=str(tmp_path / "m"), resume="auto")
+    for steps, words in enumerate(((), ("-freeze_encoder",), ()), 1):
+        train(config, "-train_steps", steps, *words)
+    one, two, three = (load(tmp_path / f"m_step_{step}.safetensors") for step in (1, 2, 3))
+    name = "encoder.rnn.weight_ih_l0"
+    assert torch.equal(one["model"][name], two["model"][name])
+    assert not torch.equal(two["model"][name], three["model"][name])
+    assert two["optim"]["optimizer"]["state"].keys() < three["optim"]["optimizer"]["state"].keys()
 
 
 def test_a_seed_that_is_drawn_is_told_and_kept(corpus: Corpus, tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ from conftest import (
 from torch import nn
 
 from onmt_lattice.cli import main
+from onmt_lattice.errors import Interrupted
 from onmt_lattice.opennmt.checkpoint.contents import named_tensors
 from onmt_lattice.opennmt.checkpoint.loading import load_autoencoder, load_checkpoint
 from onmt_lattice.opennmt.checkpoint.loading import load_checkpoint as load
@@ -50,6 +52,13 @@ def test_training_is_the_same_with_and_without_validation(
         ends.append(weights(tmp_path / f"{run}_step_6.safetensors"))
     assert_equal(ends[0], ends[1])
     assert_equal(ends[0], ends[2])
+
+
+def test_a_run_that_keeps_no_checkpoints_names_none_when_it_is_stopped(build: Build) -> None:
+    trainer = build(keep_checkpoint=0)
+    trainer.optim._training_step, trainer.stop.number = 4, signal.SIGTERM
+    with pytest.raises(Interrupted, match=r"^stopped at step 3 by SIGTERM$"):
+        trainer._stop_if_requested()
 
 
 def test_validation_reports_the_use_of_codebooks(trained: Trained, name: str) -> None:

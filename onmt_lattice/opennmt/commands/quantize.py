@@ -135,9 +135,11 @@ def _write(
     new = {CHANNEL + k: v for k, v in channel.float().state_dict().items()}
     checkpoint["model"] = {**state, **new}
     after = build_autoencoder(options.output, checkpoint).model  # raises if it cannot be loaded
-    optim = checkpoint["optim"]
+    optim, plugin_state = checkpoint["optim"], checkpoint[PLUGIN_KEY]
     optim["optimizer"] = _optimizer_state(optim["optimizer"], before, after)
-    checkpoint[PLUGIN_KEY]["quantized"] = dataclasses.asdict(result)
+    if raw := plugin_state.get("raw"):  # parameters beside their average
+        raw |= {name: new[name].clone() for name, _ in after.named_parameters() if name in new}
+    plugin_state["quantized"] = dataclasses.asdict(result)
     write_checkpoint(options.output, checkpoint)
 
 

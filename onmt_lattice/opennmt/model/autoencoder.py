@@ -79,11 +79,9 @@ def trainable(model: nn.Module) -> list[str]:
 
 
 def renamed(state: dict[str, Any], names: Mapping[Any, Any]) -> dict[str, Any]:
-    """Return the state of a torch optimizer with other ``names`` for its parameters."""
-    groups = state["param_groups"]
+    """Return the state of a torch optimizer for the parameters in ``names``, by new names."""
+    (group,) = state["param_groups"]
     return {
-        "state": {
-            names[p]: state["state"][p] for g in groups for p in g["params"] if p in state["state"]
-        },
-        "param_groups": [{**g, "params": [names[p] for p in g["params"]]} for g in groups],
+        "state": {new: state["state"][old] for old, new in names.items() if old in state["state"]},
+        "param_groups": [{**group, "params": list(names.values())}],
     }

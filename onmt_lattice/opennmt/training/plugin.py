@@ -25,7 +25,6 @@ from torch import nn
 
 from onmt_lattice.config import from_options
 from onmt_lattice.errors import Interrupted, UserError
-from onmt_lattice.opennmt.checkpoint.loading import load_checkpoint
 from onmt_lattice.opennmt.data.batch_worker import ignore_signals
 from onmt_lattice.opennmt.data.corpora import CorpusIterator, TextCorpus
 from onmt_lattice.opennmt.data.stream import training_batches
@@ -86,7 +85,7 @@ def all_gather_list(data: Any, max_size: int = 4096) -> list[Any]:
 
 
 def resume_from(start: dict[str, Any] | None) -> None:
-    """Let the next run of OpenNMT-py resume from the checkpoint ``start``, if there is one."""
+    """Let the next run of OpenNMT-py resume from the checkpoint ``start``, at its position."""
 
     def build_train_iter(opt: Namespace, fields: Any, transforms_cls: Any, **share: int) -> Any:
         position = position_of(start, opt.gpu_ranks[share["offset"]])
@@ -118,7 +117,7 @@ def batch_producer(batches: Any, queue: Any, *args: Any) -> None:
 
 
 def install() -> None:
-    """Replace what is named below; calling it again changes nothing."""
+    """Replace what is named below, for training with :func:`resume_from`; again changes nothing."""
     onmt.encoders.str2enc.update(ENCODERS)  # a registry; stock tools refuse to train these
     onmt.model_builder.build_task_specific_model = build_task_specific_model
     # Read text as our own commands do, and make sentences of words, each its own target.
@@ -135,6 +134,4 @@ def install() -> None:
     onmt.bin.train.batch_producer = batch_producer
     onmt.bin.train.make_transforms = make_transforms  # errors name files and options
     onmt.bin.train.prepare_pretrained_embeddings = prepare_embeddings  # words may have spaces
-    onmt.bin.train.load_checkpoint = lambda ckpt_path: load_checkpoint(ckpt_path)  # safetensors
-    onmt.bin.train._build_train_iter = training_batches  # can begin at any position
     onmt.utils.distributed.all_gather_list = all_gather_list

@@ -10,12 +10,14 @@ from collections.abc import Generator, Iterable, Iterator
 from contextlib import closing
 from typing import Any
 
+import onmt.opts
 import torch
 from onmt.inputters.dynamic_iterator import build_dynamic_dataset_iter
 from onmt.model_builder import build_model
 from onmt.train_single import _get_model_opts, configure_process
 from onmt.trainer import build_trainer
 from onmt.utils.logging import init_logger, logger
+from onmt.utils.parse import ArgumentParser
 from torch import nn
 
 from onmt_lattice.bottlenecks import LatticeBottleneck
@@ -38,6 +40,7 @@ from onmt_lattice.opennmt.options.parsers import BF16, TF32
 from onmt_lattice.opennmt.training.history import History
 from onmt_lattice.opennmt.training.interruption import PatientRequest
 from onmt_lattice.opennmt.training.reports import HistoryReports, NormOptimizer
+from onmt_lattice.opennmt.training.resumption import first_step
 
 
 def run_process(
@@ -56,7 +59,7 @@ def run_process(
         opt.gpu_ranks, opt.tensorboard = [], opt.tensorboard and rank == 0
     configure_process(opt, device_id)
     init_logger(opt.log_file)
-    step = 0 if checkpoint is None else checkpoint[PLUGIN_KEY]["step"]
+    step = first_step(opt, checkpoint)
     if step >= opt.train_steps:
         logger.info("Step %d of %d: nothing left to train", step, opt.train_steps)
         return
@@ -111,31 +114,32 @@ def build(
     device_id: int,
     rank: int,
 ) -> Any:
-    """Return the trainer of this process, its model and optimizer as in ``checkpoint``."""
-    model_opt = _get_model_opts(opt, checkpoint=checkpoint)
+    """Return the trainer of this process, its model and optimizer as in ``checkpoint``.
+
+    Options of what the checkpoint determines are set in ``opt``, which is saved with the model.
+    """
     if checkpoint is None:
-        step = 0
-        model = build_model(model_opt, opt, fields, None)
+        model = build_model(opt, opt, fields, None)
         model.encoder.reset_parameters()
     else:
-        step = checkpoint[PLUGIN_KEY]["step"]
-        _check_resumable(opt, model_opt)
-        model_opt.data = opt.data  # which decides whether the target is the source
+        before = _get_model_opts(opt, checkpoint=checkpoint)
+        _check_resumable(opt, before)
+        _keep_options(opt, before)
         with checkpoint_errors(opt.train_from):
-            model = build_model(model_opt, opt, fields, checkpoint)
+            model = build_model(opt, opt, fields, checkpoint)
             if not opt.update_vocab:
                 check_loaded(model, checkpoint)
-        _log_changed_options(opt, checkpoint["opt"])
     model.bf16 = opt.model_dtype == BF16
-    _log_bottleneck(model_opt, model)
+    _log_bottleneck(opt, model)
     _share_parameters(model, opt.world_size)
     model.count_parameters(log=logger.info)
     optim = NormOptimizer.from_opt(model, opt, checkpoint=checkpoint)
     os.makedirs(os.path.dirname(os.path.abspath(opt.save_model)), exist_ok=True)
-    saver = CheckpointSaver(opt.save_model, model, model_opt, fields, optim, opt.keep_checkpoint)
+    saver = CheckpointSaver(opt.save_model, model, opt, fields, optim, opt.keep_checkpoint)
     saver.files = embedded_files(opt)
     saver.last_path = opt.train_from
     optim.last_checkpoint = lambda: saver.last
+    step = first_step(opt, checkpoint)
     if rank == 0:
         _check_disk_space(opt, model, step)
     if opt.keep_checkpoint > 0:
@@ -155,7 +159,7 @@ def build(
     return trainer
 
 
-def _log_bottleneck(model_opt: Namespace, model: Autoencoder) -> None:
+def _log_bottleneck(opt: Namespace, model: Autoencoder) -> None:
     """Log the dimensions of X, inside the bottleneck, and of the lattice's blocks."""
     bottleneck = model.encoder.bottleneck
     padded = ""
@@ -164,7 +168,7 @@ def _log_bottleneck(model_opt: Namespace, model: Autoencoder) -> None:
         padded = f", padded to {len(channel.permutation)} for blocks of {channel.lattice.name}"
     logger.info(
         "Bottleneck %s: X has %d numbers, mapped to %d inside%s",
-        *(bottleneck_label(model_opt), bottleneck.input_dim, bottleneck.dim, padded),
+        *(bottleneck_label(opt), bottleneck.input_dim, bottleneck.dim, padded),
     )
 
 
@@ -203,29 +207,29 @@ def _difference(settings: dict[str, Any], reference: dict[str, Any]) -> str:
     return ", ".join(f"{name} {settings[name]}" for name in changed)
 
 
-# Options that a resumed run takes from its checkpoint.
-MODEL_OPTIONS = (
-    "encoder_type decoder_type global_attention heads transformer_ff position_encoding "
-    "rnn_type enc_layers dec_layers enc_rnn_size dec_rnn_size src_word_vec_size "
-    "tgt_word_vec_size share_embeddings share_decoder_embeddings src_seq_length_trunc "
-    "tgt_seq_length_trunc"
-).split()
+# Options of OpenNMT-py's models that a resumed run takes from its command line.
+RUN_OPTIONS = {"model_dtype", "update_vocab", "freeze_encoder", "freeze_decoder"}
 OPTIMIZER_OPTIONS = (
     "optim learning_rate learning_rate_decay decay_method start_decay_steps decay_steps "
-    "warmup_steps adam_beta1 adam_beta2 max_grad_norm"
+    "warmup_steps adam_beta1 adam_beta2 adagrad_accumulator_init max_grad_norm"
 ).split()
 # Options that change what a resumed run computes.
-OBJECTIVE_OPTIONS = "rate_weight rate_weight_schedule rate_weight_midpoint model_dtype".split()
+OBJECTIVE_OPTIONS = (
+    "rate_weight rate_weight_schedule rate_weight_midpoint model_dtype dropout attention_dropout "
+    "dropout_steps"
+).split()
 
 
-def _log_changed_options(opt: Namespace, before: Namespace) -> None:
-    """Warn of options that differ from the checkpoint's: some have no effect, others do."""
+def _keep_options(opt: Namespace, before: Namespace) -> None:
+    """Set the options that a resumed run takes from its checkpoint; log what differs from it."""
+    model = vars(ArgumentParser.defaults(onmt.opts.model_opts)).keys() - RUN_OPTIONS
     optimizer = OPTIMIZER_OPTIONS if opt.reset_optim in ("none", "states") else []
-    for name in [*MODEL_OPTIONS, *optimizer]:
-        now, then = getattr(opt, name), getattr(before, name, None)
-        if then is not None and now != then:
+    for name in [*sorted(model), *optimizer]:
+        now, then = getattr(opt, name), getattr(before, name)
+        if now != then:
             cure = ", unless -reset_optim says otherwise" if name in optimizer else ""
             logger.warning("-%s %s: the checkpoint's %s stays%s", name, now, then, cure)
+            setattr(opt, name, then)
     for name in OBJECTIVE_OPTIONS:
         now, then = getattr(opt, name), getattr(before, name)
         if now != then:

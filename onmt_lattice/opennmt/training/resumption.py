@@ -65,29 +65,44 @@ def newest_whole(save_model: str) -> tuple[Path, dict[str, Any]] | None:
     return None
 
 
+def first_step(opt: Namespace, checkpoint: dict[str, Any] | None) -> int:
+    """Return the number of steps before a run; with ``-reset_optim all`` it counts from 0."""
+    if checkpoint is None or opt.reset_optim == "all":
+        return 0
+    return int(checkpoint[PLUGIN_KEY]["step"])
+
+
 def resolve_checkpoint(opt: Namespace) -> dict[str, Any] | None:
-    """Return the checkpoint that a run starts from; set ``opt.train_from`` and ``opt.seed``."""
+    """Return the checkpoint that a run starts from; set ``opt.train_from`` and ``opt.seed``.
+
+    A run that began from ``-train_from`` is not reset again when it is resumed.
+    """
     newest = newest_whole(opt.save_model) if opt.resume == AUTO else None
     checkpoint: dict[str, Any] | None = None
     if newest is not None:
+        if opt.train_from:
+            opt.reset_optim, opt.update_vocab = "none", False
         opt.train_from, checkpoint = str(newest[0]), newest[1]
     elif opt.train_from:
         checkpoint = load_checkpoint(opt.train_from)
-    step = 0 if checkpoint is None else checkpoint[PLUGIN_KEY]["step"]
-    if newest is not None and opt.keep_checkpoint > 0:  # it was killed before it removed these
-        older = [path for number, path in checkpoints(opt.save_model).items() if number <= step]
-        for path in older[: -opt.keep_checkpoint]:
-            path.unlink(missing_ok=True)
-    later = [path for number, path in checkpoints(opt.save_model).items() if number > step]
-    if opt.resume != AUTO and later:
+    step = first_step(opt, checkpoint)
+    paths = checkpoints(opt.save_model)
+    later = [path for number, path in paths.items() if number > step]
+    if later and (opt.resume != AUTO or opt.reset_optim == "all"):
+        cure = "-resume auto" + " without -reset_optim all" * (opt.reset_optim == "all")
         raise UserError(
             f"-save_model {opt.save_model}: holds checkpoints beyond step {step} already, up to "
-            f"{later[-1]}; -resume auto resumes from it; otherwise choose another -save_model, or "
+            f"{later[-1]}; {cure} resumes from it; otherwise choose another -save_model, or "
             f"remove them"
         )
-    if opt.seed < 0 and checkpoint is None:
-        opt.seed = secrets.randbelow(2**32 - 1) + 1
-        logger.info("-seed %d was drawn; the same seed repeats the run", opt.seed)
-    elif opt.seed < 0 and checkpoint is not None:
-        opt.seed = int(checkpoint["opt"].seed)
+    if newest is not None and opt.keep_checkpoint > 0:  # it was killed before it removed these
+        older = [path for number, path in paths.items() if number <= step]
+        for path in older[: -opt.keep_checkpoint]:
+            path.unlink(missing_ok=True)
+    if opt.seed < 0:
+        if checkpoint is not None:
+            opt.seed = int(checkpoint["opt"].seed)
+        else:
+            opt.seed = secrets.randbelow(2**32 - 1) + 1
+            logger.info("-seed %d was drawn; the same seed repeats the run", opt.seed)
     return checkpoint

@@ -106,11 +106,16 @@ class RateTrainer(Trainer):
     def resume(self, checkpoint: dict[str, Any], rank: int) -> None:
         """Continue the run of ``checkpoint``, whose model and optimizer are in use already."""
         state = checkpoint[PLUGIN_KEY]
-        self.first_step, self.batches_taken = state["step"], state["batches_taken"]
-        self.best_total = state["best"]
-        self.unreported_sums = (process_state(checkpoint, rank) or {}).get("unreported")
-        if self.earlystopper is not None and state["patience"] is not None:
-            _set_patience(self.earlystopper, state["patience"])
+        self.first_step, self.batches_taken = self.optim.training_step - 1, state["batches_taken"]
+        if self.first_step == state["step"]:  # no optimizer that counts the steps anew
+            self.best_total = state["best"]
+            self.unreported_sums = (process_state(checkpoint, rank) or {}).get("unreported")
+            if self.earlystopper is not None and state["patience"] is not None:
+                _set_patience(self.earlystopper, state["patience"])
+        rates = zip(self.dropout, self.attention_dropout, strict=True)
+        for begin, dropouts in zip(self.dropout_steps, rates, strict=True):
+            if begin <= self.first_step:
+                self.model.update_dropout(*dropouts)
         if (raw := state.get("raw")) is not None:  # then the model is their moving average
             parameters = dict(self.model.named_parameters())
             if self.average_decay > 0:
@@ -171,8 +176,9 @@ class RateTrainer(Trainer):
         message = f"stopped at step {step} by {signal.Signals(number).name}"
         if step > self.first_step and self.model_saver is not None:
             self.model_saver.save(step, moving_average=self.moving_average)
-            path = self.model_saver.last_path
-            message += f"; {path} is written, and -resume auto resumes from it"
+            if self.model_saver.last_saved_step == step:
+                path = self.model_saver.last_path
+                message += f"; {path} is written, and -resume auto resumes from it"
         raise Interrupted(number, message)
 
     def _update_average(self, step: int) -> None:
