@@ -71,6 +71,8 @@ def test_what_does_not_go_together_is_named(
         ({"rnn_type": "SRU"}, "invalid choice: 'SRU'"),
         ({"gpu_ranks": [0]}, "no CUDA device"),
         ({"gpu_ranks": [0, 1], "world_size": 2}, "gpu_backend: gloo"),
+        ({"gpu_ranks": [0, 0], "world_size": 2}, "different numbers below -world_size 2"),
+        ({"gpu_ranks": [0, 2], "world_size": 2}, "-gpu_ranks [0, 2]: expected different numbers"),
         ({"levels": 4}, "-levels 4: -bottleneck gaussian has no such option"),
         ({"levels": 4}, "ste_scalar, ste_vector"),
         ({**BOTTLENECKS["ste_scalar"], "lattice": "E8"}, "belongs to lattice"),
@@ -78,6 +80,9 @@ def test_what_does_not_go_together_is_named(
         (layers, "expected as many decoder layers as encoder layers, got 1 and 2"),
     ):
         assert said in refused(**options)
+    monkeypatch.setattr("torch.cuda.is_available", lambda: True)
+    monkeypatch.setattr("torch.cuda.device_count", lambda: 1)
+    assert "for each, and 1 were found" in refused(gpu_ranks=[0, 1], world_size=2)
 
 
 def test_every_numeric_option_has_a_range_that_holds_its_default() -> None:

@@ -143,17 +143,24 @@ def check_port(opt: Namespace) -> None:
 
 
 def check_devices(opt: Namespace) -> None:
-    """Refuse GPU ranks without a GPU; several processes may share the CPU over gloo."""
-    if opt.world_size > 1 and not opt.gpu_ranks:
+    """Refuse ranks without a GPU each; several processes may share the CPU over gloo."""
+    ranks = opt.gpu_ranks
+    if opt.world_size > 1 and not ranks:
         raise UserError(
             f"-world_size {opt.world_size}: expected the ranks of the processes to start here, "
             f"-gpu_ranks {' '.join(map(str, range(opt.world_size)))}"
         )
-    if not opt.gpu_ranks or torch.cuda.is_available():
-        return
-    if opt.world_size > 1 and opt.gpu_backend == "gloo":
-        return
-    raise UserError(
-        f"-gpu_ranks {opt.gpu_ranks}: no CUDA device was found; leave gpu_ranks out to train on "
-        f"the CPU, or set gpu_backend: gloo to train in {max(opt.world_size, 2)} CPU processes"
-    )
+    if len(set(ranks)) < len(ranks) or max(ranks, default=0) >= opt.world_size:
+        raise UserError(
+            f"-gpu_ranks {ranks}: expected different numbers below -world_size {opt.world_size}"
+        )
+    devices = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    if 0 < devices < len(ranks):
+        raise UserError(
+            f"-gpu_ranks {ranks}: expected a CUDA device for each, and {devices} were found"
+        )
+    if ranks and not devices and (opt.world_size == 1 or opt.gpu_backend != "gloo"):
+        raise UserError(
+            f"-gpu_ranks {ranks}: no CUDA device was found; leave gpu_ranks out to train on the "
+            f"CPU, or set gpu_backend: gloo to train in {max(opt.world_size, 2)} CPU processes"
+        )
