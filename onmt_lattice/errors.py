@@ -28,12 +28,18 @@ class UserError(Exception):
     """
 
 
-def unknown_name(concept: str, name: object, valid: Iterable[str]) -> UserError:
-    """Return the error for a ``name`` that is not ``valid``, with the nearest that is."""
+def unknown_name(
+    concept: str, name: object, valid: Iterable[str], where: str | None = None
+) -> UserError:
+    """Return the error for a ``name`` that is not ``valid``, with the nearest that is.
+
+    It lists all that are, or says ``where`` they are listed.
+    """
     valid = sorted(valid)
     near = difflib.get_close_matches(str(name).lower(), [v.lower() for v in valid], n=1, cutoff=0.6)
     hint = next((f"; did you mean {v!r}?" for v in valid if near and v.lower() == near[0]), "")
-    return UserError(f"unknown {concept} {name!r}{hint} (valid: {', '.join(valid)})")
+    listed = where or f"valid: {', '.join(valid)}"
+    return UserError(f"unknown {concept} {name!r}{hint} ({listed})")
 
 
 @contextmanager
@@ -45,6 +51,15 @@ def error_prefix(
         yield
     except error_types as error:
         raise UserError(f"{prefix}: {error}") from error
+
+
+@contextmanager
+def read_errors(name: str) -> Iterator[None]:
+    """Turn an ``OSError`` into a :class:`UserError`: what ``name`` names cannot be read."""
+    try:
+        yield
+    except OSError as error:
+        raise UserError(f"{name}: cannot be read ({error.strerror})") from error
 
 
 class BitstreamError(UserError):

@@ -15,7 +15,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from onmt_lattice.errors import UserError
+from onmt_lattice.errors import UserError, read_errors
 
 try:
     import fcntl
@@ -244,10 +244,8 @@ def output_stream(path: str) -> Iterator[BinaryIO]:
 
 def read_bytes(path: str, option: str) -> bytes:
     """Return the bytes of the file that ``option`` names, or of standard input for ``-``."""
-    try:
+    with read_errors(f"{option} {path}"):
         return standard_input().read() if path == STANDARD else Path(path).read_bytes()
-    except OSError as error:
-        raise UserError(f"{option} {path}: cannot be read ({error.strerror})") from error
 
 
 def write_json(path: str | os.PathLike[str], value: Any, indent: int | None = 2) -> None:
@@ -261,9 +259,8 @@ def write_json(path: str | os.PathLike[str], value: Any, indent: int | None = 2)
 def read_json(path: str | os.PathLike[str], expected: str) -> Any:
     """Return the content of the JSON file at ``path``; errors say what was ``expected``."""
     try:
-        return json.loads(Path(path).read_text(encoding="utf-8"))
-    except OSError as error:
-        raise UserError(f"{path}: cannot be read ({error.strerror})") from error
+        with read_errors(f"{path}"):
+            return json.loads(Path(path).read_text(encoding="utf-8"))
     except ValueError as error:
         raise UserError(f"{path}: not JSON; expected {expected}") from error
 

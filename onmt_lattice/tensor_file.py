@@ -16,7 +16,7 @@ from typing import Any
 import safetensors.torch
 from torch import Tensor
 
-from onmt_lattice.errors import UserError
+from onmt_lattice.errors import UserError, read_errors
 from onmt_lattice.files import whole_file
 
 KEY = "onmt_lattice"  # of the metadata
@@ -36,13 +36,10 @@ def write_file(
 
 def read_file(path: str | os.PathLike[str]) -> tuple[dict[str, Tensor], dict[str, Any]]:
     """Return the tensors, on the CPU, and the values of the checkpoint at ``path``."""
-    try:
-        with open(path, "rb") as file:
-            data = file.read(BEGIN)
-            if MARK in data:  # any other file may be huge
-                data += file.read()
-    except OSError as error:
-        raise UserError(f"checkpoint {path}: cannot be read ({error.strerror})") from error
+    with read_errors(f"checkpoint {path}"), open(path, "rb") as file:
+        data = file.read(BEGIN)
+        if MARK in data:  # any other file may be huge
+            data += file.read()
     return unpack(data, f"checkpoint {path}", EXPECTED)
 
 

@@ -11,7 +11,7 @@ import re
 from collections.abc import Iterable, Iterator
 from itertools import islice, zip_longest
 
-from onmt_lattice.errors import UserError
+from onmt_lattice.errors import UserError, read_errors
 
 LONGEST_LINE = 2**13  # characters; a longer line is not a sentence, and takes a model minutes
 FORM = f"UTF-8, a sentence a line, of at most {LONGEST_LINE:,} characters"  # for help
@@ -40,11 +40,8 @@ def lines_of(
         option: that names it, for errors.
         longest: the most characters of a line; None for no limit.
     """
-    try:
-        with open(path, "rb") as file:
-            yield from decoded_lines(file, path, option, longest)
-    except OSError as error:
-        raise UserError(f"{option} {path}: cannot be read ({error.strerror})") from error
+    with read_errors(f"{option} {path}"), open(path, "rb") as file:
+        yield from decoded_lines(file, path, option, longest)
 
 
 def decoded_lines(

@@ -74,6 +74,7 @@ def test_a_config_that_cannot_be_read(tmp_path: Path, mistake: Mistake) -> None:
     (tmp_path / "g.yaml").write_bytes(b"\xff\xfe\x00")
     assert "not valid YAML" in mistake("train", "-config", tmp_path / "g.yaml")
     assert "-config: expected a path" in mistake("train", "-config")
+    assert "-config .: cannot be read" in mistake("train", "-config", ".")
     assert "-config is given twice" in mistake("train", "-config", "a.yaml", "--config=b.yaml")
 
 

@@ -133,7 +133,11 @@ def test_a_run_that_goes_on_drops_what_comes_after_its_checkpoint(path: Path) ->
 
 
 @pytest.mark.parametrize(
-    "line", ["no JSON", "3", "{}", '{"event": "train"}', '{"event": "end", "step": 1}', ""]
+    "line",
+    [
+        *("no JSON", "3", "{}", '{"event": "train"}', '{"event": "end", "step": 1}', ""),
+        *('{"event": "train", "step": 1}', '{"event": "train", "step": 1, "seconds": [1]}'),
+    ],
 )
 def test_anything_else_is_refused_and_left_alone(path: Path, line: str) -> None:
     history = History(path, 0)

@@ -11,13 +11,14 @@ import yaml
 from onmt.utils.parse import ArgumentParser
 
 from onmt_lattice.config import Strict
-from onmt_lattice.errors import UserError, unknown_name
+from onmt_lattice.errors import UserError, error_prefix, read_errors, unknown_name
 
 
 class StrictParser(Strict, ArgumentParser):
     """OpenNMT-py's parser, made strict."""
 
 
+LISTED = "--help lists the options"  # there are hundreds
 MAX_VALUES = 10**5  # of a YAML file, counted again wherever an alias repeats them
 YAML_ERRORS = (yaml.YAMLError, ValueError, RecursionError)  # of PyYAML, for invalid YAML
 
@@ -106,13 +107,12 @@ def read_config(path: Path, above: tuple[Path, ...] = ()) -> dict[str, Any]:
     """
     if path.resolve() in above:
         raise UserError(f"-config {path}: is its own 'base'")
-    try:
-        with open(path, encoding="utf-8") as file:
-            settings = yaml.load(file, _Loader)
-    except OSError as error:
-        raise UserError(f"-config {path}: cannot be read ({error.strerror})") from error
-    except YAML_ERRORS as error:
-        raise UserError(f"-config {path}: not valid YAML: {error}") from error
+    with (
+        read_errors(f"-config {path}"),
+        error_prefix(f"-config {path}: not valid YAML", YAML_ERRORS),
+        open(path, encoding="utf-8") as file,
+    ):
+        settings = yaml.load(file, _Loader)
     if settings is None:
         settings = {}
     if not isinstance(settings, dict):
@@ -131,15 +131,9 @@ def check_keys(path: Path, settings: dict[str, Any], valid: set[str]) -> None:
     """Raise :class:`UserError` for the first key that is no option or has no value."""
     for key, value in settings.items():
         if key not in valid:
-            raise _unknown(f"option in {path}", str(key), valid)
+            raise unknown_name(f"option in {path}", str(key), valid, LISTED)
         if value is None:
             raise UserError(f"{path}: {key}: expected a value; leave the line out for the default")
-
-
-def _unknown(concept: str, name: str, valid: Iterable[str]) -> UserError:
-    """Return the error for an unknown option, without the list of hundreds of valid ones."""
-    message = str(unknown_name(concept, name, valid)).split(" (valid:")[0]
-    return UserError(f"{message} (--help lists the options)")
 
 
 def parse(
@@ -180,7 +174,8 @@ def parse(
         raise UserError(str(error)) from error
     for word in unknown:
         if word.startswith("-"):
-            raise _unknown("option", word.split("=")[0].lstrip("-"), parser.names())
+            option = word.split("=")[0].lstrip("-")
+            raise unknown_name("option", option, parser.names(), LISTED)
         raise UserError(f"unexpected word {word!r} on the command line; options start with '-'")
     opt.config = None if path is None else str(path)
     return opt
@@ -196,7 +191,8 @@ def _take_config(argv: list[str]) -> tuple[Path | None, list[str]]:
             continue
         if path is not None:
             raise UserError("-config is given twice; let one file name the other as its 'base'")
-        path = Path(value if equals else next(words, ""))
-        if path == Path(""):
+        value = value if equals else next(words, "")
+        if not value:
             raise UserError("-config: expected a path behind it")
+        path = Path(value)
     return path, rest

@@ -8,7 +8,7 @@ import os
 from pathlib import Path
 from typing import Any
 
-from onmt_lattice.errors import UserError
+from onmt_lattice.errors import UserError, read_errors
 from onmt_lattice.files import named_errors, write_text
 
 NOT_FINITE = ("nan", "inf", "-inf")
@@ -39,17 +39,16 @@ def read_history(path: str | os.PathLike[str]) -> list[Entry]:
     Numbers that are not finite are the strings "nan", "inf" and "-inf" in the file, which is
     JSON, and floats here.
     """
-    try:
+    with read_errors(f"{path}"):
         lines = Path(path).read_bytes().split(b"\n")[:-1]
-    except OSError as error:
-        raise UserError(f"{path}: cannot be read ({error.strerror})") from error
     return [_entry(path, number, line) for number, line in enumerate(lines, start=1)]
 
 
 def _entry(path: str | os.PathLike[str], number: int, line: bytes) -> Entry:
     try:
         entry = json.loads(line)
-        if entry["event"] in ("train", "valid") and isinstance(entry["step"], int):
+        is_event = entry["event"] in ("train", "valid")
+        if is_event and isinstance(entry["step"], int) and entry["seconds"] >= 0:
             return {k: float(v) if v in NOT_FINITE else v for k, v in entry.items()}
     except (ValueError, KeyError, TypeError):
         pass
