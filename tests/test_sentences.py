@@ -142,3 +142,7 @@ def test_an_empty_line_ends_training_where_it_is_to(pieces: Made, mistake: Mista
         words = [*words, "-skip_empty_level", "error", "-config", pieces.folder / "a.yaml"]
         said = mistake(command, *words)
         assert "data.c.path_src: line " in said and "-skip_empty_level warning skips" in said
+        write_lines(pieces.folder / "long", ["a dog", "a" * 10_000])
+        data = f"{{c: {{path_src: {pieces.folder / 'long'}}}}}"
+        said = mistake(command, *words, "-data", data)
+        assert "line 2 (or its target) is empty or has more than 8,192 characters" in said

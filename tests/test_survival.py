@@ -301,7 +301,7 @@ def test_a_disk_that_fills_up(
     monkeypatch.setattr(Path, "open", full)
     said = mistake("train", "-config", config)
     assert f"checkpoint {tmp_path}/m_step_20.safetensors: cannot be written (" in said
-    assert "No space left" in said
+    assert "No space left" in said and "Errno" not in said
     assert f"the last good one is {tmp_path}/m_step_10.safetensors" in said
     assert not list(tmp_path.glob(".m*.part*"))
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from onmt.models.model_saver import ModelSaver
@@ -94,7 +94,7 @@ class CheckpointSaver(ModelSaver):
             write_checkpoint(path, checkpoint)
         except OSError as error:
             raise UserError(
-                f"checkpoint {path}: cannot be written ({error}); {self.last}"
+                f"checkpoint {path}: cannot be written ({error.strerror}); {self.last}"
             ) from error
 
     def _contents(
@@ -127,7 +127,5 @@ class CheckpointSaver(ModelSaver):
         }
 
     def _rm_checkpoint(self, name: str) -> None:
-        if rank() > 0:
-            return
-        with contextlib.suppress(FileNotFoundError):
-            os.remove(name)
+        if rank() == 0:
+            Path(name).unlink(missing_ok=True)

@@ -195,14 +195,15 @@ def check_texts(corpora: Mapping[str, Mapping[str, Any]]) -> None:
 
 
 def skip_empty(level: str, corpus: str, number: int) -> None:
-    """Raise or log that line ``number``, from 0, is empty, as ``-skip_empty_level`` says."""
+    """Raise or log that line ``number``, from 0, is skipped, as ``-skip_empty_level`` says."""
     if level == "error":
         raise UserError(
-            f"data.{corpus}.path_src: line {number + 1} (or its target) is empty, or the "
-            f"transforms leave nothing of it; -skip_empty_level warning skips such lines"
+            f"data.{corpus}.path_src: line {number + 1} (or its target) is empty or has more than "
+            f"{LONGEST_LINE:,} characters, or the transforms leave nothing of it; "
+            f"-skip_empty_level warning skips such lines"
         )
     if level == "warning":
-        logger.warning("Empty line skipped: line %d of %s", number + 1, corpus)
+        logger.warning("Empty or too long line skipped: line %d of %s", number + 1, corpus)
 
 
 class SentenceTransform(Transform):

@@ -295,10 +295,10 @@ def training_batches(
 
 
 def skip_batches(batches: Iterator[Any], count: int) -> Iterator[Any]:
-    """Return ``batches`` without the first ``count``, for runs on several machines."""
+    """Return ``batches`` without the first ``count``."""
     logger.warning(
-        "The checkpoint has no position in the corpora, as those of several machines: the %d "
-        "batches before it are read again",
+        "The checkpoint has no position in the corpora, as those of several machines or of export: "
+        "the %d batches before it are read again",
         count,
     )
     tenth = max(1, count // 10)
