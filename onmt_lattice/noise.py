@@ -20,11 +20,9 @@ class Noise(Protocol):
 
     def uniform(self, like: Tensor, dim: int) -> Tensor:
         """Return ``(batch, dim)`` uniforms in [0, 1), with the device and dtype of ``like``."""
-        ...
 
     def normal(self, like: Tensor, dim: int) -> Tensor:
         """Return ``(batch, dim)`` standard normals, with the device and dtype of ``like``."""
-        ...
 
 
 def require_keys(name: str, values: Iterable[object]) -> None:

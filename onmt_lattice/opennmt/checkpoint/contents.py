@@ -42,7 +42,6 @@ GENERATOR = "generator."
 ALL_TRANSFORMS = "_all_transform"  # the one option that is a set
 FILE_OPTIONS = ("src_subword_model", "tgt_subword_model", "src_subword_vocab", "tgt_subword_vocab")
 POSITION = "position."
-HOST_GENERATORS = ("torch", "python", "numpy")  # random generators of the CPU
 
 
 # ---- in a file -----------------------------------------------------------------------------------
@@ -163,10 +162,9 @@ def not_finite(checkpoint: Mapping[str, Any]) -> list[str]:
     return [name for name, tensor in named_tensors(checkpoint) if not tensor.isfinite().all()]
 
 
-def make_fields(opt: Namespace, tokens: list[str] | dict[str, list[str]]) -> dict[str, Any]:
+def make_fields(tokens: list[str] | dict[str, list[str]]) -> dict[str, Any]:
     """Return OpenNMT-py's fields with a vocabulary of ``tokens``, shared or one for each side."""
-    cuts = {f"{side}_truncate": getattr(opt, f"{side}_seq_length_trunc") for side in ("src", "tgt")}
-    fields: dict[str, Any] = get_fields("text", None, None, **cuts)
+    fields: dict[str, Any] = get_fields("text", None, None)
     shared = None if isinstance(tokens, dict) else Vocab(Counter(), specials=tokens)
     for side in ("src", "tgt"):
         vocab = Vocab(Counter(), specials=tokens[side]) if isinstance(tokens, dict) else shared
@@ -211,6 +209,6 @@ def set_random_state(state: dict[str, Tensor]) -> None:
     *keys, position, has_gauss, cached = state["numpy"].tolist()
     words = np.array(keys).astype(np.uint32)
     np.random.set_state(("MT19937", words, int(position), int(has_gauss), cached))
-    cuda = [state[f"cuda.{number}"] for number in range(len(state) - len(HOST_GENERATORS))]
-    if cuda and len(cuda) == torch.cuda.device_count():
-        torch.cuda.set_rng_state_all(cuda)
+    gpus = sum(name.startswith("cuda.") for name in state)
+    if gpus and gpus == torch.cuda.device_count():
+        torch.cuda.set_rng_state_all([state[f"cuda.{number}"] for number in range(gpus)])

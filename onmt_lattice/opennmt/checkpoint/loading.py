@@ -58,7 +58,7 @@ def load_checkpoint(path: str | os.PathLike[str]) -> dict[str, Any]:
         checkpoint = unpack(tensors, values)
         opt = checkpoint["opt"]
         check_model_options(opt)
-        checkpoint["vocab"] = make_fields(opt, checkpoint["vocab"])
+        checkpoint["vocab"] = make_fields(checkpoint["vocab"])
         check_tensors(opt, checkpoint)
     return checkpoint
 

@@ -20,7 +20,7 @@ from onmt_lattice.opennmt.data.transforms import SIDES, make_transforms
 from onmt_lattice.opennmt.model.autoencoder import SPECIAL
 from onmt_lattice.text import aligned, no_sentence, read_lines, word_count
 
-FILTERS = ("filtertoolong", "filterfeats")  # they drop lines, but evaluation scores every line
+FILTER = "filtertoolong"  # it drops lines, but evaluation scores every line
 
 
 @dataclass(frozen=True)
@@ -80,7 +80,7 @@ def check_targets(loaded: LoadedAutoencoder, has_targets: bool, name: str) -> No
 def transform_names(loaded: LoadedAutoencoder) -> list[str]:
     """Return the names of the model's transforms, in order."""
     corpus = loaded.opt.data.get("valid") or next(iter(loaded.opt.data.values()))
-    return [name for name in corpus["transforms"] if name not in FILTERS]
+    return [name for name in corpus["transforms"] if name != FILTER]
 
 
 def trained_transforms(loaded: LoadedAutoencoder) -> TransformPipe:

@@ -84,8 +84,7 @@ def check_model_options(opt: Namespace) -> None:
     for action in train_parser()._actions:
         if action.dest != "help":
             options.setdefault(action.dest, action.default)
-    unset = {name for name, r in RANGES.items() if r.also == (-1,) and (options[name] or 1) <= 0}
-    check_ranges({k: v for k, v in options.items() if k not in unset}, RANGES)
+    check_ranges(options, RANGES)
     _check_single_path(opt)
     try:
         ArgumentParser.update_model_opts(opt)
