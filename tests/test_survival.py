@@ -63,7 +63,7 @@ OPTIONS: dict[str, dict[str, Any]] = {
         **{"dropout": [0.3, 0.2, 0.1], "dropout_steps": [0, 2, 4]},
     },
     "averaged": {
-        **{"average_decay": 0.1, "average_every": 2, "optim": "sgd", "learning_rate": 0.5},
+        **{"average_decay": 0.1, "average_every": 4, "optim": "sgd", "learning_rate": 0.5},
         **{"max_grad_norm": 0.5, "max_generator_batches": 3},
     },
     "accumulated": {

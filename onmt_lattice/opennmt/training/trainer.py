@@ -183,7 +183,10 @@ class RateTrainer(Trainer):
 
     def _update_average(self, step: int) -> None:
         if (step - 1) % self.average_interval == 0:
-            super()._update_average(step)
+            if self.moving_average is None:  # OpenNMT-py would take the parameters themselves
+                self.moving_average = [p.detach().float().clone() for p in self.model.parameters()]
+            else:
+                super()._update_average(step)
 
     def _report_step(
         self,
