@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -73,6 +74,9 @@ def test_what_does_not_go_together_is_named(
         ({"gpu_ranks": [0, 1], "world_size": 2}, "gpu_backend: gloo"),
         ({"gpu_ranks": [0, 0], "world_size": 2}, "different numbers below -world_size 2"),
         ({"gpu_ranks": [0, 2], "world_size": 2}, "-gpu_ranks [0, 2]: expected different numbers"),
+        ({"dropout": [0.1, 0.2]}, "-dropout [0.1, 0.2]: expected a value for each of -dropout_st"),
+        ({"accum_steps": [0, 9]}, "-accum_count [1]: expected a value for each of -accum_steps"),
+        ({"accum_steps": [9]}, "-accum_steps [9]: expected 0 first"),
         ({"levels": 4}, "-levels 4: -bottleneck gaussian has no such option"),
         ({"levels": 4}, "ste_scalar, ste_vector"),
         ({**BOTTLENECKS["ste_scalar"], "lattice": "E8"}, "belongs to lattice"),
@@ -83,6 +87,19 @@ def test_what_does_not_go_together_is_named(
     monkeypatch.setattr("torch.cuda.is_available", lambda: True)
     monkeypatch.setattr("torch.cuda.device_count", lambda: 1)
     assert "for each, and 1 were found" in refused(gpu_ranks=[0, 1], world_size=2)
+
+
+def test_a_log_does_not_go_to_another_file_of_the_run(
+    corpus: Corpus, refused: Mistake, tmp_path: Path
+) -> None:
+    history = str(tmp_path / "history.jsonl")
+    for name, path in (
+        ("src_vocab", corpus.vocabulary),
+        ("data.grammar.path_src", corpus.train),
+        ("log_json", history),
+    ):
+        said = refused(log_file=str(path), log_json=history)
+        assert f"-log_file {path}: is {name} as well; expected another file" in said
 
 
 def test_every_numeric_option_has_a_range_that_holds_its_default() -> None:

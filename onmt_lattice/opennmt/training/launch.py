@@ -21,7 +21,7 @@ from onmt_lattice.config import check_ranges, from_options
 from onmt_lattice.errors import Interrupted, UserError, unknown_name
 from onmt_lattice.files import check_folder, check_output, checkpoints
 from onmt_lattice.opennmt.data.corpora import check_data, check_texts
-from onmt_lattice.opennmt.data.transforms import check_tokenizer_options
+from onmt_lattice.opennmt.data.transforms import SIDES, check_tokenizer_options
 from onmt_lattice.opennmt.data.vocabulary import read_vocabulary
 from onmt_lattice.opennmt.options.configuration import (
     bottleneck_settings,
@@ -76,6 +76,7 @@ def check_options(opt: Namespace) -> None:
     check_tokenizer_options(opt)
     check_devices(opt)
     check_optimizer(opt)
+    check_steps(opt)
     for name in ("src_vocab", "tgt_vocab", "train_from"):
         path = getattr(opt, name)
         if path and not os.path.isfile(path):
@@ -85,7 +86,7 @@ def check_options(opt: Namespace) -> None:
     for criterion in opt.early_stopping_criteria or ():
         if criterion not in SCORER_BUILDER:
             raise unknown_name("-early_stopping_criteria", criterion, SCORER_BUILDER)
-    for side in ("src", "tgt"):
+    for side in SIDES:
         if path := getattr(opt, f"{side}_vocab"):
             read_vocabulary(path, side)
     if opt.log_json:
@@ -93,7 +94,7 @@ def check_options(opt: Namespace) -> None:
         if os.path.exists(opt.log_json):
             read_history(opt.log_json)  # refuses, rather than overwrites, any other file
     if opt.log_file:
-        check_output(opt.log_file, "-log_file")
+        check_log_file(opt)
     if opt.tensorboard:
         check_folder(opt.tensorboard_log_dir, "-tensorboard_log_dir")
     if opt.single_pass:
@@ -110,6 +111,27 @@ def check_options(opt: Namespace) -> None:
     from_options(RateWeight, opt)
     vars(opt).update(bottleneck_settings(opt))  # a checkpoint does not depend on today's defaults
     check_plain(opt)
+
+
+def check_log_file(opt: Namespace) -> None:
+    """Refuse a ``-log_file`` that cannot be written, or is another file of the run."""
+    check_output(opt.log_file, "-log_file")
+    files = {name: getattr(opt, name) for name in ("log_json", "src_vocab", "tgt_vocab")}
+    for name, corpus in yaml.safe_load(opt.data).items():
+        files |= {f"data.{name}.path_{side}": corpus[f"path_{side}"] for side in SIDES}
+    for name, path in files.items():
+        if path and os.path.realpath(path) == os.path.realpath(opt.log_file):
+            raise UserError(f"-log_file {opt.log_file}: is {name} as well; expected another file")
+
+
+def check_steps(opt: Namespace) -> None:
+    """Refuse values that change with the steps, and do not fit the steps at which they do."""
+    for name, steps in (("dropout", "dropout_steps"), ("accum_count", "accum_steps")):
+        values, begins = getattr(opt, name), getattr(opt, steps)
+        if len(values) != len(begins):
+            raise UserError(f"-{name} {values}: expected a value for each of -{steps} {begins}")
+    if opt.accum_steps[0] != 0:
+        raise UserError(f"-accum_steps {opt.accum_steps}: expected 0 first, the begin of training")
 
 
 def check_optimizer(opt: Namespace) -> None:
