@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from onmt_lattice.bottlenecks.lattice import lattice_for
-from onmt_lattice.cli.lattices import table
+from onmt_lattice.cli.lattices import LatticesOptions, table
 from onmt_lattice.errors import UserError
 from onmt_lattice.lattices import lattice_names, lattice_of_dim, make_lattice, takes_any_dim
 from onmt_lattice.lattices.generators import GENERATORS
@@ -118,6 +118,11 @@ def test_the_list_of_lattices(dim: int, possible: float) -> None:
         assert row.saved < possible
     assert f"{dim} dimensions {possible} % is possible" in listed.text()
     assert rows["conv81"].edges == 81 * 3 // 2 and rows["Z"].edges is None
+
+
+def test_an_odd_number_of_dimensions_is_refused() -> None:
+    with pytest.raises(UserError, match="-dim 95: expected an even number"):
+        LatticesOptions(dim=95)
 
 
 def test_lattices_without_so_many_dimensions_are_not_listed() -> None:

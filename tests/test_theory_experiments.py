@@ -261,6 +261,7 @@ def test_mistakes_are_answered_in_a_line(tmp_path: Path, mistake: Mistake) -> No
     for words, message in (
         (["-experiments", "theorem2"], "did you mean 'theorem1'?"),
         (["-lattices", "E9"], "unknown lattice 'E9'"),
+        (["-lattices", "E8", "A5"], "-lattices A5: unevenblocks needs lattices whose dimension"),
         (["-format", "pdf"], "invalid choice: 'pdf'"),
     ):
         assert message in mistake("theory", "-output", tmp_path / "folder", *words)

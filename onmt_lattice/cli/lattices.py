@@ -37,6 +37,11 @@ class LatticesOptions(Config):
         480, "dimensions of the convolutional lattices, an even number", range=SIZE, metavar="N"
     )
 
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.dim % 2:
+            raise UserError(f"-dim {self.dim}: expected an even number")
+
 
 def run(argv: list[str]) -> None:
     """Print the table."""

@@ -54,8 +54,10 @@ def run(argv: list[str]) -> None:
 
     lattices = tuple(make_lattice(name) for name in dict.fromkeys(options.lattices or []))
     check_folder(options.output, "-output")
-    for name in dict.fromkeys(options.experiments):
-        experiment = EXPERIMENTS[name]
+    experiments = [EXPERIMENTS[name] for name in dict.fromkeys(options.experiments)]
+    for experiment in experiments:
+        experiment.check(lattices)
+    for experiment in experiments:
         default = tuple(map(make_lattice, experiment.lattices or PAPER_LATTICES))
         result = experiment.run(lattices or default, options.seed, options.samples)
         paths = ", ".join(map(str, result.write(options.output, options.format)))

@@ -11,6 +11,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from onmt_lattice.errors import UserError
 from onmt_lattice.experiments.tables import Table, columns
 from onmt_lattice.files import write_json, write_text
 
@@ -66,6 +67,16 @@ class Experiment:
     unit: str  # what a sample is
     module: str  # of this package, with rows(settings), Row, TITLE, NOTES and perhaps draw(rows)
     lattices: tuple[str, ...] = ()  # that it is made on by default; if none, the paper's six
+    coordinates: int = 0  # of a source, a multiple of every lattice's dimension; 0 for any
+
+    def check(self, lattices: tuple[Lattice, ...]) -> None:
+        """Raise :class:`UserError` for a lattice that the experiment cannot be made on."""
+        for lattice in lattices:
+            if self.coordinates % lattice.dim:
+                raise UserError(
+                    f"-lattices {lattice.name}: {self.name} needs lattices whose dimension divides "
+                    f"{self.coordinates}; leave it out, or name other -experiments"
+                )
 
     def run(
         self, lattices: tuple[Lattice, ...], seed: int = 0, samples: int | None = None
@@ -130,6 +141,7 @@ class Result:
         return paths
 
 
+UNEVEN_COORDINATES = 96  # of a source of unevenblocks
 _BLOCKS = "blocks of 48 coordinates a lattice and"
 _ALL = (
     Experiment("figure1", "cubic and hexagonal lattice: cells and covering", 0, "", "cells"),
@@ -184,9 +196,10 @@ _ALL = (
         "unevenblocks",
         "the price of blocks that mix strong and weak coordinates",
         2_000,
-        "sources of 96 coordinates a lattice and order",
+        f"sources of {UNEVEN_COORDINATES} coordinates a lattice and order",
         "uneven_blocks",
         (*PAPER_LATTICES, "conv16-96", "conv64-96", "conv256-96"),
+        UNEVEN_COORDINATES,
     ),
 )
 EXPERIMENTS = {experiment.name: experiment for experiment in _ALL}

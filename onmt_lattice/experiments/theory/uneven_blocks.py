@@ -15,12 +15,12 @@ from torch import Tensor
 from onmt_lattice.codes import make_code
 from onmt_lattice.experiments.tables import Column
 from onmt_lattice.experiments.theory.estimates import Estimate, estimate, golden_section
+from onmt_lattice.experiments.theory.experiments import UNEVEN_COORDINATES as DIM
 from onmt_lattice.experiments.theory.experiments import Settings
 from onmt_lattice.experiments.theory.rate_distortion import MATCHED
 from onmt_lattice.lattices import Lattice
 from onmt_lattice.noise import StreamNoise
 
-DIM = 96  # coordinates of a source: a multiple of every lattice's dimension
 LEAST, MOST = 0.1, 100.0  # their SNR, evenly spaced in decibels
 PILOT = 100
 TITLE = "the price of uneven blocks: bits per dimension over the Gaussian channel"
