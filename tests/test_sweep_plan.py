@@ -103,6 +103,10 @@ def test_commands_by_hand_take_the_gpus(tmp_path: Path, text: Path) -> None:
     assert "-world_size 2 -gpu_ranks 0 1 -master_port" in training
     assert evaluation.endswith("-gpu 0")
     assert not any("-gpu" in line for line in commands(replace(options, gpus=["none"])))
+    plan_of(tmp_path, text)  # of a configuration without GPUs
+    assert not any("-gpu" in line for line in commands(options))
+    _, training, *_ = commands(replace(options, gpus=["3"]))
+    assert "-world_size 1 -gpu_ranks 0 -master_port" in training
 
 
 @pytest.mark.parametrize(

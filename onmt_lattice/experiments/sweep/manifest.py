@@ -32,19 +32,16 @@ class Manifest:
         self.settings = settings
         self.runs = {run.name: run for run in runs}
         saved = self._read()
-        self.others = [entry for name, entry in saved.items() if name not in self.runs]
-        records = {name: Record(**entry["record"]) for name, entry in saved.items()}
-        self.records = {name: records.get(name, Record()) for name in self.runs}
+        self.others = [entry for name, (entry, _) in saved.items() if name not in self.runs]
+        self.records = {name: saved[name][1] if name in saved else Record() for name in self.runs}
 
-    def _read(self) -> dict[str, dict[str, Any]]:
-        """Return the file's entry of each run, by its name."""
+    def _read(self) -> dict[str, tuple[dict[str, Any], Record]]:
+        """Return the file's entry of each run and the record in it, by the run's name."""
         if not self.path.exists():
             return {}
         try:
             runs = json.loads(self.path.read_text(encoding="utf-8"))["runs"]
-            for run in runs:
-                run["record"] = dataclasses.asdict(Record(**run["record"]))
-            return {run["name"]: run for run in runs}
+            return {run["name"]: (run, Record(**run["record"])) for run in runs}
         except (ValueError, KeyError, TypeError) as error:
             raise UserError(
                 f"{self.path}: damaged or of another version ({error}); remove it, and the sweep "

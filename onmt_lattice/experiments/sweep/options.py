@@ -5,10 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from onmt_lattice.config import COUNT, SEED, THREADS, Config, option
+from onmt_lattice.config import COUNT, THREADS, Config, Range, option
 from onmt_lattice.errors import UserError
 
 NONE = "none"  # for -gpus
+SEEDS = Range(1, 2**32 - 1)  # of trainings
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,7 +34,7 @@ class SweepOptions(Config):
         metavar="DIR",
     )
     seeds: list[int] | None = option(
-        None, "seeds, in place of the file's own", range=SEED, metavar="N"
+        None, "seeds, in place of the file's own", range=SEEDS, metavar="N"
     )
     jobs: int | None = option(
         None,
@@ -82,7 +83,7 @@ class SweepOptions(Config):
         if (self.config is None) == (self.results is None):
             raise UserError("expected either -config FILE or -results FILE")
         if self.cluster_options and not self.cluster:
-            raise UserError("-cluster_options: need -cluster")
+            raise UserError("-cluster_options: needs -cluster")
         if self.cluster and self.gpus not in (None, [NONE]):
             raise UserError(
                 f"-gpus {' '.join(self.gpus or [])}: a cluster gives out its GPUs; leave it out"

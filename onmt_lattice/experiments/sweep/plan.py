@@ -10,17 +10,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from onmt_lattice.config import (
-    COUNT,
-    COUNT_OR_ZERO,
-    Config,
-    Range,
-    check_ranges,
-    from_mapping,
-    option,
-)
+from onmt_lattice.config import COUNT, COUNT_OR_ZERO, Config, from_mapping, option
 from onmt_lattice.errors import UserError, unknown_name
 from onmt_lattice.experiments.report.results import ANNEALED, FIXED, SCHEDULES
+from onmt_lattice.experiments.sweep.options import SEEDS
 from onmt_lattice.experiments.sweep.quantized import (
     QUANTIZE,
     QuantizedCurve,
@@ -34,7 +27,6 @@ from onmt_lattice.opennmt.options.ranges import RANGES
 from onmt_lattice.text import read_lines
 
 REFERENCE = "gaussian"
-SEEDS = Range(1, 2**32 - 1)
 TEXTS = ("train.en", "valid.en", "test.en")
 PAIRED = "train.src, train.tgt, valid.src and so on"
 # Options that a sweep sets for its runs, and no file may.
@@ -53,7 +45,9 @@ class SweepFile(Config):
     test: str | None = option(None, "the path of the text to evaluate on")
     test_source: str | None = option(None, "that of its source, where that is another text")
     reference: object = option(REFERENCE, "the curve that the others are compared with")
-    evaluate_every: int = option(1, "evaluate every so many checkpoints", range=COUNT)
+    evaluate_every: int = option(
+        1, "steps between the checkpoints of an annealed run to evaluate", range=COUNT
+    )
     reconstruct: int = option(3, "checkpoints to decode the text with", range=COUNT_OR_ZERO)
 
 
@@ -89,8 +83,6 @@ def read_plan(path: Path, folder: Path, text: Path | None, seeds: list[int] | No
     for each in sides.values():  # a mistake is reported at once
         read_lines(each, f"{path}: test" if text is None else "-text")
     test = Path(sides.get("path_tgt", sides["path_src"]))
-    if seeds is not None:
-        check_ranges({"seeds": seeds}, {"seeds": SEEDS})
     every = {str(n): _mapping(f"{path}: curve {n}", curve) for n, curve in sweep.curves.items()}
     trained = {name: curve for name, curve in every.items() if QUANTIZE not in curve}
     others = {name: curve for name, curve in every.items() if QUANTIZE in curve}

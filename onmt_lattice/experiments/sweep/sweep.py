@@ -96,15 +96,21 @@ def plan_of(options: SweepOptions) -> Plan:
     return read_plan(options.config, options.output, options.text, options.seeds)
 
 
+def gpus_a_run(plan: Plan, options: SweepOptions) -> int:
+    """Return how many GPUs a run takes; 0 for the CPU."""
+    if options.gpus == [NONE]:
+        return 0
+    return max(plan.gpus_a_run, 1 if options.gpus else 0)
+
+
 def workers(plan: Plan, options: SweepOptions, manifest: Manifest) -> Processes | ClusterWorkers:
     """Return the processes of this machine, or the jobs of a cluster, that run the sweep."""
+    each = gpus_a_run(plan, options)
     if options.cluster is not None:
-        each = 0 if options.gpus == [NONE] else plan.gpus_a_run
         parameters = cluster_options(options.cluster_options or ())
         jobs = options.jobs or len(plan.runs)
         return cluster_workers(plan.folder, jobs, each, parameters, manifest)
     devices = gpus(options.gpus, plan.gpus_a_run)
-    each = max(plan.gpus_a_run, 1) if devices else 0
     jobs = options.jobs or (len(devices) // each if devices else cores())
     return Processes(divide(jobs, devices, each, options.threads))
 
@@ -116,9 +122,9 @@ def commands(options: SweepOptions) -> Iterator[str]:
         run.claim()
     if not plan.vocabulary.exists():
         yield shlex.join(["onmt_lattice", "build_vocab", "-config", str(plan.runs[0].config)])
-    each = 0 if options.gpus == [NONE] else plan.gpus_a_run
+    devices = device_options(gpus_a_run(plan, options), FIRST_PORT)
     for run in plan.runs:
-        for command in run.commands_left(device_options(each, FIRST_PORT)):
+        for command in run.commands_left(devices):
             yield shlex.join(command)
 
 
