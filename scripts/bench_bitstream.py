@@ -10,9 +10,9 @@ import timeit
 from collections.abc import Callable
 from typing import Any
 
+import scripting
 import constriction
 import numpy as np
-import scripting
 import torch
 
 from onmt_lattice.bitstream import DitherKey, LatticeCodec
@@ -111,4 +111,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    scripting.run(main)

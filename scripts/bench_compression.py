@@ -3,23 +3,16 @@
 
 from __future__ import annotations
 
-import os
-
-os.environ.setdefault("OMP_NUM_THREADS", "1")
-
 import bz2
 import gzip
 import lzma
 import shutil
 import subprocess
 import time
-import warnings
 from pathlib import Path
 
-warnings.filterwarnings("ignore", category=FutureWarning)
-
-import numpy as np
 import scripting
+import numpy as np
 
 from onmt_lattice.bitstream.file import TextFile
 from onmt_lattice.bitstream.lossless.lines import RAW
@@ -110,4 +103,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    scripting.run(main)

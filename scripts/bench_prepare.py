@@ -40,7 +40,7 @@ SHARES = {"europarl-v7": 0.42, "commoncrawl": 0.53, "news-commentary-v11": 0.05}
 def main() -> None:
     """Measure and print."""
     parser = scripting.parser(DESCRIPTION)
-    parser.epilog = "example: scripts/bench_prepare.py text.en -lines 200000 -types 900000"
+    parser.epilog = "example: python scripts/bench_prepare.py text.en -lines 200000 -types 900000"
     parser.add_argument("text", type=Path, nargs="+", help="tokenised sentences, one a line")
     parser.add_argument("-lines", type=int, default=200_000, help="pairs (default: 200000)")
     parser.add_argument("-merges", type=int, default=32_000, help="of BPE (default: 32000)")
@@ -151,4 +151,4 @@ def write_archives(folder: Path, sentences: list[str], pairs: int) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    scripting.run(main)

@@ -3,18 +3,14 @@
 
 from __future__ import annotations
 
-import os
-
-os.environ.setdefault("OMP_NUM_THREADS", "1")
-
 import math
 import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any, NamedTuple
 
-import numpy as np
 import scripting
+import numpy as np
 
 from onmt_lattice.bitstream import VectorCodec
 from onmt_lattice.bitstream.categorical import CategoricalCodec
@@ -26,7 +22,7 @@ of FSQ are of fixed rate, and what is learned is learned from other numbers than
 
 Other libraries are no part of this package: pip install faiss-cpu vector-quantize-pytorch
 """
-INSTALL = "pip install faiss-cpu vector-quantize-pytorch"
+OTHERS = "faiss-cpu vector-quantize-pytorch"
 NOTES = (
     "gap: bits per number less 1/2 log2(1/D), D the mean squared error; ± 95 % over the numbers,",
     "which leaves out what was learned from, random codebooks and the dither. Coded bits are all",
@@ -221,13 +217,10 @@ def main() -> None:
     parser.add_argument("-output", type=Path, default=Path("runs/rate_distortion.txt"))
     args = parser.parse_args()
     rows = []
-    try:
-        for bits in TARGETS:
-            for row in rows_of(bits, args.numbers, args.seed):
-                print(f"{row.method:<24}{row.bits:7.3f}{row.gap:8.3f} ± {row.half:.3f}", flush=True)
-                rows.append(row)
-    except ImportError as error:
-        raise SystemExit(f"{error.name} is missing: {INSTALL}") from error
+    for bits in TARGETS:
+        for row in rows_of(bits, args.numbers, args.seed):
+            print(f"{row.method:<24}{row.bits:7.3f}{row.gap:8.3f} ± {row.half:.3f}", flush=True)
+            rows.append(row)
     notes = (*NOTES, f"{args.numbers:,} numbers, fewer of the random codebooks; seed {args.seed}.")
     table = Table("Rate and distortion of Gaussian numbers", columns(Row), rows, notes)
     print()
@@ -235,4 +228,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    scripting.run(main, OTHERS)

@@ -3,23 +3,18 @@
 
 from __future__ import annotations
 
-import os
-
-os.environ.setdefault("OMP_NUM_THREADS", "1")
-
 import argparse
 import math
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any, NamedTuple
 
+import scripting
 import matplotlib.pyplot as plt
 import numpy as np
-import scripting
 
 from onmt_lattice.bitstream import VectorCodec
 from onmt_lattice.bitstream.vector_fitting import rate_distortion_bits
-from onmt_lattice.errors import UserError
 from onmt_lattice.experiments.report.plotting import COLOURS, MARKERS
 from onmt_lattice.experiments.tables import Column, Table, columns
 
@@ -179,15 +174,10 @@ def main() -> None:
     args = parser.parse_args()
     rng = np.random.default_rng(args.seed)
     rows, sizes = [], []
-    try:
-        for name, train, test in sets(args, rng):
-            rows += measured(name, train, test, args.seed)
-            sizes.append(f"{name}: {len(train)} and {len(test)} of {train.shape[1]} numbers")
-            print(sizes[-1], flush=True)
-    except ImportError as error:
-        raise SystemExit(f"{error.name} is missing: pip install faiss-cpu scikit-learn") from error
-    except UserError as error:
-        raise SystemExit(str(error)) from error
+    for name, train, test in sets(args, rng):
+        rows += measured(name, train, test, args.seed)
+        sizes.append(f"{name}: {len(train)} and {len(test)} of {train.shape[1]} numbers")
+        print(sizes[-1], flush=True)
     notes = (*NOTES, "", f"Seed {args.seed}; vectors: {'; '.join(sizes)}.")
     table = Table("Bits and squared error of vectors", columns(Row), rows, notes)
     draw(rows, args.output / "vectors.png")
@@ -196,4 +186,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    scripting.run(main, "faiss-cpu scikit-learn")

@@ -3,15 +3,10 @@
 
 from __future__ import annotations
 
+import math
 import os
 
-os.environ.setdefault("OMP_NUM_THREADS", "1")
-
-import argparse
-import math
-import warnings
-
-warnings.filterwarnings("ignore", category=FutureWarning)
+import scripting
 
 from onmt_lattice.bitstream import TextFile
 from onmt_lattice.opennmt.inference.text_codec import load_codec
@@ -34,7 +29,7 @@ def row(model: str, lines: list[str]) -> str:
 
 def main() -> None:
     """Print the table."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = scripting.parser(__doc__ or "")
     parser.add_argument("-model", nargs="+", required=True, help="checkpoints with a code")
     parser.add_argument("-src", required=True, help="text, UTF-8")
     args = parser.parse_args()
@@ -45,4 +40,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    scripting.run(main)

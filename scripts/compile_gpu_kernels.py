@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import argparse
 import re
 import subprocess
 import tempfile
@@ -11,6 +10,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import scripting
 import torch
 import triton
 from triton.backends.compiler import GPUTarget
@@ -71,9 +71,7 @@ def resources(cubin: bytes) -> tuple[int, int]:
 
 def main() -> None:
     """Print the table."""
-    parser = argparse.ArgumentParser(
-        description=DESCRIPTION, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = scripting.parser(DESCRIPTION)
     parser.add_argument("-lattices", nargs="+", default=LATTICES)
     parser.add_argument("-capability", nargs="+", type=int, default=[80, 90])
     args = parser.parse_args()
@@ -95,4 +93,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    scripting.run(main)

@@ -10,14 +10,13 @@ from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
-import numpy as np
 import scripting
+import numpy as np
 import torch
 from fuzzing import DAMAGES, Case, Rng, overwrite, run, table
 
 from onmt_lattice.bitstream import BitstreamError, CategoricalCodec, DitherKey, LatticeCodec
 from onmt_lattice.bitstream.file import FileWriter, Section, TextFile
-from onmt_lattice.cli.main import quiet_opennmt
 from onmt_lattice.codes import make_code
 from onmt_lattice.lattices import make_lattice
 
@@ -218,7 +217,6 @@ def main() -> None:
         "-models", nargs="*", default=MODELS, help="checkpoints whose files are fuzzed as well"
     )
     args = parser.parse_args()
-    quiet_opennmt()
     rng = np.random.default_rng(args.seed)
     targets = block_targets(rng)
     for model in args.models:
@@ -231,4 +229,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    scripting.run(main)

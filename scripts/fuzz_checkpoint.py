@@ -12,12 +12,11 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import scripting
+import numpy as np
 from fuzzing import DAMAGES, Case, Rng, run, table
 from torch import Tensor
 
-from onmt_lattice.cli.main import quiet_opennmt
 from onmt_lattice.errors import UserError
 
 DESCRIPTION = """\
@@ -180,7 +179,6 @@ def main() -> None:
     parser.add_argument("-seed", type=int, default=0)
     parser.add_argument("-models", nargs="*", type=Path, default=MODELS, help="checkpoints")
     args = parser.parse_args()
-    quiet_opennmt()
     from onmt_lattice.opennmt.training import plugin
 
     plugin.install()
@@ -198,4 +196,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    scripting.run(main)

@@ -23,7 +23,6 @@ import torch
 import yaml
 
 from onmt_lattice.cli.main import main as onmt_lattice
-from onmt_lattice.cli.main import quiet_opennmt
 from onmt_lattice.experiments.corpus import english_grammar
 from onmt_lattice.opennmt.training.history import read_history
 
@@ -53,7 +52,6 @@ State = dict[str, Any]
 
 def import_all() -> None:
     """Import the modules of a training, so that no fork has to."""
-    quiet_opennmt()
     importlib.import_module("onmt_lattice.opennmt.training.launch")
     importlib.import_module("torch._dynamo")  # by the optimizer
 
@@ -229,4 +227,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    scripting.run(main)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import argparse
 import dataclasses
 from pathlib import Path
+
+import scripting
 
 from onmt_lattice.errors import UserError
 from onmt_lattice.experiments.report.page import write
@@ -32,10 +33,14 @@ def merged(paths: list[Path]) -> Results:
     return dataclasses.replace(every[0], curves=curves, inputs=[], runs=merged_runs)
 
 
-if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description=__doc__)
+def main() -> None:
+    """Merge and draw."""
+    parser = scripting.parser(__doc__ or "")
     parser.add_argument("results", type=Path, nargs="+", help="results.json of each sweep")
     parser.add_argument("-output", type=Path, required=True, help="folder to draw into")
     args = parser.parse_args()
-    args.output.mkdir(parents=True, exist_ok=True)
     write(merged(args.results), args.output)
+
+
+if __name__ == "__main__":
+    scripting.run(main)

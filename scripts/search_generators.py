@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-import os
-
-os.environ.setdefault("OMP_NUM_THREADS", "1")
-
 import json
 import math
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-import numpy as np
 import scripting
+import numpy as np
 import torch
 
 from onmt_lattice.experiments.theory.estimates import Estimate, estimate
@@ -238,7 +234,14 @@ def main() -> None:
     )
     parser.add_argument("-candidates", type=int, default=2_000)
     parser.add_argument("-scores", type=Path, help="file of a search's measurements, saved there")
-    parser.add_argument("-codes", nargs="+", default=[], help="of table, ends: such as conv64")
+    parser.add_argument(
+        "-codes",
+        nargs="+",
+        default=[],
+        choices=list(GENERATORS),
+        metavar="NAME",
+        help="of table, ends: such as conv64",
+    )
     parser.add_argument(
         "-coordinates", type=int, default=1_000_000, help="a measurement's, at each n"
     )
@@ -254,4 +257,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    scripting.run(main)

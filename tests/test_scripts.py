@@ -31,6 +31,26 @@ def test_no_preset_is_a_mistake_in_a_line(
     assert "presets: captions, paper" in capsys.readouterr().out
 
 
+@pytest.mark.parametrize(
+    ("name", "words", "message"),
+    [
+        (
+            "coded_table.py",
+            ["-model", "none", "-src", "README.md"],
+            "checkpoint none: no such file",
+        ),
+        ("merge_results.py", ["none.json", "-output", "drawn"], "none.json: cannot be read"),
+        ("bench_lattices.py", ["-lattices", "E9"], "unknown lattice 'E9'"),
+        ("bench_compression.py", ["-src", "none.en"], "none.en: no such file"),
+    ],
+)
+def test_a_mistake_is_a_line(
+    script: Callable[..., list[str]], name: str, words: list[str], message: str
+) -> None:
+    with pytest.raises(SystemExit, match=f"^error: {message}"):
+        script(name, *words)
+
+
 def test_prints_a_line_for_each_compressor_and_part(
     corpus: Corpus, trained: Trained, script: Callable[..., list[str]]
 ) -> None:
