@@ -1,14 +1,15 @@
 """What Moses' ``tokenizer.perl`` and ``clean-corpus-n.perl`` do, without Perl.
 
 Tokenising is sacremoses' work, a port of the first script. It differs from the script (Moses as of
-2019, after its pull request 204) in four things, which are corrected here:
+2019, after its pull request 204) in three things, which are corrected here:
 
 * the script always separates the last full stop of a line from its word ("e.g ." at the end), the
   port keeps the rule of 2018, by which abbreviations keep theirs;
 * Chinese, Japanese and Korean letters are letters to the script in every language; to the port
   only in those languages, so that in English text it separates each of them from its neighbours;
-* the script deletes the four separators U+001C to U+001F, the port replaces them by spaces;
-* the port builds sets of ten thousand letters at each full stop, here replaced by a look-up.
+* the script deletes the four separators U+001C to U+001F, the port replaces them by spaces.
+
+The port also builds sets of ten thousand letters at each full stop, here replaced by a look-up.
 """
 
 from __future__ import annotations

@@ -150,7 +150,7 @@ def comparison_table(results: Results) -> Table:
             "annealed: lambda grows during training, so part of a difference may come from how "
             "long a model was trained."
         )
-    notes += [*_uncompared(results), *_collapsed_note(results)]
+    notes += [*_uncompared(results, rows), *_collapsed_note(results)]
     notes += [f"{missing.summary}; named below the points." for missing in shortfall(results)]
     title = f"cost over {reference} at equal NLL, {Path(results.text).name}"
     shown = columns(Comparison, *([] if kinds(results) else ["kind"]))
@@ -158,10 +158,10 @@ def comparison_table(results: Results) -> Table:
     return Table(title, shown, rows, tuple(notes))
 
 
-def _uncompared(results: Results) -> list[str]:
+def _uncompared(results: Results, rows: Sequence[Comparison]) -> list[str]:
     """Return a note on the points at whose NLL their seed has no reference."""
     parts = []
-    for curve, schedule in dict.fromkeys((row.curve, row.schedule) for row in compare(results)):
+    for curve, schedule in dict.fromkeys((row.curve, row.schedule) for row in rows):
         over = _over(results, curve, schedule)
         outside = sum(value is None for value in over.values())
         parts += [f"{outside} of {len(over)} of {curve} ({schedule})"] if outside else []

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import torch
@@ -69,12 +69,6 @@ def points_of_blocks(blocks: int, lattice: Lattice) -> int:
     return max(2, blocks * BLOCK // lattice.dim)
 
 
-def batches(samples: int, largest: int) -> Iterator[int]:
-    """Yield sizes of at most ``largest`` that add up to ``samples``."""
-    for start in range(0, samples, largest):
-        yield min(largest, samples - start)
-
-
 @torch.no_grad()
 def codeword_bits(
     code: str, lattice: Lattice, log_s: Tensor | float, y: Tensor, generator: torch.Generator
@@ -87,9 +81,8 @@ def codeword_bits(
     coder = make_code(code, lattice)
     scales = torch.as_tensor(log_s, dtype=torch.float64).expand(1, lattice.dim)
     noise = StreamNoise(generator)
-    parts = y.split(list(batches(len(y), CODE_BATCH)))
-    nats = torch.cat([-coder.log_prob(part[:, None], scales, noise)[:, 0] for part in parts])
-    return nats / (lattice.dim * math.log(2))
+    parts = [coder.log_prob(part[:, None], scales, noise)[:, 0] for part in y.split(CODE_BATCH)]
+    return -torch.cat(parts) / (lattice.dim * math.log(2))
 
 
 def golden_section(f: Callable[[float], float], low: float, high: float, width: float) -> float:

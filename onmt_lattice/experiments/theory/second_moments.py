@@ -8,7 +8,7 @@ from typing import Annotated, NamedTuple
 import torch
 
 from onmt_lattice.experiments.tables import Column
-from onmt_lattice.experiments.theory.estimates import Estimate, batches, estimate
+from onmt_lattice.experiments.theory.estimates import Estimate, estimate
 from onmt_lattice.experiments.theory.experiments import Settings
 from onmt_lattice.lattices import Lattice
 from onmt_lattice.lattices.base import space_filling_loss
@@ -49,7 +49,7 @@ def _row(lattice: Lattice, settings: Settings) -> Row:
     samples = settings.samples
     if lattice.dim > LARGEST:  # a point of more numbers is a better estimate
         samples = max(LEAST_POINTS, samples * LARGEST // (5 * lattice.dim))
-    sizes = batches(samples, LARGEST_BATCH)
+    sizes = [min(LARGEST_BATCH, samples - done) for done in range(0, samples, LARGEST_BATCH)]
     squares = [lattice.sample_dither((n,), generator).square().mean(-1) for n in sizes]
     # G = E‖U‖² / (n V^(2/n)), from points U uniform on the Voronoi cell
     nsm = estimate(torch.cat(squares)).affine(lattice.nsm / lattice.second_moment)
