@@ -1,4 +1,4 @@
-# make demo         install, then train, evaluate and plot every bottleneck on the embedded corpus
+# make demo         install, then train, quantize, evaluate and plot models of the embedded corpus
 # make test         install, then run the tests
 # make test-latest  types and tests with the newest versions that setup.py admits
 # make test-oldest  that frozen streams decode with the oldest torch and numpy that setup.py admits

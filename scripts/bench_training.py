@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Time training steps of stock onmt_train and of every bottleneck, side by side.
+"""Time training steps of stock onmt_train and of this package's own bottlenecks, side by side.
 
 The model is the paper's (2 layers, 250 units a direction, m = 500) or, compared with stock's, a
 transformer of as many layers and units, whose 4 slots become 500 numbers; the text is random with

@@ -104,8 +104,8 @@ def test_the_page_about_it_states_what_it_is() -> None:
         assert f"| {split}.en | {len(lines)} | {words} | {size} | {repeated} |" in page
     for line in (
         f"| entropy H of a sentence | {GRAMMAR.entropy_bits:.4f} bits |",
-        f"| words a sentence | {GRAMMAR.expected_words:.4f} on average, 6 to 15 |",
-        f"| entropy a word | {GRAMMAR.entropy_bits / GRAMMAR.expected_words:.4f} bits (",
+        f"| words per sentence | {GRAMMAR.expected_words:.4f} on average, 6 to 15 |",
+        f"| entropy per word | {GRAMMAR.entropy_bits / GRAMMAR.expected_words:.4f} bits (",
         f"| vocabulary | {len(GRAMMAR.vocabulary)} words |",
         f"| different sentences | {distinct_sentences(GRAMMAR):.3g}, none",
     ):

@@ -35,7 +35,7 @@ COMMANDS = {
     "plot": "draw rate against NLL from evaluations",
     "theory": "check the paper's theory by experiment: tables and figures",
     "prepare": "prepare the paper's data, from its archives to subword units",
-    "demo": "train, evaluate and plot every bottleneck on the embedded corpus",
+    "demo": "train, quantize, evaluate and plot models of the embedded corpus",
 }
 
 FUNCTIONS = {  # module and function of commands that are not "run" in a module of their name

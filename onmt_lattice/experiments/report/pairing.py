@@ -11,7 +11,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from statistics import fmean
+from statistics import covariance, fmean
 from typing import Annotated, Any, NamedTuple
 
 from onmt_lattice.errors import UserError
@@ -44,16 +44,10 @@ def difference(costs: Sequence[SentenceCost], fair: Sequence[SentenceCost]) -> D
     return Difference(
         rate=fmean(rate),
         nll=fmean(nll),
-        rate_variance=_covariance(rate, rate),
-        nll_variance=_covariance(nll, nll),
-        covariance=_covariance(rate, nll),
+        rate_variance=covariance(rate, rate) / len(costs),
+        nll_variance=covariance(nll, nll) / len(costs),
+        covariance=covariance(rate, nll) / len(costs),
     )
-
-
-def _covariance(x: Sequence[float], y: Sequence[float]) -> float:
-    """Return the covariance of the means of ``x`` and ``y``."""
-    mean_x, mean_y, n = fmean(x), fmean(y), len(x)
-    return math.fsum((a - mean_x) * (b - mean_y) for a, b in zip(x, y, strict=True)) / (n - 1) / n
 
 
 @dataclass(frozen=True)
