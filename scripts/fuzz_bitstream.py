@@ -13,7 +13,7 @@ from pathlib import Path
 import scripting
 import numpy as np
 import torch
-from fuzzing import DAMAGES, Case, Rng, overwrite, run, table
+from fuzzing import Case, Rng, damaged, overwrite, run, table
 
 from onmt_lattice.bitstream import BitstreamError, CategoricalCodec, DitherKey, LatticeCodec
 from onmt_lattice.bitstream.file import FileWriter, Section, TextFile
@@ -55,7 +55,7 @@ def scrambled(payload: bytes, rng: Rng) -> bytes:
         return rng.bytes(size)
     if choice == 1:
         return bytes([int(rng.choice([0, 255]))]) * size
-    return DAMAGES[rng.integers(len(DAMAGES))](payload or b"\0", payload or b"\0", rng)
+    return damaged(payload or b"\0", payload or b"\0", rng)[1]
 
 
 # ---- blocks --------------------------------------------------------------------------------------
@@ -195,14 +195,18 @@ def cases(targets: list[Target], streams: int, seed: int) -> Iterator[Case]:
     for number in range(streams):
         target = targets[number % len(targets)]
         forged = rng.random() < FORGED
-        damage = DAMAGES[rng.integers(len(DAMAGES))]
         data = target.streams[rng.integers(len(target.streams))]
         pool = others if rng.random() < 0.5 else target.streams
         other = pool[rng.integers(len(pool))]
-        stream = target.forge(rng) if forged else damage(data, other, rng)
+        if forged:
+            damage, stream = "forged", target.forge(rng)
+        elif rng.random() < 0.1:
+            damage, stream = "exchange", other
+        else:
+            damage, stream = damaged(data, other, rng)
         where = f"seed {seed}, {target.name}, stream {{}}".format
         yield Case(
-            "forged" if forged else damage.__name__,
+            damage,
             partial(outcome, target, stream, forged),
             lambda where=where, stream=stream: where(stream.hex()),
         )

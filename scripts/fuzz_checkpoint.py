@@ -14,7 +14,7 @@ from typing import Any
 
 import scripting
 import numpy as np
-from fuzzing import DAMAGES, Case, Rng, run, table
+from fuzzing import Case, Rng, damaged, run, table
 from torch import Tensor
 
 from onmt_lattice.errors import UserError
@@ -126,11 +126,12 @@ def write(source: Path, target: Path, rng: Rng) -> tuple[str, bool]:
     from onmt_lattice.tensor_file import read_file, write_file
 
     if rng.random() < 0.5:
-        damage, whole = DAMAGES[rng.integers(len(DAMAGES) - 1)], source.read_bytes()
-        while (damaged := damage(whole, whole[::-1], rng)) == whole:
-            pass
-        target.write_bytes(damaged)
-        return damage.__name__, True
+        whole = source.read_bytes()
+        name, data = damaged(whole, whole[::-1], rng)
+        while data == whole:
+            name, data = damaged(whole, whole[::-1], rng)
+        target.write_bytes(data)
+        return name, True
     tensors, values = read_file(source)
     change = CHANGES[rng.integers(len(CHANGES))]
     change(tensors, values, rng)
@@ -138,7 +139,7 @@ def write(source: Path, target: Path, rng: Rng) -> tuple[str, bool]:
     return change.__name__, False
 
 
-def outcome(path: Path, damaged: bool) -> str:
+def outcome(path: Path, is_damaged: bool) -> str:
     """Return how a checkpoint ends: ``refused``, or as ``a model``.
 
     Raises:
@@ -150,7 +151,7 @@ def outcome(path: Path, damaged: bool) -> str:
         assert str(path) in str(error), repr(error)
         assert "\n" not in str(error), repr(error)
         return "refused"
-    assert not damaged, "a damaged file was accepted"
+    assert not is_damaged, "a damaged file was accepted"
     return "a model"
 
 
@@ -161,9 +162,9 @@ def cases(models: list[Path], files: int, seed: int, folder: Path) -> Iterator[C
     for number in range(files):
         rng = np.random.default_rng((seed, number))
         model, path = models[number % len(models)], folder / "changed.safetensors"
-        change, damaged = write(model, path, rng)
+        change, is_damaged = write(model, path, rng)
         copied = Path(f"fuzz_{seed}_{number}.safetensors").absolute()
-        yield Case(change, partial(outcome, path, damaged), partial(save_copy, path, copied))
+        yield Case(change, partial(outcome, path, is_damaged), partial(save_copy, path, copied))
 
 
 def save_copy(path: Path, copy: Path) -> str:

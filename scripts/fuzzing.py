@@ -14,6 +14,7 @@ import numpy as np
 SECONDS = 5
 MEMORY = 512  # MiB
 Rng = np.random.Generator
+Damage = Callable[[bytes, bytes, Rng], bytes]  # of a stream, with parts of another
 
 
 class TooSlowError(Exception):
@@ -81,7 +82,7 @@ def table(counts: dict[str, Counter[str]]) -> str:
     return "\n".join(rows)
 
 
-# ---- damage, of which each kind may take parts of another stream ---------------------------------
+# ---- damage -------------------------------------------------------------------------------------
 
 
 def flip(data: bytes, other: bytes, rng: Rng) -> bytes:
@@ -101,56 +102,31 @@ def overwrite(data: bytes, other: bytes, rng: Rng) -> bytes:
     return bytes(changed)
 
 
-def truncate(data: bytes, other: bytes, rng: Rng) -> bytes:
-    """Leave out the end."""
-    return data[: rng.integers(len(data))]
+def cut(paste: Callable[[bytes, bytes, int, int, int], bytes]) -> Damage:
+    """Return the damage that puts parts of a stream and of another together, cut at random."""
+
+    def damage(data: bytes, other: bytes, rng: Rng) -> bytes:
+        return paste(data, other, *sorted(rng.integers(len(data) + 1, size=3)))
+
+    return damage
 
 
-def extend(data: bytes, other: bytes, rng: Rng) -> bytes:
-    """Add bytes at the end, or another stream."""
-    return data + (other if rng.random() < 0.3 else rng.bytes(int(rng.integers(1, 40))))
+DAMAGES: dict[str, Damage] = {
+    "flip": flip,
+    "overwrite": overwrite,
+    "truncate": cut(lambda data, other, a, b, c: data[:a]),
+    "splice": cut(lambda data, other, a, b, c: data[:a] + other[b:]),
+    "transplant": cut(lambda data, other, a, b, c: data[:a] + other[a:b] + data[b:]),
+    "leave_out": cut(lambda data, other, a, b, c: data[:a] + data[b:]),
+    "repeat": cut(lambda data, other, a, b, c: data[:b] + data[a:]),
+    "move": cut(lambda data, other, a, b, c: data[:a] + data[b:c] + data[a:b] + data[c:]),
+    "append": cut(lambda data, other, a, b, c: data + other),
+    "extend": lambda data, other, rng: data + rng.bytes(int(rng.integers(1, 40))),
+    "noise": lambda data, other, rng: data[: rng.integers(12)] + rng.bytes(len(data)),
+}
 
 
-def splice(data: bytes, other: bytes, rng: Rng) -> bytes:
-    """Continue as another stream."""
-    return data[: rng.integers(len(data) + 1)] + other[rng.integers(len(other)) :]
-
-
-def transplant(data: bytes, other: bytes, rng: Rng) -> bytes:
-    """Replace a part by that of another stream."""
-    begin, end = sorted(rng.integers(len(data) + 1, size=2))
-    return data[:begin] + other[begin:end] + data[end:]
-
-
-def leave_out(data: bytes, other: bytes, rng: Rng) -> bytes:
-    """Leave out a part."""
-    begin, end = sorted(rng.integers(len(data) + 1, size=2))
-    return data[:begin] + data[end:]
-
-
-def repeat(data: bytes, other: bytes, rng: Rng) -> bytes:
-    """Write a part twice."""
-    begin, end = sorted(rng.integers(len(data) + 1, size=2))
-    return data[:end] + data[begin:]
-
-
-def move(data: bytes, other: bytes, rng: Rng) -> bytes:
-    """Let two neighbouring parts change places."""
-    a, b, c = sorted(rng.integers(len(data) + 1, size=3))
-    return data[:a] + data[b:c] + data[a:b] + data[c:]
-
-
-def noise(data: bytes, other: bytes, rng: Rng) -> bytes:
-    """Make up all but the first bytes."""
-    return data[: rng.integers(12)] + rng.bytes(int(rng.integers(len(data))))
-
-
-def exchange(data: bytes, other: bytes, rng: Rng) -> bytes:
-    """Take another stream."""
-    return other
-
-
-DAMAGES = (
-    *(flip, overwrite, truncate, extend, splice, transplant, leave_out, repeat, move, noise),
-    exchange,
-)
+def damaged(data: bytes, other: bytes, rng: Rng) -> tuple[str, bytes]:
+    """Return the name of a damage, and ``data`` after it."""
+    name = list(DAMAGES)[rng.integers(len(DAMAGES))]
+    return name, DAMAGES[name](data, other, rng)
