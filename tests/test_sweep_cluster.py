@@ -176,6 +176,9 @@ def test_slurm_gets_what_a_run_needs(tmp_path: Path, slurm: FakeSlurm) -> None:
     logs = [run.log.read_text() for run in runs]
     devices = "threads 3 devices -world_size 2 -gpu_ranks 0 1 -master_port"
     assert logs[0] == f"{devices} 11001\n" and logs[1] == f"{devices} 11002\n"
+    for option in ("cpus_per_task=4", "slurm_cpus_per_task=4"):
+        executor = workers_of(manifest, options=[option]).executor._executor
+        assert executor.parameters["srun_args"] == ["--cpus-per-task=4"]
 
 
 def test_jobs_in_the_queue_are_found_again_and_count(

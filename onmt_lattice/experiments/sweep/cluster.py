@@ -263,20 +263,20 @@ def cluster_workers(
         slurm_max_num_timeout=TIMEOUTS,
         slurm_python=shlex.join(python()),
     )
-    for key, value in options.items():
-        name = key.removeprefix("slurm_")
+    names = {key.removeprefix("slurm_"): key for key in options}
+    for name, key in names.items():
         if name in MANY_TASKS:
             raise UserError(f"-cluster_options {key}: a run is one task on one node; leave it out")
-        if name == "time" and not isinstance(value, int):
-            raise UserError(f"-cluster_options {key}={value}: expected a number of minutes")
+        if name == "time" and not isinstance(options[key], int):
+            raise UserError(f"-cluster_options {key}={options[key]}: expected a number of minutes")
     parameters: dict[str, Any] = {
         "timeout_min": MINUTES,
         "slurm_additional_parameters": {"requeue": True},
     }
-    if gpus_a_run and not {key.removeprefix("slurm_") for key in options} & set(GPU_OPTIONS):
+    if gpus_a_run and not names.keys() & set(GPU_OPTIONS):
         parameters["gpus_per_node"] = gpus_a_run
-    if "cpus_per_task" in options:  # from Slurm 22.05 on, srun does not take it from sbatch
-        parameters["slurm_srun_args"] = [f"--cpus-per-task={options['cpus_per_task']}"]
+    if cpus := names.get("cpus_per_task"):  # from Slurm 22.05 on, srun does not take it from sbatch
+        parameters["slurm_srun_args"] = [f"--cpus-per-task={options[cpus]}"]
     with error_prefix("-cluster_options", (NameError, AssertionError, TypeError, ValueError)):
         executor.update_parameters(**{**parameters, **options})
     return ClusterWorkers(executor, jobs, gpus_a_run, manifest)
