@@ -40,9 +40,10 @@ def test_a_damaged_file_is_made_anew_and_only_what_it_needs(tmp_path: Path) -> N
         if path is not None:
             (tmp_path / path).write_text("CONTENT")
         assert Steps(tmp_path).make(model) == {"lines": 7} and made == redone
-    (tmp_path / "manifest.json").write_text("{")
-    with pytest.raises(UserError, match=r"manifest\.json: not JSON; .* delete it"):
-        Steps(tmp_path)
+    for content in ("{", "[1]", '{"runs": []}'):  # the last as of a sweep
+        (tmp_path / "manifest.json").write_text(content)
+        with pytest.raises(UserError, match=r"manifest\.json: .*expected the record .* delete it"):
+            Steps(tmp_path)
 
 
 def die(_: list[int]) -> NoReturn:

@@ -54,7 +54,10 @@ class Steps:
         self._data: Facts = {"versions": {}, "options": {}, "steps": {}}
         if self.path.exists():
             expected = "the record of a preparation; delete it for a new one"
-            self._data |= read_json(self.path, expected)
+            data = read_json(self.path, expected)
+            if not isinstance(data, dict) or not isinstance(data.get("steps"), dict):
+                raise UserError(f"{self.path}: expected {expected}")  # that of a sweep, say
+            self._data |= data
         self._steps: dict[str, Facts] = self._data["steps"]
 
     def begin(self, steps: Iterable[Step], options: Facts, replace: bool) -> None:
