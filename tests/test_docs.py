@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pydoc
 import re
 import runpy
 import shlex
@@ -194,6 +195,15 @@ LINKING = ["README.md", "data/README.md", *sorted(f"docs/{p.name}" for p in ROOT
 def test_every_file_that_a_page_links_to_exists(page: str) -> None:
     for target in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", text(page)):
         assert ((ROOT / page).parent / target).exists(), target
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_every_file_and_name_of_the_package_that_a_page_has_exists(page: Path) -> None:
+    content = page.read_text(encoding="utf-8")
+    folders = r"(?<![\w/])(?:scripts|configs|tests|onmt_lattice)/[\w./]*\w"
+    assert [name for name in re.findall(folders, content) if not (ROOT / name).exists()] == []
+    for name in set(re.findall(r"\bonmt_lattice(?:\.\w+)+", content)):
+        assert pydoc.locate(name) is not None, name
 
 
 def test_the_readme_is_short() -> None:
