@@ -138,7 +138,7 @@ def test_a_run_does_not_start_where_there_are_checkpoints(
     corpus: Corpus, tmp_path: Path, mistake: Mistake
 ) -> None:
     config = corpus.yaml(tmp_path / "a.yaml", save_model=str(tmp_path / "m"), train_steps=2)
-    train(config)
+    train(config, "-log_file", tmp_path / "new" / "log")
     said = mistake("train", "-config", config)
     assert f"holds checkpoints beyond step 0 already, up to {tmp_path}/m_step_2.safetensors" in said
     assert "-resume auto resumes from it" in said

@@ -122,6 +122,7 @@ def check_log_file(opt: Namespace) -> None:
     for name, path in files.items():
         if path and os.path.realpath(path) == os.path.realpath(opt.log_file):
             raise UserError(f"-log_file {opt.log_file}: is {name} as well; expected another file")
+    os.makedirs(os.path.dirname(os.path.abspath(opt.log_file)), exist_ok=True)
 
 
 def check_steps(opt: Namespace) -> None:
