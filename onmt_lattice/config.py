@@ -256,9 +256,14 @@ class Formatter(argparse.ArgumentDefaultsHelpFormatter):
 
 
 class Strict:
-    """A mix-in for parsers: errors are :class:`UserError`, and no option is abbreviated."""
+    """A mix-in for parsers: errors are :class:`UserError`, and no option is abbreviated.
+
+    Attributes:
+        listed: where errors say that the options are listed; None for in the error itself.
+    """
 
     _actions: list[argparse.Action]
+    listed: str | None = None
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(allow_abbrev=False, formatter_class=Formatter, **kwargs)  # type: ignore[call-arg]
@@ -266,6 +271,16 @@ class Strict:
     def error(self, message: str) -> NoReturn:
         """Raise :class:`UserError` with ``message``."""
         raise UserError(message)
+
+    def parse_known_args(self, *args: Any, **kwargs: Any) -> Any:
+        """Parse words; an unknown option is an error that names the nearest one."""
+        parsed, unknown = super().parse_known_args(*args, **kwargs)  # type: ignore[misc]
+        for word in unknown:
+            if word.strip("-") and word.startswith("-"):
+                option = word.split("=")[0].lstrip("-")
+                raise unknown_name("option", option, self.names(), self.listed)
+            raise UserError(f"unexpected word {word!r} on the command line")
+        return parsed, unknown
 
     def _get_option_tuples(self, option_string: str) -> list[Any]:
         """Refuse abbreviations; ``allow_abbrev`` refuses only those with two dashes."""
@@ -289,15 +304,6 @@ class Parser(Strict, argparse.ArgumentParser):
             if declaration.exclusive not in groups:
                 groups[declaration.exclusive] = self.add_mutually_exclusive_group()
             declaration.add_to(groups[declaration.exclusive])
-
-    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
-        """Parse ``args``; an unknown option is an error that names the nearest one."""
-        parsed, unknown = super().parse_known_args(args, namespace)
-        for word in unknown:
-            if word.strip("-") and word.startswith("-"):
-                raise unknown_name("option", word.split("=")[0].lstrip("-"), self.names())
-            raise UserError(f"unexpected word {word!r} on the command line")
-        return parsed, unknown
 
 
 def parse(command: str, config: type[C], argv: list[str], details: str = "") -> C:

@@ -160,7 +160,9 @@ def repeated(values: list[str]) -> str:
     return "".join(f"k{i}: &k{i} {value}\n" for i, value in enumerate(values, 1))
 
 
-def test_a_saved_configuration_can_be_read(corpus: Corpus, tmp_path: Path) -> None:
+def test_a_saved_configuration_can_be_read(
+    corpus: Corpus, tmp_path: Path, mistake: Mistake
+) -> None:
     from onmt_lattice.opennmt.options.parsers import train_parser
     from onmt_lattice.opennmt.options.parsing import parse
 
@@ -169,6 +171,9 @@ def test_a_saved_configuration_can_be_read(corpus: Corpus, tmp_path: Path) -> No
     with pytest.raises(SystemExit) as end:
         main(["train", "-config", config, "-rnn_size", "64", "-save_config", saved])
     assert end.value.code == 0
+    assert f"{tmp_path}/no/x.yaml" in mistake(
+        "train", "-config", config, "-save_config", tmp_path / "no/x.yaml"
+    )
     given = vars(parse(train_parser, ["-config", config, "-rnn_size", "64"]))
     read = vars(parse(train_parser, ["-config", saved]))
     assert {k: v for k, v in read.items() if given[k] != v} == {"config": saved}
