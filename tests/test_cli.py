@@ -10,6 +10,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 from conftest import Corpus
 from golden_files import GOLDEN
@@ -281,3 +282,16 @@ print([main(words) for words in {commands}])
         f"onmt_lattice {words[0]}: error: {said}OpenNMT-py==2.3.0" for words in commands
     ]
     assert [path.name for path in tmp_path.iterdir()] == ["any"]
+
+
+def test_vectors_are_packed_without_opennmt(tmp_path: Path) -> None:
+    np.save(tmp_path / "x.npy", np.random.default_rng(0).standard_normal((200, 4)))
+    code = """
+import sys
+from onmt_lattice.cli import main
+sys.modules["onmt"] = None  # as if it were not installed
+words = ["-input", "x.npy", "-output", "x.olz", "-mse", "0.1", "-lattice", "Z"]
+print(main(["pack", *words]), main(["unpack", "-input", "x.olz", "-output", "y.npy"]))
+"""
+    assert run(sys.executable, "-c", code, cwd=tmp_path).stdout == "0 0\n"
+    assert np.load(tmp_path / "y.npy").shape == (200, 4)

@@ -14,10 +14,10 @@ import numpy as np
 import pytest
 from conftest import Corpus, Mistake, Trained, run
 
+from onmt_lattice.bitstream.arrays import open_rows, write_rows
 from onmt_lattice.errors import UserError
 from onmt_lattice.opennmt.checkpoint.loading import load_autoencoder
 from onmt_lattice.opennmt.commands import vector_files
-from onmt_lattice.opennmt.inference.arrays import open_rows, write_rows
 from onmt_lattice.opennmt.inference.vectors import NO_POINT, SentenceVectors
 
 KINDS: dict[str, tuple[str, ...]] = {

@@ -68,8 +68,8 @@ def run(argv: list[str]) -> None:
     if options.codec is not None and not fitted:
         check_output(options.codec, "-codec")
 
+    from onmt_lattice.bitstream.arrays import open_rows
     from onmt_lattice.bitstream.vector_codec import VectorCodec
-    from onmt_lattice.opennmt.inference.arrays import open_rows
 
     rows = open_rows(options.input)
     if options.codec is not None and fitted:

@@ -28,8 +28,8 @@ def run(argv: list[str]) -> None:
     check_output(options.output, "-output")
     data = read_bytes(options.input, "-input")
 
+    from onmt_lattice.bitstream.arrays import write_rows
     from onmt_lattice.bitstream.vector_codec import VectorCodec, embedded_codec, vector_file
-    from onmt_lattice.opennmt.inference.arrays import write_rows
 
     codec = None if options.codec is None else VectorCodec.load(options.codec)
     with error_prefix(f"-input {options.input}", BitstreamError):

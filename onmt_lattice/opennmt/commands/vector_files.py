@@ -11,10 +11,10 @@ from pathlib import Path
 
 from tqdm import tqdm
 
+from onmt_lattice.bitstream.arrays import Rows, open_rows, write_rows
 from onmt_lattice.errors import UserError, error_prefix
 from onmt_lattice.files import STANDARD, output_stream, standard_input
 from onmt_lattice.opennmt.checkpoint.loading import load_autoencoder
-from onmt_lattice.opennmt.inference.arrays import Rows, open_rows, write_rows
 from onmt_lattice.opennmt.inference.vectors import SentenceVectors
 from onmt_lattice.opennmt.options.commands import DecodeOptions, EncodeOptions
 from onmt_lattice.opennmt.training import plugin

@@ -9,6 +9,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from onmt_lattice.bitstream.arrays import Rows
 from onmt_lattice.errors import UserError
 from onmt_lattice.noise import SentenceNoise
 from onmt_lattice.opennmt.checkpoint.loading import LoadedAutoencoder
@@ -18,7 +19,6 @@ from onmt_lattice.opennmt.data.sentences import (
     token_index,
     trained_transforms,
 )
-from onmt_lattice.opennmt.inference.arrays import Rows
 from onmt_lattice.opennmt.inference.scoring import Scorer
 from onmt_lattice.opennmt.inference.search import reconstruct, search_options
 
