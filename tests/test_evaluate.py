@@ -157,6 +157,22 @@ def test_reconstructions_are_scored_against_the_input(
     assert r.exact == sum(a == b for a, b in pairs) / len(pairs)
 
 
+@pytest.mark.parametrize("option", ["-reconstruct", "-scores"])
+def test_what_is_written_to_standard_output_stands_there_alone(
+    trained: Trained,
+    corpus: Corpus,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    option: str,
+) -> None:
+    words = ["evaluate", "-model", str(trained("lattice_z")), "-src", str(corpus.test), option]
+    assert main([*words, str(tmp_path / "file")]) == 0
+    table = capsys.readouterr().out
+    assert main([*words, "-"]) == 0
+    out, err = capsys.readouterr()
+    assert out == (tmp_path / "file").read_text(encoding="utf-8") and table in err
+
+
 def test_several_checkpoints_are_evaluated_as_each_alone(
     trained: Trained, corpus: Corpus, tmp_path: Path
 ) -> None:

@@ -58,6 +58,18 @@ def test_the_folder_is_the_model(
     assert after.nll == before.nll and after.rate == before.rate and after.run == str(shared)
 
 
+def test_a_model_is_not_replaced_by_what_is_left_of_it(
+    trained: Callable[[str], Path], corpus: Corpus, tmp_path: Path, mistake: Mistake
+) -> None:
+    """The state of its training would be lost."""
+    model = tmp_path / "model.safetensors"
+    shutil.copy(trained("lattice_a2"), model)
+    words = ["-evaluation", evaluated(model, corpus, tmp_path), "-output", tmp_path]
+    assert "its model.safetensors is -model itself" in mistake("export", "-model", model, *words)
+    assert model.read_bytes() == trained("lattice_a2").read_bytes()
+    assert not (tmp_path / "README.md").exists()
+
+
 def test_hubs_read_the_card(shared: Path) -> None:
     measured, card = Evaluation.read(shared.parent / "e.json"), ModelCard.load(shared / "README.md")
     found = {r.metric_type: r.metric_value for r in card.data.eval_results or []}

@@ -46,6 +46,14 @@ def e8(trained: Trained, corpus: Corpus) -> Path:
     return quantize(trained("gaussian"), "E8", corpus, corpus.folder / "e8_step_60.safetensors")
 
 
+def test_a_checkpoint_on_standard_output_is_that_of_a_file(
+    trained: Trained, e8: Path, corpus: Corpus, capfdbinary: pytest.CaptureFixture[bytes]
+) -> None:
+    quantize(trained("gaussian"), "E8", corpus, Path("-"))
+    out, err = capfdbinary.readouterr()
+    assert out == e8.read_bytes() and b"E8, over that" in err
+
+
 def test_it_costs_what_it_says_and_decodes_as_well(
     trained: Trained, corpus: Corpus, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:

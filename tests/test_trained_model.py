@@ -14,6 +14,7 @@ from conftest import Corpus, Trained
 import onmt_lattice as ol
 from onmt_lattice.errors import UserError
 from onmt_lattice.opennmt.commands.evaluate import EvaluateOptions, evaluate
+from onmt_lattice.opennmt.inference.lossless_text import load_lossless
 from onmt_lattice.opennmt.inference.trained_model import TrainedModel
 
 SENTENCES = ["the old baker sleeps", "", "a zyzzyva  sees ", "the dogs run"]
@@ -54,6 +55,17 @@ def test_lossless_bytes_are_the_very_sentences(model: TrainedModel) -> None:
     assert model.decompress(model.compress(["", " \r"], lossless=True)) == ["", " \r"]
 
 
+def test_a_lossless_file_of_a_command_may_hold_any_bytes(
+    model: TrainedModel, trained: Trained
+) -> None:
+    lossless = load_lossless(str(trained("lattice_a2")))
+    texts = {b"the dogs run\na dog": ["the dogs run", "a dog"], b"\n": [""], b"": []}
+    for text, lines in texts.items():
+        assert model.decompress(lossless.compress(text)) == lines
+    with pytest.raises(UserError, match="not UTF-8; 'onmt_lattice decompress' writes its bytes"):
+        model.decompress(lossless.compress(b"the \xff\n"))
+
+
 def test_threads_may_share_a_model(model: TrainedModel) -> None:
     alone = model.encode(SENTENCES)
     with ThreadPoolExecutor(4) as pool:
@@ -81,6 +93,12 @@ def test_numbers_that_the_commands_refuse(model: TrainedModel) -> None:
         model.compress(SENTENCES, seed=-1)
     with pytest.raises(UserError, match="-max_length 0: expected at least 1"):
         model.decompress(b"", max_length=0)
+    with pytest.raises(UserError, match="vectors that are no array, expected rows of one width"):
+        model.decode([[1.0], [1.0, 2.0]])
+    with pytest.raises(UserError, match="a vectors file: expected one that is lossy"):
+        model.decompress(
+            ol.VectorCodec.fit(np.eye(100, 2), "Z", noise=0.01).compress(np.eye(100, 2))
+        )
     with pytest.raises(UserError, match="-batch_size 0: expected at least 1"):
         TrainedModel("any", batch_size=0)
 
@@ -90,6 +108,7 @@ def test_numbers_that_the_commands_refuse(model: TrainedModel) -> None:
     [
         ("a dog", "'a dog': expected a list of sentences"),
         ([1], "expected a list of sentences, each a str"),
+        (None, "'None': expected a list of sentences"),
         ([], "no sentences: expected one or more"),
         (["a", "b\nc"], "sentence 2 has a line feed in it"),
         (["a", "b\ud800"], "sentence 2 is not UTF-8: surrogates"),

@@ -166,6 +166,20 @@ def test_a_vector_far_from_those_fitted_to_is_refused(codec: VectorCodec) -> Non
         codec.compress([[1.0], [1.0, 2.0]])
 
 
+def test_a_seed_that_no_file_can_hold_is_refused(codec: VectorCodec) -> None:
+    x = vectors()[:5]
+    assert codec.decompress(codec.compress(x, 2**63 - 1)).shape == x.shape
+    for seed in (-1, 2**63, 0.5):
+        with pytest.raises(UserError, match=f"seed {seed}: expected an integer from 0 to"):
+            codec.compress(x, seed)  # type: ignore[arg-type]
+
+
+def test_parts_of_two_codecs_are_no_codec(codec: VectorCodec) -> None:
+    tensors = {**codec.tensors, "mean": codec.tensors["mean"][:3]}
+    with pytest.raises(UserError, match=r"do not fit each other: shapes .*\(3,\)"):
+        VectorCodec(codec.settings, tensors)
+
+
 BAD: dict[str, Any] = {
     "vectors of shape (3,)": (np.zeros(3), {"bits": 1}),
     "vectors of shape (0, 4)": (np.zeros((0, 4)), {"bits": 1}),

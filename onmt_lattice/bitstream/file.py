@@ -22,6 +22,7 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import IntEnum
+from numbers import Integral
 
 from onmt_lattice.bitstream.varint import pack_number, read_number
 from onmt_lattice.errors import (
@@ -87,7 +88,13 @@ class Header:
     characters: int
 
     def pack(self) -> bytes:
-        """Return the bytes of this header."""
+        """Return the bytes of this header.
+
+        Raises:
+            UserError: if no file can hold the seed.
+        """
+        if not isinstance(self.seed, Integral) or not 0 <= self.seed < 2**63:
+            raise UserError(f"seed {self.seed}: expected an integer from 0 to 2⁶³ − 1")
         head = (
             MAGIC + bytes([VERSION]) + self.fingerprint + bytes([16 * self.mode + self.block_bits])
         )

@@ -177,7 +177,10 @@ def representation_codec(bottleneck: Bottleneck) -> RepresentationCodec:
     Raises:
         UserError: if it has no code, with the reason.
     """
-    raise UserError(f"bottleneck {bottleneck.name} has no codec: expected lattice or ste_...")
+    raise UserError(
+        f"bottleneck {bottleneck.name} has no codec: expected lattice, or quantizers such as "
+        "ste_vector"
+    )
 
 
 @representation_codec.register

@@ -111,7 +111,8 @@ class VectorCodec:
             self._channel = LatticeChannel(sent, lattice, settings["code"]).double().eval()
             state = {k.partition(".")[2]: v for k, v in tensors.items() if k.startswith("channel.")}
             self._channel.load_state_dict(state)
-            assert self._decode.shape == (sent, self.width) and self._mean.shape == (self.width,)
+            shapes = self._decode.shape, self._mean.shape
+            assert shapes == ((sent, self.width), (self.width,)), f"shapes {shapes}"
         self._channel.requires_grad_(False)
         self._codec = LatticeCodec(self._channel.code, self._channel.block_log_scale)
         self.fingerprint = _fingerprint(settings, tensors)

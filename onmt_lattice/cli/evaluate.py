@@ -51,7 +51,8 @@ def run(argv: list[str]) -> None:
         result = None if broken else _output_path(output, model, ".json", several)
         if result is not None:
             evaluation.write(result)
-        print(evaluation.table(), file=sys.stderr if result == STANDARD else sys.stdout)
+        written = result, model_options.reconstruct, model_options.scores
+        print(evaluation.table(), file=sys.stderr if STANDARD in written else sys.stdout)
         if result not in (None, STANDARD):
             print(f"written to {result}")
         if broken:

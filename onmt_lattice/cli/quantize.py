@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import sys
+
 from onmt_lattice.config import parse
-from onmt_lattice.files import check_output
+from onmt_lattice.files import STANDARD, check_output
 from onmt_lattice.opennmt.options.commands import QuantizeOptions
 
 
@@ -17,5 +19,6 @@ def run(argv: list[str]) -> None:
     result = quantize(options)
     print(
         f"{options.lattice} in {options.model}, fitted to {result.sentences} sentences of "
-        f"{options.src} (seed {options.seed})\n\n{result.table()}\n\nwritten to {options.output}"
+        f"{options.src} (seed {options.seed})\n\n{result.table()}\n\nwritten to {options.output}",
+        file=sys.stderr if options.output == STANDARD else sys.stdout,
     )

@@ -14,7 +14,7 @@ from onmt_lattice import __version__
 from onmt_lattice.bottlenecks import bottleneck_class
 from onmt_lattice.errors import UserError
 from onmt_lattice.evaluation.result import Evaluation
-from onmt_lattice.files import EXPORTED, write_json, write_text
+from onmt_lattice.files import EXPORTED, model_file, write_json, write_text
 from onmt_lattice.opennmt.checkpoint.contents import PLUGIN_KEY
 from onmt_lattice.opennmt.checkpoint.loading import (
     LoadedAutoencoder,
@@ -40,6 +40,12 @@ def export(model: str, evaluation: str, output: str) -> int:
     The model is written last: an incomplete folder has none.
     """
     plugin.install()
+    path = Path(output, EXPORTED)
+    if path.resolve() == Path(model_file(model)).resolve():
+        raise UserError(
+            f"-output {output}: its {EXPORTED} is -model itself, which would lose the state of its "
+            f"training; expected another folder"
+        )
     measured = Evaluation.read(evaluation)
     checkpoint = load_checkpoint(model)
     loaded = build_autoencoder(model, checkpoint)
@@ -56,7 +62,7 @@ def export(model: str, evaluation: str, output: str) -> int:
         "bits": {"text": Path(measured.text).name, "seed": measured.seed, **costs},
     }
     write_json(Path(output, "config.json"), config)
-    write_checkpoint(path := Path(output, EXPORTED), without_training(checkpoint))
+    write_checkpoint(path, without_training(checkpoint))
     return path.stat().st_size
 
 

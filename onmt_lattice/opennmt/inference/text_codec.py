@@ -144,7 +144,9 @@ class TextCodec:
         """Return line ``line``, from 0, of the file ``data``; only its block is decoded."""
         file = self.opened(data)
         if not 0 <= line < file.header.lines:
-            raise UserError(f"line {line + 1}: expected 1 to {file.header.lines}")
+            raise UserError(
+                f"-line {line + 1}: expected 1 to {file.header.lines}, lines of the file"
+            )
         number = line >> file.header.block_bits
         lines = self._lines(file, number, search_options(beam_size, max_length, self.batch_size))
         return lines[line - file.header.span(number).start]
@@ -152,14 +154,14 @@ class TextCodec:
     def opened(self, data: bytes, mode: Mode = Mode.LOSSY) -> TextFile:
         """Return the file ``data``, checked; see :meth:`decompressed`."""
         file = TextFile(data)
+        if file.header.mode != mode:
+            raise DamagedBitstream(
+                f"a {file.header.mode.name.lower()} file: expected one that is {mode.name.lower()}"
+            )
         if file.header.fingerprint != self.fingerprint:
             raise WrongCode(
                 f"a file of the model {file.header.fingerprint.hex()}, this is "
                 f"{self.fingerprint.hex()}: expected the checkpoint that it was compressed with"
-            )
-        if file.header.mode != mode:
-            raise DamagedBitstream(
-                f"a {file.header.mode.name.lower()} file: expected one that is {mode.name.lower()}"
             )
         return file
 

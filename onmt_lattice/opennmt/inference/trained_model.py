@@ -5,18 +5,18 @@ from __future__ import annotations
 import math
 import os
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
+from onmt_lattice.bitstream.arrays import Rows
 from onmt_lattice.bitstream.file import Mode, TextFile
-from onmt_lattice.errors import UserError
+from onmt_lattice.errors import UserError, error_prefix
 from onmt_lattice.opennmt.checkpoint.loading import load_autoencoder
 from onmt_lattice.opennmt.data.sentences import check_targets, read_pairs, trained_transforms
-from onmt_lattice.opennmt.inference.arrays import Rows
 from onmt_lattice.opennmt.inference.lossless_text import LosslessText
 from onmt_lattice.opennmt.inference.scoring import Scorer
 from onmt_lattice.opennmt.inference.text_codec import TextCodec
@@ -69,7 +69,8 @@ class TrainedModel:
     ) -> list[str]:
         """Return the sentences of ``vectors``, rows as :meth:`encode` returns them."""
         DecodingOptions(beam_size=beam_size, max_length=max_length)
-        rows = np.asarray(vectors)
+        with error_prefix("vectors that are no array, expected rows of one width", ValueError):
+            rows = np.asarray(vectors)
         points = rows.dtype.kind == "i"
         with self._decoding:
             return self._vectors(points, seed).decode(rows, 0, beam_size, max_length)
@@ -91,9 +92,11 @@ class TrainedModel:
         """
         DecodingOptions(beam_size=beam_size, max_length=max_length)
         with self._decoding:
-            if TextFile(data).header.mode == Mode.LOSSLESS:
-                return self._lossless.decompress(data).decode().split("\n")[:-1]
-            return self._codec.decompress(data, beam_size, max_length)
+            if TextFile(data).header.mode != Mode.LOSSLESS:
+                return self._codec.decompress(data, beam_size, max_length)
+            text = self._lossless.decompress(data)
+        with error_prefix("not UTF-8; 'onmt_lattice decompress' writes its bytes", ValueError):
+            return text.decode().removesuffix("\n").split("\n") if text else []
 
     def score(
         self, sentences: Sequence[str], targets: Sequence[str] | None = None, seed: int = 0
@@ -132,15 +135,16 @@ class TrainedModel:
 
 def _listed(sentences: Sequence[str]) -> list[str]:
     """Return ``sentences`` as a list; refuse none, other types, and line feeds."""
-    if isinstance(sentences, str | bytes) or not all(isinstance(line, str) for line in sentences):
+    lines = list(sentences) if isinstance(sentences, Iterable) else [sentences]
+    if isinstance(sentences, str) or not all(isinstance(line, str) for line in lines):
         raise UserError(f"{str(sentences)[:100]!r}: expected a list of sentences, each a str")
-    for number, line in enumerate(sentences):
+    for number, line in enumerate(lines):
         if "\n" in line:
             raise UserError(f"sentence {number + 1} has a line feed in it: expected one line")
         try:
             line.encode()
         except UnicodeEncodeError as error:
             raise UserError(f"sentence {number + 1} is not UTF-8: {error.reason}") from error
-    if not len(sentences):
+    if not lines:
         raise UserError("no sentences: expected one or more")
-    return list(sentences)
+    return lines
