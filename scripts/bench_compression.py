@@ -14,7 +14,7 @@ from pathlib import Path
 import scripting
 import numpy as np
 
-from onmt_lattice.bitstream.file import TextFile
+from onmt_lattice.bitstream.file import FileReader
 from onmt_lattice.bitstream.lossless.lines import RAW
 from onmt_lattice.opennmt.inference.lossless_text import LosslessText, load_lossless
 
@@ -77,7 +77,7 @@ def model_rows(table: Table, path: str, data: bytes) -> None:
     parameters = sum(p.numel() for p in lossless.codec.loaded.model.parameters())
     print(f"\n{path}: {4 * parameters} bytes of parameters, {seconds[0]:.1f} s, {seconds[1]:.1f} s")
     table.row("lossless", len(file))
-    parts = TextFile(file).bits()
+    parts = FileReader(file).bits()
     rest = 8 * len(file) - sum(parts[name] for name in ("points", "tokens", "escapes"))
     for name, bits in {**parts, "header, lengths and checksums": rest}.items():
         if name in ("points", "tokens", "escapes") or " " in name[6:]:

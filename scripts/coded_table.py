@@ -8,7 +8,7 @@ import os
 
 import scripting
 
-from onmt_lattice.bitstream import TextFile
+from onmt_lattice.bitstream import FileReader
 from onmt_lattice.opennmt.inference.text_codec import load_codec
 from onmt_lattice.text import read_lines
 
@@ -21,7 +21,7 @@ def row(model: str, lines: list[str]) -> str:
     """Return the row of ``model``: the bits of ``lines``, by its rate and in a file."""
     file = load_codec(model).compressed(lines, with_rate=True)
     rate, bits = file.rate_nats / math.log(2), 8 * len(file.data)
-    points = TextFile(file.data).bits()["points"]
+    points = FileReader(file.data).bits()["points"]
     numbers = (rate, points, bits, bits - rate, 0.005 * rate + 64)
     name = os.path.basename(os.path.dirname(os.path.abspath(model)))
     return " | ".join([f"| {name}", *(f"{number:.0f}" for number in numbers)]) + " |"

@@ -16,7 +16,7 @@ import torch
 from fuzzing import Case, Rng, damaged, overwrite, run, table
 
 from onmt_lattice.bitstream import BitstreamError, CategoricalCodec, DitherKey, LatticeCodec
-from onmt_lattice.bitstream.file import FileWriter, Section, TextFile
+from onmt_lattice.bitstream.file import FileReader, FileWriter, Section
 from onmt_lattice.codes import make_code
 from onmt_lattice.lattices import make_lattice
 
@@ -119,7 +119,7 @@ def block_targets(rng: Rng) -> list[Target]:
 
 def forged_file(streams: list[bytes], rng: Rng) -> bytes:
     """Return a file whose header or sections are made up, and the checksums that go with it."""
-    file = TextFile(streams[rng.integers(len(streams))])
+    file = FileReader(streams[rng.integers(len(streams))])
     header = file.header
     if rng.random() < 0.3:
         lines = max(0, header.lines + int(rng.integers(-3, 4)))
@@ -155,10 +155,10 @@ def file_targets(model: str, rng: Rng) -> list[Target]:
     whole = [lossless.compress(text, 5) for text in raw]
 
     def decode(data: bytes) -> bool:
-        return len(codec.decompress(data, max_length=4)) == TextFile(data).header.lines
+        return len(codec.decompress(data, max_length=4)) == FileReader(data).header.lines
 
     def decode_lossless(data: bytes) -> bool:
-        return lossless.decompress(data).count(b"\n") <= TextFile(data).header.lines
+        return lossless.decompress(data).count(b"\n") <= FileReader(data).header.lines
 
     name = Path(model).stem
     return [

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from onmt_lattice.bitstream import BitstreamError, DamagedBitstream, NotABitstream
-from onmt_lattice.bitstream.file import FileWriter, Header, Mode, Section, TextFile, section_name
+from onmt_lattice.bitstream.file import FileReader, FileWriter, Header, Mode, Section, section_name
 from onmt_lattice.bitstream.varint import pack_empty_lines, pack_number, read_empty_lines
 
 HEADER = Header(b"\xde\xad\xbe\xef", Mode.LOSSY, 2, 7, 10, 100, 600)
@@ -38,14 +38,14 @@ DATA = packed(HEADER, BLOCKS)
 
 
 def test_a_file_comes_back() -> None:
-    file = TextFile(DATA)
+    file = FileReader(DATA)
     assert file.header == HEADER
     assert [file.block(i) for i in range(file.header.blocks)] == BLOCKS
     assert [list(HEADER.span(i)) for i in range(3)] == [[0, 1, 2, 3], [4, 5, 6, 7], [8, 9]]
 
 
 def test_every_bit_is_counted() -> None:
-    file = TextFile(DATA)
+    file = FileReader(DATA)
     assert sum(file.bits().values()) == 8 * len(DATA)
     assert file.bits()["points"] == 8 * 204
     assert file.bits()["empty"] == 8 * 4
@@ -65,21 +65,21 @@ def test_every_flipped_bit_is_told() -> None:
             changed = bytearray(DATA)
             changed[at] ^= 1 << bit
             with pytest.raises(BitstreamError):
-                TextFile(bytes(changed))
+                FileReader(bytes(changed))
 
 
 def test_what_is_wrong_is_told_apart() -> None:
     for wrong in (b"", b"\x1f\x8b and so on", b"a man rides a horse"):
         with pytest.raises(NotABitstream, match="expected what compress or pack writes"):
-            TextFile(wrong)
+            FileReader(wrong)
     with pytest.raises(NotABitstream, match="version 9"):
-        TextFile(DATA[:3] + b"\x09" + DATA[4:])
+        FileReader(DATA[:3] + b"\x09" + DATA[4:])
     with pytest.raises(NotABitstream, match="mode 15"):
-        TextFile(DATA[:8] + b"\xf2" + DATA[9:])
+        FileReader(DATA[:8] + b"\xf2" + DATA[9:])
     with pytest.raises(DamagedBitstream, match="3 bytes after"):
-        TextFile(DATA + b"abc")
+        FileReader(DATA + b"abc")
     with pytest.raises(DamagedBitstream, match="block 1"):
-        TextFile(DATA[:30] + b"?" + DATA[31:])
+        FileReader(DATA[:30] + b"?" + DATA[31:])
 
 
 def test_blocks_cannot_change_places_or_files() -> None:
@@ -93,19 +93,19 @@ def test_blocks_cannot_change_places_or_files() -> None:
 
     one, two = blocks(packed(header, contents))
     foreign, changed = packed(other, contents), packed(header, contents[::-1])
-    TextFile(header.pack() + one + two)
+    FileReader(header.pack() + one + two)
     for wrong in (
         *([two, one], [one, one], [one, blocks(foreign)[1]], [blocks(foreign)[0], two]),
         *([one, blocks(changed)[1]], [blocks(changed)[0], two]),
     ):
         with pytest.raises(DamagedBitstream):
-            TextFile(header.pack() + b"".join(wrong))
+            FileReader(header.pack() + b"".join(wrong))
 
 
 def test_a_kind_of_a_later_release_is_shown_by_its_number() -> None:
     header = Header(b"1234", Mode.LOSSY, 12, 0, 1, 1, 1)
     body = pack_number(2 * 99 + 1) + pack_number(3) + b"abc"
-    file = TextFile(closed(header.pack() + body))
+    file = FileReader(closed(header.pack() + body))
     assert file.bits()["section 99"] == 24
     assert section_name(Section.POINTS) == "points"
 
@@ -116,10 +116,10 @@ def test_what_a_file_declares_sets_nothing_aside(lines: int, block_bits: int) ->
     header = Header(b"1234", Mode.LOSSY, block_bits, 0, lines, lines, lines)
     tracemalloc.start()
     with pytest.raises(DamagedBitstream, match="lacks"):
-        TextFile(packed(header, [{Section.POINTS: b""}] * 10))
+        FileReader(packed(header, [{Section.POINTS: b""}] * 10))
     length = pack_number(2 * Section.POINTS + 1) + pack_number(2**60)
     with pytest.raises(DamagedBitstream, match="lacks"):
-        TextFile(Header(b"1234", Mode.LOSSY, 12, 0, 1, 1, 1).pack() + length + bytes(9))
+        FileReader(Header(b"1234", Mode.LOSSY, 12, 0, 1, 1, 1).pack() + length + bytes(9))
     assert tracemalloc.get_traced_memory()[1] < 10**6
     tracemalloc.stop()
 

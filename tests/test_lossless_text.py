@@ -13,7 +13,7 @@ import pytest
 from conftest import BOTTLENECKS, Corpus, Mistake, Trained, lines_of
 
 from onmt_lattice.bitstream import BitstreamError, DamagedBitstream
-from onmt_lattice.bitstream.file import FileWriter, Section, TextFile
+from onmt_lattice.bitstream.file import FileReader, FileWriter, Section
 from onmt_lattice.cli import main
 from onmt_lattice.opennmt.inference import lossless_text
 from onmt_lattice.opennmt.inference.lossless_text import LosslessText
@@ -53,7 +53,7 @@ def test_hard_texts_come_back(z: LosslessText, data: bytes) -> None:
 
 def test_tokens_cost_what_evaluate_says(z: LosslessText) -> None:
     lines = lines_of(1000, 9)
-    bits = TextFile(z.compress("\n".join(lines).encode())).bits()
+    bits = FileReader(z.compress("\n".join(lines).encode())).bits()
     scores = z.codec.scorer.score(z.codec.read(lines))
     ideal = scores.nll_nats.sum().item() / math.log(2)
     # The dither of a file is another than that of an evaluation.
@@ -67,13 +67,13 @@ def test_blocks_follow_one_another(
     monkeypatch.setattr(lossless_text, "BLOCK_BITS", 3)
     data = corpus.test.read_bytes().removesuffix(b"\n")
     made = z.compress(data)
-    assert TextFile(made).header.blocks == 10
+    assert FileReader(made).header.blocks == 10
     assert b"".join(z.decompressed(made)) == data
 
 
 def forged(made: bytes, change: Callable[[dict[Section, bytes]], None]) -> bytes:
     """Return the file ``made`` with its sections changed and its checksums right."""
-    file = TextFile(made)
+    file = FileReader(made)
     writer = FileWriter(file.header)
     sections = {Section(kind): payload for kind, payload in file.block(0).items()}
     change(sections)

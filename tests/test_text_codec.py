@@ -15,7 +15,7 @@ from onmt_lattice.bitstream import (
     DitherKey,
     WrongCode,
 )
-from onmt_lattice.bitstream.file import TextFile
+from onmt_lattice.bitstream.file import FileReader
 from onmt_lattice.cli import main
 from onmt_lattice.errors import UserError
 from onmt_lattice.evaluation.result import Evaluation
@@ -59,7 +59,7 @@ def test_what_comes_back_is_what_the_model_decodes_from_the_points(
 def test_a_file_is_as_long_as_the_rate_says(trained: Trained, name: str) -> None:
     made = load_codec(str(trained(name))).compressed(lines_of(1000, 9), seed=1, with_rate=True)
     ideal = made.rate_nats / math.log(2)
-    parts = TextFile(made.data).bits()
+    parts = FileReader(made.data).bits()
     assert abs(parts["points"] - ideal) < 0.001 * ideal + 16
     assert 8 * len(made.data) - parts["points"] <= 200
 
@@ -78,7 +78,7 @@ def test_lines_alone_and_blocks_of_many_decode_to_the_same(
     monkeypatch.setattr("onmt_lattice.opennmt.inference.text_codec.BLOCK_BITS", 3)
     some = z.compress(lines)
     assert z.decompress(together) == z.decompress(alone) == z.decompress(some)
-    assert TextFile(some).header.blocks == math.ceil(len(lines) / 8)
+    assert FileReader(some).header.blocks == math.ceil(len(lines) / 8)
     assert len(alone) - len(together) < 8 * len(lines)
     back = z.decompress(alone)
     for line in (0, 5, len(lines) - 1):  # which needs no other

@@ -3,7 +3,7 @@
 from importlib import import_module
 from typing import TYPE_CHECKING
 
-from onmt_lattice.bitstream.file import TextFile
+from onmt_lattice.bitstream.file import FileReader
 from onmt_lattice.errors import (
     BitstreamError,
     DamagedBitstream,
@@ -23,10 +23,10 @@ __all__ = [
     "CategoricalCodec",
     "DamagedBitstream",
     "DitherKey",
+    "FileReader",
     "LatticeCodec",
     "NotABitstream",
     "RepresentationCodec",
-    "TextFile",
     "VectorCodec",
     "VectorCosts",
     "WrongCode",

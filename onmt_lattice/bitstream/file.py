@@ -137,7 +137,7 @@ class FileWriter:
         return b"".join(self._parts)
 
 
-class TextFile:
+class FileReader:
     """A file, of text or vectors, whose checksums have all been checked.
 
     Args:
@@ -262,9 +262,9 @@ def points_of(data: bytes, fingerprint: int, rows: int) -> bytes:
     """Return the points in the file ``data``, which has to be of this code and of ``rows`` vectors.
 
     Raises:
-        BitstreamError: as :class:`TextFile`; :class:`WrongCode` if the file is of another code.
+        BitstreamError: as :class:`FileReader`; :class:`WrongCode` if the file is of another code.
     """
-    file = TextFile(data)
+    file = FileReader(data)
     stored = int.from_bytes(file.header.fingerprint, "little")
     if file.header.mode != Mode.VECTORS or stored != fingerprint:
         raise WrongCode(

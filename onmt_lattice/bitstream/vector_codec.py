@@ -19,7 +19,7 @@ import torch
 from torch import Tensor
 
 from onmt_lattice.bitstream.dither import DitherKey
-from onmt_lattice.bitstream.file import FileWriter, Header, Mode, Section, TextFile
+from onmt_lattice.bitstream.file import FileReader, FileWriter, Header, Mode, Section
 from onmt_lattice.bitstream.lattice_codec import LatticeCodec
 from onmt_lattice.bitstream.varint import pack_number
 from onmt_lattice.bitstream.vector_fitting import (
@@ -330,13 +330,13 @@ def _fingerprint(settings: dict[str, str], tensors: dict[str, Tensor]) -> bytes:
     return digest.to_bytes(4, "little")
 
 
-def vector_file(data: bytes) -> TextFile:
+def vector_file(data: bytes) -> FileReader:
     """Return the file of vectors ``data``.
 
     Raises:
         BitstreamError: if it is not one.
     """
-    file = TextFile(data)
+    file = FileReader(data)
     if file.header.mode != Mode.VECTORS:
         raise NotABitstream("a file of text: expected one of vectors; 'decompress' reads it")
     return file

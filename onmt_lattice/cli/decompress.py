@@ -41,10 +41,10 @@ def run(argv: list[str]) -> None:
     check_output(options.output, "-output")
     data = read_bytes(options.input, "-input")
 
-    from onmt_lattice.bitstream.file import Mode, TextFile
+    from onmt_lattice.bitstream.file import FileReader, Mode
 
     with error_prefix(f"-input {options.input}", BitstreamError):
-        mode = TextFile(data).header.mode
+        mode = FileReader(data).header.mode
         if mode == Mode.VECTORS:
             raise UserError(
                 f"-input {options.input}: a file of vectors; decode it with 'onmt_lattice unpack'"

@@ -28,7 +28,7 @@ def run(argv: list[str]) -> None:
     options = parse("inspect", InspectOptions, argv)
     data = read_bytes(options.file, "FILE")
 
-    from onmt_lattice.bitstream.file import TextFile
+    from onmt_lattice.bitstream.file import FileReader
 
     with error_prefix(options.file):
-        print(TextFile(data).table())
+        print(FileReader(data).table())

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from sacrebleu.metrics import BLEU, CHRF
 
-from onmt_lattice.bitstream import TextFile
+from onmt_lattice.bitstream import FileReader
 from onmt_lattice.bottlenecks import ResidualBottleneck
 from onmt_lattice.errors import UserError, error_prefix
 from onmt_lattice.evaluation.codebook import Codebooks, Coded, codebook_usage
@@ -157,7 +157,7 @@ def _coded(loaded: LoadedAutoencoder, lines: list[str], options: EvaluateOptions
     with error_prefix("-coded"):
         codec = TextCodec(loaded, options.batch_size)
     file = codec.compressed(lines, options.seed, progress=True, with_rate=True)
-    parts = TextFile(file.data).bits()
+    parts = FileReader(file.data).bits()
     return Coded(8 * len(file.data), parts, file.rate_nats * BITS_PER_NAT)
 
 

@@ -11,7 +11,7 @@ from tqdm import tqdm
 
 from onmt_lattice.bitstream import DamagedBitstream, DitherKey
 from onmt_lattice.bitstream.exact import Floats
-from onmt_lattice.bitstream.file import FileWriter, Header, Mode, Section, TextFile
+from onmt_lattice.bitstream.file import FileReader, FileWriter, Header, Mode, Section
 from onmt_lattice.bitstream.lossless.decoder import Affine, Layer, RecurrentDecoder
 from onmt_lattice.bitstream.lossless.lines import RAW, Line, LosslessCodec, Sections, Vocabulary
 from onmt_lattice.errors import UserError, error_prefix
@@ -130,7 +130,7 @@ class LosslessText:
             Section.TEXT: coded.checksum.to_bytes(CHECKSUM, "little"),
         }
 
-    def _lines(self, lines: LosslessCodec, file: TextFile, number: int) -> list[bytes]:
+    def _lines(self, lines: LosslessCodec, file: FileReader, number: int) -> list[bytes]:
         """Return the lines of a block of a file."""
         span, sections = file.header.span(number), file.block(number)
         if not REQUIRED <= set(sections) <= REQUIRED | {Section.UNENDED}:

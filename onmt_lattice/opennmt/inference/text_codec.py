@@ -12,7 +12,7 @@ from typing import NamedTuple
 from tqdm import tqdm
 
 from onmt_lattice.bitstream import DamagedBitstream, DitherKey, WrongCode
-from onmt_lattice.bitstream.file import FINGERPRINT, FileWriter, Header, Mode, Section, TextFile
+from onmt_lattice.bitstream.file import FINGERPRINT, FileReader, FileWriter, Header, Mode, Section
 from onmt_lattice.bitstream.representation import RepresentationCodec, representation_codec
 from onmt_lattice.bitstream.varint import pack_empty_lines, read_empty_lines
 from onmt_lattice.errors import UserError, error_prefix
@@ -151,9 +151,9 @@ class TextCodec:
         lines = self._lines(file, number, search_options(beam_size, max_length, self.batch_size))
         return lines[line - file.header.span(number).start]
 
-    def opened(self, data: bytes, mode: Mode = Mode.LOSSY) -> TextFile:
+    def opened(self, data: bytes, mode: Mode = Mode.LOSSY) -> FileReader:
         """Return the file ``data``, checked; see :meth:`decompressed`."""
-        file = TextFile(data)
+        file = FileReader(data)
         if file.header.mode != mode:
             raise DamagedBitstream(
                 f"a {file.header.mode.name.lower()} file: expected one that is {mode.name.lower()}"
@@ -195,7 +195,7 @@ class TextCodec:
         sections[Section.POINTS] = self.codec.write(symbols, key)
         return sections, float(self.codec.rate_nats(symbols, key).sum()) if with_rate else 0.0
 
-    def _lines(self, file: TextFile, number: int, search: Namespace) -> list[str]:
+    def _lines(self, file: FileReader, number: int, search: Namespace) -> list[str]:
         """Return the lines of a block of a file."""
         span, sections = file.header.span(number), file.block(number)
         unknown = set(sections) - set(Section)

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from onmt_lattice.bitstream.arrays import Rows
-from onmt_lattice.bitstream.file import Mode, TextFile
+from onmt_lattice.bitstream.file import FileReader, Mode
 from onmt_lattice.errors import UserError, error_prefix
 from onmt_lattice.opennmt.checkpoint.loading import load_autoencoder
 from onmt_lattice.opennmt.data.sentences import check_targets, read_pairs, trained_transforms
@@ -92,7 +92,7 @@ class TrainedModel:
         """
         DecodingOptions(beam_size=beam_size, max_length=max_length)
         with self._decoding:
-            if TextFile(data).header.mode != Mode.LOSSLESS:
+            if FileReader(data).header.mode != Mode.LOSSLESS:
                 return self._codec.decompress(data, beam_size, max_length)
             text = self._lossless.decompress(data)
         with error_prefix("not UTF-8; 'onmt_lattice decompress' writes its bytes", ValueError):
