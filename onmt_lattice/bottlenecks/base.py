@@ -10,7 +10,7 @@ from functools import lru_cache
 from importlib.metadata import EntryPoints, entry_points
 from typing import Any, ClassVar, NamedTuple
 
-from torch import Tensor, nn
+from torch import Tensor, distributed, nn
 
 from onmt_lattice.config import SIZE, Config, Range, option
 from onmt_lattice.errors import UserError, unknown_name
@@ -151,6 +151,11 @@ def require_finite(x: Tensor) -> Tensor:
             f"has no quantized representation; the model's weights are broken or its input is"
         )
     return x
+
+
+def is_distributed() -> bool:
+    """Return whether several processes train together."""
+    return distributed.is_available() and distributed.is_initialized()
 
 
 _BOTTLENECKS: Registry[Bottleneck] = Registry("bottleneck", Bottleneck)

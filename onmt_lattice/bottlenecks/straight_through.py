@@ -15,6 +15,7 @@ from onmt_lattice.bottlenecks.base import (
     Bottleneck,
     BottleneckConfig,
     BottleneckOutput,
+    is_distributed,
     option,
     register_bottleneck,
     require_finite,
@@ -120,7 +121,25 @@ class CategoricalBottleneck(Bottleneck):
     @classmethod
     def label(cls, settings: dict[str, Any]) -> str:
         """See :meth:`Bottleneck.label`."""
-        return f"{cls.name} M={settings['levels']}"
+        return f"{cls.name} M={cls.codebook_size(settings)}"
+
+    @staticmethod
+    def codebook_size(settings: Mapping[str, Any]) -> int:
+        """Return M."""
+        return int(settings["levels"])
+
+    def vector_count(self, vector_dim: int) -> int:
+        """Return d/v, the number of vectors of v = ``vector_dim`` numbers.
+
+        Raises:
+            UserError: if v does not divide d.
+        """
+        if self.dim % vector_dim:
+            raise UserError(
+                f"-vector_dim {vector_dim} does not divide the bottleneck's {self.dim} dimensions; "
+                f"choose a divisor, or another -bottleneck_dim"
+            )
+        return self.dim // vector_dim
 
     def reset_parameters(self) -> None:
         """Initialise the codes as uniform."""
@@ -178,16 +197,11 @@ class StraightThroughBottleneck(CategoricalBottleneck):
 
     def __init__(self, input_dim: int, config: BottleneckConfig, vector_dim: int) -> None:
         super().__init__(input_dim, config)
-        levels = cast(ScalarConfig, config).levels
-        if self.dim % vector_dim:
-            raise UserError(
-                f"-vector_dim {vector_dim} does not divide the bottleneck's {self.dim} dimensions; "
-                f"choose a divisor, or another -bottleneck_dim"
-            )
-        self.entries = nn.Parameter(torch.empty(self.dim // vector_dim, levels, vector_dim))
-        self.add_code(len(self.entries), levels)
+        count, levels = self.vector_count(vector_dim), cast(ScalarConfig, config).levels
+        self.entries = nn.Parameter(torch.empty(count, levels, vector_dim))
+        self.add_code(count, levels)
         self.register_buffer("batches", torch.zeros((), dtype=torch.long))
-        self.register_buffer("usage", torch.empty(self.dim // vector_dim, levels))
+        self.register_buffer("usage", torch.empty(count, levels))
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
@@ -218,7 +232,7 @@ class StraightThroughBottleneck(CategoricalBottleneck):
             quantizers = torch.arange(len(entries), device=x.device).unsqueeze(1)
             torch.where(dead.unsqueeze(-1), x[sample, quantizers], entries, out=entries)
             self.usage.masked_fill_(dead, 1 / entries.shape[1])
-        if torch.distributed.is_available() and torch.distributed.is_initialized():
+        if is_distributed():
             torch.distributed.broadcast(entries, 0)
             torch.distributed.broadcast(self.usage, 0)
         self.batches += 1

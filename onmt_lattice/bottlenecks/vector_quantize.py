@@ -15,6 +15,7 @@ from onmt_lattice.bottlenecks.base import (
     Bottleneck,
     BottleneckConfig,
     BottleneckOutput,
+    is_distributed,
     option,
     register_bottleneck,
 )
@@ -96,16 +97,6 @@ class LibraryBottleneck(CategoricalBottleneck):
         mean, variance = self.normalize.running_mean, self.normalize.running_var
         return super().inner(nn.functional.batch_norm(x, mean, variance))
 
-    @classmethod
-    def label(cls, settings: dict[str, Any]) -> str:
-        """See :meth:`Bottleneck.label`."""
-        return f"{cls.name} M={cls.entries(settings)}"
-
-    @staticmethod
-    @abstractmethod
-    def entries(settings: Mapping[str, Any]) -> int:
-        """Return the size of each codebook."""
-
     def codebooks(self, config: BottleneckConfig) -> int:
         """Add the code of the codebooks of ``vector_dim`` numbers, and return their number.
 
@@ -113,17 +104,13 @@ class LibraryBottleneck(CategoricalBottleneck):
             UserError: if ``vector_dim`` does not divide d, or the codebooks are too large.
         """
         settings = dataclasses.asdict(config)
-        dim, entries = settings["vector_dim"], self.entries(settings)
-        if self.dim % dim:
-            raise UserError(
-                f"-vector_dim {dim} does not divide the bottleneck's {self.dim} dimensions; choose "
-                f"a divisor, or another -bottleneck_dim"
-            )
+        dim, entries = settings["vector_dim"], self.codebook_size(settings)
+        count = self.vector_count(dim)
         if entries > MAX_ENTRIES:
             raise UserError(
                 f"-vector_dim {dim}: codebooks of {entries} entries; expected at most {MAX_ENTRIES}"
             )
-        self.add_code(self.dim // dim, entries)
+        self.add_code(count, entries)
         return self.symbol_count
 
     @abstractmethod
@@ -181,7 +168,7 @@ class FSQBottleneck(LibraryBottleneck):
         self.reset_parameters()
 
     @staticmethod
-    def entries(settings: Mapping[str, Any]) -> int:
+    def codebook_size(settings: Mapping[str, Any]) -> int:
         """Return M^v."""
         return int(settings["levels"]) ** int(settings["vector_dim"])
 
@@ -218,7 +205,7 @@ class LFQBottleneck(LibraryBottleneck):
         self.reset_parameters()
 
     @staticmethod
-    def entries(settings: Mapping[str, Any]) -> int:
+    def codebook_size(settings: Mapping[str, Any]) -> int:
         """Return 2^v."""
         return 2 ** int(settings["vector_dim"])
 
@@ -258,11 +245,6 @@ class ResidualBottleneck(LibraryBottleneck):
         self.add_code(config.quantizers, config.levels)
         self.reset_parameters()
 
-    @staticmethod
-    def entries(settings: Mapping[str, Any]) -> int:
-        """Return M."""
-        return int(settings["levels"])
-
     def run_quantizer(self, inner: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """See :meth:`LibraryBottleneck.run_quantizer`; skipped quantizers have no symbols."""
         for layer in self.quantizer.layers:
@@ -298,11 +280,6 @@ class ResidualBottleneck(LibraryBottleneck):
         """Return the sum of the entries, added in order: the same on any machine."""
         books = self.quantizer.codebooks
         return reduce(torch.add, (book[i] for book, i in zip(books, symbols.T, strict=True)))
-
-
-def is_distributed() -> bool:
-    """Return whether several processes train together."""
-    return torch.distributed.is_available() and torch.distributed.is_initialized()
 
 
 def library(bottleneck: Bottleneck) -> Any:

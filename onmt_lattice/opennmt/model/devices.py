@@ -10,6 +10,8 @@ from typing import Any, TypeVar, cast
 import torch
 from torch import Tensor, distributed
 
+from onmt_lattice.bottlenecks.base import is_distributed
+
 
 def is_on_host(x: Tensor) -> bool:
     """Return whether a value of ``x`` can be read without waiting for a device."""
@@ -54,12 +56,12 @@ T = TypeVar("T")
 
 def rank() -> int:
     """Return the rank of this process, 0 if it trains alone."""
-    return distributed.get_rank() if _is_distributed() else 0
+    return distributed.get_rank() if is_distributed() else 0
 
 
 def gathered(value: T) -> list[T]:
     """Return the values of all processes, in their order; each of them must call this."""
-    if not _is_distributed():
+    if not is_distributed():
         return [value]
     values: list[T | None] = [None] * distributed.get_world_size()
     distributed.all_gather_object(values, value)
@@ -68,15 +70,11 @@ def gathered(value: T) -> list[T]:
 
 def greatest(value: int, device: torch.device) -> int:
     """Return the greatest value of all processes, sent through ``device``."""
-    if not _is_distributed():
+    if not is_distributed():
         return value
     tensor = torch.tensor(value, device=device)
     distributed.all_reduce(tensor, distributed.ReduceOp.MAX)
     return int(tensor)
-
-
-def _is_distributed() -> bool:
-    return distributed.is_available() and distributed.is_initialized()
 
 
 ALIGNED = 16  # numbers of single precision, 64 bytes
