@@ -142,8 +142,7 @@ def round_trip(pipeline: Segmented, lines: list[bytes]) -> list[int]:
     planned = writer.plan(lines)
     values = values_for(loaded, len(lines))
     sections = writer.encode(planned, values[: sum(line.kind != RAW for line in planned)])
-    opened = reader.open(sections, len(lines))
-    assert opened.lines(values[: len(opened.modelled)]) == lines
+    assert reader.decode(sections, len(lines), lambda offsets: values[: len(offsets)]) == lines
     return [line.kind for line in planned]
 
 

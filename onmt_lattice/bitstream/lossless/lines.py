@@ -14,7 +14,7 @@ The adaptive models keep what they learn from one line to the next.
 from __future__ import annotations
 
 import zlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple, Protocol
 
 from onmt_lattice.bitstream.coder import AdaptiveSymbols, Coder, Reader, Writer
@@ -134,7 +134,8 @@ class LosslessCodec:
         guess = self._guess(tokens)
         if guess == content:
             return Line(content, PLAIN, tokens, guess)
-        return Line(content, PATCHED, tokens, guess) if worth_patching(content, guess) else raw
+        pays = 2 * differences(content, guess) <= len(content)  # at least half of it is copied
+        return Line(content, PATCHED, tokens, guess) if pays else raw
 
     def encode(self, lines: Sequence[Line], values: Floats) -> Sections:
         """Return the sections of ``lines``, given the representation of each that is not raw.
@@ -154,17 +155,38 @@ class LosslessCodec:
         content = [line.content for line in lines]
         return Sections(escapes.payload(), tokens.payload(), checksum(content))
 
-    def open(self, sections: Sections, count: int) -> LineReader:
-        """Read the kinds of ``count`` lines, and return a reader of the rest.
+    def decode(
+        self, sections: Sections, count: int, values_of: Callable[[list[int]], Floats]
+    ) -> list[bytes]:
+        """Return the ``count`` lines of ``sections``.
+
+        Args:
+            sections: from :meth:`encode`.
+            count: of the lines.
+            values_of: returns the representations ``(sentences, d)`` of the lines at some offsets,
+                those that are not raw.
 
         Raises:
-            BitstreamError: if the sections were not written for so many lines.
+            BitstreamError: if the sections were altered, were not written for so many lines, or the
+                text differs from the one written.
         """
-        escapes = Reader(sections.escapes)
+        escapes, tokens = Reader(sections.escapes), Reader(sections.tokens)
         kinds: list[int] = []
         for _ in range(count):
             kinds.append(self._kinds.code(escapes, kinds[-1] if kinds else PLAIN, None))
-        return LineReader(self, sections, escapes, kinds)
+        values = values_of([offset for offset, kind in enumerate(kinds) if kind != RAW])
+        sentences = iter(self._codec.code(tokens, values, None))
+        tokens.check_end()
+        lines = [
+            self._read(escapes, kind, [] if kind == RAW else next(sentences)) for kind in kinds
+        ]
+        escapes.check_end()
+        if checksum(lines) != sections.checksum:
+            raise DamagedBitstream(
+                "the text that came out is not the one that was written: expected the model, and "
+                "the releases of its tokenisers, that it was written with"
+            )
+        return lines
 
     def _write(self, coder: Coder, line: Line) -> None:
         """Write all of a line but its kind and its known tokens."""
@@ -177,16 +199,12 @@ class LosslessCodec:
         if line.kind == PATCHED:
             self._patcher.code(coder, line.guess, line.content)
 
-    def read(self, coder: Coder, kind: int, indices: Sequence[int]) -> bytes:
+    def _read(self, coder: Coder, kind: int, indices: Sequence[int]) -> bytes:
         """Return the line of a ``kind`` with tokens ``indices``; read the rest from ``coder``."""
         if kind == RAW:
             return self._speller.code(coder, None)
         guess = self._guess([self._token(coder, index) for index in indices])
         return guess if kind == PLAIN else self._patcher.code(coder, guess, None)
-
-    def sentences(self, coder: Coder, values: Floats) -> list[list[int]]:
-        """Return the indices of the tokens of each sentence, given ``values``."""
-        return self._codec.code(coder, values, None)
 
     def _token(self, coder: Coder, index: int) -> str:
         if index != self.vocabulary.unknown:
@@ -203,47 +221,6 @@ class LosslessCodec:
 
     def _guess(self, tokens: list[str]) -> bytes:
         return self.segmentation.text(tokens).encode()
-
-
-class LineReader:
-    """Reads lines whose kinds have been read.
-
-    Attributes:
-        modelled: the offsets in the block of the lines that have a representation.
-    """
-
-    def __init__(
-        self, codec: LosslessCodec, sections: Sections, escapes: Reader, kinds: list[int]
-    ) -> None:
-        self._codec, self._sections, self._escapes, self._kinds = codec, sections, escapes, kinds
-        self.modelled = [offset for offset, kind in enumerate(kinds) if kind != RAW]
-
-    def lines(self, values: Floats) -> list[bytes]:
-        """Return the lines, given the representations ``(sentences, d)`` of those not raw.
-
-        Raises:
-            BitstreamError: if the sections were altered, or the text differs from the one written.
-        """
-        tokens = Reader(self._sections.tokens)
-        sentences = iter(self._codec.sentences(tokens, values))
-        tokens.check_end()
-        read = self._codec.read
-        lines = [
-            read(self._escapes, kind, [] if kind == RAW else next(sentences))
-            for kind in self._kinds
-        ]
-        self._escapes.check_end()
-        if checksum(lines) != self._sections.checksum:
-            raise DamagedBitstream(
-                "the text that came out is not the one that was written: expected the model, and "
-                "the releases of its tokenisers, that it was written with"
-            )
-        return lines
-
-
-def worth_patching(line: bytes, guess: bytes) -> bool:
-    """Return whether a patch pays: at least half of the line is copied."""
-    return 2 * differences(line, guess) <= len(line)
 
 
 def checksum(lines: Sequence[bytes]) -> int:

@@ -94,7 +94,8 @@ class Speller:
         self._counts = np.zeros((ORDERS * ROWS, SYMBOLS), dtype=np.uint16)
         self._rows = np.zeros(ORDERS, dtype=np.int64)
         for string in primer:
-            self._spell(self._start(), _symbols(string), np.empty((0, SYMBOLS)))
+            nothing = np.empty((0, SYMBOLS))
+            spell(self._counts, self._rows, self._start(), _symbols(string), nothing)
 
     def code(self, coder: Coder, string: bytes | None) -> bytes:
         """Code ``string``, None to read it, and return it."""
@@ -105,7 +106,7 @@ class Speller:
         for begin in range(0, len(symbols), SYMBOLS_AT_ONCE):
             part = symbols[begin : begin + SYMBOLS_AT_ONCE]
             out = np.empty((len(part), SYMBOLS))
-            self._spell(last, part, out)
+            spell(self._counts, self._rows, last, part, out)
             coder.symbols(out, part)
         return string
 
@@ -120,9 +121,6 @@ class Speller:
             if symbol == END:
                 return bytes(string)
             string.append(symbol)
-
-    def _spell(self, last: Integers, symbols: Integers, out: Any) -> None:
-        spell(self._counts, self._rows, last, symbols, out)
 
     @staticmethod
     def _start() -> Integers:

@@ -134,20 +134,22 @@ class LosslessText:
         """Return the lines of a block of a file."""
         span, sections = file.header.span(number), file.block(number)
         if not REQUIRED <= set(sections) <= REQUIRED | {Section.UNENDED}:
-            raise DamagedBitstream(f"a lossless block of sections {sorted(sections)}")
+            raise DamagedBitstream(
+                f"a lossless block of sections {sorted(sections)}: expected {sorted(REQUIRED)}"
+            )
         checksum = int.from_bytes(sections[Section.TEXT], "little")
         coded = Sections(sections[Section.ESCAPES], sections[Section.TOKENS], checksum)
-        opened = lines.open(coded, len(span))
-        key = DitherKey(file.header.seed, tuple(span[offset] for offset in opened.modelled))
-        return opened.lines(self._read(sections[Section.POINTS], key))
+        points, representation = sections[Section.POINTS], self.codec.codec
 
-    def _read(self, points: bytes, key: DitherKey) -> Floats:
-        if not key.indices:
-            if points:
-                raise DamagedBitstream("points of no line: expected none")
-            return np.zeros((0, 0))
-        representation = self.codec.codec
-        return representation.values(representation.read(points, key), key).numpy()
+        def values(offsets: list[int]) -> Floats:
+            if not offsets:
+                if points:
+                    raise DamagedBitstream("points of no line: expected none")
+                return np.zeros((0, 0))
+            key = DitherKey(file.header.seed, tuple(span[offset] for offset in offsets))
+            return representation.values(representation.read(points, key), key).numpy()
+
+        return lines.decode(coded, len(span), values)
 
 
 def load_lossless(path: str, gpu: int = -1, batch_size: int = 64) -> LosslessText:
@@ -165,8 +167,8 @@ def token_model(loaded: LoadedAutoencoder) -> RecurrentDecoder:
     model = loaded.model
     if model.decoder.attentional:
         raise UserError(
-            "its decoder attends to slots, but lossless coding has exact arithmetic only for RNN "
-            "decoders without attention; compress without -lossless, or train one"
+            "the model's decoder attends to slots, but lossless coding has exact arithmetic only "
+            "for RNN decoders without attention; compress without -lossless, or train one"
         )
     if loaded.opt.position_encoding:
         raise UserError("-position_encoding: not possible in lossless coding; train without it")
