@@ -37,8 +37,8 @@ def codebook_usage(symbols: Tensor, entries: int) -> Codebooks:
     """Return how ``symbols`` ``(sentences, N)`` use codebooks of M = ``entries`` each."""
     import torch  # not needed to read evaluations
 
-    counts = torch.stack([(symbols == k).sum(0) for k in range(entries)]).double()  # (M, N)
-    perplexity = torch.special.entr(counts / len(symbols)).sum(0).exp()
+    counts = torch.stack([torch.bincount(s, minlength=entries) for s in symbols.T]).double()
+    perplexity = torch.special.entr(counts / len(symbols)).sum(1).exp()  # of counts (N, M)
     unused = (counts == 0).double().mean().item()
     return Codebooks(entries, perplexity.mean().item(), perplexity.min().item(), unused)
 
