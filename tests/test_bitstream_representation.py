@@ -152,3 +152,11 @@ def test_the_fingerprint_is_that_of_the_scales_on_their_grid() -> None:
     same = fingerprint(lambda log_s: None)
     assert fingerprint(lambda log_s: log_s.add_(0.0)) == same
     assert fingerprint(lambda log_s: log_s[0].add_(0.1)) != same
+
+
+@pytest.mark.parametrize("name", ["Z", "E8", "scalar 8", "fsq"])
+def test_sentences_that_are_not_finite_are_counted(name: str) -> None:
+    bottleneck, x = trained(name)
+    x[5] = math.nan
+    with pytest.raises(UserError, match="X of 1 sentences of 400 is not finite"):
+        representation_codec(bottleneck).quantize(x, KEY)

@@ -24,6 +24,7 @@ from onmt_lattice.bottlenecks import (
     IdentityBottleneck,
     LatticeBottleneck,
 )
+from onmt_lattice.bottlenecks.base import require_finite
 from onmt_lattice.bottlenecks.straight_through import CategoricalBottleneck
 from onmt_lattice.errors import UserError
 from onmt_lattice.noise import StreamNoise
@@ -93,9 +94,8 @@ class LatticePoints(RepresentationCodec):
     def quantize(self, x: Tensor, key: DitherKey) -> Tensor:
         """Return Z = K((μ − b)/σ + u), u the codec's dither."""
         mean = _apply(self.maps[0], x).double()
-        return self.channel.lattice.nearest_point(
-            self.channel.to_blocks(mean) + self.codec.dither(key)
-        )
+        x = self.channel.to_blocks(mean) + self.codec.dither(key)
+        return require_finite(self.channel.lattice.nearest_point(x))
 
     def write(self, representation: Tensor, key: DitherKey) -> bytes:
         """See :meth:`RepresentationCodec.write`."""
