@@ -48,12 +48,6 @@ class Mode(IntEnum):
     VECTORS = 2  # the representation of vectors
 
 
-UNITS = {  # what the lines, words and characters of a header count
-    **dict.fromkeys((Mode.LOSSY, Mode.LOSSLESS), ("lines", "word", "character")),
-    Mode.VECTORS: ("vectors", "number", "float32 byte"),
-}
-
-
 class Section(IntEnum):
     """A kind of section; a new kind is a line here, and its number is never used again."""
 
@@ -155,10 +149,7 @@ class FileReader:
         self.header, begin = _read_header(data)
         missing = self.header.blocks * SMALLEST_BLOCK - (len(data) - begin)
         if missing > 0:
-            raise DamagedBitstream(
-                f"a file of {self.header.lines} lines that lacks {missing} bytes or more: expected "
-                "all of it"
-            )
+            raise DamagedBitstream(f"a file that lacks {missing} bytes or more: expected all of it")
         self._data = data
         self._begins = array("Q", [begin])
         digest = zlib.crc32(data[:begin])
@@ -185,7 +176,9 @@ class FileReader:
     def table(self) -> str:
         """Return the header and the bits of each part as a table for a terminal."""
         h, parts = self.header, self.bits()
-        lines, words, characters = UNITS[h.mode]
+        lines, words, characters = "lines", "word", "character"
+        if h.mode == Mode.VECTORS:
+            lines, words, characters = "vectors", "number", "float32 byte"
         block_size = f"{1 << h.block_bits} {lines} per block" if h.block_bits else "each line alone"
         rows = [
             f"model {h.fingerprint.hex()}, {h.mode.name.lower()}, seed {h.seed}, {block_size}",
@@ -212,7 +205,9 @@ class FileReader:
                     f"{number + 1} of {self.header.blocks}: expected all of it"
                 )
             if kind <= previous:
-                raise DamagedBitstream(f"sections out of order in block {number + 1}")
+                raise DamagedBitstream(
+                    f"sections out of order in block {number + 1}: expected rising kinds"
+                )
             yield kind, offset, offset + length
             offset, previous = offset + length, kind
 
@@ -281,8 +276,7 @@ def points_of(data: bytes, fingerprint: int, rows: int) -> bytes:
 
 def section_name(kind: int) -> str:
     """Return the name of a section in the table of ``inspect``."""
-    known = kind in Section._value2member_map_
-    return Section(kind).name.lower().replace("_", " ") if known else f"section {kind}"
+    return Section(kind).name.lower() if kind in set(Section) else f"section {kind}"
 
 
 def _read_header(data: bytes) -> tuple[Header, int]:
@@ -300,7 +294,7 @@ def _read_header(data: bytes) -> tuple[Header, int]:
         value, offset = read_number(data, offset)
         numbers.append(value)
     mode, block_bits = divmod(layout[0], 16)
-    if mode not in Mode._value2member_map_:
+    if mode not in set(Mode):
         raise NotABitstream(f"a file of mode {mode}, which this release does not know; update it")
-    fingerprint = data[len(MAGIC) + 1 : offset][:FINGERPRINT]
+    fingerprint = data[len(MAGIC) + 1 :][:FINGERPRINT]
     return Header(fingerprint, Mode(mode), block_bits, *numbers), offset

@@ -164,10 +164,10 @@ class LatticeCodec:
         """Code integer points ``(N, n)``, None to read them, chunk by chunk, and return them."""
         n = steps.shape[1]
         blocks = np.arange(len(steps)) % len(self.grid)
-        size = min(WEIGHTS_AT_ONCE // int(self._tree.starts[-1]), COORDINATES_AT_ONCE // n)
+        size = min(WEIGHTS_AT_ONCE // int(self._tree.starts[-1]), COORDINATES_AT_ONCE // n) or 1
         coded = np.empty_like(steps)
-        for begin in range(0, len(steps), max(1, size)):
-            chunk = slice(begin, begin + max(1, size))
+        for begin in range(0, len(steps), size):
+            chunk = slice(begin, begin + size)
             chunk_points = None if points is None else points[chunk]
             coded[chunk] = self._code_chunk(coder, steps[chunk], blocks[chunk], chunk_points)
         return coded

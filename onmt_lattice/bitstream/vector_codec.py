@@ -24,6 +24,8 @@ from onmt_lattice.bitstream.lattice_codec import LatticeCodec
 from onmt_lattice.bitstream.varint import pack_number
 from onmt_lattice.bitstream.vector_fitting import (
     BITS_TOLERANCE,
+    BLOCK_BITS,
+    MAX_CODED_ROWS,
     MIN_ROWS,
     SEARCH_TOLERANCE,
     Fitting,
@@ -46,7 +48,6 @@ from onmt_lattice.lattices import make_lattice
 from onmt_lattice.noise import StreamNoise
 from onmt_lattice.tensor_file import pack, unpack
 
-BLOCK_BITS = 12  # 2^12 rows of a block, those in memory
 CORRECTIONS = 5
 MAX_DEVIATION = 2.0**40  # standard deviations of the noise; the coder takes points to 2⁵⁰
 FORMAT = "onmt_lattice vectors 1"
@@ -184,7 +185,7 @@ class VectorCodec:
         The expected bits of a codec are corrected by those of a file. A file also has a header, and
         vectors that are far from Gaussian take fewer bits than the prior expects.
         """
-        rows, expected, nearest = fitting.rows_to_code(), bits, None
+        rows, expected, nearest = fitting.subsample(MAX_CODED_ROWS), bits, None
         for _ in range(CORRECTIONS):
             codec = cls(*fitting.for_bits(expected))
             coded = 8 * len(codec.compress(rows)) / len(rows)
@@ -241,7 +242,8 @@ class VectorCodec:
         file = vector_file(data)
         if file.header.fingerprint != self.fingerprint:
             raise WrongCode(
-                f"a file of codec {file.header.fingerprint.hex()}, this is {self.fingerprint.hex()}"
+                f"a file of codec {file.header.fingerprint.hex()}, this is "
+                f"{self.fingerprint.hex()}: expected the codec that packed it"
             )
         for number in range(file.header.blocks):
             key = DitherKey(file.header.seed, tuple(file.header.span(number)))
@@ -261,10 +263,10 @@ class VectorCodec:
             data: the file of :meth:`compress` with that seed, if there is one already.
             progress: show how much of ``x`` has been read.
         """
-        rows, nats, square = require_rows(x, self.width), 0.0, 0.0
-        begin = 0
+        rows, nats, square, begin = require_rows(x, self.width), 0.0, 0.0, 0
         for block in blocks_of(rows, "measuring" if progress else ""):
-            key = DitherKey(seed, tuple(range(begin, begin := begin + len(block))))
+            key = DitherKey(seed, tuple(range(begin, begin + len(block))))
+            begin += len(block)
             points = self._points(block, key)
             y = points - self._codec.dither(key)
             nats += float(self._channel.rate_nats(y, StreamNoise()).sum())

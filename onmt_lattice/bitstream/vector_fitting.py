@@ -24,7 +24,7 @@ from onmt_lattice.lattices.registry import takes_any_dim
 
 Floats = npt.NDArray[np.float64]
 
-ROWS_AT_ONCE = 2**12  # in memory
+BLOCK_BITS = 12  # 2^12 rows of a block of a file, those in memory
 MAX_FITTED_ROWS = 2000  # to which the code's prior is fitted
 MAX_CODED_ROWS = 20_000  # coded to measure their bits
 MIN_ROWS = 100
@@ -76,17 +76,13 @@ class Fitting:
         self.mean = origin + total / count
         self.covariance = (square - np.outer(total, total) / count) / (count - 1)
         self.rows = rows
-        self.sample = self._subsample(MAX_FITTED_ROWS)
+        self.sample = self.subsample(MAX_FITTED_ROWS)
         self.variances, self.directions = self._directions(self.covariance)
         self.max_variance = float(np.max(self.variances))
         if not self.max_variance > MIN_VARIANCE:
             raise UserError("vectors that are all the same: expected some variance to code")
 
-    def rows_to_code(self) -> Floats:
-        """Return the vectors, or enough of them to measure their bits in a file."""
-        return self._subsample(MAX_CODED_ROWS)
-
-    def _subsample(self, count: int) -> Floats:
+    def subsample(self, count: int) -> Floats:
         """Return at most ``count`` of the vectors, drawn at random, in order."""
         if len(self.rows) <= count:
             return np.asarray(self.rows, np.float64)
@@ -221,9 +217,9 @@ def blocks_of(rows: Floats, task: str = "") -> Iterator[Floats]:
     Raises:
         UserError: if a number is not finite, or beyond float32's range.
     """
-    begins = range(0, len(rows), ROWS_AT_ONCE)
+    begins = range(0, len(rows), 1 << BLOCK_BITS)
     for begin in tqdm(begins, task, disable=not task):
-        block = np.asarray(rows[begin : begin + ROWS_AT_ONCE], dtype=np.float64)
+        block = np.asarray(rows[begin : begin + (1 << BLOCK_BITS)], dtype=np.float64)
         if not (valid := (np.abs(block) <= MAX_FLOAT).all(1)).all():
             row = begin + int(np.flatnonzero(~valid)[0])
             raise UserError(f"vector {row}: a number that is not finite; expected float32's range")
