@@ -70,6 +70,17 @@ def test_a_model_is_not_replaced_by_what_is_left_of_it(
     assert not (tmp_path / "README.md").exists()
 
 
+def test_folders_whose_names_have_dots_are_models_of_their_own(
+    shared: Path, corpus: Corpus, tmp_path: Path
+) -> None:
+    models = [str(shutil.copytree(shared, tmp_path / f"gaussian_{cost}")) for cost in (0.1, 0.2)]
+    words = ["evaluate", "-src", str(corpus.test), "-output", str(tmp_path / "results")]
+    assert main([*words, "-model", *models]) == 0
+    written = sorted((tmp_path / "results").iterdir())
+    assert [path.name for path in written] == ["gaussian_0.1.json", "gaussian_0.2.json"]
+    assert [Evaluation.read(path).run for path in written] == models
+
+
 def test_hubs_read_the_card(shared: Path) -> None:
     measured, card = Evaluation.read(shared.parent / "e.json"), ModelCard.load(shared / "README.md")
     found = {r.metric_type: r.metric_value for r in card.data.eval_results or []}

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from onmt_lattice.config import parse
 from onmt_lattice.errors import UserError
 from onmt_lattice.experiments.corpus import english_grammar, ideal_bits
-from onmt_lattice.files import STANDARD, check_folder, check_output, model_file
+from onmt_lattice.files import CHECKPOINT, STANDARD, check_folder, check_output, model_file
 from onmt_lattice.opennmt.options.commands import EvaluateOptions
 
 if TYPE_CHECKING:
@@ -88,7 +88,7 @@ def _check_names(models: list[str], option: str) -> None:
     """Refuse two ``models`` whose results would be written to one file."""
     first: dict[str, str] = {}
     for model in models:
-        if (same := first.setdefault(Path(model).stem, model)) != model:
+        if (same := first.setdefault(_name(model), model)) != model:
             raise UserError(
                 f"{option}: {same} and {model} have one name, and their results would be written "
                 f"to one file; evaluate them into two folders"
@@ -99,4 +99,9 @@ def _output_path(path: str | None, model: str, suffix: str, several: bool) -> st
     """Return the file to write for ``model``: ``path``, or one in it named like the model."""
     if path is None or not (several or os.path.isdir(path)):
         return path
-    return str(Path(path) / Path(model).with_suffix(suffix).name)
+    return str(Path(path) / f"{_name(model)}{suffix}")
+
+
+def _name(model: str) -> str:
+    """Return the name of a checkpoint, or of a folder of export, which may have dots."""
+    return Path(model).name.removesuffix(CHECKPOINT)

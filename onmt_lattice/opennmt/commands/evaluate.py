@@ -25,7 +25,7 @@ from onmt_lattice.evaluation.result import (
     perplexity,
     write_costs,
 )
-from onmt_lattice.files import write_lines
+from onmt_lattice.files import CHECKPOINT, write_lines
 from onmt_lattice.opennmt.checkpoint.loading import LoadedAutoencoder, load_autoencoder
 from onmt_lattice.opennmt.data.sentences import (
     EvaluationText,
@@ -99,7 +99,7 @@ def evaluate(
     difference = (scores.rate_nats - scores.relaxed_rate_nats) * BITS_PER_NAT
     return Evaluation(
         model=model,
-        run=re.sub(r"_step_\d+$", "", str(Path(model).with_suffix(""))),
+        run=re.sub(r"_step_\d+$", "", str(Path(model)).removesuffix(CHECKPOINT)),
         step=loaded.step,
         rate_weight=loaded.rate_weight,
         bottleneck=loaded.opt.bottleneck,
