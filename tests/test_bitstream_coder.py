@@ -88,6 +88,8 @@ def test_what_is_wrong_is_refused() -> None:
         codec.encode(symbols + 1)
     with pytest.raises(UserError, match=r"expected \(sentences, 3\)"):
         codec.encode(symbols[:, :2])
+    with pytest.raises(UserError, match=r"of torch\.float32: expected"):
+        codec.encode(symbols + 0.5)
     for logits in (torch.zeros(3, 1), torch.zeros(3), torch.tensor([[0.0, math.nan]])):
         with pytest.raises(UserError, match="expected finite numbers"):
             CategoricalCodec(logits)

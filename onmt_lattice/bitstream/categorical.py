@@ -47,7 +47,7 @@ class CategoricalCodec:
         """Return a file of ``symbols`` ``(sentences, N)``, for :meth:`decode` to read.
 
         Raises:
-            UserError: if ``symbols`` have another shape, or one is not from 0 to M − 1.
+            UserError: if ``symbols`` have another shape or type, or one is not from 0 to M − 1.
         """
         payload = self.write(symbols)
         return points_file(self.fingerprint, len(symbols), symbols.numel(), payload)
@@ -106,9 +106,10 @@ class CategoricalCodec:
 
     def _checked(self, symbols: Tensor) -> Integers:
         quantizers, entries = self._frequencies.shape
-        if symbols.dim() != 2 or symbols.shape[1] != quantizers:
+        if symbols.dim() != 2 or symbols.shape[1] != quantizers or symbols.is_floating_point():
             raise UserError(
-                f"symbols of shape {tuple(symbols.shape)}: expected (sentences, {quantizers})"
+                f"symbols of shape {tuple(symbols.shape)} of {symbols.dtype}: expected "
+                f"(sentences, {quantizers}) of integers"
             )
         checked: Integers = symbols.detach().cpu().numpy().astype(np.int64)
         if ((checked < 0) | (checked >= entries)).any():
