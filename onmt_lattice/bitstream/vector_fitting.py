@@ -18,7 +18,7 @@ from tqdm import tqdm
 
 from onmt_lattice.bottlenecks.gaussian_to_lattice import fit_gaussian, with_lattice_noise
 from onmt_lattice.bottlenecks.lattice import AUTO, code_on
-from onmt_lattice.errors import UserError
+from onmt_lattice.errors import UserError, error_prefix
 from onmt_lattice.lattices import make_lattice
 from onmt_lattice.lattices.registry import takes_any_dim
 
@@ -197,12 +197,8 @@ def require_rows(x: npt.ArrayLike, width: int | None = None) -> Floats:
     Raises:
         UserError: if ``x`` is no such array, or its rows do not have this ``width``.
     """
-    try:
+    with error_prefix("vectors that are no array, expected rows of one width", ValueError):
         rows = np.asanyarray(x)
-    except ValueError as error:
-        raise UserError(
-            f"vectors that are no array ({error}): expected rows of one width"
-        ) from error
     expected = "(N, d)" if width is None else f"(N, {width})"
     if rows.ndim != 2 or 0 in rows.shape or (width is not None and rows.shape[1] != width):
         raise UserError(f"vectors of shape {rows.shape}: expected {expected}")
