@@ -11,8 +11,12 @@ from onmt_lattice.bottlenecks.base import (
     option,
     register_bottleneck,
 )
-from onmt_lattice.bottlenecks.channel import Channel, GaussianChannel, LatticeChannel
-from onmt_lattice.bottlenecks.gaussian import GaussianBottleneck
+from onmt_lattice.bottlenecks.channel import (
+    Channel,
+    GaussianBottleneck,
+    GaussianChannel,
+    LatticeChannel,
+)
 from onmt_lattice.bottlenecks.lattice import LatticeBottleneck
 from onmt_lattice.bottlenecks.none import IdentityBottleneck
 from onmt_lattice.bottlenecks.straight_through import ScalarBottleneck, VectorBottleneck

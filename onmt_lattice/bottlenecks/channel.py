@@ -14,6 +14,7 @@ from onmt_lattice.bottlenecks.base import (
     BottleneckConfig,
     BottleneckOutput,
     option,
+    register_bottleneck,
     require_finite,
 )
 from onmt_lattice.codes import make_code
@@ -278,3 +279,19 @@ class ChannelBottleneck(Bottleneck):
 
     def _decoded(self, channel: ChannelOutput) -> BottleneckOutput:
         return BottleneckOutput(self.map_out(channel.value), channel.rate_nats, channel.symbols)
+
+
+@register_bottleneck
+class GaussianBottleneck(ChannelBottleneck):
+    """μ = AX + a; Y = μ + σ⊙ε with ε ~ N(0, I); the decoder gets CY + c.
+
+    The rate is KL(N(μ, σ²) ‖ N(0, diag v)); see :class:`GaussianChannel`.
+    """
+
+    name = "gaussian"
+    summary = "Gaussian noise of learned variance, rate = KL to the Gaussian prior"
+    Config = ChannelConfig
+
+    def make_channel(self, config: ChannelConfig) -> GaussianChannel:
+        """See :meth:`ChannelBottleneck.make_channel`."""
+        return GaussianChannel(self.dim, config.prior)
