@@ -47,6 +47,8 @@ BOTTLENECKS: dict[str, dict[str, Any]] = {
 Build = Callable[..., Any]
 Mistake = Callable[..., str]
 Trained = Callable[[str], Path]
+Script = Callable[..., list[str]]
+Capture = pytest.CaptureFixture[str]
 NEEDS_PYONMTTOK = pytest.mark.skipif(
     find_spec("pyonmttok") is None, reason="pyonmttok has no wheels for Python 3.13 and later"
 )
@@ -161,7 +163,7 @@ def corpus(tmp_path_factory: pytest.TempPathFactory) -> Corpus:
 
 
 @pytest.fixture(scope="session")
-def trained(corpus: Corpus) -> Callable[[str], Path]:
+def trained(corpus: Corpus) -> Trained:
     """Return the last checkpoint of a bottleneck of ``BOTTLENECKS``, trained when first asked."""
     made: dict[str, Path] = {}
 
@@ -184,7 +186,7 @@ def name(request: pytest.FixtureRequest) -> str:
 
 
 @pytest.fixture
-def mistake(capfd: pytest.CaptureFixture[str]) -> Callable[..., str]:
+def mistake(capfd: Capture) -> Mistake:
     """Return the one line on stderr by which a command refuses its words, with status 2."""
 
     def run(*words: object) -> str:
@@ -202,7 +204,7 @@ def mistake(capfd: pytest.CaptureFixture[str]) -> Callable[..., str]:
 
 
 @pytest.fixture
-def refused(corpus: Corpus, tmp_path: Path, mistake: Callable[..., str]) -> Callable[..., str]:
+def refused(corpus: Corpus, tmp_path: Path, mistake: Mistake) -> Mistake:
     """Return how ``train`` refuses words behind a good YAML file, and changes to that file."""
 
     def run(*words: object, **changes: Any) -> str:
@@ -215,7 +217,7 @@ def refused(corpus: Corpus, tmp_path: Path, mistake: Callable[..., str]) -> Call
 
 
 @pytest.fixture
-def build(corpus: Corpus, tmp_path: Path) -> Callable[..., Any]:
+def build(corpus: Corpus, tmp_path: Path) -> Build:
     """Return the trainer that the command line would start, with ``changes`` to the settings."""
     from onmt.utils.misc import set_random_seed
 
@@ -411,9 +413,7 @@ def children() -> list[Any]:
 
 
 @pytest.fixture
-def script(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> Callable[..., list[str]]:
+def script(monkeypatch: pytest.MonkeyPatch, capsys: Capture) -> Script:
     """Return how a file of ``scripts`` is run with words, as if typed, for the lines it prints."""
 
     def run(name: str, *words: object) -> list[str]:

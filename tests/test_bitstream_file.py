@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from conftest import Capture
 
 from onmt_lattice.bitstream import BitstreamError, DamagedBitstream, NotABitstream
 from onmt_lattice.bitstream.file import FileReader, FileWriter, Header, Mode, Section, section_name
@@ -141,9 +142,7 @@ def test_an_empty_line_beyond_the_block_is_refused() -> None:
 FUZZ = runpy.run_path(str(Path(__file__).parent.parent / "scripts" / "fuzz_bitstream.py"))
 
 
-def test_all_end_as_they_should(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_all_end_as_they_should(monkeypatch: pytest.MonkeyPatch, capsys: Capture) -> None:
     monkeypatch.setattr("sys.argv", ["fuzz_bitstream.py", "-streams", "4000", "-seed", "1"])
     FUZZ["main"]()
     *_, last = capsys.readouterr().out.splitlines()

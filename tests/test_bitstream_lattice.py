@@ -10,11 +10,7 @@ import torch
 from conftest import generator
 from torch import Tensor
 
-from onmt_lattice.bitstream import (
-    DitherKey,
-    LatticeCodec,
-    WrongCode,
-)
+from onmt_lattice.bitstream import DitherKey, LatticeCodec, WrongCode
 from onmt_lattice.bitstream.coder import Coder
 from onmt_lattice.bitstream.coordinate import GRID
 from onmt_lattice.codes import make_code

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import safetensors.torch
 import torch
-from conftest import BOTTLENECKS, Build, Corpus, Mistake, Trained
+from conftest import BOTTLENECKS, Build, Corpus, Mistake, Script, Trained
 from torch import nn
 
 from onmt_lattice.cli import main
@@ -171,7 +171,7 @@ def test_the_states_of_another_optimizer_are_refused(
     assert "those of -optim adam, not of adagrad; -reset_optim all begins" in line
 
 
-def test_fuzzed_checkpoints(trained: Trained, script: Callable[..., list[str]]) -> None:
+def test_fuzzed_checkpoints(trained: Trained, script: Script) -> None:
     golden = [GOLDEN / f"{name}.safetensors" for name in ("lattice_conv16", "ste_vector")]
     words = ("-files", 200, "-seed", 1, "-models", trained("gaussian"), *golden)
     *_, last = script("fuzz_checkpoint.py", *words)

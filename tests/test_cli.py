@@ -7,12 +7,11 @@ import re
 import shlex
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import Corpus
+from conftest import Capture, Corpus, Mistake
 from golden_files import GOLDEN
 from made_up_results import made_up_evaluation
 
@@ -23,8 +22,6 @@ from onmt_lattice.experiments.corpus import write_corpus
 from onmt_lattice.experiments.demo.demo import CONFIG
 from onmt_lattice.experiments.sweep.plan import read_plan
 
-Mistake = Callable[..., str]
-Capture = pytest.CaptureFixture[str]
 OURS = ["build_vocab", "train", "translate", "evaluate", "encode", "decode"]
 
 
@@ -114,7 +111,7 @@ def test_no_output_replaces_what_another_option_names(
 
 
 def test_what_a_user_can_mend_is_one_line_but_a_bug_is_not(
-    monkeypatch: pytest.MonkeyPatch, mistake: Mistake, capfd: pytest.CaptureFixture[str]
+    monkeypatch: pytest.MonkeyPatch, mistake: Mistake, capfd: Capture
 ) -> None:
     def fails(error: BaseException) -> None:
         def run(_: list[str]) -> None:

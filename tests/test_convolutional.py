@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from conftest import SCRIPTS, generator
+from conftest import SCRIPTS, Capture, generator
 
 from onmt_lattice.lattices import ConvolutionalLattice, make_lattice
 from onmt_lattice.lattices.generators import GENERATORS
@@ -77,7 +77,7 @@ def test_the_second_moments_of_the_ends_are_measured() -> None:
 
 
 def test_a_search_that_was_stopped_resumes(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     script = runpy.run_path(str(SCRIPTS / "search_generators.py"))
     monkeypatch.setitem(script["search"].__globals__, "FRESH", 4000)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from conftest import Mistake
+from conftest import Capture, Mistake
 
 from onmt_lattice.cli import main
 from onmt_lattice.experiments.corpus import SPLITS
@@ -36,7 +36,7 @@ def words(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, forked_sweeps: None) 
 
 
 def test_it_leaves_figure_table_and_report(
-    words: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    words: list[str], tmp_path: Path, capsys: Capture
 ) -> None:
     assert main(words) == 0
     shown = capsys.readouterr().out

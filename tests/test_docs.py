@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from conftest import Capture
 
 from onmt_lattice.cli import main
 from onmt_lattice.experiments.corpus import corpus_text
@@ -119,7 +120,7 @@ def test_the_commands_of_a_task(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
 
 
 def test_the_commands_on_ones_own_text(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: Capture
 ) -> None:
     lines = corpus_text("valid").splitlines(keepends=True)
     for name, part in (("train", lines[:600]), ("valid", lines[600:640]), ("test", lines[640:700])):
@@ -153,9 +154,7 @@ def test_the_commands_on_ones_own_text(
     assert len(found["texts"]) == 2 == len(found["scores"].rate_bits)
 
 
-def test_the_sweep(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_the_sweep(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Capture) -> None:
     """An evening's work: what it would run is looked at, not done."""
     line = next(x for x in commands("docs/figure3.md") if "sweep -config" in x)
     shutil.copytree(ROOT / "configs", tmp_path / "configs")

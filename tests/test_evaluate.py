@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from conftest import Corpus, Mistake, Trained
+from conftest import Capture, Corpus, Mistake, Trained
 from sacrebleu.metrics import BLEU, CHRF
 
 from onmt_lattice.cli import main
@@ -68,11 +68,7 @@ def test_numbers_hang_together(
 
 
 def test_rate_and_nll_exceed_the_entropy_of_the_grammar(
-    measure: Measure,
-    trained: Trained,
-    corpus: Corpus,
-    name: str,
-    capsys: pytest.CaptureFixture[str],
+    measure: Measure, trained: Trained, corpus: Corpus, name: str, capsys: Capture
 ) -> None:
     e = measure(trained(name), corpus.valid)
     assert ("the law holds" in capsys.readouterr().out) == (name != "none")
@@ -119,7 +115,7 @@ def test_a_broken_law_is_an_error(
 
 
 def test_the_table_says_what_the_json_says(
-    trained: Trained, corpus: Corpus, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    trained: Trained, corpus: Corpus, tmp_path: Path, capsys: Capture
 ) -> None:
     output = tmp_path / "deep" / "e.json"
     words = ["-model", str(trained("ste_scalar")), "-src", str(corpus.valid)]
@@ -159,11 +155,7 @@ def test_reconstructions_are_scored_against_the_input(
 
 @pytest.mark.parametrize("option", ["-reconstruct", "-scores"])
 def test_what_is_written_to_standard_output_stands_there_alone(
-    trained: Trained,
-    corpus: Corpus,
-    tmp_path: Path,
-    capsys: pytest.CaptureFixture[str],
-    option: str,
+    trained: Trained, corpus: Corpus, tmp_path: Path, capsys: Capture, option: str
 ) -> None:
     words = ["evaluate", "-model", str(trained("lattice_z")), "-src", str(corpus.test), option]
     assert main([*words, str(tmp_path / "file")]) == 0

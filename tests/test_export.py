@@ -7,11 +7,10 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from conftest import BOTTLENECKS, Corpus, Mistake
+from conftest import BOTTLENECKS, Corpus, Mistake, Trained
 from huggingface_hub import ModelCard
 
 import onmt_lattice as ol
@@ -29,7 +28,7 @@ def evaluated(model: Path, corpus: Corpus, folder: Path, *more: str) -> str:
 
 
 @pytest.fixture
-def shared(trained: Callable[[str], Path], corpus: Corpus, tmp_path: Path) -> Path:
+def shared(trained: Trained, corpus: Corpus, tmp_path: Path) -> Path:
     """Return the folder of a model."""
     model, folder = trained("lattice_a2"), tmp_path / "a2"
     path = evaluated(model, corpus, tmp_path, "-reconstruct", str(tmp_path / "said"))
@@ -38,7 +37,7 @@ def shared(trained: Callable[[str], Path], corpus: Corpus, tmp_path: Path) -> Pa
 
 
 def test_the_folder_is_the_model(
-    shared: Path, trained: Callable[[str], Path], corpus: Corpus, tmp_path: Path
+    shared: Path, trained: Trained, corpus: Corpus, tmp_path: Path
 ) -> None:
     checkpoint = trained("lattice_a2")
     names = ["README.md", "config.json", "model.safetensors"]
@@ -59,7 +58,7 @@ def test_the_folder_is_the_model(
 
 
 def test_a_model_is_not_replaced_by_what_is_left_of_it(
-    trained: Callable[[str], Path], corpus: Corpus, tmp_path: Path, mistake: Mistake
+    trained: Trained, corpus: Corpus, tmp_path: Path, mistake: Mistake
 ) -> None:
     """The state of its training would be lost."""
     model = tmp_path / "model.safetensors"
@@ -103,7 +102,7 @@ def test_a_training_may_start_from_it(shared: Path, corpus: Corpus, tmp_path: Pa
 
 
 def test_a_model_of_no_code_offers_no_files(
-    trained: Callable[[str], Path], corpus: Corpus, tmp_path: Path, mistake: Mistake
+    trained: Trained, corpus: Corpus, tmp_path: Path, mistake: Mistake
 ) -> None:
     path = evaluated(trained("gaussian"), corpus, tmp_path)
     words = ["-evaluation", path, "-output", str(tmp_path / "g")]

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from conftest import BOTTLENECKS, Corpus, Mistake, Trained, lines_of
+from conftest import BOTTLENECKS, Capture, Corpus, Mistake, Trained, lines_of
 
 from onmt_lattice.bitstream import BitstreamError, DamagedBitstream
 from onmt_lattice.bitstream.file import FileReader, FileWriter, Section
@@ -103,7 +103,7 @@ def test_the_mode_of_a_file_is_heeded(z: LosslessText) -> None:
 
 
 def test_the_commands_give_the_bytes_back_in_another_process(
-    trained: Trained, corpus: Corpus, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+    trained: Trained, corpus: Corpus, tmp_path: Path, capfd: Capture
 ) -> None:
     model, text = str(trained("lattice_a2")), tmp_path / "text.en"
     text.write_bytes(corpus.test.read_bytes() + b"A  Man\r\n\xff the \0 end")

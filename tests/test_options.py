@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import BOTTLENECKS, Corpus
+from conftest import BOTTLENECKS, Corpus, Mistake
 
 from onmt_lattice.errors import UserError
-
-Mistake = Callable[..., str]
 
 
 def test_defaults_are_those_of_an_autoencoder(corpus: Corpus) -> None:

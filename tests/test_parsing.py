@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from conftest import Corpus
+from conftest import Corpus, Mistake
 
 from onmt_lattice.cli import main
-
-Mistake = Callable[..., str]
 
 
 def written(path: Path, text: str) -> Path:

@@ -10,6 +10,7 @@ from typing import Any
 
 import miniature
 import pytest
+from conftest import Capture
 
 from onmt_lattice.cli import main
 from onmt_lattice.cli.prepare import run
@@ -30,7 +31,7 @@ def prepare(*words: object) -> None:
 
 
 def test_the_script_downloads_prepares_and_then_has_nothing_to_do(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, capsys: Capture
 ) -> None:
     with miniature.serving(miniature.archives(), break_after={"dev.tgz": 200}) as server:
         words = ["-output", tmp_path / "out", "-mirror", server.url, "-merges", 40]
@@ -68,15 +69,13 @@ def test_ctrl_c_says_how_to_resume(tmp_path: Path) -> None:
     ],
 )
 def test_wrong_options_are_named(
-    tmp_path: Path, words: list[str], message: str, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, words: list[str], message: str, capsys: Capture
 ) -> None:
     assert main(["prepare", "wmt16", "-output", str(tmp_path / "out"), *words]) == 2
     assert message in capsys.readouterr().err
 
 
-def test_both_commands_mount_on_a_parser(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_both_commands_mount_on_a_parser(tmp_path: Path, capsys: Capture) -> None:
     given = miniature.write(tmp_path / "archives", miniature.archives())
     prepare("wmt16", "-output", tmp_path / "out", "-from", given, *SMALL)
     assert "vocab.txt" in capsys.readouterr().out

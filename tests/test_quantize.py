@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 import torch
-from conftest import Corpus, Mistake, Trained, normal
+from conftest import Capture, Corpus, Mistake, Trained, normal
 from torch import Tensor
 
 from onmt_lattice.bottlenecks import LatticeChannel
@@ -55,7 +55,7 @@ def test_a_checkpoint_on_standard_output_is_that_of_a_file(
 
 
 def test_it_costs_what_it_says_and_decodes_as_well(
-    trained: Trained, corpus: Corpus, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+    trained: Trained, corpus: Corpus, tmp_path: Path, capfd: Capture
 ) -> None:
     before = quantize(trained("gaussian"), "none", corpus, tmp_path / "g_step_60.safetensors")
     after = quantize(trained("gaussian"), "Z", corpus, tmp_path / "z_step_60.safetensors")

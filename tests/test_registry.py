@@ -9,12 +9,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from onmt_lattice.bottlenecks import (
-    Bottleneck,
-    base,
-    bottlenecks,
-    make_bottleneck,
-)
+from onmt_lattice.bottlenecks import Bottleneck, base, bottlenecks, make_bottleneck
 from onmt_lattice.config import Range
 from onmt_lattice.errors import UserError, unknown_name
 from onmt_lattice.noise import StreamNoise

@@ -12,12 +12,7 @@ from made_up_results import coded, sweep, whole_run
 
 from onmt_lattice.evaluation.result import Bits
 from onmt_lattice.experiments.report.curves import Mark
-from onmt_lattice.experiments.report.figure import (
-    MOST_REPORTS,
-    QUANTITIES,
-    gids,
-    trajectories,
-)
+from onmt_lattice.experiments.report.figure import MOST_REPORTS, QUANTITIES, gids, trajectories
 from onmt_lattice.experiments.report.lossy import (
     FROM_BOTH,
     FROM_FILE,

@@ -5,13 +5,12 @@ from __future__ import annotations
 import math
 import os
 import sys
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 from bench_rate_distortion import fsq, gaussian_quant, lloyd_max, trellis
-from conftest import SCRIPTS, Corpus, Trained
+from conftest import SCRIPTS, Capture, Corpus, Script, Trained
 
 
 def test_scripts_that_name_an_interpreter_are_commands() -> None:
@@ -19,9 +18,7 @@ def test_scripts_that_name_an_interpreter_are_commands() -> None:
         assert path.read_bytes().startswith(b"#!") == os.access(path, os.X_OK), path.name
 
 
-def test_no_preset_is_a_mistake_in_a_line(
-    script: Callable[..., list[str]], capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_no_preset_is_a_mistake_in_a_line(script: Script, capsys: Capture) -> None:
     with pytest.raises(SystemExit, match=r"^2$"):
         script("reproduce_figure3", "caption")
     said = capsys.readouterr().err
@@ -44,15 +41,13 @@ def test_no_preset_is_a_mistake_in_a_line(
         ("bench_compression.py", ["-src", "none.en"], "none.en: no such file"),
     ],
 )
-def test_a_mistake_is_a_line(
-    script: Callable[..., list[str]], name: str, words: list[str], message: str
-) -> None:
+def test_a_mistake_is_a_line(script: Script, name: str, words: list[str], message: str) -> None:
     with pytest.raises(SystemExit, match=f"^error: {message}"):
         script(name, *words)
 
 
 def test_prints_a_line_for_each_compressor_and_part(
-    corpus: Corpus, trained: Trained, script: Callable[..., list[str]]
+    corpus: Corpus, trained: Trained, script: Script
 ) -> None:
     words = ("-model", trained("lattice_z"), "-src", corpus.test)
     _, *lines = script("bench_compression.py", *words)
@@ -66,7 +61,7 @@ def test_prints_a_line_for_each_compressor_and_part(
     assert sizes["representation switched off"] < sizes["lossless"]  # it has hardly been trained
 
 
-def test_training_is_timed_beside_stock_s(script: Callable[..., list[str]]) -> None:
+def test_training_is_timed_beside_stock_s(script: Script) -> None:
     small = ("-rounds", 2, "-steps", 5, "-dim", 16, "-batch", 4, "-vocabulary", 50)
     title, head, *lines = script(
         "bench_training.py", *small, "-only", "none", "gaussian", "4 slots"
@@ -86,7 +81,7 @@ def test_training_is_timed_beside_stock_s(script: Callable[..., list[str]]) -> N
 
 
 def test_it_holds_every_model_against_its_rate(
-    corpus: Corpus, trained: Trained, script: Callable[..., list[str]]
+    corpus: Corpus, trained: Trained, script: Script
 ) -> None:
     models = [trained(name) for name in ("lattice_z", "ste_vector")]
     _, _, *rows = script("coded_table.py", "-model", *models, "-src", corpus.test)
@@ -98,16 +93,14 @@ def test_it_holds_every_model_against_its_rate(
         assert over == pytest.approx(bits - rate, abs=1)
 
 
-def test_lattices_cost_more_than_the_gaussian_and_the_better_one_less(
-    script: Callable[..., list[str]],
-) -> None:
+def test_lattices_cost_more_than_the_gaussian_and_the_better_one_less(script: Script) -> None:
     rows = {line.split()[0]: line.split()[2::2] for line in script("quantize_vae.py")}
     nll, rate, _ = zip(*(map(float, rows[name]) for name in ("Gaussian", "E8", "Z")), strict=True)
     assert rate[0] < rate[1] < rate[2] < rate[0] + 8 * 0.2546  # at most Z's loss a dimension
     assert max(nll) - min(nll) < 0.5
 
 
-def test_vectors_are_held_beside_faiss(script: Callable[..., list[str]], tmp_path: Path) -> None:
+def test_vectors_are_held_beside_faiss(script: Script, tmp_path: Path) -> None:
     pytest.importorskip("faiss")
     pytest.importorskip("sklearn")
     lines = script("bench_vectors.py", "-rows", 400, "-output", tmp_path)
@@ -118,7 +111,7 @@ def test_vectors_are_held_beside_faiss(script: Callable[..., list[str]], tmp_pat
 
 @pytest.mark.parametrize("missing", ["faiss", "sklearn.datasets"])
 def test_what_vectors_are_held_beside_is_asked_for(
-    script: Callable[..., list[str]], monkeypatch: pytest.MonkeyPatch, missing: str
+    script: Script, monkeypatch: pytest.MonkeyPatch, missing: str
 ) -> None:
     monkeypatch.setitem(sys.modules, "faiss", None)
     monkeypatch.setitem(sys.modules, missing, None)
@@ -139,7 +132,7 @@ def test_quantizers_of_gaussian_numbers_have_their_known_gaps() -> None:
 
 
 def test_more_codewords_than_numbers_say_come_near_the_gaussian_and_fewer_do_not(
-    corpus: Corpus, trained: Trained, script: Callable[..., list[str]], tmp_path: Path
+    corpus: Corpus, trained: Trained, script: Script, tmp_path: Path
 ) -> None:
     words = ("-model", trained("gaussian"), "-src", corpus.valid, "-groups", 1, 16)
     output = ("-output", tmp_path / "table.txt")

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
-from conftest import Corpus, Mistake, lines_of
+from conftest import Capture, Corpus, Mistake, lines_of
 
 from onmt_lattice.cli import main
 from onmt_lattice.files import write_lines
@@ -106,7 +106,7 @@ def test_special_tokens_are_unknown_words(special: Made) -> None:
 
 
 def test_a_line_of_which_nothing_is_left_is_empty(
-    pieces: Made, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+    pieces: Made, tmp_path: Path, capfd: Capture
 ) -> None:
     assert all(line.strip("\n").split("\t")[0] for line in (pieces.folder / "vocab").open())
     result = evaluated(pieces, "-coded")

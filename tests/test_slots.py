@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +27,7 @@ MODELS: dict[str, dict[str, Any]] = {
     "transformer, GRU": {**SLOTS, **RNN_DECODER},
     "GRUs": {**SLOTS, **RNN_DECODER, "encoder_type": "bottleneck_brnn"},
     "GRU, transformer": {
-        **{**SLOTS, "encoder_type": "bottleneck_brnn", "decoder_type": "transformer"},
+        **{**SLOTS, "encoder_type": "bottleneck_brnn", "decoder_type": "transformer"}
     },
     "LSTMs": {**SLOTS, **RNN_DECODER, "encoder_type": "bottleneck_brnn", "rnn_type": "LSTM"},
     "last state, transformer": {
@@ -189,6 +188,6 @@ def test_what_is_refused(refused: Mistake, changes: dict[str, Any], said: str) -
     assert said in refused(**changes)
 
 
-def test_a_run_keeps_its_slots(slots: Path, refused: Callable[..., str]) -> None:
+def test_a_run_keeps_its_slots(slots: Path, refused: Mistake) -> None:
     said = refused(**{**SLOTS, "bottleneck_slots": 2}, train_from=str(slots), train_steps=70)
     assert "its bottleneck is bottleneck lattice, bottleneck_slots 3" in said

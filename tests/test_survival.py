@@ -10,13 +10,13 @@ import re
 import shutil
 import signal
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
-from conftest import Corpus, Fork, Mistake, assert_equal, assert_same_end, train
+from conftest import Corpus, Fork, Mistake, Script, assert_equal, assert_same_end, train
 
 from onmt_lattice.cli import main
 from onmt_lattice.files import checkpoints
@@ -341,7 +341,7 @@ def test_the_best_checkpoint_is_kept_and_old_ones_are_counted(
     assert best["best"] == min(totals.values())
 
 
-def test_kills_leave_no_trace(script: Callable[..., list[str]]) -> None:
+def test_kills_leave_no_trace(script: Script) -> None:
     *counts, last = script("kill_training.py", "-kills", 8, "-seed", 1)
     assert sum(int(line.split()[-1]) for line in counts) == 8
     assert last.startswith("8 kills of ") and last.endswith("all ended as without them")

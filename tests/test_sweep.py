@@ -6,14 +6,13 @@ import shlex
 import shutil
 import signal
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 import yaml
-from conftest import Fork, Mistake
+from conftest import Capture, Fork, Mistake, Script
 
 from onmt_lattice.cli import main
 from onmt_lattice.experiments.corpus import corpus_text
@@ -127,9 +126,7 @@ def test_it_leaves_figure_table_report_and_results(swept: Path) -> None:
         assert "gaussian" in (swept / name).read_text(encoding="utf-8")
 
 
-def test_run_again_it_trains_nothing(
-    place: Path, swept: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_run_again_it_trains_nothing(place: Path, swept: Path, capsys: Capture) -> None:
     before, table = times(swept), (swept / "table.txt").read_bytes()
     assert len(before) > 4 and main(words(place, "whole")) == 0
     assert times(swept) == before
@@ -160,7 +157,7 @@ def test_killed_in_the_middle_and_run_again_it_comes_to_the_same(
     assert [run.history for run in after] == [run.history for run in before]
 
 
-def test_a_failing_run_is_reported_and_kept(place: Path, capfd: pytest.CaptureFixture[str]) -> None:
+def test_a_failing_run_is_reported_and_kept(place: Path, capfd: Capture) -> None:
     curves = {
         "gaussian": {"bottleneck": "gaussian"},
         "hopeless": {"bottleneck": "gaussian", "label_smoothing": 0.1},
@@ -187,9 +184,7 @@ def test_a_failing_run_is_reported_and_kept(place: Path, capfd: pytest.CaptureFi
     assert (record.status, record.attempts) == (FAILED, 2)
 
 
-def test_a_damaged_last_checkpoint_is_made_again(
-    place: Path, swept: Path, capfd: pytest.CaptureFixture[str]
-) -> None:
+def test_a_damaged_last_checkpoint_is_made_again(place: Path, swept: Path, capfd: Capture) -> None:
     argv = written(place, "damaged")
     run = place / "damaged" / "gaussian_0.1_seed1"
     shutil.copytree(swept / run.name, run)
@@ -209,7 +204,7 @@ def test_a_damaged_last_checkpoint_is_made_again(
     assert again.replace(b"/damaged/", b"/whole/") == result.replace(b"/damaged/", b"/whole/")
 
 
-def test_the_commands_can_be_run_by_hand(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_commands_can_be_run_by_hand(place: Path, capsys: Capture) -> None:
     argv = written(place, "hand", fixed={}, annealed={"train_steps": 20})
     assert main([*argv, "-commands"]) == 0
     lines = capsys.readouterr().out.splitlines()
@@ -223,18 +218,14 @@ def test_the_commands_can_be_run_by_hand(place: Path, capsys: pytest.CaptureFixt
     assert [point.step for point in run.points] == [20]
 
 
-def test_results_are_drawn_elsewhere(
-    swept: Path, tmp_path: Path, script: Callable[..., list[str]]
-) -> None:
+def test_results_are_drawn_elsewhere(swept: Path, tmp_path: Path, script: Script) -> None:
     with pytest.raises(SystemExit, match=r"^0$"):
         script("reproduce_figure3", "-results", swept / "results.json", "-output", tmp_path)
     for name in ("table.txt", "figure3.svg", "report.html", "results.json"):
         assert (tmp_path / name).read_bytes() == (swept / name).read_bytes()
 
 
-def test_one_sweep_at_a_time_in_a_folder(
-    place: Path, swept: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_one_sweep_at_a_time_in_a_folder(place: Path, swept: Path, capsys: Capture) -> None:
     with only_user(swept):
         assert main(words(place, "whole")) == 2
     assert "another run is at work" in capsys.readouterr().err

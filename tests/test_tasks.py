@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import random
 import shutil
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from conftest import Corpus, assert_equal, run, timeless, train
+from conftest import Capture, Corpus, Mistake, Trained, assert_equal, run, timeless, train
 
 import onmt_lattice
 from onmt_lattice.cli import main
@@ -114,9 +113,7 @@ def test_a_task_resumes_as_if_it_had_not_stopped(own_vocabularies: Path, tmp_pat
     assert "a" in source - target and "number" in target - source
 
 
-def test_tasks_that_cannot_be_trained(
-    corpus: Corpus, tmp_path: Path, refused: Callable[..., str]
-) -> None:
+def test_tasks_that_cannot_be_trained(corpus: Corpus, tmp_path: Path, refused: Mistake) -> None:
     data = paired(corpus, tmp_path)
     short = write(tmp_path / "short.tgt", read(data["c"]["path_tgt"])[:-1])
     valid = {"path_src": str(corpus.valid)}
@@ -141,7 +138,7 @@ def test_tasks_that_cannot_be_trained(
 
 
 def test_an_autoencoder_goes_on_as_a_task(
-    corpus: Corpus, tmp_path: Path, trained: Callable[[str], Path], refused: Callable[..., str]
+    corpus: Corpus, tmp_path: Path, trained: Trained, refused: Mistake
 ) -> None:
     data, start = paired(corpus, tmp_path), trained("gaussian")
     config = corpus.yaml(tmp_path / "task.yaml", data=data, train_steps=62)
@@ -182,7 +179,7 @@ def test_without_a_price_the_target_is_learned(numbers: Path, tmp_path: Path) ->
 
 
 def test_costs_are_of_the_side_they_belong_to(
-    numbers: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    numbers: Path, tmp_path: Path, capsys: Capture
 ) -> None:
     source, target = sides(numbers)
     report, scores = tmp_path / "report.json", tmp_path / "scores.tsv"
@@ -227,11 +224,7 @@ def test_a_file_of_sources_becomes_targets(numbers: Path, tmp_path: Path) -> Non
 
 
 def test_what_a_task_is_refused(
-    corpus: Corpus,
-    numbers: Path,
-    tmp_path: Path,
-    trained: Callable[[str], Path],
-    mistake: Callable[..., str],
+    corpus: Corpus, numbers: Path, tmp_path: Path, trained: Trained, mistake: Mistake
 ) -> None:
     source, target = sides(numbers)
     short = write(tmp_path / "short.tgt", read(target)[:-1])

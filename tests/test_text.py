@@ -18,14 +18,7 @@ from hypothesis import strategies as st
 from onmt_lattice.cli import main
 from onmt_lattice.errors import UserError
 from onmt_lattice.files import write_lines
-from onmt_lattice.text import (
-    LONGEST_LINE,
-    is_sentence,
-    joined,
-    line_shards,
-    read_lines,
-    word_count,
-)
+from onmt_lattice.text import LONGEST_LINE, is_sentence, joined, line_shards, read_lines, word_count
 
 MARK = "\ufeff"
 WORDS = st.text(st.characters(exclude_characters="\n\0", exclude_categories=["Cs"]))

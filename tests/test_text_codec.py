@@ -9,12 +9,9 @@ from pathlib import Path
 
 import pytest
 import torch
-from conftest import BOTTLENECKS, Corpus, Mistake, Trained, lines_of
+from conftest import BOTTLENECKS, Capture, Corpus, Mistake, Trained, lines_of
 
-from onmt_lattice.bitstream import (
-    DitherKey,
-    WrongCode,
-)
+from onmt_lattice.bitstream import DitherKey, WrongCode
 from onmt_lattice.bitstream.file import FileReader
 from onmt_lattice.cli import main
 from onmt_lattice.errors import UserError
@@ -117,7 +114,7 @@ def test_another_model_is_told(z: TextCodec, trained: Trained, corpus: Corpus) -
 
 @coded
 def test_evaluate_shows_the_bits_of_the_file_beside_the_rate(
-    trained: Trained, corpus: Corpus, tmp_path: Path, capsys: pytest.CaptureFixture[str], name: str
+    trained: Trained, corpus: Corpus, tmp_path: Path, capsys: Capture, name: str
 ) -> None:
     model, output = trained(name), tmp_path / "evaluation.json"
     words = ["-model", model, "-src", corpus.test, "-output", output, "-coded", "-seed", "3"]
@@ -139,7 +136,7 @@ def test_evaluate_shows_the_bits_of_the_file_beside_the_rate(
 
 @coded
 def test_the_commands(
-    trained: Trained, corpus: Corpus, tmp_path: Path, capsys: pytest.CaptureFixture[str], name: str
+    trained: Trained, corpus: Corpus, tmp_path: Path, capsys: Capture, name: str
 ) -> None:
     model, file, text = str(trained(name)), str(tmp_path / "a.olz"), tmp_path / "deep" / "a.out"
     assert main(["compress", "-model", model, "-src", str(corpus.test), "-output", file]) == 0

@@ -10,22 +10,16 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from conftest import Mistake
+from conftest import Capture, Mistake
 from scaled_code import unit
 
 from onmt_lattice.cli.main import main
 from onmt_lattice.experiments.tables import show
 from onmt_lattice.experiments.theory.crypto_lemma import compare, critical_value, kolmogorov_smirnov
 from onmt_lattice.experiments.theory.curvature import SIGMAS, smooth_functions
-from onmt_lattice.experiments.theory.estimates import (
-    Estimate,
-    codeword_bits,
-    estimate,
-)
+from onmt_lattice.experiments.theory.estimates import Estimate, codeword_bits, estimate
 from onmt_lattice.experiments.theory.experiments import EXPERIMENTS, PAPER_LATTICES, Settings
-from onmt_lattice.experiments.theory.gaussian_limit import (
-    SNRS,
-)
+from onmt_lattice.experiments.theory.gaussian_limit import SNRS
 from onmt_lattice.experiments.theory.rate_distortion import (
     PAPER,
     best_log_scale,
@@ -232,9 +226,7 @@ def test_numbers_do_not_depend_on_what_runs_beside() -> None:
     assert rows("moments", ["E8"], 500, seed=1) != alone
 
 
-def test_command_writes_every_table_and_figure(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_command_writes_every_table_and_figure(tmp_path: Path, capsys: Capture) -> None:
     output = tmp_path / "new" / "folder"
     words = ["-lattices", "Z", "A2", "-samples", "100", "-output", str(output), "-format", "svg"]
     assert main(["theory", *words]) == 0

@@ -9,16 +9,7 @@ from typing import Any
 
 import pytest
 import torch
-from conftest import (
-    BOTTLENECKS,
-    Build,
-    Corpus,
-    Trained,
-    assert_equal,
-    batch_of,
-    lines_of,
-    train,
-)
+from conftest import BOTTLENECKS, Build, Corpus, Trained, assert_equal, batch_of, lines_of, train
 from torch import nn
 
 from onmt_lattice.cli import main

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from conftest import Mistake
+from conftest import Capture, Mistake
 from hypothesis import given
 from hypothesis import strategies as st
 from test_golden_blocks import ENVIRONMENTS
@@ -219,7 +219,7 @@ def test_what_cannot_be_fitted_is_an_error(message: str) -> None:
     assert message in str(error.value)
 
 
-def test_the_commands(tmp_path: Path, capfd: pytest.CaptureFixture[str], mistake: Mistake) -> None:
+def test_the_commands(tmp_path: Path, capfd: Capture, mistake: Mistake) -> None:
     x, codec = vectors()[:500], tmp_path / "codec.safetensors"
     np.save(tmp_path / "x.npy", x)
     words = ["-input", str(tmp_path / "x.npy"), "-lattice", "E8"]

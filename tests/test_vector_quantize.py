@@ -142,11 +142,7 @@ def test_a_library_that_is_missing_is_named(name: str, monkeypatch: pytest.Monke
     [
         ("fsq", {"levels": 1}, "-levels 1: expected at least 2"),
         ("fsq", {"vector_dim": 5}, "-vector_dim 5 does not divide the bottleneck's 12 dimensions"),
-        (
-            "fsq",
-            {"levels": 17},
-            "-vector_dim 4: codebooks of 83521 entries; expected",
-        ),
+        ("fsq", {"levels": 17}, "-vector_dim 4: codebooks of 83521 entries; expected"),
         ("lfq", {"vector_dim": 17}, "-vector_dim 17: expected at least 1 and at most 16"),
         ("residual_vq", {"quantizers": 0}, "-quantizers 0: expected at least 1"),
     ],
