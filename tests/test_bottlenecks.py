@@ -47,9 +47,6 @@ def sentences(size: int) -> SentenceNoise:
     return SentenceNoise(5, list(range(size)))
 
 
-# The laws of every bottleneck
-
-
 @pytest.mark.parametrize(("name", "options"), VARIANTS)
 @pytest.mark.parametrize(
     ("bottleneck_dim", "dtype"),
@@ -167,9 +164,6 @@ def test_reset_makes_the_maps_orthogonal(
         assert (linear.bias == 0).all()
 
 
-# none
-
-
 def test_none_is_linear_and_without_maps_the_identity_at_no_cost() -> None:
     x = normal(4, M)
     output, rate, symbols, _ = make_bottleneck("none", M)(x, StreamNoise())
@@ -178,9 +172,6 @@ def test_none_is_linear_and_without_maps_the_identity_at_no_cost() -> None:
     out = [bottleneck(v, StreamNoise()).output for v in (x, 2 * x, 0 * x)]
     torch.testing.assert_close(out[1] - out[2], 2 * (out[0] - out[2]))
     assert torch.linalg.matrix_rank(out[0] - out[2]) == 3
-
-
-# Errors
 
 
 def test_a_mistake_is_answered_with_value_expectation_and_cure() -> None:

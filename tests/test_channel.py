@@ -26,9 +26,6 @@ from onmt_lattice.lattices import lattice_names
 every_lattice = pytest.mark.parametrize("name", ["Z", "A2", "E8", "Leech", "conv4-8"])
 
 
-# gaussian
-
-
 @settings(derandomize=True, deadline=None, max_examples=50)
 @given(mean=st.floats(-100, 100), log_sigma=st.floats(-10, 5))
 def test_the_kl_is_that_of_torch(mean: float, log_sigma: float) -> None:
@@ -72,9 +69,6 @@ def test_the_unit_prior_is_the_paper_s_and_no_parameter(name: str, options: dict
     assert {"channel.log_prior"} == dict(learned.named_parameters()).keys() - parameters.keys()
     assert learned.state_dict().keys() == unit.state_dict().keys()
     assert not torch.as_tensor(unit.channel.log_prior).any()
-
-
-# lattice
 
 
 def placed(channel: LatticeChannel, x: Tensor) -> Tensor:

@@ -53,9 +53,6 @@ def log_prob(code: ScaledCode, y: Tensor) -> Tensor:
     return code.log_prob(y.unsqueeze(1), NoNoise())[:, 0].detach()
 
 
-# Probabilities
-
-
 @pytest.mark.parametrize(("code_name", "name"), EXACT)
 def test_probabilities_sum_to_one_over_the_lattice(code_name: str, name: str) -> None:
     lattice = unit(name)
@@ -111,9 +108,6 @@ def test_each_block_is_coded_by_scales_of_its_own(code_name: str, name: str) -> 
     torch.testing.assert_close(shared, together[:, 2:])
 
 
-# Closed form
-
-
 def integrated(y: float, s: float, width: float) -> float:
     """Return log P(|X̂ − y| < width/2) by Gauss-Legendre quadrature about the largest density."""
     low, high = y - width / 2, y + width / 2
@@ -134,9 +128,6 @@ def test_the_closed_form_agrees_with_quadrature(y: float, log_s: float, width: f
         torch.tensor(y, dtype=F64), torch.tensor(log_s, dtype=F64), width
     ).item()
     assert got == pytest.approx(integrated(y, math.exp(log_s), width), rel=1e-9, abs=1e-11)
-
-
-# Gradients
 
 
 @pytest.mark.parametrize(("code_name", "name"), EVERY)
@@ -169,8 +160,6 @@ def test_the_gradient_in_the_far_tail_is_that_of_the_nearer_edge(
     assert y.grad.item() == pytest.approx(-ratio / s, rel=1e-7)
     assert t.grad.item() == pytest.approx(ratio**2, rel=1e-7)
 
-
-# Extremes
 
 LOG_SCALES = [-1e4, -16.0, -8.0, -3.0, 0.0, 3.0, 16.0, 1e4]
 

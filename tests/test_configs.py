@@ -63,16 +63,11 @@ def test_a_curve_of_the_paper_builds(curve: str, checkout: Path) -> None:
     assert all(torch.isfinite(p).all() for p in bottleneck.parameters())
 
 
-# ---- quick start --------------------------------------------------------------------------------
-
-
 def test_the_quick_start_is_the_embedded_corpus() -> None:
     for split in SPLITS:
         text = (TOP / f"data/quickstart/{split}.en").read_text(encoding="utf-8")
         assert corpus_text(split).startswith(text) and text.endswith("\n")
 
-
-# ---- in miniature -------------------------------------------------------------------------------
 
 SMALL = {"layers": 1, "rnn_size": 24, "word_vec_size": 16, "train_steps": 20, "batch_size": 8}
 SMALL |= {"save_checkpoint_steps": 10, "valid_steps": 20, "rate_weight_midpoint": 10}

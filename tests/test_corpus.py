@@ -49,15 +49,9 @@ def read(split: str) -> list[str]:
     return corpus_text(split).splitlines()
 
 
-# The grammar
-
-
 def test_no_sentence_has_two_derivations_and_every_rule_is_reachable() -> None:
     assert distinct_sentences(GRAMMAR) == GRAMMAR.derivations
     assert reachable(GRAMMAR.start, GRAMMAR.rules).keys() == GRAMMAR.rules.keys()
-
-
-# Ideal bits
 
 
 def test_ideal_bits_of_held_out_sentences_average_the_entropy() -> None:
@@ -74,9 +68,6 @@ def test_ideal_bits_are_of_the_sentences_unless_a_line_is_of_another_language() 
     assert ideal_bits(lines) == expected
     assert ideal_bits(itertools.chain(lines, itertools.repeat("ein hund schläft"))) is None
     assert ideal_bits([]) is ideal_bits(["", " \n"]) is None
-
-
-# The splits
 
 
 def test_every_machine_draws_the_same_corpus(tmp_path: Path) -> None:

@@ -71,9 +71,6 @@ def refusal(path: Path) -> str:
     return str(error.value)
 
 
-# JSON
-
-
 @pytest.mark.parametrize("evaluation", [PLAIN, FULL])
 def test_what_is_written_is_read_again(evaluation: Evaluation, tmp_path: Path) -> None:
     path = tmp_path / "results" / "evaluation.json"
@@ -123,9 +120,6 @@ def test_a_damaged_evaluation_is_refused(tmp_path: Path) -> None:
         assert len(path) > 1 or value is not ... or repr(path[0]) in message
 
 
-# Means and the law
-
-
 def test_a_mean_and_its_standard_error() -> None:
     got = Mean.of([1.0, 2.0, 3.0, 6.0])
     assert got.mean == 3.0
@@ -151,9 +145,6 @@ def test_the_law_holds_down_to_four_standard_errors(
     mean: float, error: float | None, holds: bool
 ) -> None:
     assert Entropy(30.0, 3.75, Mean(mean, error), 9).holds is holds
-
-
-# The table
 
 
 def test_the_table_of_everything() -> None:

@@ -211,9 +211,6 @@ def test_a_sum_comes_out_alike_in_any_company(kernels: Kernels) -> None:
     assert [v.shape for v in sums(kernels, none, none)] == [(0, 1), *2 * [none.shape]]
 
 
-# ---- where there is no GPU ----------------------------------------------------------------------
-
-
 def test_triton_s_kernels_compile_for_two_gpus(tmp_path: Path) -> None:
     """Without one, in a process that does not interpret them."""
     pytest.importorskip("triton")

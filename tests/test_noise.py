@@ -46,9 +46,6 @@ def noise_of(value: float) -> SentenceNoise:
     return noise
 
 
-# A sentence's noise
-
-
 @settings(derandomize=True, deadline=None, max_examples=25)
 @given(seed=SEEDS, indices=st.lists(INDICES, min_size=1, max_size=6, unique=True), data=st.data())
 def test_the_noise_of_a_sentence_is_the_same_in_every_batch(
@@ -95,9 +92,6 @@ def test_the_streams_of_neighbouring_indices_and_seeds_are_uncorrelated() -> Non
     assert lagged.abs().max() < 5 / math.sqrt(n)
 
 
-# Its law
-
-
 def test_uniforms_have_the_moments_of_a_uniform() -> None:
     u = SentenceNoise(11, list(range(100))).uniform(batch(100), 1000).flatten()
     assert ((u >= 0) & (u < 1)).all()
@@ -125,9 +119,6 @@ def test_the_extremes_of_the_stream_stay_in_range(value: float, dtype: torch.dty
     uniform = noise_of(value).uniform(like, 1)
     assert 0 <= uniform.item() < 1
     assert noise_of(value).normal(like, 1).isfinite().all()
-
-
-# Errors, and the stream of training
 
 
 def test_a_batch_of_another_size_is_refused() -> None:

@@ -55,9 +55,6 @@ def archive(tmp_path: Path) -> Archive:
     return write
 
 
-# Archives
-
-
 def test_lines_end_at_line_feeds_only(archive: Archive, tmp_path: Path) -> None:
     path = archive({"other": b"x\n", "./a/text": TEXT})
     lines = TEXT.split(b"\n")
@@ -96,9 +93,6 @@ def test_what_is_not_a_whole_archive_is_refused(archive: Archive, tmp_path: Path
         count_lines(tmp_path / "none.tgz", ["text"])
 
 
-# Texts to measure on
-
-
 def test_each_segment_of_sgm_is_a_sentence(archive: Archive) -> None:
     path = archive({"news.sgm": SGM.encode()})
     sentences = ["One & two.", "Many spaces", "Same line.", "Over two lines.", ""]
@@ -117,9 +111,6 @@ def test_a_sentence_to_measure_on_that_is_not_utf8_is_refused(archive: Archive) 
     path = archive({"news": b"fine\ncaf\xe9\n"})
     with pytest.raises(UserError, match=r"a\.tgz: news: not UTF-8 text .* in line 2"):
         list(read_sentences(path, "news"))
-
-
-# The order of the training sentences
 
 
 def test_a_shuffle_is_a_permutation_that_the_seed_decides(tmp_path: Path) -> None:
@@ -157,9 +148,6 @@ def test_tokens_are_the_visible_characters_in_their_order(line: str, language: s
     # Every & that tokens hold begins an entity that the tokeniser wrote.
     entity = re.compile(r"&(?:amp|lt|gt|quot|apos|#124|#91|#93);")
     assert visible(entity.sub(lambda e: unescape(e.group()), tokens)) == visible(line)
-
-
-# clean-corpus-n.perl
 
 
 def fault(english: str, german: str, longest: int = 80) -> str | None:

@@ -44,9 +44,6 @@ def distortion(x: Tensor, entries: Tensor) -> Tensor:
     return (x - entries_at(entries, nearest_entry(x, entries))).square().sum(-1).mean(0)
 
 
-# The channel
-
-
 @pytest.mark.parametrize(("name", "options"), KINDS)
 def test_each_vector_becomes_exactly_its_nearest_entry(name: str, options: dict[str, int]) -> None:
     bottleneck = made(name, options)
@@ -70,9 +67,6 @@ def test_the_rate_is_the_code_length_of_the_symbols(name: str, options: dict[str
         -sum(math.log(probability[j, k]) for j, k in enumerate(row)) for row in symbols.tolist()
     ]
     assert rate.tolist() == pytest.approx(expected) and rate.dtype == F64
-
-
-# Gradients
 
 
 @pytest.mark.parametrize(("name", "options"), KINDS)
@@ -121,9 +115,6 @@ def test_the_gradient_of_the_rate_goes_to_the_codes_alone(
     assert x.grad is None and bottleneck.entries.grad is None
 
 
-# Fitting the entries
-
-
 @pytest.mark.parametrize(
     ("levels", "optimum"),  # Max (1960), "Quantizing for minimum distortion", table I
     [(2, [0.7980]), (4, [0.4528, 1.510])],
@@ -142,9 +133,6 @@ def test_a_sample_smaller_than_the_codebook_is_fitted_exactly(sample: int) -> No
         entries = fit_entries(x, 6)
         assert entries.isfinite().all()
         assert (distortion(x, entries) < 1e-20).all()
-
-
-# Following the encoder
 
 
 def test_the_first_training_batch_fits_the_entries() -> None:

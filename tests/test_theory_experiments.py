@@ -201,9 +201,6 @@ def test_the_prior_scale_is_the_best(rng: torch.Generator) -> None:
     assert bits(best) < min(bits(best - 0.1), bits(best + 0.1))
 
 
-# ---- the Gaussian limit, and uneven blocks ------------------------------------------------------
-
-
 def test_rates_approach_the_gaussian_channels() -> None:
     cube, octuple, trellis = rows("gaussianlimit", ["Z", "E8", "conv16-96"], 300)
     for field, snr in SNRS.items():
@@ -258,9 +255,6 @@ def test_mistakes_are_answered_in_a_line(tmp_path: Path, mistake: Mistake) -> No
     ):
         assert message in mistake("theory", "-output", tmp_path / "folder", *words)
     assert not (tmp_path / "folder").exists()
-
-
-# ---- the documentation --------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("name", EXPERIMENTS)

@@ -199,9 +199,6 @@ def test_a_port_that_is_taken(corpus: Corpus, tmp_path: Path, mistake: Mistake) 
     assert not children()
 
 
-# ---- subwords ------------------------------------------------------------------------------------
-
-
 def test_a_subword_model_travels_in_the_checkpoint(
     corpus: Corpus, tmp_path: Path, mistake: Mistake
 ) -> None:
