@@ -179,6 +179,16 @@ def trained(corpus: Corpus) -> Trained:
     return checkpoint
 
 
+@pytest.fixture
+def text(tmp_path: Path) -> Path:
+    """A folder of texts for a sweep, of a line each."""
+    folder = tmp_path / "text"
+    folder.mkdir()
+    for name in ("train.en", "valid.en", "test.en"):
+        (folder / name).write_text("a b\n", encoding="utf-8")
+    return folder
+
+
 @pytest.fixture(params=BOTTLENECKS)
 def name(request: pytest.FixtureRequest) -> str:
     """Each bottleneck of ``BOTTLENECKS`` in turn."""
@@ -405,6 +415,14 @@ def forked_sweeps() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(processes, "launch", launch)
         yield
+
+
+def alive(pid: int) -> bool:
+    """Whether a process runs; one that waits for its parent to ask for its status does not."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
 
 
 def children() -> list[Any]:

@@ -1,6 +1,7 @@
 import copy
 import math
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 import torch
@@ -29,8 +30,8 @@ CODED: dict[str, tuple[str, dict[str, object]]] = {
 coded = pytest.mark.parametrize("name", CODED)
 
 
-def trained(name: str, least: float = -0.3) -> tuple[Bottleneck, Tensor]:
-    """Return a bottleneck with parameters as training leaves them, and X of 400 sentences.
+def trained(name: str, least: float = -0.3) -> tuple[Bottleneck, Tensor, Any]:
+    """Return a bottleneck as training leaves it, X of 400 sentences, and the codec for them.
 
     Scales s, of signal and noise, are from exp(``least``) to 4.5 times the noise, in no order.
     """
@@ -56,13 +57,12 @@ def trained(name: str, least: float = -0.3) -> tuple[Bottleneck, Tensor]:
         torch.nn.init.normal_(bottleneck.logits)
         bottleneck.train()(x, StreamNoise())  # which fits the entries
         bottleneck.eval()
-    return bottleneck, x
+    return bottleneck, x, representation_codec(bottleneck)
 
 
 @coded
 def test_what_is_sent_comes_back_at_the_price_of_the_rate(name: str) -> None:
-    bottleneck, x = trained(name)
-    codec = representation_codec(bottleneck)
+    _, x, codec = trained(name)
     sent = codec.quantize(x, KEY)
     payload = codec.write(sent, KEY)
     torch.testing.assert_close(codec.read(payload, KEY), sent, rtol=1e-12, atol=1e-12)
@@ -78,8 +78,7 @@ def test_a_prior_that_does_not_fit_costs_no_more_than_its_rate(name: str) -> Non
 
     Whatever the prior says, a symbol keeps a chance of 2⁻²⁴.
     """
-    bottleneck, x = trained(name, least=-2.3)
-    codec = representation_codec(bottleneck)
+    _, x, codec = trained(name, least=-2.3)
     sent = codec.quantize(x, KEY)
     ideal = float(codec.rate_nats(sent, KEY).sum()) / math.log(2)
     assert 8 * len(codec.write(sent, KEY)) < ideal * 1.005 + 64
@@ -87,8 +86,7 @@ def test_a_prior_that_does_not_fit_costs_no_more_than_its_rate(name: str) -> Non
 
 @coded
 def test_it_sends_what_the_bottleneck_sends_at_the_same_dither(name: str) -> None:
-    bottleneck, x = trained(name)
-    codec = representation_codec(bottleneck)
+    bottleneck, x, codec = trained(name)
     exact = copy.deepcopy(bottleneck).double()
     if isinstance(codec, LatticePoints):
         u = codec.codec.dither(KEY)
@@ -108,8 +106,7 @@ def test_it_sends_what_the_bottleneck_sends_at_the_same_dither(name: str) -> Non
 
 @coded
 def test_a_sentence_is_the_same_in_any_company(name: str) -> None:
-    bottleneck, x = trained(name)
-    codec = representation_codec(bottleneck)
+    _, x, codec = trained(name)
     some = DitherKey(KEY.seed, KEY.indices[100:120])
     together = codec.quantize(x, KEY)[100:120]
     assert torch.equal(codec.quantize(x[100:120], some), together)
@@ -145,7 +142,7 @@ def test_a_lattice_is_said_to_have_a_code_where_there_is_a_codec(lattice: str, c
 
 def test_the_fingerprint_is_that_of_the_scales_on_their_grid() -> None:
     def fingerprint(change: Callable[[Tensor], object]) -> int:
-        bottleneck, _ = trained("E8")
+        bottleneck, _, _ = trained("E8")
         change(bottleneck.channel.log_prior.data)  # type: ignore[union-attr,operator]
         return representation_codec(bottleneck).fingerprint
 
@@ -156,7 +153,7 @@ def test_the_fingerprint_is_that_of_the_scales_on_their_grid() -> None:
 
 @pytest.mark.parametrize("name", ["Z", "E8", "scalar 8", "fsq"])
 def test_sentences_that_are_not_finite_are_counted(name: str) -> None:
-    bottleneck, x = trained(name)
+    _, x, codec = trained(name)
     x[5] = math.nan
     with pytest.raises(UserError, match="X of 1 sentences of 400 is not finite"):
-        representation_codec(bottleneck).quantize(x, KEY)
+        codec.quantize(x, KEY)

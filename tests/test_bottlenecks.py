@@ -17,7 +17,8 @@ from onmt_lattice.noise import SentenceNoise, StreamNoise
 
 F64 = torch.float64
 M = 10  # the dimension of X: no multiple of 3, 4, 8, 16 or 24
-VARIANTS: list[tuple[str, dict[str, Any]]] = [
+Variant = tuple[str, dict[str, Any]]
+VARIANTS: list[Variant] = [
     ("none", {}),
     ("gaussian", {}),
     ("ste_scalar", {"levels": 3}),
@@ -43,18 +44,21 @@ def made(name: str, options: dict[str, Any], input_dim: int = M, seed: int = 1) 
     return bottleneck
 
 
+@pytest.fixture(params=VARIANTS, ids=str)
+def variant(request: pytest.FixtureRequest) -> Variant:
+    return request.param
+
+
 def sentences(size: int) -> SentenceNoise:
     return SentenceNoise(5, list(range(size)))
 
 
-@pytest.mark.parametrize(("name", "options"), VARIANTS)
 @pytest.mark.parametrize(
     ("bottleneck_dim", "dtype"),
     [(0, torch.float32), (4, F64), (16, torch.bfloat16), (6, torch.float16)],
 )
-def test_shapes(
-    name: str, options: dict[str, Any], bottleneck_dim: int, dtype: torch.dtype
-) -> None:
+def test_shapes(variant: Variant, bottleneck_dim: int, dtype: torch.dtype) -> None:
+    name, options = variant
     if (name, dtype) == ("residual_vq", torch.float16):
         pytest.skip(
             "the library adds less than half precision has; training keeps single precision"
@@ -71,9 +75,8 @@ def test_shapes(
             assert through.symbols.dtype == torch.int64 and through.symbols.shape[0] == 7
 
 
-@pytest.mark.parametrize(("name", "options"), VARIANTS)
-def test_the_mode_decides_between_the_channels(name: str, options: dict[str, Any]) -> None:
-    bottleneck, x = made(name, options), normal(6, M)
+def test_the_mode_decides_between_the_channels(variant: Variant) -> None:
+    bottleneck, x = made(*variant), normal(6, M)
     torch.manual_seed(0)
     bottleneck(x, sentences(6))  # a first batch, which fits entries
     for training, channel in ((False, "quantized"), (True, "relaxed")):
@@ -86,9 +89,8 @@ def test_the_mode_decides_between_the_channels(name: str, options: dict[str, Any
         assert torch.equal(got.rate_nats, expected.rate_nats)
 
 
-@pytest.mark.parametrize(("name", "options"), VARIANTS)
-def test_a_sentence_comes_out_the_same_in_any_batch(name: str, options: dict[str, Any]) -> None:
-    bottleneck, x = made(name, options).eval(), normal(6, M)
+def test_a_sentence_comes_out_the_same_in_any_batch(variant: Variant) -> None:
+    bottleneck, x = made(*variant).eval(), normal(6, M)
     together = bottleneck(x, SentenceNoise(3, [4, 8, 15, 16, 23, 42]))
     order = [3, 0, 5]
     apart = bottleneck(x[order], SentenceNoise(3, [16, 4, 42]))
@@ -98,11 +100,8 @@ def test_a_sentence_comes_out_the_same_in_any_batch(name: str, options: dict[str
         assert torch.equal(apart.symbols, together.symbols[order])
 
 
-@pytest.mark.parametrize(("name", "options"), VARIANTS)
-def test_the_decoder_gets_what_the_symbols_and_the_noise_say(
-    name: str, options: dict[str, Any]
-) -> None:
-    bottleneck = made(name, options).float().eval()
+def test_the_decoder_gets_what_the_symbols_and_the_noise_say(variant: Variant) -> None:
+    bottleneck = made(*variant).float().eval()
     through = bottleneck.quantized(3 * normal(7, M).float(), sentences(7))
     if through.symbols is None:
         assert bottleneck.symbol_count is None
@@ -113,8 +112,8 @@ def test_the_decoder_gets_what_the_symbols_and_the_noise_say(
         assert torch.equal(bottleneck.received(through.symbols, sentences(7)), through.output)
 
 
-@pytest.mark.parametrize(("name", "options"), VARIANTS)
-def test_every_parameter_is_trained(name: str, options: dict[str, Any]) -> None:
+def test_every_parameter_is_trained(variant: Variant) -> None:
+    name, options = variant
     bottleneck = made(name, options | {"bottleneck_dim": 8}).train()
     x = normal(40, M).requires_grad_()
     through = bottleneck(x, sentences(40))
@@ -124,9 +123,8 @@ def test_every_parameter_is_trained(name: str, options: dict[str, Any]) -> None:
         assert gradient is not None and gradient.isfinite().all() and gradient.any(), key
 
 
-@pytest.mark.parametrize(("name", "options"), VARIANTS)
-def test_evaluation_changes_no_parameter_or_buffer(name: str, options: dict[str, Any]) -> None:
-    bottleneck = made(name, options)
+def test_evaluation_changes_no_parameter_or_buffer(variant: Variant) -> None:
+    bottleneck = made(*variant)
     bottleneck(normal(9, M), sentences(9))  # a first batch, after which entries may restart
     bottleneck.eval()
     before = {key: value.clone() for key, value in bottleneck.state_dict().items()}
@@ -137,20 +135,17 @@ def test_evaluation_changes_no_parameter_or_buffer(name: str, options: dict[str,
         assert torch.equal(value, before[key]), key
 
 
-@pytest.mark.parametrize(("name", "options"), VARIANTS)
-def test_the_state_says_everything(name: str, options: dict[str, Any]) -> None:
-    bottleneck, other = made(name, options).eval(), made(name, options, seed=2).eval()
+def test_the_state_says_everything(variant: Variant) -> None:
+    bottleneck, other = made(*variant).eval(), made(*variant, seed=2).eval()
     other.load_state_dict(bottleneck.state_dict())
     x = normal(5, M)
     for a, b in zip(bottleneck(x, sentences(5)), other(x, sentences(5)), strict=True):
         assert (a is None and b is None) or torch.equal(a, b)
 
 
-@pytest.mark.parametrize(("name", "options"), VARIANTS)
 @pytest.mark.parametrize("bottleneck_dim", [0, 4, 24])
-def test_reset_makes_the_maps_orthogonal(
-    name: str, options: dict[str, Any], bottleneck_dim: int
-) -> None:
+def test_reset_makes_the_maps_orthogonal(variant: Variant, bottleneck_dim: int) -> None:
+    name, options = variant
     bottleneck = made(name, options | {"bottleneck_dim": bottleneck_dim})
     bottleneck.reset_parameters()
     first = {"gaussian": 3.0, "lattice": 3.0, "ste_scalar": 10.0, "ste_vector": 10.0}.get(name, 1.0)

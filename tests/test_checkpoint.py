@@ -12,10 +12,9 @@ from typing import Any
 import pytest
 import safetensors.torch
 import torch
-from conftest import BOTTLENECKS, Build, Corpus, Mistake, Script, Trained
+from conftest import BOTTLENECKS, Build, Corpus, Mistake, Script, Trained, run, train
 from torch import nn
 
-from onmt_lattice.cli import main
 from onmt_lattice.errors import UserError
 from onmt_lattice.evaluation.result import Evaluation
 from onmt_lattice.opennmt.checkpoint.contents import named_tensors
@@ -34,7 +33,7 @@ GOLDEN = Path(__file__).parent / "golden"
 def refused(corpus: Corpus, tmp_path: Path, mistake: Mistake) -> Mistake:
     """Return the line by which train_from, translate and evaluate refuse a checkpoint, alike."""
 
-    def run(path: Path) -> str:
+    def said_of(path: Path) -> str:
         config = corpus.yaml(tmp_path / "resume.yaml", save_model=str(tmp_path / "resumed"))
         said = {
             mistake(*words).split("error: ")[1]
@@ -48,7 +47,7 @@ def refused(corpus: Corpus, tmp_path: Path, mistake: Mistake) -> Mistake:
         (line,) = said
         return line
 
-    return run
+    return said_of
 
 
 @pytest.fixture
@@ -181,8 +180,7 @@ def test_fuzzed_checkpoints(trained: Trained, script: Script) -> None:
 def test_a_frozen_checkpoint_gives_the_numbers_it_gave(tmp_path: Path) -> None:
     """Bits per sentence, as the version that trained it said."""
     model, text = GOLDEN / "lattice_E8.safetensors", GOLDEN / "evaluated.en"
-    words = ("-model", model, "-src", text, "-output", tmp_path / "out.json")
-    assert main(["evaluate", *map(str, words)]) == 0
+    run("evaluate", "-model", model, "-src", text, "-output", tmp_path / "out.json")
     got = Evaluation.read(tmp_path / "out.json")
     costs = (got.nll.sentence, got.rate.sentence, got.relaxed_rate.sentence)
     assert costs == pytest.approx((79.67607588496104, 9.870135451656441, 9.9691858333986), rel=1e-5)
@@ -293,14 +291,9 @@ def test_opennmt_s_initialisation_spares_the_bottleneck(
 
 @pytest.mark.parametrize(("keep", "left"), [(-1, (1, 2, 3, 4, 5)), (2, (4, 5)), (1, (5,)), (0, ())])
 def test_keep_checkpoint(corpus: Corpus, tmp_path: Path, keep: int, left: tuple[int, ...]) -> None:
-    config = corpus.yaml(
-        tmp_path / "a.yaml",
-        save_model=str(tmp_path / "new" / "m"),
-        train_steps=5,
-        save_checkpoint_steps=1,
-        keep_checkpoint=keep,
-    )
-    assert main(["train", "-config", str(config)]) == 0
+    steps = {"train_steps": 5, "save_checkpoint_steps": 1, "keep_checkpoint": keep}
+    config = corpus.yaml(tmp_path / "a.yaml", **steps, save_model=str(tmp_path / "new" / "m"))
+    train(config)
     found = {p.name for p in tmp_path.glob("new/m_*")}
     assert found == {f"m_step_{step}.safetensors" for step in left}
 

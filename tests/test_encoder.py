@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import product
 from typing import Any
 
 import pytest
@@ -14,12 +15,11 @@ from onmt_lattice.bottlenecks import Bottleneck, BottleneckConfig, BottleneckOut
 from onmt_lattice.noise import Noise, SentenceNoise
 
 SHAPES = [
-    (site, rnn_type, layers)
-    for site in ("top", "all")
-    for rnn_type in ("GRU", "LSTM")
-    for layers in (1, 2)
+    {"bottleneck_site": site, "rnn_type": rnn_type, "layers": layers}
+    for site, rnn_type, layers in product(("top", "all"), ("GRU", "LSTM"), (1, 2))
 ]
-shapes = pytest.mark.parametrize(("site", "rnn_type", "layers"), SHAPES)
+shapes = pytest.mark.parametrize("shape", SHAPES, ids=str)
+UNPRICED = {"bottleneck": "none", "bottleneck_dim": None}
 
 
 class Constant(Bottleneck):
@@ -38,16 +38,9 @@ def decoded(model: Any, src: Any, tgt: Any, relaxed: bool) -> Tensor:
 
 @shapes
 def test_without_the_bottleneck_the_decoder_knows_nothing_of_the_source(
-    build: Build, site: str, rnn_type: str, layers: int
+    build: Build, shape: dict[str, Any]
 ) -> None:
-    trainer = build(
-        bottleneck="none",
-        bottleneck_dim=None,
-        bottleneck_site=site,
-        rnn_type=rnn_type,
-        layers=layers,
-        bridge=True,
-    )
+    trainer = build(**UNPRICED, **shape, bridge=True)
     model, encoder = trainer.model, trainer.model.encoder
     train = lines_of(800, 1)
     first, second = (batch_of(trainer, train[a : a + 8]) for a in (0, 8))
@@ -70,15 +63,9 @@ def test_without_the_bottleneck_the_decoder_knows_nothing_of_the_source(
 
 @shapes
 def test_all_states_through_no_bottleneck_are_what_opennmt_passes(
-    build: Build, site: str, rnn_type: str, layers: int
+    build: Build, shape: dict[str, Any]
 ) -> None:
-    trainer = build(
-        bottleneck="none",
-        bottleneck_dim=None,
-        bottleneck_site=site,
-        rnn_type=rnn_type,
-        layers=layers,
-    )
+    trainer = build(**UNPRICED, **shape)
     model, encoder = trainer.model, trainer.model.encoder
     batch = batch_of(trainer, lines_of(800, 1)[:8])
     final, _, _ = RNNEncoder.forward(encoder, *batch.src)
@@ -90,7 +77,7 @@ def test_all_states_through_no_bottleneck_are_what_opennmt_passes(
     through = encoder.bottlenecked(x, SentenceNoise(0, list(range(8))), relaxed=False)
     state = encoder.for_decoder(through.output).state
     for ours, theirs in zip(_flat(state), native, strict=True):
-        expected = theirs if site == "all" else theirs[-1:].expand_as(ours)
+        expected = theirs if shape["bottleneck_site"] == "all" else theirs[-1:].expand_as(ours)
         torch.testing.assert_close(ours, expected, rtol=1e-5, atol=1e-6)
 
 

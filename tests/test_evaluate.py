@@ -8,10 +8,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from conftest import Capture, Corpus, Mistake, Trained
+from conftest import Capture, Corpus, Mistake, Trained, run
 from sacrebleu.metrics import BLEU, CHRF
 
-from onmt_lattice.cli import main
 from onmt_lattice.errors import UserError
 from onmt_lattice.evaluation.result import Evaluation, read_costs
 from onmt_lattice.experiments.corpus import ideal_bits
@@ -24,18 +23,12 @@ Measure = Callable[..., Evaluation]
 def measure(tmp_path: Path) -> Measure:
     """Return what ``evaluate`` writes as JSON."""
 
-    def run(model: Path, src: Path, *words: object) -> Evaluation:
+    def read(model: Path, src: Path, *words: object) -> Evaluation:
         output = tmp_path / "evaluation.json"
-        argv = ["evaluate", "-model", model, "-src", src, "-output", output, *words]
-        assert main([str(word) for word in argv]) == 0
+        run("evaluate", "-model", model, "-src", src, "-output", output, *words)
         return Evaluation.read(output)
 
-    return run
-
-
-def written(path: Path, lines: list[str]) -> Path:
-    path.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
-    return path
+    return read
 
 
 def test_numbers_hang_together(
@@ -118,8 +111,8 @@ def test_the_table_says_what_the_json_says(
     trained: Trained, corpus: Corpus, tmp_path: Path, capsys: Capture
 ) -> None:
     output = tmp_path / "deep" / "e.json"
-    words = ["-model", str(trained("ste_scalar")), "-src", str(corpus.valid)]
-    assert main(["evaluate", *words, "-output", str(output)]) == 0
+    words = ["-model", trained("ste_scalar"), "-src", corpus.valid]
+    run("evaluate", *words, "-output", output)
     shown = capsys.readouterr().out
     e = Evaluation.read(output)
     assert e.table() in shown and f"written to {output}" in shown
@@ -129,7 +122,7 @@ def test_the_table_says_what_the_json_says(
         assert [float(x) for x in numbers[1].split()] == pytest.approx(
             [bits.token, bits.word, bits.sentence], abs=1e-3
         )
-    assert main(["evaluate", *words]) == 0
+    run("evaluate", *words)
     assert shown.replace(f"written to {output}\n", "") == capsys.readouterr().out
 
 
@@ -157,10 +150,10 @@ def test_reconstructions_are_scored_against_the_input(
 def test_what_is_written_to_standard_output_stands_there_alone(
     trained: Trained, corpus: Corpus, tmp_path: Path, capsys: Capture, option: str
 ) -> None:
-    words = ["evaluate", "-model", str(trained("lattice_z")), "-src", str(corpus.test), option]
-    assert main([*words, str(tmp_path / "file")]) == 0
+    words = ["evaluate", "-model", trained("lattice_z"), "-src", corpus.test, option]
+    run(*words, tmp_path / "file")
     table = capsys.readouterr().out
-    assert main([*words, "-"]) == 0
+    run(*words, "-")
     out, err = capsys.readouterr()
     assert out == (tmp_path / "file").read_text(encoding="utf-8") and table in err
 
@@ -168,11 +161,11 @@ def test_what_is_written_to_standard_output_stands_there_alone(
 def test_several_checkpoints_are_evaluated_as_each_alone(
     trained: Trained, corpus: Corpus, tmp_path: Path
 ) -> None:
-    models = [str(trained(name)) for name in ("none", "lattice_z")]
-    words, alone = ["evaluate", "-src", str(corpus.test), "-output"], tmp_path / "alone.json"
-    assert main([*words, str(tmp_path), "-model", *models]) == 0
-    assert main([*words, str(alone), "-model", models[1]]) == 0
-    assert Evaluation.read(alone) == Evaluation.read(tmp_path / f"{Path(models[1]).stem}.json")
+    models = [trained(name) for name in ("none", "lattice_z")]
+    words, alone = ["evaluate", "-src", corpus.test, "-output"], tmp_path / "alone.json"
+    run(*words, tmp_path, "-model", *models)
+    run(*words, alone, "-model", models[1])
+    assert Evaluation.read(alone) == Evaluation.read(tmp_path / f"{models[1].stem}.json")
 
 
 # ---- refusals ------------------------------------------------------------------------------------
@@ -181,7 +174,8 @@ def test_several_checkpoints_are_evaluated_as_each_alone(
 def test_what_cannot_be_evaluated_is_refused(
     trained: Trained, tmp_path: Path, mistake: Mistake
 ) -> None:
-    foreign = written(tmp_path / "foreign", ["zyzzyva quagga", "xyzzy the"])
+    foreign = tmp_path / "foreign"
+    foreign.write_text("zyzzyva quagga\nxyzzy the\n", encoding="utf-8")
     given = ("evaluate", "-model", trained("gaussian"), "-src", foreign)
     said = f"-src {foreign}: 3 of 4 tokens are not in the model's vocabulary"
     assert said in mistake(*given)

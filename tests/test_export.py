@@ -10,20 +10,18 @@ import sys
 from pathlib import Path
 
 import pytest
-from conftest import BOTTLENECKS, Corpus, Mistake, Trained
+from conftest import BOTTLENECKS, Corpus, Mistake, Trained, run, train
 from huggingface_hub import ModelCard
 
 import onmt_lattice as ol
-from onmt_lattice.cli import main
 from onmt_lattice.evaluation.result import Evaluation
 
 MORE = {**BOTTLENECKS["lattice_a2"], "train_steps": 62, "save_checkpoint_steps": 62}
 
 
-def evaluated(model: Path, corpus: Corpus, folder: Path, *more: str) -> str:
-    path = str(folder / "e.json")
-    words = ["-model", str(model), "-src", str(corpus.test), "-output", path, *more]
-    assert main(["evaluate", *words]) == 0
+def evaluated(model: Path, corpus: Corpus, folder: Path, *more: object) -> Path:
+    path = folder / "e.json"
+    run("evaluate", "-model", model, "-src", corpus.test, "-output", path, *more)
     return path
 
 
@@ -31,8 +29,8 @@ def evaluated(model: Path, corpus: Corpus, folder: Path, *more: str) -> str:
 def shared(trained: Trained, corpus: Corpus, tmp_path: Path) -> Path:
     """Return the folder of a model."""
     model, folder = trained("lattice_a2"), tmp_path / "a2"
-    path = evaluated(model, corpus, tmp_path, "-reconstruct", str(tmp_path / "said"))
-    assert main(["export", "-model", str(model), "-evaluation", path, "-output", str(folder)]) == 0
+    path = evaluated(model, corpus, tmp_path, "-reconstruct", tmp_path / "said")
+    run("export", "-model", model, "-evaluation", path, "-output", folder)
     return folder
 
 
@@ -48,8 +46,7 @@ def test_the_folder_is_the_model(
     for command in ("translate", "encode", "compress"):
         outputs = [tmp_path / f"{command}_{model.name}" for model in (shared, checkpoint)]
         for model, output in zip((shared, checkpoint), outputs, strict=True):
-            words = ["-model", str(model), "-src", str(corpus.test), "-output", str(output)]
-            assert main([command, *words]) == 0
+            run(command, "-model", model, "-src", corpus.test, "-output", output)
         assert outputs[0].read_bytes() == outputs[1].read_bytes(), command
     before, after = (
         Evaluation.read(evaluated(model, corpus, tmp_path)) for model in (checkpoint, shared)
@@ -73,8 +70,7 @@ def test_folders_whose_names_have_dots_are_models_of_their_own(
     shared: Path, corpus: Corpus, tmp_path: Path
 ) -> None:
     models = [str(shutil.copytree(shared, tmp_path / f"gaussian_{cost}")) for cost in (0.1, 0.2)]
-    words = ["evaluate", "-src", str(corpus.test), "-output", str(tmp_path / "results")]
-    assert main([*words, "-model", *models]) == 0
+    run("evaluate", "-src", corpus.test, "-output", tmp_path / "results", "-model", *models)
     written = sorted((tmp_path / "results").iterdir())
     assert [path.name for path in written] == ["gaussian_0.1.json", "gaussian_0.2.json"]
     assert [Evaluation.read(path).run for path in written] == models
@@ -95,9 +91,8 @@ def test_hubs_read_the_card(shared: Path) -> None:
 
 
 def test_a_training_may_start_from_it(shared: Path, corpus: Corpus, tmp_path: Path) -> None:
-    model = str(shared / "model.safetensors")
     config = corpus.yaml(tmp_path / "more.yaml", save_model=str(tmp_path / "m"), **MORE)
-    assert main(["train", "-config", str(config), "-train_from", model]) == 0
+    train(config, "-train_from", shared / "model.safetensors")
     assert (tmp_path / "m_step_62.safetensors").is_file()
 
 
@@ -105,11 +100,11 @@ def test_a_model_of_no_code_offers_no_files(
     trained: Trained, corpus: Corpus, tmp_path: Path, mistake: Mistake
 ) -> None:
     path = evaluated(trained("gaussian"), corpus, tmp_path)
-    words = ["-evaluation", path, "-output", str(tmp_path / "g")]
+    words = ["-evaluation", path, "-output", tmp_path / "g"]
     another = mistake("export", "-model", trained("lattice_a2"), *words)
     assert "gaussian at step 60; expected what 'onmt_lattice evaluate -model " in another
     assert not (tmp_path / "g").exists()
-    assert main(["export", "-model", str(trained("gaussian")), *words]) == 0
+    run("export", "-model", trained("gaussian"), *words)
     card = (tmp_path / "g/README.md").read_text(encoding="utf-8")
     assert "this model writes no files" in card and "compress(" not in card
 
@@ -133,8 +128,8 @@ def test_a_model_on_a_hub(
     (place / "refs/main").write_text("0" * 40)
     shutil.copytree(shared, place / "snapshots" / ("0" * 40))
     hub = {"HF_HUB_OFFLINE": "1", "HF_HUB_CACHE": str(tmp_path / "hub")}
-    run = [sys.executable, "-c", LOAD.replace("ol.UserError", "Exception")]
-    done = subprocess.run(run, env={**os.environ, **hub}, capture_output=True, text=True)
+    command = [sys.executable, "-c", LOAD.replace("ol.UserError", "Exception")]
+    done = subprocess.run(command, env={**os.environ, **hub}, capture_output=True, text=True)
     assert done.returncode == 0 and done.stderr == "", done.stderr
     said = done.stdout.splitlines()
     assert said[0] == "1" and said[1].startswith("hf://someone/none: no model.safetensors of it")

@@ -18,7 +18,7 @@ from onmt_lattice.bitstream import BitstreamError
 
 GOLDENS, FROZEN = goldens(), frozen()
 HERE = Path(__file__).parent
-ENVIRONMENTS = [
+ENVIRONMENTS: list[dict[str, str]] = [
     {
         **{"OMP_NUM_THREADS": "1", "MKL_CBWR": "COMPATIBLE", "ATEN_CPU_CAPABILITY": "default"},
         **{"OPENBLAS_CORETYPE": "Nehalem", "NUMBA_CPU_NAME": "generic"},
@@ -26,6 +26,16 @@ ENVIRONMENTS = [
     },
     {"OMP_NUM_THREADS": "2", "MKL_CBWR": "AVX2", "ATEN_CPU_CAPABILITY": "avx2"},
 ]
+
+
+def python_in(environment: dict[str, str], *words: object, cwd: Path | None = None) -> str:
+    """Return what Python prints in a process of its own, with variables of ``environment``."""
+    path = os.pathsep.join([str(HERE.parent), os.environ.get("PYTHONPATH", "")])
+    own = {**os.environ, "PYTHONPATH": path, **environment}
+    command = [sys.executable, *map(str, words)]
+    done = subprocess.run(command, cwd=cwd, env=own, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
 
 
 @pytest.mark.parametrize("name", GOLDENS)
@@ -49,15 +59,5 @@ def test_no_block_decodes_as_another_s() -> None:
 
 def test_other_processes_read_and_write_the_same() -> None:
     """With another number of threads, and other instructions in torch's and MKL's kernels."""
-    path = os.pathsep.join([str(HERE.parent), os.environ.get("PYTHONPATH", "")])
-    children = [
-        subprocess.Popen(
-            [sys.executable, str(HERE / "golden_blocks.py")],
-            env={**os.environ, "PYTHONPATH": path, **environment},
-            stdout=subprocess.PIPE,
-            text=True,
-        )
-        for environment in ENVIRONMENTS
-    ]
-    said = [child.communicate(timeout=300)[0].strip() for child in children]
-    assert said == [digest()] * len(ENVIRONMENTS)
+    said = [python_in(environment, HERE / "golden_blocks.py") for environment in ENVIRONMENTS]
+    assert said == [f"{digest()}\n"] * len(ENVIRONMENTS)

@@ -64,11 +64,12 @@ def test_a_broken_connection_is_resumed_and_progress_renews_patience(
     assert waits == [1, 1]
 
 
-@pytest.mark.parametrize("tags", [True, False])
+@pytest.mark.parametrize("how", [{"tags": True}, {"tags": False}, {"ranges": False}], ids=str)
 def test_a_later_run_resumes_where_an_earlier_one_stopped(
-    get: Get, begin: Begin, tags: bool
+    get: Get, begin: Begin, how: dict[str, bool]
 ) -> None:
-    with miniature.serving({NAME: CONTENT}, tags=tags) as server:
+    """A server that ignores ranges sends all again."""
+    with miniature.serving({NAME: CONTENT}, **how) as server:
         begin(server)
         assert get(server) == CONTENT
     assert server.asked == RESUMED
@@ -83,12 +84,6 @@ def test_a_file_that_has_changed_is_fetched_anew(
         server.files[NAME] = changed
         assert get(server) == changed
     assert server.asked == [(NAME, None)] * 2
-
-
-def test_a_server_that_ignores_ranges_sends_all_again(get: Get, begin: Begin) -> None:
-    with miniature.serving({NAME: CONTENT}, ranges=False) as server:
-        begin(server)
-        assert get(server) == CONTENT
 
 
 def test_a_part_of_unknown_origin_is_not_resumed_and_of_another_file_left_alone(

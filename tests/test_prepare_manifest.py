@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import NoReturn
 
 import pytest
+from conftest import alive
 
 from onmt_lattice.errors import UserError
 from onmt_lattice.experiments.prepare.parallel import map_batches
@@ -75,14 +76,6 @@ def test_workers_do_not_outlive_their_parent() -> None:
     workers = [int(process) for process in parent.stdout.split()]
     assert workers
     deadline = time.monotonic() + 10
-    while any(map(running, workers)) and time.monotonic() < deadline:
+    while any(map(alive, workers)) and time.monotonic() < deadline:
         time.sleep(0.02)
-    assert not any(map(running, workers))
-
-
-def running(pid: int) -> bool:
-    try:
-        with open(f"/proc/{pid}/stat") as stat:
-            return stat.read().rsplit(")", 1)[1].split()[0] != "Z"
-    except FileNotFoundError:
-        return False
+    assert not any(map(alive, workers))

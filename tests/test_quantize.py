@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 import torch
-from conftest import Capture, Corpus, Mistake, Trained, normal
+from conftest import Capture, Corpus, Mistake, Trained, normal, run, train
 from torch import Tensor
 
 from onmt_lattice.bottlenecks import LatticeChannel
@@ -19,7 +19,6 @@ from onmt_lattice.bottlenecks.gaussian_to_lattice import (
     fit_gaussian,
     quantize_gaussian,
 )
-from onmt_lattice.cli import main
 from onmt_lattice.errors import UserError
 from onmt_lattice.lattices import make_lattice
 from onmt_lattice.noise import SentenceNoise
@@ -30,13 +29,12 @@ FIT = 200
 
 def quantize(model: Path, lattice: str, corpus: Corpus, output: Path, *more: str) -> Path:
     words = ["-model", model, "-lattice", lattice, "-src", corpus.train, "-output", output]
-    assert main(["quantize", *map(str, words), "-fit_sentences", str(FIT), *more]) == 0
+    run("quantize", *words, "-fit_sentences", FIT, *more)
     return output
 
 
 def evaluated(model: Path, corpus: Corpus, output: Path) -> dict[str, Any]:
-    words = ["-model", model, "-src", corpus.train, "-output", output]
-    assert main(["evaluate", *map(str, words)]) == 0
+    run("evaluate", "-model", model, "-src", corpus.train, "-output", output)
     return json.loads(output.read_text())
 
 
@@ -92,13 +90,13 @@ def test_training_goes_on_from_it_as_from_the_gaussian(
     config = corpus.yaml(
         tmp_path / "g.yaml", prior=prior, save_model=str(tmp_path / "g"), **changes
     )
-    assert main(["train", "-config", str(config)]) == 0
+    train(config)
     gaussian, model = (tmp_path / f"{name}_step_30.safetensors" for name in ("g", "e8"))
     quantize(gaussian, "E8", corpus, model)
     before = load_checkpoint(model)
     changes |= {"bottleneck": "lattice", "lattice": "E8", "train_steps": 40}
     config = corpus.yaml(tmp_path / "e.yaml", save_model=str(tmp_path / "e8"), **changes)
-    assert main(["train", "-config", str(config), "-train_from", str(model)]) == 0
+    train(config, "-train_from", model)
     after = load_checkpoint(tmp_path / "e8_step_40.safetensors")
     steps = after["optim"]["optimizer"]["state"]
     fresh = [name for name, state in steps.items() if float(state["step"]) < 40]

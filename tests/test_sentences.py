@@ -8,9 +8,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
-from conftest import Capture, Corpus, Mistake, lines_of
+from conftest import Capture, Corpus, Mistake, lines_of, run, train
 
-from onmt_lattice.cli import main
 from onmt_lattice.files import write_lines
 from onmt_lattice.opennmt.data.sentences import TokenIndex
 from onmt_lattice.opennmt.model.autoencoder import SPECIAL
@@ -40,8 +39,8 @@ def made(corpus: Corpus, folder: Path, extra: list[str], *words: str, **changes:
         **{"train_steps": 2, "valid_steps": 2, "batch_size": 4, "bottleneck": "lattice"},
         **{"lattice": "Z", "log_json": str(folder / "log"), **changes},
     )
-    assert main(["build_vocab", "-config", str(config)]) == 0
-    assert main(["train", "-config", str(config), *words]) == 0
+    run("build_vocab", "-config", config)
+    train(config, *words)
     history = [json.loads(line) for line in (folder / "log").read_text().splitlines()]
     return Made(folder, folder / "m_step_2.safetensors", text, lines, history)
 
@@ -71,8 +70,7 @@ def any_made(request: pytest.FixtureRequest) -> Made:
 def evaluated(made: Made, *words: str) -> dict[str, Any]:
     output = made.folder / "e.json"
     output.unlink(missing_ok=True)
-    options = ("-model", made.model, "-src", made.text, "-output", output, "-seed", 1, *words)
-    assert main(["evaluate", *map(str, options)]) == 0
+    run("evaluate", "-model", made.model, "-src", made.text, "-output", output, "-seed", 1, *words)
     result: dict[str, Any] = json.loads(output.read_text())
     return result
 
@@ -85,12 +83,11 @@ def test_validation_costs_what_evaluation_does(any_made: Made) -> None:
 
 
 def test_any_text_comes_back_byte_for_byte(any_made: Made) -> None:
+    model, text = any_made.model, any_made.text
     packed, back = any_made.folder / "packed", any_made.folder / "back"
-    model = ("-model", str(any_made.model))
-    words = ("-src", str(any_made.text), "-output", str(packed), "-lossless")
-    assert main(["compress", *model, *words]) == 0
-    assert main(["decompress", *model, "-input", str(packed), "-output", str(back)]) == 0
-    assert back.read_bytes() == any_made.text.read_bytes()
+    run("compress", "-model", model, "-src", text, "-output", packed, "-lossless")
+    run("decompress", "-model", model, "-input", packed, "-output", back)
+    assert back.read_bytes() == text.read_bytes()
 
 
 def test_special_tokens_are_unknown_words(special: Made) -> None:
@@ -111,15 +108,15 @@ def test_a_line_of_which_nothing_is_left_is_empty(
     assert all(line.strip("\n").split("\t")[0] for line in (pieces.folder / "vocab").open())
     result = evaluated(pieces, "-coded")
     assert (result["sentences"], result["empty_lines"]) == (len(NOTHING), len(NOTHING))
-    words = ("-model", str(pieces.model), "-src", str(pieces.text), "-output")
-    out, packed, back, rows = (str(tmp_path / name) for name in ("out", "olz", "back", "v.npy"))
-    assert main(["translate", *words, out]) == 0
-    assert main(["compress", *words, packed]) == 0
-    assert main(["decompress", *words[:2], "-input", packed, "-output", back]) == 0
+    words = ("-model", pieces.model, "-src", pieces.text, "-output")
+    out, packed, back, rows = (tmp_path / name for name in ("out", "olz", "back", "v.npy"))
+    run("translate", *words, out)
+    run("compress", *words, packed)
+    run("decompress", *words[:2], "-input", packed, "-output", back)
     for path in (out, back):
-        lines = Path(path).read_text().split("\n")
+        lines = path.read_text().split("\n")
         assert len(lines) == 2 * len(NOTHING) + 1 and not any(lines[1::2])
-    assert main(["encode", *words, rows]) == 0
+    run("encode", *words, rows)
     assert f"{len(NOTHING)} of empty lines" in capfd.readouterr().err
     assert np.isnan(np.load(rows)).all(1).tolist() == [False, True] * len(NOTHING)
 

@@ -12,11 +12,11 @@ from torch import Tensor
 from onmt_lattice.bottlenecks import ScalarBottleneck, VectorBottleneck, make_bottleneck
 from onmt_lattice.bottlenecks.straight_through import (
     RESTART_BATCHES,
-    StraightThroughBottleneck,
     entries_at,
     fit_entries,
     nearest_entry,
 )
+from onmt_lattice.bottlenecks.straight_through import StraightThroughBottleneck as Quantizer
 from onmt_lattice.noise import StreamNoise
 
 F64 = torch.float64
@@ -25,8 +25,10 @@ KINDS = [("ste_scalar", {"levels": 3}), ("ste_vector", {"levels": 5, "vector_dim
 M = 8  # the dimension of X
 
 
-def made(name: str, options: dict[str, int]) -> StraightThroughBottleneck:
-    """Return a bottleneck with random entries and codes that no batch will move."""
+@pytest.fixture(params=KINDS, ids=lambda kind: kind[0])
+def bottleneck(request: pytest.FixtureRequest) -> Quantizer:
+    """One of each kind with random entries and codes that no batch will move."""
+    name, options = request.param
     bottleneck = make_bottleneck(name, M, **options).double()
     assert isinstance(bottleneck, ScalarBottleneck | VectorBottleneck)
     with torch.no_grad():
@@ -36,7 +38,7 @@ def made(name: str, options: dict[str, int]) -> StraightThroughBottleneck:
     return bottleneck
 
 
-def vectors(x: Tensor, bottleneck: StraightThroughBottleneck) -> Tensor:
+def vectors(x: Tensor, bottleneck: Quantizer) -> Tensor:
     return x.view(len(x), *bottleneck.entries.shape[::2])  # (batch, N, v)
 
 
@@ -44,9 +46,7 @@ def distortion(x: Tensor, entries: Tensor) -> Tensor:
     return (x - entries_at(entries, nearest_entry(x, entries))).square().sum(-1).mean(0)
 
 
-@pytest.mark.parametrize(("name", "options"), KINDS)
-def test_each_vector_becomes_exactly_its_nearest_entry(name: str, options: dict[str, int]) -> None:
-    bottleneck = made(name, options)
+def test_each_vector_becomes_exactly_its_nearest_entry(bottleneck: Quantizer) -> None:
     x = 100 * normal(20, M)
     output, _, symbols, _ = bottleneck.quantized(x, NOISE)
     assert symbols is not None and symbols.dtype == torch.int64
@@ -57,9 +57,7 @@ def test_each_vector_becomes_exactly_its_nearest_entry(name: str, options: dict[
             assert symbols[row, j] == k and torch.equal(got[row, j], entries[k])
 
 
-@pytest.mark.parametrize(("name", "options"), KINDS)
-def test_the_rate_is_the_code_length_of_the_symbols(name: str, options: dict[str, int]) -> None:
-    bottleneck = made(name, options)
+def test_the_rate_is_the_code_length_of_the_symbols(bottleneck: Quantizer) -> None:
     _, rate, symbols, _ = bottleneck.quantized(normal(20, M), NOISE)
     assert symbols is not None
     probability = torch.softmax(bottleneck.logits.detach(), -1)
@@ -69,19 +67,13 @@ def test_the_rate_is_the_code_length_of_the_symbols(name: str, options: dict[str
     assert rate.tolist() == pytest.approx(expected) and rate.dtype == F64
 
 
-@pytest.mark.parametrize(("name", "options"), KINDS)
-def test_the_gradient_passes_to_the_encoder_as_it_is(name: str, options: dict[str, int]) -> None:
-    bottleneck = made(name, options)
+def test_the_gradient_passes_to_the_encoder_as_it_is(bottleneck: Quantizer) -> None:
     x, incoming = normal(20, M).requires_grad_(), normal(20, M, seed=3)
     bottleneck(x, NOISE).output.backward(incoming)
     assert x.grad is not None and torch.equal(x.grad, incoming)
 
 
-@pytest.mark.parametrize(("name", "options"), KINDS)
-def test_the_gradient_of_an_entry_is_the_sum_over_those_who_chose_it(
-    name: str, options: dict[str, int]
-) -> None:
-    bottleneck = made(name, options)
+def test_the_gradient_of_an_entry_is_the_sum_over_those_who_chose_it(bottleneck: Quantizer) -> None:
     incoming = normal(20, M, seed=3)
     output, _, symbols, _ = bottleneck(normal(20, M), NOISE)
     output.backward(incoming)
@@ -98,11 +90,7 @@ def test_the_gradient_of_an_entry_is_the_sum_over_those_who_chose_it(
     assert bottleneck.logits.grad is None
 
 
-@pytest.mark.parametrize(("name", "options"), KINDS)
-def test_the_gradient_of_the_rate_goes_to_the_codes_alone(
-    name: str, options: dict[str, int]
-) -> None:
-    bottleneck = made(name, options)
+def test_the_gradient_of_the_rate_goes_to_the_codes_alone(bottleneck: Quantizer) -> None:
     x = normal(20, M).requires_grad_()
     _, rate, symbols, _ = bottleneck(x, NOISE)
     weight = normal(20, seed=4)
@@ -144,10 +132,8 @@ def test_the_first_training_batch_fits_the_entries() -> None:
     assert bottleneck.batches == 1
 
 
-@pytest.mark.parametrize(("name", "options"), KINDS)
-def test_dead_entries_come_back_among_the_data(name: str, options: dict[str, int]) -> None:
+def test_dead_entries_come_back_among_the_data(bottleneck: Quantizer) -> None:
     torch.manual_seed(0)
-    bottleneck = made(name, options)
     bottleneck.batches.fill_(1)
     with torch.no_grad():
         bottleneck.entries[:, 0] = 1e3
@@ -162,9 +148,7 @@ def test_dead_entries_come_back_among_the_data(name: str, options: dict[str, int
     assert used is not None and all(len(column.unique()) > 1 for column in used.T)
 
 
-@pytest.mark.parametrize(("name", "options"), KINDS)
-def test_after_the_first_batches_nothing_restarts(name: str, options: dict[str, int]) -> None:
-    bottleneck = made(name, options)
+def test_after_the_first_batches_nothing_restarts(bottleneck: Quantizer) -> None:
     with torch.no_grad():
         bottleneck.entries[:, 0] = 1e3
     bottleneck.batches.fill_(RESTART_BATCHES - 1)

@@ -13,6 +13,7 @@ from typing import Any
 
 import cloudpickle
 import pytest
+from conftest import alive
 from fake_slurm import FakeSlurm
 
 from onmt_lattice.errors import UserError
@@ -102,14 +103,6 @@ def wait_for(found: Callable[[], Any], seconds: float = 20) -> None:
     while not found():
         assert time.monotonic() < end, "waited in vain"
         time.sleep(0.02)
-
-
-def alive(pid: int) -> bool:
-    """Whether a process runs; one that waits for its parent to ask for its status does not."""
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    except FileNotFoundError:
-        return False
 
 
 def pid_of(run: Run) -> int:

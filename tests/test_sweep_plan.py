@@ -33,15 +33,6 @@ SWEEP: dict[str, Any] = {
 }
 
 
-@pytest.fixture
-def text(tmp_path: Path) -> Path:
-    folder = tmp_path / "text"
-    folder.mkdir()
-    for name in ("train.en", "valid.en", "test.en"):
-        (folder / name).write_text("a b\n", encoding="utf-8")
-    return folder
-
-
 def plan_of(
     tmp_path: Path, text: Path | None, shared: dict[str, Any] = SHARED, **changes: Any
 ) -> Plan:

@@ -227,12 +227,8 @@ def test_sentences_are_the_lines_that_are_evaluated(tmp_path: Path) -> None:
 
 
 @pytest.fixture
-def options(tmp_path: Path) -> SweepOptions:
+def options(tmp_path: Path, text: Path) -> SweepOptions:
     """Return a sweep of one run."""
-    text = tmp_path / "text"
-    text.mkdir()
-    for name in ("train.en", "valid.en", "test.en"):
-        (text / name).write_text("a b\n", encoding="utf-8")
     (tmp_path / "common.yaml").write_text("train_steps: 20", encoding="utf-8")
     sweep = "{config: common.yaml, reference: a, seeds: [1], curves: {a: {layers: 1}}, "
     sweep += "fixed: {rate_weight: [0.1]}}"

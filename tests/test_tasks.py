@@ -10,7 +10,6 @@ import pytest
 from conftest import Capture, Corpus, Mistake, Trained, assert_equal, run, timeless, train
 
 import onmt_lattice
-from onmt_lattice.cli import main
 from onmt_lattice.cli.evaluate import known_source
 from onmt_lattice.errors import UserError
 from onmt_lattice.evaluation.result import Evaluation
@@ -79,7 +78,7 @@ def own_vocabularies(corpus: Corpus, tmp_path_factory: pytest.TempPathFactory) -
         data[name] = {**sides, "path_tgt": write(folder / f"{name}.tgt", target)}
     vocabularies = {f"{side}_vocab": str(folder / f"{side}.txt") for side in ("src", "tgt")}
     config = corpus.yaml(folder / "task.yaml", data=data, **vocabularies, **SHORT)
-    assert main(["build_vocab", "-config", str(config)]) == 0
+    run("build_vocab", "-config", config)
     return config
 
 
@@ -93,7 +92,7 @@ def test_one_vocabulary_counts_both_sides(corpus: Corpus, tmp_path: Path) -> Non
     path = tmp_path / "vocab.txt"
     data = paired(corpus, tmp_path)
     config = corpus.yaml(tmp_path / "task.yaml", data=data, src_vocab=str(path))
-    assert main(["build_vocab", "-config", str(config)]) == 0
+    run("build_vocab", "-config", config)
     once = [line.split("\t") for line in read(corpus.vocabulary)]
     assert sorted(read(path)) == sorted(f"{word}\t{2 * int(count)}" for word, count in once)
 

@@ -12,7 +12,6 @@ import torch
 from conftest import BOTTLENECKS, Build, Corpus, Trained, assert_equal, batch_of, lines_of, train
 from torch import nn
 
-from onmt_lattice.cli import main
 from onmt_lattice.errors import Interrupted
 from onmt_lattice.opennmt.checkpoint.contents import named_tensors
 from onmt_lattice.opennmt.checkpoint.loading import load_autoencoder, load_checkpoint
@@ -39,7 +38,7 @@ def test_training_is_the_same_with_and_without_validation(
         base = tmp_path / run
         options = {"bottleneck_dim": None, **BOTTLENECKS[name], "save_model": str(base)}
         config = corpus.yaml(tmp_path / f"{run}.yaml", **options, train_steps=6, **changes)
-        assert main(["train", "-config", str(config)]) == 0
+        train(config)
         ends.append(weights(tmp_path / f"{run}_step_6.safetensors"))
     assert_equal(ends[0], ends[1])
     assert_equal(ends[0], ends[2])

@@ -7,10 +7,9 @@ from pathlib import Path
 
 import pytest
 import torch
-from conftest import Corpus, Mistake, Trained
+from conftest import Corpus, Mistake, Trained, run
 from torch import nn
 
-from onmt_lattice.cli import main
 from onmt_lattice.opennmt.checkpoint.loading import load_autoencoder
 from onmt_lattice.opennmt.data.sentences import read_sentences, token_index, trained_transforms
 from onmt_lattice.opennmt.inference import greedy
@@ -26,21 +25,20 @@ Translate = Callable[..., list[str]]
 def translate(trained: Trained, corpus: Corpus, tmp_path: Path) -> Translate:
     """Return the lines that ``translate`` writes for the corpus' test text."""
 
-    def run(name: str, *words: object) -> list[str]:
+    def lines(name: str, *words: object) -> list[str]:
         output = tmp_path / "deep" / "translation.txt"
-        given = ("translate", "-model", trained(name), "-src", corpus.test, "-output", output)
-        assert main([str(word) for word in (*given, *words)]) == 0
+        run("translate", "-model", trained(name), "-src", corpus.test, "-output", output, *words)
         return output.read_text(encoding="utf-8").splitlines()
 
-    return run
+    return lines
 
 
 def test_greedy_output_is_that_of_evaluate(
     translate: Translate, trained: Trained, corpus: Corpus, tmp_path: Path, name: str
 ) -> None:
     text = tmp_path / "reconstruction.txt"
-    words = ("-model", trained(name), "-src", corpus.test, "-reconstruct", text, "-seed", 5)
-    assert main(["evaluate", *map(str, words)]) == 0
+    given = ("-model", trained(name), "-src", corpus.test, "-seed", 5)
+    run("evaluate", *given, "-reconstruct", text)
     decoded = text.read_text(encoding="utf-8").splitlines()
     assert translate(name, "-beam_size", 1, "-seed", 5) == decoded
     # It is no constant: the representation reaches the decoder.

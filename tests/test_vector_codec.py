@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -14,7 +11,7 @@ import pytest
 from conftest import Capture, Mistake
 from hypothesis import given
 from hypothesis import strategies as st
-from test_golden_blocks import ENVIRONMENTS
+from test_golden_blocks import ENVIRONMENTS, python_in
 
 from onmt_lattice.bitstream import BitstreamError, WrongCode
 from onmt_lattice.bitstream.file import FileWriter, Header, Mode, Section
@@ -131,10 +128,7 @@ def test_other_processors_write_the_same_bytes(
     codec.save(tmp_path / "codec.safetensors")
     np.save(tmp_path / "x.npy", vectors())
     words = "-input x.npy -codec codec.safetensors -seed 3 -output x.olz".split()
-    command = [sys.executable, "-m", "onmt_lattice", "pack", *words]
-    path = os.pathsep.join([str(Path(__file__).parent.parent), os.environ.get("PYTHONPATH", "")])
-    own = {**os.environ, "PYTHONPATH": path, **environment}
-    subprocess.run(command, cwd=tmp_path, env=own, check=True, timeout=300)
+    python_in(environment, "-m", "onmt_lattice", "pack", *words, cwd=tmp_path)
     assert (tmp_path / "x.olz").read_bytes() == codec.compress(vectors(), seed=3)
 
 
