@@ -144,9 +144,7 @@ MALFORMED: dict[str, tuple[Change, str]] = {
 
 
 @pytest.mark.parametrize("name", MALFORMED)
-def test_a_malformed_checkpoint_is_refused_at_once(
-    changed: Callable[[Change], Path], name: str
-) -> None:
+def test_a_malformed_one_is_refused_at_once(changed: Callable[[Change], Path], name: str) -> None:
     """A digest agrees with it, as if a program had made it so."""
     plugin.install()
     change, said = MALFORMED[name]
@@ -218,9 +216,7 @@ def test_every_option_comes_back_of_its_type(build: Build, tmp_path: Path) -> No
     assert [k for k in before if before[k] != after[k]] == []
 
 
-def test_the_bytes_of_a_file_depend_on_what_is_in_it_alone(
-    trained: Trained, tmp_path: Path
-) -> None:
+def test_the_bytes_of_a_file_depend_on_its_content_alone(trained: Trained, tmp_path: Path) -> None:
     plugin.install()
     write_checkpoint(tmp_path / "a.safetensors", load_checkpoint(trained("gaussian")))
     assert (tmp_path / "a.safetensors").read_bytes() == trained("gaussian").read_bytes()

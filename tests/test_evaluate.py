@@ -31,9 +31,7 @@ def measure(tmp_path: Path) -> Measure:
     return read
 
 
-def test_numbers_hang_together(
-    measure: Measure, trained: Trained, corpus: Corpus, name: str
-) -> None:
+def test_numbers_agree(measure: Measure, trained: Trained, corpus: Corpus, name: str) -> None:
     e = measure(trained(name), corpus.test, "-seed", 3)
     lines = [line.split() for line in corpus.test.read_text(encoding="utf-8").splitlines()]
     assert (e.sentences, e.empty_lines) == (71, 2)

@@ -117,9 +117,7 @@ VALUES = st.recursive(LEAVES, lambda inner: st.lists(inner) | st.dictionaries(WO
 
 @settings(deadline=None)  # the disk takes its time
 @given(VALUES, st.sampled_from([None, 1, 2]))
-def test_json_that_was_written_is_read(
-    tmp_path_factory: Any, value: Any, indent: int | None
-) -> None:
+def test_json_comes_back(tmp_path_factory: Any, value: Any, indent: int | None) -> None:
     path = tmp_path_factory.mktemp("json") / "x.json"
     write_json(path, value, indent)
     assert read_json(path, "a value") == value

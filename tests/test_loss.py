@@ -95,9 +95,7 @@ def test_a_step_goes_down_the_objective_s_gradient(build: Build, normalization: 
 
 
 @pytest.mark.parametrize("normalization", ["sents", "tokens"])
-def test_two_accumulated_batches_are_one_of_twice_the_size(
-    build: Build, normalization: str
-) -> None:
+def test_two_accumulated_batches_are_one_of_both(build: Build, normalization: str) -> None:
     options = {**STE, "normalization": normalization}
     whole = fresh(build, **options)
     expected = moved(fresh(build, **options), batch_of(whole, LINES), normalization)

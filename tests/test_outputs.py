@@ -107,9 +107,7 @@ WHOLE_FOLDERS: list[list[object]] = [
 
 
 @pytest.mark.parametrize("words", WHOLE_FOLDERS, ids=lambda words: " ".join(map(str, words[:2])))
-def test_a_place_that_can_be_no_folder(
-    words: list[object], tmp_path: Path, mistake: Mistake
-) -> None:
+def test_what_can_be_no_folder(words: list[object], tmp_path: Path, mistake: Mistake) -> None:
     held = tmp_path / "held"
     held.write_text("x")
     for place, said in (

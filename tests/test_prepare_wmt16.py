@@ -224,9 +224,7 @@ def test_an_interruption_anywhere_leaves_whole_files_and_is_resumed(
 # What a further run does
 
 
-def test_a_second_run_does_nothing_and_a_moved_folder_only_needs_its_yaml(
-    copy: Wmt16Options,
-) -> None:
+def test_a_second_run_does_nothing_and_a_moved_folder_needs_its_yaml(copy: Wmt16Options) -> None:
     def times() -> dict[str, int]:
         files = [path for path in copy.output.rglob("*") if path.is_file()]
         return {str(p.relative_to(copy.output)): p.stat().st_mtime_ns for p in files}

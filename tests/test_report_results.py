@@ -70,9 +70,7 @@ PUBLISHED = sorted((Path(__file__).parent.parent / "docs/results").glob(f"*/{RES
 
 
 @pytest.mark.parametrize("path", PUBLISHED, ids=lambda path: path.parent.name)
-def test_the_published_table_is_drawn_from_the_published_results(
-    path: Path, tmp_path: Path
-) -> None:
+def test_published_tables_are_drawn_from_published_results(path: Path, tmp_path: Path) -> None:
     results = Results.read(path)
     redraw(path, tmp_path)
     assert (tmp_path / TABLE).read_bytes() == path.with_name(TABLE).read_bytes()

@@ -109,9 +109,7 @@ def slots(corpus: Corpus, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return output
 
 
-def test_greedy_and_beams_decode_as_opennmt_does(
-    slots: Path, corpus: Corpus, tmp_path: Path
-) -> None:
+def test_it_decodes_as_opennmt_does(slots: Path, corpus: Corpus, tmp_path: Path) -> None:
     """Slots stay what they are while sentences that have ended leave the batch."""
     found, searches = [], {"greedy": (), "search": ("-min_length", 1), "beam": ("-beam_size", 4)}
     for name, words in searches.items():

@@ -62,9 +62,7 @@ def swept(folder: Path, runs: list[Run]) -> Manifest:
     return manifest
 
 
-def test_an_interruption_stops_the_processes(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_interruption_stops_processes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     runs = [made(tmp_path, Endless, name) for name in "abc"]
     processes: list[Process] = []
     start = Processes.start

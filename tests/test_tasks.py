@@ -177,9 +177,7 @@ def test_without_a_price_the_target_is_learned(numbers: Path, tmp_path: Path) ->
     assert found.reconstruction.exact == pytest.approx(sum(exact) / len(exact))
 
 
-def test_costs_are_of_the_side_they_belong_to(
-    numbers: Path, tmp_path: Path, capsys: Capture
-) -> None:
+def test_costs_are_of_their_own_side(numbers: Path, tmp_path: Path, capsys: Capture) -> None:
     source, target = sides(numbers)
     report, scores = tmp_path / "report.json", tmp_path / "scores.tsv"
     words = ("-model", numbers, "-src", source, "-tgt", target, "-output", report)

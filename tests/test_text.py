@@ -141,9 +141,7 @@ def test_lines_that_are_too_long(
     assert f"data.c.path_src {text}: no sentence in it" in said
 
 
-def test_a_byte_order_mark_changes_nothing(
-    corpus: Corpus, trained: Trained, tmp_path: Path
-) -> None:
+def test_byte_order_marks_change_nothing(corpus: Corpus, trained: Trained, tmp_path: Path) -> None:
     """Every command takes a marked text for the same text."""
     results = []
     for name, mark in (("plain", ""), ("marked", MARK)):

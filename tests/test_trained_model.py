@@ -25,9 +25,7 @@ def model(trained: Trained) -> TrainedModel:
     return ol.load(trained("lattice_a2"))
 
 
-def test_scores_are_those_of_evaluate(
-    model: TrainedModel, trained: Trained, corpus: Corpus
-) -> None:
+def test_scores_are_as_evaluated(model: TrainedModel, trained: Trained, corpus: Corpus) -> None:
     lines = corpus.test.read_text(encoding="utf-8").split("\n")[:-1]
     scores = model.score(lines)
     model = str(trained("lattice_a2"))

@@ -107,9 +107,7 @@ def codec() -> VectorCodec:
     return VectorCodec.fit(vectors()[:500], "E8", bits=40)
 
 
-def test_a_codec_that_was_saved_reads_and_writes_the_same(
-    codec: VectorCodec, tmp_path: Path
-) -> None:
+def test_a_saved_codec_reads_and_writes_the_same(codec: VectorCodec, tmp_path: Path) -> None:
     x = vectors()
     data = codec.compress(x, seed=3)
     codec.save(tmp_path / "codec.safetensors")

@@ -120,9 +120,7 @@ def test_a_named_pipe(trained: Trained, corpus: Corpus, tmp_path: Path, mistake:
     assert (tmp_path / "pipe.npy").read_bytes() == (tmp_path / "file.npy").read_bytes()
 
 
-def test_points_are_of_their_seed_and_line(
-    trained: Trained, corpus: Corpus, tmp_path: Path
-) -> None:
+def test_points_are_of_seed_and_line(trained: Trained, corpus: Corpus, tmp_path: Path) -> None:
     model, array = trained("lattice_z"), tmp_path / "points.npy"
     rows = encoded(model, corpus.test, array, "-points", *SEED)
     text = decoded(model, array, "-points", *SEED, "-beam_size", 1)

@@ -126,9 +126,7 @@ def test_a_vocabulary_is_overwritten_only_if_asked(
     assert dict(read(path)) == counted(corpus.train)
 
 
-def test_what_cannot_be_counted_is_refused(
-    corpus: Corpus, tmp_path: Path, mistake: Mistake
-) -> None:
+def test_what_cannot_be_counted(corpus: Corpus, tmp_path: Path, mistake: Mistake) -> None:
     words = ("build_vocab", "-src_vocab", tmp_path / "vocab.txt")
     data = ("-data", f"{{c: {{path_src: {corpus.train}}}}}")
     for more, said in (
