@@ -214,11 +214,12 @@ def test_what_cannot_be_fitted_is_an_error(message: str) -> None:
 def test_the_commands(tmp_path: Path, capfd: Capture, mistake: Mistake) -> None:
     x, codec = vectors()[:500], tmp_path / "codec.safetensors"
     np.save(tmp_path / "x.npy", x)
-    words = ["-input", str(tmp_path / "x.npy"), "-lattice", "E8"]
+    words = ["-input", str(tmp_path / "x.npy")]
+    asked = ["-lattice", "E8", "-mse", "0.5"]
     files = {name: str(tmp_path / f"{name}.olz") for name in ("alone", "shared", "again")}
-    assert main(["pack", *words, "-mse", "0.5", "-output", files["alone"]]) == 0
-    for name, asked in (("shared", ["-mse", "0.5"]), ("again", [])):
-        given = [*words, *asked, "-codec", str(codec), "-output", files[name]]
+    assert main(["pack", *words, *asked, "-output", files["alone"]]) == 0
+    for name, more in (("shared", asked), ("again", [])):
+        given = [*words, *more, "-codec", str(codec), "-output", files[name]]
         assert main(["pack", *given]) == 0
     assert "500 vectors of 16 numbers: " in capfd.readouterr().err
     assert Path(files["shared"]).read_bytes() == Path(files["again"]).read_bytes()
@@ -232,8 +233,9 @@ def test_the_commands(tmp_path: Path, capfd: Capture, mistake: Mistake) -> None:
     np.testing.assert_array_equal(*outputs)
     assert np.square(outputs[0] - x).mean() == pytest.approx(0.5, rel=0.05)
     assert "no codec in it" in mistake("unpack", "-input", files["again"], "-output", "y.npy")
-    used = [*words, "-codec", str(codec), "-bits", "3", "-output", files["again"]]
-    assert "was fitted before" in mistake("pack", *used)
+    used = [*words, "-codec", str(codec), "-output", files["again"]]
+    for more in (["-bits", "3"], ["-lattice", "E8"], ["-no_decorrelation"]):
+        assert f"{more[0]}: the codec {codec} was fitted before" in mistake("pack", *used, *more)
     text = ["-model", "m", "-input", files["alone"], "-output", "y.txt"]
     assert "a file of vectors; decode it with 'onmt_lattice unpack'" in mistake("decompress", *text)
 

@@ -10,6 +10,8 @@ from onmt_lattice.config import POSITIVE, SEED, Config, option, parse
 from onmt_lattice.errors import UserError
 from onmt_lattice.files import check_output, output_stream
 
+LATTICE = "conv64"
+
 
 @dataclass(frozen=True, kw_only=True)
 class PackOptions(Config):
@@ -42,7 +44,9 @@ class PackOptions(Config):
         "here is written to it",
         metavar="FILE",
     )
-    lattice: str = option("conv64", "one of 'onmt_lattice lattices'", metavar="NAME")
+    lattice: str | None = option(
+        None, f"one of 'onmt_lattice lattices' (default: {LATTICE})", metavar="NAME"
+    )
     no_decorrelation: bool = option(
         False,
         "code each number by itself, without the orthogonal transform that removes correlation",
@@ -56,10 +60,9 @@ def run(argv: list[str]) -> None:
     target = {name: getattr(options, name) for name in ("bits", "mse", "noise")}
     target = {name: value for name, value in target.items() if value is not None}
     fitted = os.path.exists(options.codec or "")
-    if fitted and target:
-        raise UserError(
-            f"-{next(iter(target))}: the codec {options.codec} was fitted before; leave it out"
-        )
+    for name in (*target, "lattice", "no_decorrelation"):
+        if fitted and getattr(options, name):
+            raise UserError(f"-{name}: the codec {options.codec} was fitted before; leave it out")
     if not fitted and not target:
         raise UserError(
             "expected one of -bits, -mse and -noise, or a -codec that was fitted before"
@@ -77,7 +80,7 @@ def run(argv: list[str]) -> None:
     else:
         codec = VectorCodec.fit(
             rows,
-            options.lattice,
+            options.lattice or LATTICE,
             **target,
             decorrelate=not options.no_decorrelation,
             seed=options.seed,
